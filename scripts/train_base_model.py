@@ -1,0 +1,209 @@
+"""Train the bundled `nuclei` model. Run it again to resume from the last checkpoint.
+
+    python scripts/train_base_model.py --data ../shared/data --run runs/nuclei
+    python scripts/train_base_model.py --run runs/nuclei --export src/napari_unet/models/bundled
+"""
+
+import argparse
+import csv
+import json
+import logging
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from skimage.io import imread
+
+from napari_unet.image import normalise, percentiles, to_grey
+from napari_unet.network.spec import UNetSpec
+from napari_unet.network.unet import UNet
+from napari_unet.training.augment import (
+    Augmentation,
+    change_intensity,
+    sampling_grid,
+    uniform,
+    view,
+)
+from napari_unet.training.loss import segmentation_loss
+from napari_unet.training.targets import targets_of
+
+# ---- knobs -----------------------------------------------------------------------------------
+SPEC = UNetSpec(in_channels=1, classes=3, distance=True, base_filters=16, depth=4)
+SEED = 20261122
+STEPS = 4000
+BATCH = 8
+CROP = 256
+RATE = 3e-3  # peak, AdamW; one tenth of the steps to warm up, then cosine to zero
+DECAY = 1e-4
+AVERAGING = 0.998  # exponential moving average of the weights; the average is what is shipped
+CLIP = 1.0
+SHARE = {"fluo": 0.52, "mnfinder": 0.14, "colour": 0.26, "brightfield_grey": 0.08}
+FOREGROUND = 0.9  # of the crops are centred on an object
+AUGMENTATION = Augmentation(elastic=8.0)
+CHECKPOINT_SECONDS = 120
+# ----------------------------------------------------------------------------------------------
+
+log = logging.getLogger("train")
+
+
+def training_images(data: Path) -> list[dict]:
+    """List every training image with its group (modality) and cluster (field of view)."""
+    rows = []
+    with open(data / "dsb2018" / "split.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["split"] == "train":
+                rows.append(
+                    {
+                        "image": data / "dsb2018/images" / f"{row['name']}.png",
+                        "mask": data / "dsb2018/masks" / f"{row['name']}.png",
+                        "group": row["modality"],
+                        "cluster": row["mosaic"],
+                    }
+                )
+    for image in sorted((data / "mnfinder/train/images").glob("*.png")):
+        mask = data / "mnfinder/train/masks" / image.name
+        rows.append({"image": image, "mask": mask, "group": "mnfinder", "cluster": image.stem})
+    return rows
+
+
+def load(row: dict) -> dict:
+    """Read one image, normalise it as inference does, and compute its targets once."""
+    image = to_grey(imread(row["image"]))
+    labels = imread(row["mask"]).astype(np.int32)
+    image = normalise(image, percentiles(image))
+    targets = targets_of(labels)
+    planes = np.stack([image, targets.distance, targets.weights, targets.classes])
+    centres = np.argwhere(labels > 0)
+    keep = np.random.default_rng(SEED).permutation(len(centres))[:2000]
+    return {
+        "planes": torch.from_numpy(planes.astype(np.float16)),
+        "centres": torch.from_numpy(centres[keep]),
+        "group": row["group"],
+        "cluster": row["cluster"],
+    }
+
+
+def load_all(data: Path, cache: Path) -> list[dict]:
+    """Load every training image, from the cache of an earlier start if there is one."""
+    if cache.exists():
+        return torch.load(cache, weights_only=True)
+    samples = [load(row) for row in training_images(data)]
+    torch.save(samples, cache)
+    return samples
+
+
+class Sampler:
+    """Draws batches: a group by its share, a cluster by √size, an image, a place, a view."""
+
+    def __init__(self, samples: list[dict]) -> None:
+        self.samples = samples
+        clusters: dict[tuple, list[int]] = {}
+        for index, sample in enumerate(samples):
+            clusters.setdefault((sample["group"], sample["cluster"]), []).append(index)
+        self.clusters = list(clusters.values())
+        weights = torch.zeros(len(clusters))
+        for group, share in SHARE.items():
+            sizes = torch.tensor(
+                [math.sqrt(len(m)) if key[0] == group else 0.0 for key, m in clusters.items()]
+            )
+            weights += share * sizes / sizes.sum().clamp(min=1e-9)
+        self.weights = weights
+
+    def crop(self, random: torch.Generator) -> torch.Tensor:
+        """One augmented crop: ``(4, CROP, CROP)`` of image, distance, weights, classes."""
+        cluster = self.clusters[int(torch.multinomial(self.weights, 1, generator=random))]
+        sample = self.samples[cluster[int(uniform(0, len(cluster), random))]]
+        planes, centres = sample["planes"].float(), sample["centres"]
+        if len(centres) and uniform(0, 1, random) < FOREGROUND:
+            y, x = centres[int(uniform(0, len(centres), random))].tolist()
+        else:
+            y = uniform(0, planes.shape[1], random)
+            x = uniform(0, planes.shape[2], random)
+        jitter = CROP / 4
+        centre = y + uniform(-jitter, jitter, random), x + uniform(-jitter, jitter, random)
+        grid = sampling_grid(CROP, centre, AUGMENTATION, random)
+        smooth = view(planes[:3], grid, "bilinear")
+        classes = view(planes[3:], grid, "nearest")
+        image = change_intensity(smooth[:1], AUGMENTATION, random)
+        return torch.cat([image, smooth[1:], classes])
+
+    def batch(self, random: torch.Generator) -> torch.Tensor:
+        """``(BATCH, 4, CROP, CROP)``."""
+        return torch.stack([self.crop(random) for _ in range(BATCH)])
+
+
+def learning_rate(step: int, steps: int) -> float:
+    """One-cycle schedule: linear warm-up, cosine to zero."""
+    warm = max(1, steps // 10)
+    if step < warm:
+        return RATE * (step + 1) / warm
+    return RATE * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def train(data: Path, run: Path, steps: int) -> None:
+    """Train to `steps`, writing a checkpoint every two minutes."""
+    run.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(SEED)
+    sampler = Sampler(load_all(data, run / "samples.pt"))
+    network = UNet(SPEC).to(memory_format=torch.channels_last)
+    average = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGING), use_buffers=True
+    )
+    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+    start, last = 0, run / "last.pt"
+    if last.exists():
+        state = torch.load(last, weights_only=True)
+        network.load_state_dict(state["network"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        start = state["step"]
+        log.info("resumed at step %d", start)
+    saved, running = time.monotonic(), 0.0
+    for step in range(start, steps):
+        random = torch.Generator().manual_seed(SEED + step)  # a resumed run draws the same crops
+        batch = sampler.batch(random)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(step, steps)
+        images = batch[:, :1].contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output = network(images)
+        loss = segmentation_loss(output, batch[:, 3].long(), batch[:, 1], batch[:, 2])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), CLIP)
+        optimiser.step()
+        average.update_parameters(network)
+        running = 0.98 * running + 0.02 * loss.item() if running else loss.item()
+        if step % 20 == 0:
+            log.info("step %d of %d  loss %.4f", step, steps, running)
+        if time.monotonic() - saved > CHECKPOINT_SECONDS or step + 1 == steps:
+            state = {
+                "network": network.state_dict(),
+                "average": average.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "step": step + 1,
+            }
+            torch.save(state, run / "next.pt")
+            (run / "next.pt").replace(last)
+            saved = time.monotonic()
+
+
+def main() -> None:
+    """Read the command line; train or export."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--run", type=Path, default=Path("runs/nuclei"))
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--export", type=Path, help="folder to write the trained model to")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if options.export:
+        export(options.run, options.export)
+    else:
+        train(options.data, options.run, options.steps)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Interactive U-Net for napari."""

@@ -1,0 +1,270 @@
+"""An image: an array of any kind, its axes, and windows read from it.
+
+Coordinates here are *image pixels*: integer indices ``(y, x)`` of the finest level, origin at the
+first pixel. The array is only ever indexed with slices and integers; it is never loaded whole.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.errors import InputError
+
+LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.8
+CLIP = (-0.5, 2.0)  # of normalised grey values: a hot pixel must not blind the network
+SAMPLE_WINDOW = 256  # pixels
+SAMPLE_WINDOWS = 64  # so at most 4 megapixels decide the grey-value range
+
+
+class ArrayLike(Protocol):
+    """What NumPy, dask and zarr arrays have in common."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+    def __getitem__(self, key: Any) -> Any:
+        """Return a window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A half-open rectangle of pixels.
+
+    Attributes
+    ----------
+    start, stop : tuple of int
+        First row and column, and one past the last, ``(y, x)``; the frame is the caller's.
+    """
+
+    start: tuple[int, int]
+    stop: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels, 0 where the box is empty."""
+        (y0, x0), (y1, x1) = self.start, self.stop
+        return max(0, y1 - y0), max(0, x1 - x0)
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of the box in an array of its frame."""
+        return slice(self.start[0], self.stop[0]), slice(self.start[1], self.stop[1])
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Middle of the box, ``(y, x)``."""
+        return (self.start[0] + self.stop[0]) / 2, (self.start[1] + self.stop[1]) / 2
+
+    def grow(self, margin: int) -> "Box":
+        """Return the box with `margin` pixels more on each side."""
+        (y0, x0), (y1, x1) = self.start, self.stop
+        return Box((y0 - margin, x0 - margin), (y1 + margin, x1 + margin))
+
+    def intersect(self, other: "Box") -> "Box":
+        """Return the common part; its size is 0 where there is none."""
+        start = max(self.start[0], other.start[0]), max(self.start[1], other.start[1])
+        stop = min(self.stop[0], other.stop[0]), min(self.stop[1], other.stop[1])
+        return Box(start, (max(start[0], stop[0]), max(start[1], stop[1])))
+
+    def shift(self, origin: tuple[int, int]) -> "Box":
+        """Return the same rectangle in the frame whose origin lies at `origin`."""
+        (y0, x0), (y1, x1) = self.start, self.stop
+        return Box((y0 - origin[0], x0 - origin[1]), (y1 - origin[0], x1 - origin[1]))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """An array with named axes.
+
+    Attributes
+    ----------
+    data : array-like
+        NumPy, memory-mapped, dask or zarr array; only windows of it are read.
+    axes : str
+        One letter for each axis: ``Y`` and ``X``; ``C`` for channels; any other letter is an
+        axis whose planes are segmented one after the other (``T``, ``Z``, ...).
+    channel : int or None
+        The channel to use; None = all of them, averaged if the model takes one.
+    pixel_size : tuple of float or None
+        ``(y, x)`` in `unit`, None if unknown.
+    unit : str
+        Unit of `pixel_size`.
+    """
+
+    data: ArrayLike
+    axes: str
+    channel: int | None = None
+    pixel_size: tuple[float, float] | None = None
+    unit: str = "pixel"
+    name: str = field(default="image")
+
+    def __post_init__(self) -> None:
+        check_dtype(self.data.dtype)
+        shape = self.data.shape
+        if len(self.axes) != len(shape) or len(set(self.axes)) != len(self.axes):
+            raise InputError(
+                f"The axes {self.axes!r} do not fit an image of shape {tuple(shape)}; one letter "
+                "for each dimension is needed, such as YX, ZYX, TYX or CYX. Correct the axes."
+            )
+        if "Y" not in self.axes or "X" not in self.axes:
+            raise InputError(
+                f"The axes {self.axes!r} name no Y and X; the network works on planes of Y and X. "
+                "Correct the axes, for example ZYX for a stack."
+            )
+        if 0 in shape:
+            raise InputError(f"The image of shape {tuple(shape)} holds no pixels.")
+        if self.channel is not None and not 0 <= self.channel < self.channels:
+            raise InputError(
+                f"Channel {self.channel} was asked for; the image has channels 0 to "
+                f"{self.channels - 1}. Choose one of those, or the average."
+            )
+
+    def _length(self, axis: str) -> int:
+        return int(self.data.shape[self.axes.index(axis)]) if axis in self.axes else 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of a plane in pixels."""
+        return self._length("Y"), self._length("X")
+
+    @property
+    def channels(self) -> int:
+        """Channels stored in the array, 1 without a channel axis."""
+        return self._length("C")
+
+    @property
+    def leading_axes(self) -> str:
+        """The axes that are iterated, in the array's order."""
+        return "".join(axis for axis in self.axes if axis not in "CYX")
+
+    @property
+    def leading_shape(self) -> tuple[int, ...]:
+        """Lengths of the iterated axes."""
+        return tuple(self._length(axis) for axis in self.leading_axes)
+
+    @property
+    def labels_shape(self) -> tuple[int, ...]:
+        """Shape of the labels: the iterated axes, then Y and X."""
+        return self.leading_shape + self.shape
+
+    def planes(self) -> Iterator[tuple[int, ...]]:
+        """Indices along the iterated axes of every plane."""
+        return itertools.product(*(range(n) for n in self.leading_shape))
+
+    def used_channels(self, wanted: int) -> int:
+        """Channels a network with `wanted` input channels would be given; raises if they differ."""
+        if wanted == 1 or (self.channels == wanted and self.channel is None):
+            return wanted
+        raise InputError(
+            f"The image offers {1 if self.channel is not None else self.channels} channel(s); "
+            f"this model needs {wanted}. Choose other channels or another model."
+        )
+
+    def read(self, plane: tuple[int, ...], box: Box, channels: int = 1) -> NDArray[Any]:
+        """Read one window.
+
+        Parameters
+        ----------
+        plane : tuple of int
+            Indices along the iterated axes.
+        box : Box
+            Window in image pixels, inside the image.
+        channels : int
+            Channels wanted: 1 gives the chosen channel or the average.
+
+        Returns
+        -------
+        ndarray
+            ``(channels, Y, X)``, C-ordered and writable, in the array's own type in native byte
+            order (float32 where channels were averaged).
+        """
+        index: list[Any] = []
+        leading = iter(plane)
+        y, x = box.slices
+        for axis in self.axes:
+            if axis == "C":
+                index.append(slice(None) if self.channel is None else self.channel)
+            else:
+                index.append({"Y": y, "X": x}[axis] if axis in "YX" else next(leading))
+        window = np.asarray(self.data[tuple(index)])
+        axes = [a for a in self.axes if a in "YX" or (a == "C" and self.channel is None)]
+        if "C" not in axes:
+            window, axes = window[None], ["C", *axes]
+        window = window.transpose([axes.index(a) for a in "CYX"])
+        if channels == 1 and len(window) > 1:
+            window = to_grey(np.moveaxis(window, 0, -1))[None]
+        native = window.dtype.newbyteorder("=")
+        return np.array(window, dtype=native, order="C", copy=True)
+
+
+def check_dtype(dtype: Any) -> None:
+    """Raise `InputError` for pixels that are not real numbers."""
+    kind = np.dtype(dtype).kind
+    if kind not in "biuf":
+        raise InputError(
+            f"The image holds values of type {dtype}; whole numbers, decimal numbers or true/false "
+            "are needed. Convert it first, for example to its absolute value."
+        )
+
+
+def to_grey(image: NDArray[Any]) -> NDArray[Any]:
+    """Average the channels of ``(Y, X, C)``, without an alpha channel; ``(Y, X)`` is kept."""
+    if image.ndim == 2:
+        return image
+    if image.shape[-1] == 4:
+        image = image[..., :3]
+    return image.mean(axis=-1, dtype=np.float32)
+
+
+def percentiles(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the 1st and 99.8th percentile of the finite values, equal if there is no contrast."""
+    values = np.asarray(values).ravel()
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]
+    if values.size == 0:
+        return 0.0, 0.0
+    low, high = np.percentile(values.astype(np.float64), [LOW_PERCENTILE, HIGH_PERCENTILE])
+    if low == high:  # nearly all pixels are equal: whatever stands out sets the range
+        low, high = float(values.min()), float(values.max())
+    return float(low), float(high)
+
+
+def normalise(window: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.float32]:
+    """Map `limits` to 0 and 1 and clip; not-a-number and infinite pixels become 0 (background)."""
+    low, high = limits
+    if not high > low:
+        return np.zeros(window.shape, np.float32)
+    values = window.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        scaled = np.clip((values - low) / (high - low), *CLIP)
+    return np.where(np.isfinite(values), scaled, 0.0).astype(np.float32)
+
+
+def sample_boxes(shape: tuple[int, int], planes: int) -> Iterator[tuple[int, Box]]:
+    """Spread at most `SAMPLE_WINDOWS` windows over all planes, always the same ones.
+
+    Yields
+    ------
+    plane : int
+        Number of the plane.
+    box : Box
+        Window in image pixels.
+    """
+    rows, columns = (max(1, -(-n // SAMPLE_WINDOW)) for n in shape)
+    total = planes * rows * columns
+    for i in range(min(total, SAMPLE_WINDOWS)):
+        k = i if total <= SAMPLE_WINDOWS else (2 * i + 1) * total // (2 * SAMPLE_WINDOWS)
+        plane, rest = divmod(k, rows * columns)
+        row, column = divmod(rest, columns)
+        y, x = row * shape[0] // rows, column * shape[1] // columns
+        stop = min(y + SAMPLE_WINDOW, shape[0]), min(x + SAMPLE_WINDOW, shape[1])
+        yield plane, Box((y, x), stop)

@@ -1,0 +1,213 @@
+"""What a U-Net is, in integers: channels, depth, variant, and the halo that follows.
+
+Nothing here knows torch, so that a panel can say "halo 96 px" before torch is loaded.
+
+Coordinates along one axis: *level 0* is the grid of the input, and level ``l`` has one
+pixel for each ``2**l`` input pixels. Intervals are half open, ``[start, stop)``.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from napari_unet.errors import ModelError
+
+Variant = Literal["padded", "paper"]
+Skip = Literal["concat", "sum", "none"]
+Interval = tuple[int, int]
+
+_LIMITS = {
+    "in_channels": (1, 256),
+    "classes": (2, 256),
+    "base_filters": (1, 256),
+    "depth": (1, 6),
+    "up_kernel": (2, 3),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class UNetSpec:
+    """One U-Net, described completely.
+
+    Attributes
+    ----------
+    in_channels : int
+        Channels of the image, C in ``(N, C, Y, X)``.
+    classes : int
+        Classes of the softmax, K; class 0 is the background.
+    distance : bool
+        Whether one more output channel predicts the normalised distance to the object's edge.
+    base_filters : int
+        Filters of the first level; each level down has twice as many (paper: 64).
+    depth : int
+        Number of 2×2 poolings (paper: 4).
+    variant : {"padded", "paper"}
+        "padded": zero-padded 3×3 convolution + BatchNorm + LeakyReLU(0.2), output as large as
+        the input. "paper": valid 3×3 convolution + ReLU, copy and crop, 572 → 388 at depth 4.
+    skip : {"concat", "sum", "none"}
+        How the contracting path reaches the expanding one: the U-Net's concatenation, the sum
+        of FCN and ResNet, or nothing, an autoencoder.
+    up_kernel : {2, 3}
+        Size of the stride-2 transposed convolution: 2 as in the paper, 3 as in the post.
+    dropout : float
+        Probability of dropping a channel at the end of the contracting path, training only.
+    """
+
+    in_channels: int = 1
+    classes: int = 3
+    distance: bool = True
+    base_filters: int = 16
+    depth: int = 4
+    variant: Variant = "padded"
+    skip: Skip = "concat"
+    up_kernel: int = 2
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _LIMITS.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise ModelError(
+                    f"The network's {name} is {value!r}; it must be a whole number from {low} to "
+                    f"{high}. Use another model, or correct its specification."
+                )
+        if self.variant not in ("padded", "paper") or self.skip not in ("concat", "sum", "none"):
+            raise ModelError(
+                f"The network's variant is {self.variant!r} and its skip {self.skip!r}; known are "
+                "'padded' or 'paper', and 'concat', 'sum' or 'none'. Use another model."
+            )
+        if not 0.0 <= self.dropout < 1.0:
+            raise ModelError(f"The network's dropout is {self.dropout}; it must be in [0, 1).")
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> "UNetSpec":
+        """Build a spec from a card's JSON; unknown or missing fields raise `ModelError`."""
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise ModelError(
+                f"The model describes its network with fields this version does not know "
+                f"({error}). Update the plugin or use another model."
+            ) from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values for JSON."""
+        return asdict(self)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the output: K logits, then the distance if there is one."""
+        return self.classes + int(self.distance)
+
+    @property
+    def divisor(self) -> int:
+        """The pooling grid in input pixels: tiles start on its multiples."""
+        return 2**self.depth
+
+    def filters(self, level: int) -> int:
+        """Filters of one level (0 is the input's resolution)."""
+        return self.base_filters * 2**level
+
+    @property
+    def shrink(self) -> int:
+        """Pixels the output loses at each side (paper variant: 92 at depth 4; padded: 0)."""
+        if self.variant == "padded":
+            return 0
+        lost = 4  # two valid 3x3 convolutions at the bottom lose two pixels a side, four in all
+        for _ in range(self.depth):
+            lost = 2 * lost + 4  # up-convolution doubles what is lost, two more convolutions
+        for level in range(self.depth):
+            lost += 4 * 2**level  # lost before the pooling of that level, in input pixels
+        return lost // 2
+
+    @property
+    def halo(self) -> int:
+        """Real image needed around an aligned write box, rounded up to the pooling grid.
+
+        Derived by following one aligned output interval backwards through the network
+        (see `required_input`); depth 4 gives 96 with the 2×2 up-convolution (94 are used) and
+        128 with the 3×3 one (123 are used).
+        """
+        start, stop = required_input((0, self.divisor), self)
+        reach = max(-start, stop - self.divisor)
+        return -(-reach // self.divisor) * self.divisor
+
+    def read_interval(self, core: Interval) -> Interval:
+        """Input interval to compute so that the output is exact on `core`.
+
+        Parameters
+        ----------
+        core : tuple of int
+            Output interval in input pixels, both ends multiples of `divisor`.
+
+        Returns
+        -------
+        tuple of int
+            For the padded variant ``core`` grown by the halo; for the paper variant the right
+            end is the one for which every pooling is even (572 for a core of 384).
+        """
+        start, stop = core
+        if start % self.divisor or stop % self.divisor:
+            raise ValueError(f"core {core} does not lie on the grid of {self.divisor} px")
+        left = start - self.halo
+        if self.variant == "padded":
+            return left, stop + self.halo
+        length = stop + self.shrink - left
+        return left, left + self.next_valid_length(length)
+
+    def next_valid_length(self, length: int) -> int:
+        """Smallest input length >= `length` that the network takes without a remainder."""
+        while not self.takes(length):
+            length += 1
+        return length
+
+    def takes(self, length: int) -> bool:
+        """Whether an input of `length` pixels along an axis pools evenly at every level."""
+        for _ in range(self.depth):
+            length -= 4 if self.variant == "paper" else 0
+            if length < 2 or length % 2:
+                return False
+            length //= 2
+        return length > (4 if self.variant == "paper" else 0)
+
+
+def required_input(output: Interval, spec: UNetSpec) -> Interval:
+    """Input interval that one output interval depends on, by interval arithmetic.
+
+    Walks the expanding path down and the contracting path up again. Works in the frame in which
+    output pixel ``i`` lies over input pixel ``i`` (for the paper variant: after the shrink).
+
+    Parameters
+    ----------
+    output : tuple of int
+        Half-open interval of output pixels.
+    spec : UNetSpec
+        The network; only its depth, skip and up-convolution matter.
+
+    Returns
+    -------
+    tuple of int
+        Half-open interval of input pixels; may start below zero.
+    """
+    needed, skips = output, []
+    for _ in range(spec.depth):
+        needed = _before_two_convolutions(needed)
+        skips.append(needed)  # of the contracting path's output at this level
+        needed = _before_up_convolution(needed, spec.up_kernel)
+    needed = _before_two_convolutions(needed)
+    for skip in reversed(skips):
+        needed = (2 * needed[0], 2 * needed[1])  # before the 2x2 pooling
+        if spec.skip != "none":
+            needed = (min(needed[0], skip[0]), max(needed[1], skip[1]))
+        needed = _before_two_convolutions(needed)
+    return needed
+
+
+def _before_two_convolutions(interval: Interval) -> Interval:
+    return interval[0] - 2, interval[1] + 2
+
+
+def _before_up_convolution(interval: Interval, kernel: int) -> Interval:
+    start, stop = interval[0] // 2, -(-interval[1] // 2)
+    if kernel == 3:  # output pixel 2i+1 also sees input pixel i+1 (padding 1, output padding 1)
+        stop = interval[1] // 2 + 1
+    return start, stop

@@ -1,0 +1,101 @@
+"""From a label image to what the network is asked to predict.
+
+Three classes, the distance to the object's edge, and the weight of every pixel.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.segmentation import find_boundaries
+
+BACKGROUND, CELL, BORDER = 0, 1, 2
+BORDER_REACH = 2  # pixels: how far from a second object a pixel still counts as touching border
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What the network should say about one plane; all arrays are ``(Y, X)``.
+
+    Attributes
+    ----------
+    classes : ndarray of uint8
+        `BACKGROUND`, `CELL` or `BORDER`.
+    distance : ndarray of float32
+        Distance to the object's edge divided by the object's largest one, 0 outside objects.
+    weights : ndarray of float32
+        Weight of each pixel in the loss, 1 or more.
+    """
+
+    classes: NDArray[np.uint8]
+    distance: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+def targets_of(labels: NDArray[np.integer]) -> Targets:
+    """Compute all targets of one label image ``(Y, X)``, 0 = background."""
+    classes = class_target(labels)
+    weights = 1 + border_weights(labels) + 2 * (classes == BORDER)
+    return Targets(classes, distance_target(labels), weights.astype(np.float32))
+
+
+def class_target(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Background, cell, and touching border: pixels close to two different objects."""
+    size = 2 * BORDER_REACH + 1
+    highest = ndimage.maximum_filter(labels, size)
+    top = np.iinfo(labels.dtype).max
+    lowest = ndimage.minimum_filter(np.where(labels == 0, top, labels), size)
+    touching = (highest > 0) & (lowest != highest) & (lowest != top)
+    return np.where(touching, BORDER, labels > 0).astype(np.uint8)
+
+
+def distance_target(labels: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Distance to the edge of the own object, scaled to reach 1 in every object."""
+    inside = labels > 0
+    if not inside.any():
+        return np.zeros(labels.shape, np.float32)
+    interior = inside & ~find_boundaries(labels, mode="inner")
+    distance = (ndimage.distance_transform_edt(interior) + 1) * inside
+    ids, compact = np.unique(labels, return_inverse=True)
+    largest = ndimage.maximum(distance, compact.reshape(labels.shape), np.arange(len(ids)))
+    scale = np.maximum(np.asarray(largest), 1)[compact].reshape(labels.shape)
+    return (distance / scale).astype(np.float32)
+
+
+def border_weights(
+    labels: NDArray[np.integer], peak: float = 10.0, sigma: float = 5.0
+) -> NDArray[np.float32]:
+    """Weight of the background between close objects, w(x) of the paper (section 3, eq. 2).
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        ``(Y, X)``, 0 = background.
+    peak : float
+        w0, the weight where two objects meet (paper: 10).
+    sigma : float
+        Pixels; how fast the weight falls with the sum of the distances (paper: about 5).
+
+    Returns
+    -------
+    ndarray of float32
+        ``peak · exp(−(d1 + d2)² / 2σ²)`` outside objects, 0 inside; d1 and d2 are the distances
+        to the nearest and second nearest object. Pairs further than 3σ away are left out.
+    """
+    margin = int(np.ceil(3 * sigma))
+    first = np.full(labels.shape, np.inf, np.float32)
+    second = first.copy()
+    for label, found in enumerate(ndimage.find_objects(labels), start=1):
+        if found is None:
+            continue
+        window = tuple(
+            slice(max(0, s.start - margin), min(n, s.stop + margin))
+            for s, n in zip(found, labels.shape, strict=True)
+        )
+        distance = ndimage.distance_transform_edt(labels[window] != label).astype(np.float32)
+        nearer = np.minimum(first[window], distance)
+        second[window] = np.minimum(second[window], np.maximum(first[window], distance))
+        first[window] = nearer
+    weights = peak * np.exp(-((first + second) ** 2) / (2 * sigma**2))
+    return np.where(labels == 0, weights, 0).astype(np.float32)
