@@ -1,7 +1,7 @@
 """Train the bundled `nuclei` model. Run it again to resume from the last checkpoint.
 
-    python scripts/train_base_model.py --data ../shared/data --run runs/nuclei
-    python scripts/train_base_model.py --run runs/nuclei --export src/napari_unet/models/bundled
+python scripts/train_base_model.py --data ../shared/data --run runs/nuclei
+python scripts/train_base_model.py --run runs/nuclei --export src/napari_unet/models/bundled
 """
 
 import argparse
@@ -10,6 +10,8 @@ import json
 import logging
 import math
 import time
+from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ import torch
 from skimage.io import imread
 
 from napari_unet.image import normalise, percentiles, to_grey
+from napari_unet.models.card import ModelCard, sha256_of
+from napari_unet.models.weights import save_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.network.unet import UNet
 from napari_unet.training.augment import (
@@ -32,7 +36,7 @@ from napari_unet.training.targets import targets_of
 # ---- knobs -----------------------------------------------------------------------------------
 SPEC = UNetSpec(in_channels=1, classes=3, distance=True, base_filters=16, depth=4)
 SEED = 20261122
-STEPS = 4000
+STEPS = 3000
 BATCH = 8
 CROP = 256
 RATE = 3e-3  # peak, AdamW; one tenth of the steps to warm up, then cosine to zero
@@ -43,8 +47,29 @@ SHARE = {"fluo": 0.52, "mnfinder": 0.14, "colour": 0.26, "brightfield_grey": 0.0
 FOREGROUND = 0.9  # of the crops are centred on an object
 AUGMENTATION = Augmentation(elastic=8.0)
 CHECKPOINT_SECONDS = 120
+CARD = ModelCard(
+    name="nuclei",
+    spec=SPEC,
+    object_diameter=20.0,
+    diameter_range=(8.0, 50.0),
+    description="Nuclei in fluorescence, bright-field and H&E images; grey values, any contrast. "
+    "Weak on crowded tissue and on blurred or very dim nuclei.",
+    licence="BSD-3-Clause",
+    data="Data Science Bowl 2018 stage 1 with the community's mask fixes (CC0), training split; "
+    "MNFinder training images (MIT, (c) 2023 L. DiPeso).",
+    recipe={
+        "seed": SEED,
+        "steps": STEPS,
+        "batch": BATCH,
+        "crop": CROP,
+        "rate": RATE,
+        "averaging": AVERAGING,
+        "augmentation": asdict(AUGMENTATION),
+    },
+)
 # ----------------------------------------------------------------------------------------------
 
+KINDS = ("image", "mask")
 log = logging.getLogger("train")
 
 
@@ -54,14 +79,8 @@ def training_images(data: Path) -> list[dict]:
     with open(data / "dsb2018" / "split.csv", newline="") as file:
         for row in csv.DictReader(file):
             if row["split"] == "train":
-                rows.append(
-                    {
-                        "image": data / "dsb2018/images" / f"{row['name']}.png",
-                        "mask": data / "dsb2018/masks" / f"{row['name']}.png",
-                        "group": row["modality"],
-                        "cluster": row["mosaic"],
-                    }
-                )
+                place = {k: data / "dsb2018" / f"{k}s" / f"{row['name']}.png" for k in KINDS}
+                rows.append({**place, "group": row["modality"], "cluster": row["mosaic"]})
     for image in sorted((data / "mnfinder/train/images").glob("*.png")):
         mask = data / "mnfinder/train/masks" / image.name
         rows.append({"image": image, "mask": mask, "group": "mnfinder", "cluster": image.stem})
@@ -142,6 +161,12 @@ def learning_rate(step: int, steps: int) -> float:
     return RATE * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
+def averaged(network: UNet) -> torch.optim.swa_utils.AveragedModel:
+    """Copy that follows the network's weights and BatchNorm statistics slowly."""
+    rule = torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGING)
+    return torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=rule, use_buffers=True)
+
+
 def train(data: Path, run: Path, steps: int) -> None:
     """Train to `steps`, writing a checkpoint every two minutes."""
     run.mkdir(parents=True, exist_ok=True)
@@ -149,7 +174,9 @@ def train(data: Path, run: Path, steps: int) -> None:
     sampler = Sampler(load_all(data, run / "samples.pt"))
     network = UNet(SPEC).to(memory_format=torch.channels_last)
     average = torch.optim.swa_utils.AveragedModel(
-        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGING), use_buffers=True
+        network,
+        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGING),
+        use_buffers=True,
     )
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
     start, last = 0, run / "last.pt"
@@ -188,6 +215,24 @@ def train(data: Path, run: Path, steps: int) -> None:
             torch.save(state, run / "next.pt")
             (run / "next.pt").replace(last)
             saved = time.monotonic()
+
+
+def export(run: Path, folder: Path) -> None:
+    """Write the averaged weights of the last checkpoint as a model, and its checksum."""
+    state = torch.load(run / "last.pt", weights_only=True)
+    network = averaged(UNet(SPEC))
+    network.load_state_dict(state["average"])
+    scores = run / "scores.json"
+    card = CARD.model_copy(
+        update={
+            "created": date.today().isoformat(),
+            "recipe": {**CARD.recipe, "steps": state["step"]},
+            "scores": json.loads(scores.read_text()) if scores.exists() else {},
+        }
+    )
+    path = save_model(folder / f"{card.name}.safetensors", network.module.eval(), card)
+    (folder / "sha256.json").write_text(json.dumps({path.name: sha256_of(path)}, indent=2) + "\n")
+    log.info("wrote %s after %d steps", path, state["step"])
 
 
 def main() -> None:

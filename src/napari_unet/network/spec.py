@@ -75,12 +75,21 @@ class UNetSpec:
                 f"The network's variant is {self.variant!r} and its skip {self.skip!r}; known are "
                 "'padded' or 'paper', and 'concat', 'sum' or 'none'. Use another model."
             )
-        if not 0.0 <= self.dropout < 1.0:
-            raise ModelError(f"The network's dropout is {self.dropout}; it must be in [0, 1).")
+        if self.variant == "paper" and self.up_kernel != 2:
+            raise ModelError(
+                f"The network's up_kernel is {self.up_kernel}; the 'paper' variant needs 2, because "
+                "a 3×3 one lacks a neighbour at the tile's edge. Use 2, or the 'padded' variant."
+            )
+        if not isinstance(self.distance, bool):
+            raise ModelError(
+                f"The network's distance is {self.distance!r}; it must be true or false."
+            )
+        if not isinstance(self.dropout, int | float) or not 0.0 <= self.dropout < 1.0:
+            raise ModelError(f"The network's dropout is {self.dropout!r}; it must be in [0, 1).")
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "UNetSpec":
-        """Build a spec from a card's JSON; unknown or missing fields raise `ModelError`."""
+        """Build a spec from a card's JSON; unknown fields raise `ModelError`, missing ones are the default."""
         try:
             return cls(**fields)
         except TypeError as error:
@@ -125,7 +134,7 @@ class UNetSpec:
 
         Derived by following one aligned output interval backwards through the network
         (see `required_input`); depth 4 gives 96 with the 2×2 up-convolution (94 are used) and
-        128 with the 3×3 one (123 are used).
+        112 with the 3×3 one (94 before and 110 after are used).
         """
         start, stop = required_input((0, self.divisor), self)
         reach = max(-start, stop - self.divisor)
@@ -162,6 +171,8 @@ class UNetSpec:
 
     def takes(self, length: int) -> bool:
         """Whether an input of `length` pixels along an axis pools evenly at every level."""
+        if length <= 2 * self.shrink:
+            return False  # no output would be left
         for _ in range(self.depth):
             length -= 4 if self.variant == "paper" else 0
             if length < 2 or length % 2:

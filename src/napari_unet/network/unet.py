@@ -6,6 +6,8 @@ Both are built by the same lines from a `UNetSpec`. Shapes are written ``(N, C, 
 ``F`` for `base_filters` and ``H, W`` for the input's height and width (padded variant).
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -81,7 +83,9 @@ class UNet(nn.Module):
         self.spec = spec
         levels = range(spec.depth)
         self.down = nn.ModuleList(
-            double_convolution(spec.filters(i - 1) if i else spec.in_channels, spec.filters(i), spec)
+            double_convolution(
+                spec.filters(i - 1) if i else spec.in_channels, spec.filters(i), spec
+            )
             for i in levels
         )
         self.pool = nn.MaxPool2d(2)
@@ -143,7 +147,11 @@ class UNet(nn.Module):
 
 def _initialise(module: nn.Module) -> None:
     """He initialisation: standard deviation sqrt(2 / incoming connections) (paper, section 3)."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+    if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        return
+    incoming = module.in_channels * module.kernel_size[0] ** 2
+    if isinstance(module, nn.ConvTranspose2d):
+        incoming /= module.stride[0] ** 2  # each output pixel sees a part of the kernel
+    nn.init.normal_(module.weight, std=math.sqrt(2 / incoming))
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)

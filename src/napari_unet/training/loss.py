@@ -7,9 +7,7 @@ from torch import Tensor
 from napari_unet.training.targets import CELL
 
 
-def segmentation_loss(
-    output: Tensor, classes: Tensor, distance: Tensor, weights: Tensor
-) -> Tensor:
+def segmentation_loss(output: Tensor, classes: Tensor, distance: Tensor, weights: Tensor) -> Tensor:
     """Loss of one batch.
 
     Parameters

@@ -44,9 +44,9 @@ def class_target(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
     """Background, cell, and touching border: pixels close to two different objects."""
     size = 2 * BORDER_REACH + 1
     highest = ndimage.maximum_filter(labels, size)
-    top = np.iinfo(labels.dtype).max
-    lowest = ndimage.minimum_filter(np.where(labels == 0, top, labels), size)
-    touching = (highest > 0) & (lowest != highest) & (lowest != top)
+    # where an object is near, the plane's highest id in place of 0 never is the only lowest one
+    lowest = ndimage.minimum_filter(np.where(labels == 0, labels.max(), labels), size)
+    touching = (highest > 0) & (lowest != highest)
     return np.where(touching, BORDER, labels > 0).astype(np.uint8)
 
 
@@ -56,6 +56,8 @@ def distance_target(labels: NDArray[np.integer]) -> NDArray[np.float32]:
     if not inside.any():
         return np.zeros(labels.shape, np.float32)
     interior = inside & ~find_boundaries(labels, mode="inner")
+    if interior.all():  # no edge in view to measure from
+        return np.ones(labels.shape, np.float32)
     distance = (ndimage.distance_transform_edt(interior) + 1) * inside
     ids, compact = np.unique(labels, return_inverse=True)
     largest = ndimage.maximum(distance, compact.reshape(labels.shape), np.arange(len(ids)))

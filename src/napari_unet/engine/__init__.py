@@ -1,0 +1,1 @@
+"""The engine: the process that owns torch, and how to talk to it."""

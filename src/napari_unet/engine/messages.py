@@ -1,0 +1,78 @@
+"""Tasks and results as messages: one place that knows how each is written."""
+
+from typing import Any
+
+import numpy as np
+
+from napari_unet.engine.protocol import Header, Message
+from napari_unet.image import Box
+from napari_unet.inference.tasks import (
+    Decode,
+    Decoded,
+    Done,
+    Drop,
+    Predict,
+    Predicted,
+    Remark,
+    Task,
+)
+from napari_unet.instances import Patch
+from napari_unet.settings import DecodeSettings
+
+
+def task_to_message(task: Task) -> Message:
+    """Write a task."""
+    header: Header = {"plane": task.plane, "tile": task.tile}
+    match task:
+        case Predict():
+            return {"op": "predict", **header}, task.window
+        case Decode():
+            return {"op": "decode", **header, "settings": task.settings.model_dump()}, None
+        case Drop():
+            return {"op": "drop", **header}, None
+
+
+def message_to_task(message: Message) -> Task:
+    """Read a task."""
+    header, array = message
+    key = int(header["plane"]), int(header["tile"])
+    match header["op"]:
+        case "predict":
+            assert array is not None, "a predict message carries its window"
+            return Predict(*key, array)
+        case "decode":
+            return Decode(*key, DecodeSettings.model_validate(header["settings"]))
+        case "drop":
+            return Drop(*key)
+        case other:
+            raise ValueError(f"unknown task {other!r}")
+
+
+def done_to_message(done: Done) -> Message:
+    """Write a result."""
+    match done:
+        case Predicted():
+            return {"op": "predicted", "plane": done.plane, "tile": done.tile}, None
+        case Remark():
+            return {"op": "remark", "text": done.text}, None
+        case Decoded(patch=patch):
+            header: dict[str, Any] = {"op": "decoded", "plane": done.plane, "tile": done.tile}
+            box = {"start": patch.box.start, "stop": patch.box.stop, "count": patch.count}
+            return header | box, patch.labels
+
+
+def message_to_done(message: Message) -> Done:
+    """Read a result."""
+    header, array = message
+    match header["op"]:
+        case "predicted":
+            return Predicted(int(header["plane"]), int(header["tile"]))
+        case "remark":
+            return Remark(str(header["text"]))
+        case "decoded":
+            assert array is not None, "a decoded message carries its labels"
+            box = Box(tuple(header["start"]), tuple(header["stop"]))
+            patch = Patch(box, array.astype(np.int32, copy=False), int(header["count"]))
+            return Decoded(int(header["plane"]), int(header["tile"]), patch)
+        case other:
+            raise ValueError(f"unknown result {other!r}")

@@ -1,0 +1,1 @@
+"""Tiles (pure integers), resampling, prediction (torch) and the store of class maps."""

@@ -1,0 +1,68 @@
+"""Room on disk for class maps: bounded, oldest run out first, cleared when the process ends."""
+
+import logging
+import os
+import shutil
+import uuid
+from collections import OrderedDict
+from pathlib import Path
+
+import platformdirs
+import psutil
+
+from napari_unet.inference.plan import SegmentPlan
+from napari_unet.models.library import APPLICATION
+
+log = logging.getLogger(__name__)
+LIMIT = 2 * 10**9  # bytes, uncompressed; what is on disk is several times smaller
+
+
+class ClassMapCache:
+    """Folders for the class maps of the runs of one process.
+
+    Parameters
+    ----------
+    root : Path, optional
+        Default: the user's cache folder.
+    limit : int
+        Bytes that all runs together may keep.
+    """
+
+    def __init__(self, root: Path | None = None, limit: int = LIMIT) -> None:
+        self._root = root or platformdirs.user_cache_path(APPLICATION) / "class-maps"
+        self._mine = self._root / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._limit = limit
+        self._kept: OrderedDict[Path, int] = OrderedDict()
+        self._sweep()
+
+    def reserve(self) -> Path:
+        """Return a new folder for a run; it does not exist yet."""
+        self._mine.mkdir(parents=True, exist_ok=True)
+        return self._mine / uuid.uuid4().hex
+
+    def budget(self, folder: Path, plan: SegmentPlan) -> int:
+        """Bytes a run may keep, after older runs have made room for it."""
+        wanted = len(plan.planes) * sum(plan.tile_bytes(t.index) for t in plan.tiles.tiles)
+        allowed = min(wanted, self._limit)
+        while self._kept and sum(self._kept.values()) + allowed > self._limit:
+            self.release(next(iter(self._kept)))
+        self._kept[folder] = allowed
+        return allowed
+
+    def release(self, folder: Path) -> None:
+        """Forget a run and delete its class maps."""
+        self._kept.pop(folder, None)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Delete everything this process kept."""
+        self._kept.clear()
+        shutil.rmtree(self._mine, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Delete what processes that no longer run have left behind."""
+        for folder in self._root.glob("*-*"):
+            pid = folder.name.partition("-")[0]
+            if pid.isdigit() and not psutil.pid_exists(int(pid)):
+                log.info("removing class maps left behind in %s", folder)
+                shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,73 @@
+"""Does the tasks of one plan: the network, the store of class maps, the decoding."""
+
+from pathlib import Path
+
+from napari_unet.inference.plan import SegmentPlan
+from napari_unet.inference.predict import Predictor
+from napari_unet.inference.store import ClassMapStore
+from napari_unet.inference.tasks import (
+    Decode,
+    Decoded,
+    Done,
+    Drop,
+    Predict,
+    Predicted,
+    Remark,
+    Task,
+)
+from napari_unet.instances import Patch, class_block, decode_block
+
+
+class Executor:
+    """Everything that computes for one plan.
+
+    Parameters
+    ----------
+    plan : SegmentPlan
+        What to compute.
+    folder : Path
+        Where to keep the class maps.
+    predictor : Predictor, optional
+        A loaded model to use again; loaded when first needed otherwise.
+    """
+
+    def __init__(self, plan: SegmentPlan, folder: Path, predictor: Predictor | None = None) -> None:
+        self.plan = plan
+        self.predictor = predictor
+        self._store = ClassMapStore(folder, plan)
+
+    def predictor_for(self, plan: SegmentPlan) -> Predictor | None:
+        """Return the loaded model if another plan wants the same one."""
+        mine = self.plan.model_path, self.plan.model_sha, self.plan.device
+        return self.predictor if (plan.model_path, plan.model_sha, plan.device) == mine else None
+
+    def do(self, task: Task) -> list[Done]:
+        """Do one task."""
+        match task:
+            case Predict():
+                return self._predict(task)
+            case Decode():
+                return [Decoded(task.plane, task.tile, self._decode(task))]
+            case Drop():
+                self._store.drop(task.plane, self.plan.tiles.tiles[task.tile].write)
+                return []
+
+    def _predict(self, task: Predict) -> list[Done]:
+        plan = self.plan
+        if self.predictor is None:
+            self.predictor = Predictor(Path(plan.model_path), plan.device)
+        tile, before = plan.tiles.tiles[task.tile], self.predictor.device
+        maps = self.predictor.class_map(task.window, tile, plan.tiles, plan.limits)
+        self._store.write(task.plane, tile.write, maps)
+        done: list[Done] = [Predicted(task.plane, task.tile)]
+        if self.predictor.device != before:
+            done.append(Remark("The graphics card ran out of memory; the processor goes on."))
+        return done
+
+    def _decode(self, task: Decode) -> Patch:
+        tile = self.plan.tiles.tiles[task.tile]
+        window, owned = self.plan.window(tile), self.plan.owned(tile)
+        maps = self._store.read(task.plane, window)
+        if self.plan.card.kind == "classes":
+            return class_block(maps, window, owned)
+        return decode_block(maps, window, owned, task.settings)

@@ -1,0 +1,128 @@
+"""The frozen plan of one segmentation: every decision taken, nothing computed yet."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from napari_unet.image import Box
+from napari_unet.inference.tiles import Tile, TilePlan, plan_tiles
+from napari_unet.models.card import ModelCard
+
+Key = tuple[int, int]
+"""A tile in a plan: number of the plane, number of the tile."""
+
+
+@dataclass(frozen=True)
+class SegmentPlan:
+    """What to compute, where, and with which model.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Height and width of a plane, image pixels.
+    planes : tuple of tuple of int
+        Indices along the iterated axes of every plane to segment.
+    region : Box
+        Image pixels whose objects are wanted.
+    card : ModelCard
+        The model.
+    model_path : str
+        Its file.
+    model_sha : str
+        sha256 of the file, for the record.
+    channels : int
+        Channels the network is given.
+    limits : tuple of (low, high)
+        Grey values that become 0 and 1, for each channel; of the image, never of a tile.
+    diameter : float
+        Typical diameter of the objects, image pixels.
+    tile : int
+        Largest side of a write box, image pixels.
+    device : str
+        Where to compute.
+    """
+
+    shape: tuple[int, int]
+    planes: tuple[tuple[int, ...], ...]
+    region: Box
+    card: ModelCard
+    model_path: str
+    model_sha: str
+    channels: int
+    limits: tuple[tuple[float, float], ...]
+    diameter: float
+    tile: int = 512
+    device: str = "auto"
+
+    @property
+    def zoom(self) -> float:
+        """Network pixels for each image pixel."""
+        return self.card.zoom(self.diameter)
+
+    @property
+    def overlap(self) -> int:
+        """Image pixels around a block that are decoded with it; larger than the objects."""
+        return 0 if self.card.kind == "classes" else max(32, math.ceil(2 * self.diameter) + 16)
+
+    @cached_property
+    def tiles(self) -> TilePlan:
+        """Tiles of a plane: the region, and the neighbourhood its objects reach into."""
+        return plan_tiles(
+            self.shape,
+            self.card.spec,
+            zoom=self.zoom,
+            tile=self.tile,
+            area=self.region.grow(self.overlap),
+        )
+
+    @property
+    def map_channels(self) -> int:
+        """Channels of the class map."""
+        return 1 if self.card.kind == "classes" else 3
+
+    def owned(self, tile: Tile) -> Box:
+        """Image pixels whose objects this tile's block is responsible for."""
+        return tile.write.intersect(self.region)
+
+    def window(self, tile: Tile) -> Box:
+        """Image pixels of the class map that the block is decoded from."""
+        return self.owned(tile).grow(self.overlap).intersect(self.tiles.area)
+
+    def needs(self, tile: int) -> list[int]:
+        """Tiles whose class maps a block needs."""
+        return self.tiles.touching(self.window(self.tiles.tiles[tile]))
+
+    def blocks(self, centre: tuple[float, float] | None = None) -> Iterator[Key]:
+        """Every block that has pixels in the region, plane by plane.
+
+        Parameters
+        ----------
+        centre : tuple of float, optional
+            Image pixel to begin at, going outwards; default row by row.
+        """
+        order = self.tiles.nearest_first(centre) if centre else range(len(self.tiles.tiles))
+        wanted = [i for i in order if self.owned(self.tiles.tiles[i]).size]
+        for plane in range(len(self.planes)):
+            for tile in wanted:
+                yield plane, tile
+
+    def tile_bytes(self, tile: int) -> int:
+        """Uncompressed size of a tile's class map."""
+        return self.map_channels * self.tiles.tiles[tile].write.size
+
+    def to_json(self) -> bytes:
+        """Serialise, to be sent to the engine."""
+        return _adapter().dump_json(self)
+
+    @classmethod
+    def from_json(cls, content: bytes) -> "SegmentPlan":
+        """Rebuild a plan."""
+        return _adapter().validate_json(content)
+
+
+def _adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(SegmentPlan)

@@ -1,0 +1,193 @@
+"""The network at work on one tile: from a window of the image to its class map (torch)."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_unet.errors import EngineError, InputError
+from napari_unet.image import Box, normalise
+from napari_unet.inference.resample import axis_taps, resample
+from napari_unet.inference.tiles import Tile, TilePlan
+from napari_unet.models.card import ModelCard
+from napari_unet.models.weights import load_model
+from napari_unet.network.unet import UNet
+
+log = logging.getLogger(__name__)
+Limits = tuple[tuple[float, float], ...]
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def pick_device(wanted: str = "auto") -> torch.device:
+    """Return the device to compute on: a graphics card if there is one, else the processor."""
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wanted == "auto":
+        return torch.device(next(name for name, there in available.items() if there))
+    if not available.get(wanted, False):
+        raise InputError(
+            f"The device {wanted!r} was asked for and is not available here; "
+            f"{', '.join(n for n, there in available.items() if there)} can be used. "
+            "Choose one of these, or auto."
+        )
+    return torch.device(wanted)
+
+
+class Predictor:
+    """A model on a device.
+
+    Parameters
+    ----------
+    path : Path
+        Model file.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+
+    Attributes
+    ----------
+    card : ModelCard
+        The model's card.
+    device : torch.device
+        Where it computes now; the processor after a graphics card ran out of memory.
+    """
+
+    def __init__(self, path: Path, device: str = "auto") -> None:
+        network, self.card = load_model(path)
+        self.device = pick_device(device)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def class_map(
+        self, window: NDArray[np.generic], tile: Tile, plan: TilePlan, limits: Limits
+    ) -> NDArray[np.uint8]:
+        """Compute the class map of one tile.
+
+        Parameters
+        ----------
+        window : ndarray
+            ``(C, Y, X)``, the pixels of ``tile.source`` as they are in the image.
+        tile : Tile
+            Where the window lies and what to write.
+        plan : TilePlan
+            The plan the tile belongs to.
+        limits : tuple of (low, high)
+            Grey values that become 0 and 1, for each channel.
+
+        Returns
+        -------
+        ndarray of uint8
+            ``(M, Y, X)`` over ``tile.write``; see `encode`.
+        """
+        image = np.stack([normalise(c, k) for c, k in zip(window, limits, strict=True)])
+        (y0, x0), (y1, x1) = tile.read.start, tile.read.stop
+        network_shape, shape = plan.network_shape, plan.shape
+        rows = axis_taps((y0, y1), network_shape[0], shape[0])
+        columns = axis_taps((x0, x1), network_shape[1], shape[1])
+        given = resample(image, tile.source.start, rows, columns)
+        output = self.compute(given, tile.core)
+        (y0, x0), (y1, x1) = tile.write.start, tile.write.stop
+        rows = axis_taps((y0, y1), shape[0], network_shape[0])
+        columns = axis_taps((x0, x1), shape[1], network_shape[1])
+        return encode(resample(output, tile.core.start, rows, columns), self.card)
+
+    def compute(self, given: NDArray[np.float32], core: Box) -> NDArray[np.float32]:
+        """Run the network, in halves where memory is short, on the processor in the end.
+
+        Parameters
+        ----------
+        given : ndarray of float32
+            ``(C, Y, X)``, normalised, over the read box that belongs to `core`.
+        core : Box
+            Network pixels wanted.
+
+        Returns
+        -------
+        ndarray of float32
+            ``(K [+ 1], Y, X)`` over `core`: class probabilities, then the distance.
+        """
+        try:
+            return self._forward(given, core)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            log.warning("out of memory on a tile of %s px: %s", core.shape, error)
+        halves = _halves(core, self.card.spec.divisor)
+        if halves:
+            axis = 1 if halves[0].shape[0] != core.shape[0] else 2
+            return np.concatenate([self._part(given, core, half) for half in halves], axis=axis)
+        if self.device.type != "cpu":
+            self.device = torch.device("cpu")
+            self.network.to(self.device)
+            return self.compute(given, core)
+        raise EngineError(
+            "There is not enough memory for even the smallest tile. Close other programs and "
+            "press Segment again."
+        )
+
+    def _part(self, given: NDArray[np.float32], core: Box, half: Box) -> NDArray[np.float32]:
+        whole, part = _read_box(core, self.card), _read_box(half, self.card)
+        return self.compute(given[(slice(None), *part.shift(whole.start).slices)], half)
+
+    def _forward(self, given: NDArray[np.float32], core: Box) -> NDArray[np.float32]:
+        batch = torch.from_numpy(np.ascontiguousarray(given))[None].to(self.device)
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            output = self.network(batch)[0]
+            margin = core.start[0] - _read_box(core, self.card).start[0] - self.card.spec.shrink
+            height, width = core.shape
+            output = output[:, margin : margin + height, margin : margin + width]
+            classes = self.card.spec.classes
+            output = torch.cat([torch.softmax(output[:classes], dim=0), output[classes:]])
+            result: NDArray[np.float32] = output.float().cpu().numpy()
+        return result
+
+
+def encode(output: NDArray[np.float32], card: ModelCard) -> NDArray[np.uint8]:
+    """Quantise the network's output ``(K [+ 1], Y, X)`` to a class map of bytes.
+
+    Returns
+    -------
+    ndarray of uint8
+        For instances ``(3, Y, X)``: probability of cell, probability of touching border, and
+        distance, 255 = 1. For classes ``(1, Y, X)``: the most probable class.
+    """
+    if card.kind == "classes":
+        return output[: card.spec.classes].argmax(axis=0)[None].astype(np.uint8)
+    return np.rint(np.clip(output[1:4], 0, 1) * 255).astype(np.uint8)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(text in str(error).lower() for text in _OUT_OF_MEMORY)
+
+
+def _read_box(core: Box, card: ModelCard) -> Box:
+    y = card.spec.read_interval((core.start[0], core.stop[0]))
+    x = card.spec.read_interval((core.start[1], core.stop[1]))
+    return Box((y[0], x[0]), (y[1], x[1]))
+
+
+def _halves(core: Box, grid: int) -> list[Box]:
+    """Cut the longer side in two on the pooling grid; nothing if it is one grid step long."""
+    height, width = core.shape
+    if max(height, width) <= grid:
+        return []
+    (y0, x0), (y1, x1) = core.start, core.stop
+    if height >= width:
+        middle = y0 + max(grid, height // 2 // grid * grid)
+        return [Box((y0, x0), (middle, x1)), Box((middle, x0), (y1, x1))]
+    middle = x0 + max(grid, width // 2 // grid * grid)
+    return [Box((y0, x0), (y1, middle)), Box((y0, middle), (y1, x1))]
+
+
+def new_predictor(network: UNet, card: ModelCard, device: str = "auto") -> Predictor:
+    """Wrap a network that is already in memory."""
+    predictor = Predictor.__new__(Predictor)
+    predictor.card, predictor.device = card, pick_device(device)
+    predictor.network = network.eval().to(predictor.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return predictor

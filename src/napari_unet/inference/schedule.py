@@ -1,0 +1,79 @@
+"""Which tile next, which block is ready, and which class map may be forgotten."""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+
+from napari_unet.inference.plan import Key, SegmentPlan
+
+
+class Schedule:
+    """Bookkeeping of one run: pure, without arrays.
+
+    Parameters
+    ----------
+    plan : SegmentPlan
+        Gives the tiles each block needs.
+    blocks : iterable of Key
+        Blocks to decode, in the order wanted.
+    have : set of Key
+        Tiles whose class maps are in the store already; grows as tiles are predicted and shrinks
+        as they are dropped.
+    budget : int
+        Bytes of class maps that may stay in the store.
+    """
+
+    def __init__(
+        self, plan: SegmentPlan, blocks: Iterable[Key], have: set[Key], budget: int
+    ) -> None:
+        self._plan, self.have, self._budget = plan, have, budget
+        self._missing: dict[Key, int] = {}
+        self._users: dict[Key, list[Key]] = {}
+        self._uses: Counter[Key] = Counter()
+        self.ready: deque[Key] = deque()
+        self.to_predict: deque[Key] = deque()
+        self._stored = sum(plan.tile_bytes(tile) for _, tile in have)
+        for block in blocks:
+            self._add(block)
+        self.total = len(self._missing)
+        self.done = 0
+
+    def _add(self, block: Key) -> None:
+        plane = block[0]
+        needed = [(plane, tile) for tile in self._plan.needs(block[1])]
+        missing = [key for key in needed if key not in self.have]
+        self._missing[block] = len(missing)
+        self._uses.update(needed)
+        for key in missing:
+            if key not in self._users:
+                self._users[key] = []
+                self.to_predict.append(key)
+            self._users[key].append(block)
+        if not missing:
+            self.ready.append(block)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every block is decoded."""
+        return self.done == self.total
+
+    def predicted(self, key: Key) -> None:
+        """Note that a tile's class map is in the store; blocks may become ready."""
+        self.have.add(key)
+        self._stored += self._plan.tile_bytes(key[1])
+        for block in self._users.pop(key, []):
+            self._missing[block] -= 1
+            if not self._missing[block]:
+                self.ready.append(block)
+
+    def decoded(self, block: Key) -> list[Key]:
+        """Note that a block is decoded; return tiles to drop because the budget is spent."""
+        self.done += 1
+        dropped = []
+        for tile in self._plan.needs(block[1]):
+            key = block[0], tile
+            self._uses[key] -= 1
+            if not self._uses[key] and self._stored > self._budget and key in self.have:
+                self.have.discard(key)
+                self._stored -= self._plan.tile_bytes(tile)
+                dropped.append(key)
+        return dropped

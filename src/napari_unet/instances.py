@@ -1,0 +1,125 @@
+"""From a class map to instances: seeds, flooding, and which block owns an object."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+from napari_unet.image import Box
+from napari_unet.settings import DecodeSettings
+
+CELL, BORDER, DISTANCE = 0, 1, 2  # channels of a class map
+SMOOTHING = 1.0  # pixels; makes the quantised landscape free of plateaus
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patch:
+    """Objects of one block.
+
+    Attributes
+    ----------
+    box : Box
+        Image pixels covered; it may reach beyond the block, as its objects do.
+    labels : ndarray of int32
+        ``(Y, X)``, 0 = not an object of this block, 1…n its objects; of a class model the class.
+    count : int
+        Number of objects.
+    """
+
+    box: Box
+    labels: NDArray[np.int32]
+    count: int
+
+
+def decode(maps: NDArray[np.uint8], settings: DecodeSettings) -> NDArray[np.int32]:
+    """Make instances from a class map by seeded watershed.
+
+    Parameters
+    ----------
+    maps : ndarray of uint8
+        ``(3, Y, X)``: cell, touching border, distance, 255 = 1.
+    settings : DecodeSettings
+        Thresholds.
+
+    Returns
+    -------
+    ndarray of int32
+        ``(Y, X)``, 0 = background, ids 1…n.
+    """
+    cell, border, distance = maps.astype(np.float32) / 255
+    mask = cell + border > 1 - settings.sensitivity
+    if not mask.any():
+        return np.zeros(mask.shape, np.int32)
+    # High in the middle of an object, low at its edge and where two objects touch.
+    height = ndimage.gaussian_filter(distance * (1 - border), SMOOTHING, truncate=2)
+    seeds, count = ndimage.label((height > settings.separation) & mask)
+    pieces, _ = ndimage.label(mask)
+    seeded = np.zeros(pieces.max() + 1, bool)
+    seeded[pieces[seeds > 0]] = True
+    alone = mask & ~seeded[pieces]  # an object too faint for a seed is its own seed
+    seeds = np.where(alone, pieces + count, seeds)
+    labels = watershed(-height, seeds, mask=mask)
+    return _drop_small(labels.astype(np.int32), settings.minimum_diameter)
+
+
+def decode_block(
+    maps: NDArray[np.uint8], window: Box, owned: Box, settings: DecodeSettings
+) -> Patch:
+    """Decode a window and keep the objects that belong to its block.
+
+    An object belongs to the block that holds its first pixel in reading order; so every object is
+    drawn whole, by one block, wherever the blocks' edges lie.
+
+    Parameters
+    ----------
+    maps : ndarray of uint8
+        ``(3, Y, X)`` over `window`.
+    window : Box
+        Image pixels that were read: the block and its neighbourhood.
+    owned : Box
+        Image pixels of the block.
+    settings : DecodeSettings
+        Thresholds.
+    """
+    labels = decode(maps, settings)
+    ids, first = np.unique(labels, return_index=True)
+    y, x = np.unravel_index(first, labels.shape)
+    inside = owned.shift(window.start)
+    (y0, x0), (y1, x1) = inside.start, inside.stop
+    mine = (ids > 0) & (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
+    number = np.zeros(int(ids.max()) + 1, np.int32)
+    number[ids[mine]] = np.arange(1, mine.sum() + 1)
+    return _trim(number[labels], window, int(mine.sum()))
+
+
+def class_block(maps: NDArray[np.uint8], window: Box, owned: Box) -> Patch:
+    """Patch of a class model: the class of every pixel of the block."""
+    part = maps[0][owned.shift(window.start).slices].astype(np.int32)
+    return Patch(owned, part, int(np.count_nonzero(np.bincount(part.ravel())[1:])))
+
+
+def _trim(labels: NDArray[np.int32], window: Box, count: int) -> Patch:
+    rows, columns = np.flatnonzero(labels.any(axis=1)), np.flatnonzero(labels.any(axis=0))
+    if not count or not rows.size:
+        return Patch(Box(window.start, window.start), np.zeros((0, 0), np.int32), 0)
+    inner = Box((int(rows[0]), int(columns[0])), (int(rows[-1]) + 1, int(columns[-1]) + 1))
+    y, x = window.start
+    return Patch(inner.shift((-y, -x)), np.ascontiguousarray(labels[inner.slices]), count)
+
+
+def _drop_small(labels: NDArray[np.int32], minimum_diameter: float) -> NDArray[np.int32]:
+    areas = np.bincount(labels.ravel())
+    small = areas < np.pi / 4 * minimum_diameter**2
+    small[0] = False
+    if not small.any():
+        return labels
+    return np.where(small[labels], 0, labels)
+
+
+def median_diameter(patch: Patch) -> float | None:
+    """Median equivalent-circle diameter of the objects in pixels; None without objects."""
+    areas = np.bincount(patch.labels.ravel())[1:]
+    areas = areas[areas > 0]
+    return float(np.median(2 * np.sqrt(areas / np.pi))) if areas.size else None

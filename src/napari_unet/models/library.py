@@ -1,0 +1,64 @@
+"""The library: the bundled models and the user's folder of models."""
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import platformdirs
+
+from napari_unet.errors import ModelError
+from napari_unet.models.card import SUFFIX, ModelCard, read_card, sha256_of
+
+APPLICATION = "napari-unet-interactive"
+
+
+def bundled_folder() -> Path:
+    """Folder of the models that come with the package."""
+    return Path(str(files("napari_unet") / "models" / "bundled"))
+
+
+def user_folder() -> Path:
+    """Folder of the person's own models; it may not exist yet."""
+    return platformdirs.user_data_path(APPLICATION) / "models"
+
+
+def model_files() -> dict[str, Path]:
+    """Return the path of every model by name, bundled ones first."""
+    found: dict[str, Path] = {}
+    for folder in (bundled_folder(), user_folder()):
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def find_model(name: str | Path) -> Path:
+    """Return the file of a model given by its name in the library or by its path."""
+    path = Path(name)
+    if path.suffix == SUFFIX or path.parent != Path():
+        if not path.is_file():
+            raise ModelError(f"There is no model file at {path}. Check the path.")
+        return path
+    known = model_files()
+    if str(name) not in known:
+        raise ModelError(
+            f"There is no model called {str(name)!r}; the library has {', '.join(known) or 'none'}."
+            " Choose one of those, or give the path of a model file."
+        )
+    return known[str(name)]
+
+
+def load_card(name: str | Path) -> ModelCard:
+    """Read the card of a model given by name or path."""
+    return read_card(find_model(name))
+
+
+def check_bundled(path: Path) -> None:
+    """Raise `ModelError` if a bundled model is not the file that was released."""
+    if path.parent != bundled_folder():
+        return
+    released = json.loads((bundled_folder() / "sha256.json").read_text())
+    if released.get(path.name) != sha256_of(path):
+        raise ModelError(
+            f"The bundled model {path.name} is damaged: its checksum differs from the released "
+            "one. Install the plugin again."
+        )

@@ -1,0 +1,1 @@
+"""The napari plugin: panels, jobs, and the hooks the manifest names."""

@@ -1,0 +1,50 @@
+"""Input widgets made from the settings' own definitions: range, unit, label and help."""
+
+from typing import Any
+
+from magicgui.widgets import create_widget
+from magicgui.widgets.bases import ValueWidget
+from pydantic.fields import FieldInfo
+
+from napari_unet.settings import Settings
+
+
+def field_widget(
+    settings: type[Settings], name: str, widget_type: str, **options: Any
+) -> ValueWidget:
+    """Make the widget of one setting.
+
+    Parameters
+    ----------
+    settings : type of Settings
+        Where the setting is defined.
+    name : str
+        Its name there, which becomes the widget's.
+    widget_type : str
+        magicgui's name of the widget.
+    **options
+        Passed on, winning over what the definition says.
+    """
+    info = settings.model_fields[name]
+    extra = info.json_schema_extra
+    unit = extra.get("unit") if isinstance(extra, dict) else None
+    label = f"{info.title} ({unit})" if unit else info.title
+    limits = {"min": _limit(info, "ge", "gt"), "max": _limit(info, "le", "lt")}
+    given = {key: value for key, value in limits.items() if value is not None}
+    value = options.pop("value", info.default)
+    widget: ValueWidget = create_widget(  # type: ignore[assignment]
+        value=value,
+        name=name,
+        label=str(label),
+        widget_type=widget_type,
+        options={"tooltip": info.description, **given, **options},
+    )
+    return widget
+
+
+def _limit(info: FieldInfo, *names: str) -> float | None:
+    for part in info.metadata:
+        for name in names:
+            if hasattr(part, name):
+                return float(getattr(part, name))
+    return None

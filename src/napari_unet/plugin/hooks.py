@@ -1,0 +1,168 @@
+"""What napari calls by the manifest: the labels writer and reader, and the sample data.
+
+Nothing here imports torch, and napari loads this module only when one of the commands is used.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_unet.errors import InputError
+from napari_unet.io.header import read_header
+from napari_unet.io.images import read_image
+from napari_unet.io.tiff import read_labels, save_labels
+from napari_unet.io.units import PIXEL, micrometers, unit_name
+
+LayerTuple = tuple[Any, dict[str, Any], str]
+
+LARGE_SHAPE = (8192, 8192)  # pixels
+LARGE_CHUNK = 512
+LARGE_GREY = (200, 9000)  # display range, given so that napari need not compute the whole image
+METADATA_KEY = "napari_unet"  # of layer.metadata, where a run leaves its settings
+
+
+def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
+    """Save a labels layer with its ids, pixel size and settings (npe2 writer).
+
+    Parameters
+    ----------
+    path : str
+        Ends in ``.ome.tif`` or ``.tif``.
+    data : array-like
+        Whole numbers ``(..., Y, X)``; of a multiscale layer the finest level.
+    meta : dict
+        The layer's attributes as napari gives them.
+
+    Returns
+    -------
+    list of str
+        The file written.
+
+    Raises
+    ------
+    SaveError
+        If it cannot be written; an older file of that name is untouched.
+    """
+    labels = data[0] if meta.get("multiscale") else data
+    pixel_size, unit = layer_pixel_size(meta, len(labels.shape))
+    saved = save_labels(
+        path,
+        labels,
+        pixel_size=pixel_size,
+        unit=unit,
+        axes=layer_axes(meta, len(labels.shape)),
+        description=dict((meta.get("metadata") or {}).get(METADATA_KEY) or {}),
+    )
+    return [str(saved)]
+
+
+def get_labels_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerTuple]] | None:
+    """Return a reader for label files this plugin saved, None for any other file (npe2 reader)."""
+    if not isinstance(path, str):
+        return None
+    try:
+        ours = read_header(path) is not None
+    except InputError:  # missing or damaged: napari's own reader says so
+        return None
+    return _read_labels_layer if ours else None
+
+
+def layer_pixel_size(meta: Mapping[str, Any], ndim: int) -> tuple[tuple[float, ...] | None, str]:
+    """Return the size of a pixel along each axis and its unit, from a layer's attributes.
+
+    Axes in another length than X are converted; axes that are no length keep their number.
+    ``None`` where the layer has neither scale nor units.
+    """
+    scale = tuple(abs(float(s)) for s in meta.get("scale", (1.0,) * ndim))[-ndim:]
+    names = [unit_name(str(u)) for u in meta.get("units") or (PIXEL,) * ndim][-ndim:]
+    unit = names[-1]
+    if unit == PIXEL and all(s == 1 for s in scale[-2:]):
+        return None, PIXEL
+    length = micrometers(unit)
+    size = tuple(
+        s if length is None else s * (micrometers(n) or length) / length
+        for s, n in zip(scale, names, strict=True)
+    )
+    return (size, unit) if all(math.isfinite(s) and s > 0 for s in size) else (None, PIXEL)
+
+
+def layer_axes(meta: Mapping[str, Any], ndim: int) -> str | None:
+    """Return the axes as letters where the layer's axis labels are letters ending in Y and X."""
+    letters = "".join(str(name).upper() for name in meta.get("axis_labels") or ())
+    fits = len(letters) == len(set(letters)) == ndim and letters.isalpha()
+    return letters if fits and letters.endswith("YX") else None
+
+
+def sample_folder() -> Path:
+    """Return the folder of sample files, of an installed package or of a working copy."""
+    installed = Path(str(files("napari_unet") / "sample_data"))
+    return installed if installed.is_dir() else Path(__file__).resolve().parents[3] / "sample_data"
+
+
+def sample_nuclei() -> list[LayerTuple]:
+    """Return real 16-bit nuclei and, hidden, their ground truth (npe2 sample)."""
+    image = read_image(sample_folder() / "nuclei.tif")
+    truth = read_image(sample_folder() / "nuclei_truth.tif")
+    return [
+        (image.data, {"name": "nuclei"}, "image"),
+        (truth.data, {"name": "ground truth", "visible": False}, "labels"),
+    ]
+
+
+def sample_tissue() -> list[LayerTuple]:
+    """Return the stained tissue that scikit-image ships in its wheel (npe2 sample)."""
+    import skimage.data  # noqa: PLC0415 -- only when it is opened
+
+    samples: Any = skimage.data  # lazy and without types
+    return [(samples.immunohistochemistry(), {"name": "tissue", "rgb": True}, "image")]
+
+
+def sample_large() -> list[LayerTuple]:
+    """Return a large synthetic image and, hidden, its ground truth, both lazy (npe2 sample).
+
+    ``(Y, X)``, 8192 × 8192, uint16 and uint32 dask arrays; computed where they are looked at.
+    """
+    image, truth = large_arrays(LARGE_SHAPE, LARGE_CHUNK)
+    return [
+        (image, {"name": "synthetic nuclei", "contrast_limits": LARGE_GREY}, "image"),
+        (truth, {"name": "ground truth", "visible": False}, "labels"),
+    ]
+
+
+def large_arrays(shape: tuple[int, int], chunk: int) -> tuple[Any, Any]:
+    """Return image and labels as dask arrays ``(Y, X)`` in square chunks of `chunk` pixels."""
+    import dask.array  # noqa: PLC0415 -- napari has it; only this sample needs it
+
+    lazy: Any = dask.array  # without types
+    chunks = lazy.core.normalize_chunks((chunk, chunk), shape=shape)
+    image, labels = (
+        lazy.map_blocks(_synthetic_block, i, shape[1], chunks=chunks, dtype=d, meta=np.empty(0, d))
+        for i, d in enumerate((np.uint16, np.uint32))
+    )
+    return image, labels
+
+
+def _synthetic_block(which: int, columns: int, block_info: Any = None) -> Any:
+    from napari_unet.io.synthetic import nuclei_window  # noqa: PLC0415 -- only for this sample
+
+    (y0, y1), (x0, x1) = block_info[None]["array-location"]
+    return nuclei_window((y0, x0), (y1 - y0, x1 - x0), columns)[which]
+
+
+def _read_labels_layer(path: str) -> list[LayerTuple]:
+    labels, pixel_size, unit, axes = read_labels(path)
+    header = read_header(path)
+    name = Path(path).name.split(".")[0]
+    attributes: dict[str, Any] = {"name": name, "axis_labels": tuple(axes.lower())}
+    if pixel_size is not None:
+        missing = labels.ndim - len(pixel_size)
+        attributes["scale"] = (1.0,) * missing + tuple(pixel_size)
+        known = unit if unit == PIXEL or micrometers(unit) is not None else PIXEL
+        attributes["units"] = (PIXEL,) * missing + (known,) * len(pixel_size)
+    if header is not None and header.description:
+        attributes["metadata"] = {METADATA_KEY: dict(header.description)}
+    return [(labels, attributes, "labels")]

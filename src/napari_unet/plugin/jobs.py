@@ -1,0 +1,94 @@
+"""The only place with threads: runs a generator of events and tells the panel what comes."""
+
+import logging
+from collections.abc import Callable, Generator
+from typing import Any
+
+from napari.qt.threading import FunctionWorker, GeneratorWorker, create_worker
+
+from napari_unet.errors import UNetError
+
+log = logging.getLogger(__name__)
+UNEXPECTED = "Something unexpected went wrong ({error}); what is finished stays. See the log."
+
+
+class Job:
+    """One run in napari's worker thread.
+
+    Parameters
+    ----------
+    events : generator
+        What to do; it yields often, so that it can be cancelled.
+    on_event : callable
+        Called with every event, on the main thread.
+    on_end : callable
+        Called once, on the main thread: with None when finished or cancelled, else with a
+        sentence that says what went wrong.
+    """
+
+    def __init__(
+        self,
+        events: Generator[Any, None, None],
+        on_event: Callable[[Any], None],
+        on_end: Callable[[str | None], None],
+    ) -> None:
+        self._events, self._on_event, self._on_end = events, on_event, on_end
+        self._problem: str | None = None
+        self.running = False
+        self.cancelled = False
+        self._worker: GeneratorWorker = create_worker(
+            _stream, events, _start_thread=False, _ignore_errors=True
+        )
+        self._worker.yielded.connect(self._event)
+        self._worker.errored.connect(self._error)
+        self._worker.finished.connect(self._end)
+
+    def start(self) -> None:
+        """Begin."""
+        self.running = True
+        self._worker.start()
+
+    def cancel(self) -> None:
+        """Stop at the next event; nothing of this job is delivered after this call."""
+        self.cancelled = True
+        self._worker.quit()
+
+    def _event(self, event: Any) -> None:
+        if self.cancelled:
+            return
+        try:
+            self._on_event(event)
+        except Exception as error:  # a slot that raises would end the program
+            self._error(error)
+            self.cancel()
+
+    def _error(self, error: Exception) -> None:
+        self._problem = sentence(error)
+
+    def _end(self) -> None:
+        self.running = False
+        self._events.close()
+        self._on_end(self._problem)
+
+
+def sentence(error: Exception) -> str:
+    """Return what to show for an error; anything unexpected goes to the log with its traceback."""
+    if isinstance(error, UNetError):
+        return str(error)
+    log.error("unexpected error", exc_info=error)
+    return UNEXPECTED.format(error=f"{type(error).__name__}: {error}")
+
+
+def in_background(
+    function: Callable[[], Any], on_end: Callable[[Any, str | None], None]
+) -> FunctionWorker:
+    """Run a function in a worker thread; `on_end` gets its result, or None and a sentence."""
+    worker: FunctionWorker = create_worker(function, _start_thread=False, _ignore_errors=True)
+    worker.returned.connect(lambda result: on_end(result, None))
+    worker.errored.connect(lambda error: on_end(None, sentence(error)))
+    worker.start()
+    return worker
+
+
+def _stream(events: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    yield from events

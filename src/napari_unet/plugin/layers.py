@@ -1,0 +1,151 @@
+"""Between napari's layers and the core: what an image layer holds, where a result belongs."""
+
+import time
+from typing import Any
+
+import numpy as np
+from napari import Viewer
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer, Shapes
+
+from napari_unet.errors import InputError
+from napari_unet.image import Box, Image, check_dtype
+from napari_unet.plugin.hooks import layer_pixel_size
+from napari_unet.segmentation import guess_axes
+
+AXIS_NAMES = {"channel": "C", "channels": "C", "time": "T", "slice": "Z", "depth": "Z"}
+REFRESH_SHARE = 0.1  # of the time may go into redrawing while tiles stream in
+
+
+def finest(layer: ImageLayer) -> Any:
+    """Return the layer's array, the finest level of a pyramid."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def guess_layer_axes(layer: ImageLayer) -> str:
+    """Guess the axes of a layer from its axis labels, else from its shape."""
+    array = finest(layer)
+    letters = [_letter(label) for label in layer.axis_labels]
+    if layer.rgb:
+        letters.append("C")
+    named = len(letters) == len(array.shape) and len(set(letters)) == len(letters)
+    if named and "" not in letters and {"Y", "X"} <= set(letters):
+        return "".join(letters)
+    return guess_axes(tuple(array.shape), np.dtype(array.dtype), rgb=layer.rgb)
+
+
+def _letter(label: str) -> str:
+    name = AXIS_NAMES.get(label.lower(), label).upper()
+    return name if len(name) == 1 and name.isalpha() else ""
+
+
+def image_of(layer: ImageLayer, axes: str, channel: int | None) -> Image:
+    """Describe a layer's array for the core; raises `InputError` if it cannot be segmented."""
+    array = finest(layer)
+    check_dtype(array.dtype)
+    pixel_size, unit = layer_pixel_size(attributes(layer), layer.ndim)
+    return Image(
+        array,
+        axes or guess_layer_axes(layer),
+        channel,
+        pixel_size=(pixel_size[-2], pixel_size[-1]) if pixel_size else None,
+        unit=unit,
+        name=layer.name,
+    )
+
+
+def attributes(layer: Layer) -> dict[str, Any]:
+    """Return the layer's attributes as napari gives them to writers."""
+    return dict(layer.as_layer_data_tuple()[1])
+
+
+def add_result(viewer: Viewer, layer: ImageLayer, image: Image) -> Labels:
+    """Add an empty labels layer on the image's own pixel grid, with all its transforms."""
+    kept = [i for i, axis in enumerate(image.axes) if axis != "C"]
+    if layer.rgb:
+        kept = list(range(layer.ndim))
+    grid = np.ix_(kept, kept)
+    # napari hands the array it was given to painting as it is; unwritten zeros cost no memory
+    labels = Labels(
+        np.zeros(image.labels_shape, np.uint32),
+        name=f"{layer.name} objects",
+        scale=np.asarray(layer.scale)[kept],
+        translate=np.asarray(layer.translate)[kept],
+        rotate=np.asarray(layer.rotate)[grid],
+        shear=_shear(layer, kept),
+        affine=np.asarray(layer.affine.affine_matrix)[np.ix_([*kept, -1], [*kept, -1])],
+        units=[layer.units[i] for i in kept],
+        axis_labels=[layer.axis_labels[i] for i in kept],
+    )
+    active = viewer.layers.selection.active
+    viewer.add_layer(labels)
+    viewer.layers.selection.active = active
+    return labels
+
+
+def _shear(layer: Layer, kept: list[int]) -> Any:
+    full = np.eye(layer.ndim)
+    full[np.triu_indices(layer.ndim, 1)] = np.asarray(layer.shear).ravel()
+    return full[np.ix_(kept, kept)][np.triu_indices(len(kept), 1)]
+
+
+def current_plane(viewer: Viewer, layer: ImageLayer, image: Image) -> tuple[int, ...]:
+    """Return the indices along the iterated axes of the plane that is shown."""
+    position = layer.world_to_data(viewer.dims.point)
+    shape = np.asarray(image.data.shape)
+    return tuple(
+        int(np.clip(round(position[i]), 0, shape[i] - 1))
+        for i, axis in enumerate(image.axes)
+        if axis in image.leading_axes
+    )
+
+
+def visible_box(layer: ImageLayer, image: Image) -> Box:
+    """Return the part of the plane that the canvas shows, image pixels."""
+    factor = layer.downsample_factors[layer.data_level] if layer.multiscale else 1
+    corners = np.asarray(layer.corner_pixels) * factor
+    y, x = (_display_axis(layer, image, axis) for axis in "YX")
+    (y0, y1), (x0, x1) = corners[:, y], corners[:, x]
+    box = Box((int(y0), int(x0)), (int(y1) + 1, int(x1) + 1))
+    return box.intersect(Box((0, 0), image.shape))
+
+
+def _display_axis(layer: ImageLayer, image: Image, axis: str) -> int:
+    return image.axes.index(axis)
+
+
+def selected_box(viewer: Viewer, layer: ImageLayer, image: Image) -> Box:
+    """Return the rectangle selected in a shapes layer, image pixels; `InputError` without one."""
+    for shapes in reversed(viewer.layers):
+        if not isinstance(shapes, Shapes) or not len(shapes.data):
+            continue
+        chosen = sorted(shapes.selected_data) or [len(shapes.data) - 1]
+        corners = [layer.world_to_data(shapes.data_to_world(p)) for p in shapes.data[chosen[0]]]
+        points = np.asarray(corners)[:, [image.axes.index("Y"), image.axes.index("X")]]
+        start, stop = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
+        box = Box((int(start[0]), int(start[1])), (int(stop[0]), int(stop[1])))
+        box = box.intersect(Box((0, 0), image.shape))
+        if box.size:
+            return box
+    raise InputError(
+        "No rectangle lies on the image. Add a shapes layer, draw a rectangle, and press Segment."
+    )
+
+
+class Redraw:
+    """Redraws a layer while tiles stream in, never more than a share of the time."""
+
+    def __init__(self, layer: Labels) -> None:
+        self._layer, self._next = layer, 0.0
+
+    def soon(self) -> None:
+        """Redraw unless that was done just now."""
+        if time.monotonic() >= self._next:
+            self.now()
+
+    def now(self) -> None:
+        """Redraw; how long it takes decides when the next one may be."""
+        start = time.monotonic()
+        self._layer.refresh(thumbnail=False, highlight=False, extent=False)
+        end = time.monotonic()
+        self._next = end + (end - start) / REFRESH_SHARE

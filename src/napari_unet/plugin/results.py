@@ -1,0 +1,126 @@
+"""A result in the viewer: its labels layer, what the model said, and how to say it anew."""
+
+import weakref
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+
+from napari_unet.assembly import LiveLabels
+from napari_unet.errors import InputError
+from napari_unet.image import Box, Image
+from napari_unet.inference.plan import Key, SegmentPlan
+from napari_unet.inference.schedule import Schedule
+from napari_unet.inference.tasks import Backend
+from napari_unet.plugin.layers import Redraw
+from napari_unet.segmentation import Events, Started, TileDone, decoding, record, run
+from napari_unet.settings import SegmentSettings
+
+REPLACED = (
+    "The result's array was replaced by one of another shape. Press Segment to make a new result; "
+    "the layer stays as it is."
+)
+
+
+@dataclass(eq=False)
+class Result:
+    """One labels layer that the model fills and the person paints on.
+
+    Attributes
+    ----------
+    layer : Labels
+        Where the person sees and paints.
+    live : LiveLabels
+        What the model said, and which pixels the person corrected.
+    source : weakref to napari Image layer
+        The layer it was made from.
+    image : Image
+        The image as it was when the last run began.
+    plan, folder, budget, have
+        Of the last run: to decode again without the network.
+    """
+
+    layer: Labels
+    live: LiveLabels
+    source: "weakref.ref[ImageLayer]"
+    image: Image
+    plan: SegmentPlan | None = None
+    folder: Path | None = None
+    budget: int = 0
+    have: set[Key] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._redraw = Redraw(self.layer)
+
+    @property
+    def count(self) -> int:
+        """Objects of the last run."""
+        return self.live.assembly.count
+
+    @property
+    def whole(self) -> bool:
+        """Whether all class maps of the last run are kept."""
+        plan = self.plan
+        return plan is not None and len(self.have) == len(plan.planes) * len(plan.tiles.tiles)
+
+    def fits(self, image: Image) -> bool:
+        """Whether the layer still has the shape of the image."""
+        return tuple(self.layer.data.shape) == image.labels_shape == self.live.corrected.shape
+
+    def begin(self) -> None:
+        """Prepare for a run; ids the person uses or is about to use are left alone."""
+        self.live.begin(self.layer.data, above=int(self.layer.selected_label))
+
+    def started(self, event: Started) -> None:
+        """Note the plan of a run."""
+        self.plan, self.folder, self.budget = event.plan, event.folder, event.budget
+
+    def place(self, event: TileDone) -> None:
+        """Show one block's objects, except where the person painted."""
+        if self.layer.data.shape != self.live.corrected.shape:
+            raise InputError(REPLACED)
+        self.live.update(self.layer.data, event.plane, event.owned, event.patch, event.block)
+        self._redraw.soon()
+
+    def finish(self, settings: SegmentSettings) -> None:
+        """Draw everything, and keep the record of how it was made with the layer."""
+        self.layer.refresh()
+        if self.plan is not None:
+            self.layer.metadata = {
+                **self.layer.metadata,
+                "napari_unet": record(self.plan, settings),
+            }
+
+    def in_view(self, key: Key, view: Box) -> bool:
+        """Whether a block of the last run is shown."""
+        assert self.plan is not None, "asked only after a run"
+        return self.plan.owned(self.plan.tiles.tiles[key[1]]).intersect(view).size > 0
+
+    def decode_again(
+        self,
+        settings: SegmentSettings,
+        backend: Backend,
+        view: tuple[float, float],
+        near: list[Key],
+    ) -> Events:
+        """Decode with other thresholds, without the network where the class map is kept.
+
+        Parameters
+        ----------
+        settings : SegmentSettings
+            With the thresholds wanted.
+        backend : Backend
+            Who computes.
+        view : tuple of float
+            Image pixel in the middle of what is shown; blocks near it come first.
+        near : list of Key
+            Blocks in view: the only ones decoded where not every class map is kept.
+        """
+        plan, folder = self.plan, self.folder
+        if plan is None or folder is None:
+            return
+        blocks = plan.blocks(view) if self.whole else near
+        schedule = Schedule(plan, blocks, self.have, self.budget)
+        backend.open(plan, folder)
+        yield from run(plan, self.image, decoding(plan, settings), backend, schedule)

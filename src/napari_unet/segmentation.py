@@ -1,0 +1,488 @@
+"""Use case: segment an image. Intent and facts → frozen plan → generator of events → result.
+
+The same generator serves the panel (with the engine), the command line and library calls
+(in this process): whoever consumes it may stop at any time, and what is done stays.
+"""
+
+import logging
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.assembly import Assembly, empty_labels
+from napari_unet.errors import InputError
+from napari_unet.image import Box, Image, percentiles, sample_boxes
+from napari_unet.inference.cache import ClassMapCache
+from napari_unet.inference.plan import Key, SegmentPlan
+from napari_unet.inference.schedule import Schedule
+from napari_unet.inference.tasks import (
+    Backend,
+    Decode,
+    Decoded,
+    Drop,
+    LocalBackend,
+    Predict,
+    Predicted,
+    Remark,
+)
+from napari_unet.instances import Patch, median_diameter
+from napari_unet.models.card import ModelCard, read_card, sha256_of
+from napari_unet.models.library import find_model
+from napari_unet.settings import DecodeSettings, SegmentSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+AHEAD = 2  # windows sent before their results are back: reading and computing overlap
+HEARTBEAT = 0.05  # seconds; how long a consumer that wants to cancel waits at most for an event
+KEEP_ALL = 2**63
+LEADING_AXES = "FEDBATZ"  # names of dimensions before Y and X, the last ones first
+PROBE = 512  # pixels; side of the window that the object size is estimated from
+NOT_NUMBERS = "Some pixels are not numbers (NaN or infinite); they count as background."
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The plan is made; nothing is computed yet.
+
+    Attributes
+    ----------
+    plan : SegmentPlan
+        What will be computed.
+    folder : Path
+        Where the class maps are kept.
+    budget : int
+        Bytes of them that may stay there.
+    """
+
+    plan: SegmentPlan
+    folder: Path
+    budget: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileDone:
+    """The objects of one tile's block.
+
+    Attributes
+    ----------
+    plane : tuple of int
+        Indices along the iterated axes.
+    owned : Box
+        The block, image pixels.
+    patch : Patch
+        Its objects; they may reach beyond the block.
+    block : int
+        Number of the block, unique in the run.
+    done, total : int
+        Blocks finished so far, and in all.
+    """
+
+    plane: tuple[int, ...]
+    owned: Box
+    patch: Patch
+    block: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing new; gives the consumer the chance to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the person should know, in one sentence."""
+
+    text: str
+
+
+Event = Started | TileDone | Waiting | Notice
+Events = Generator[Event, None, None]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model file and its card.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    card : ModelCard
+        What it is.
+    sha : str
+        sha256 of the file.
+    """
+
+    path: Path
+    card: ModelCard
+    sha: str
+
+
+def load_model(name: str | Path = "nuclei") -> Model:
+    """Find a model by its name in the library or by its path.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or its file is damaged.
+    """
+    path = find_model(name)
+    return Model(path, read_card(path), sha256_of(path))
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Result of `segment`.
+
+    Attributes
+    ----------
+    labels : ndarray of uint32
+        ``(..., Y, X)`` on the image's grid, 0 = background, one id for each object.
+    plan : SegmentPlan
+        How it was made: model, diameter, grey-value range.
+    image : Image
+        What it was made from.
+    notices : tuple of str
+        What the person should know.
+    """
+
+    labels: NDArray[np.uint32]
+    plan: SegmentPlan
+    image: Image
+    settings: SegmentSettings
+    notices: tuple[str, ...] = ()
+
+    @cached_property
+    def objects(self) -> "pd.DataFrame":
+        """One row for each object: id, centroid, area, diameter, mean intensity."""
+        from napari_unet.objects import measure  # noqa: PLC0415  loads pandas
+
+        return measure(
+            self.labels, self.image, pixel_size=self.image.pixel_size, unit=self.image.unit
+        )
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """How the labels were made, as plain values for metadata and files."""
+        return record(self.plan, self.settings)
+
+
+def record(plan: SegmentPlan, settings: SegmentSettings) -> dict[str, Any]:
+    """Return settings, model and versions as plain values."""
+    from importlib.metadata import version  # noqa: PLC0415  slow, and rarely needed
+
+    return {
+        "settings": settings.model_dump(mode="json"),
+        "decode": decoding(plan, settings).model_dump(mode="json"),
+        "model": plan.card.name,
+        "model_sha256": plan.model_sha,
+        "diameter": plan.diameter,
+        "zoom": plan.zoom,
+        "grey_values": plan.limits,
+        "versions": {name: version(name) for name in ("napari-unet-interactive", "torch", "numpy")},
+    }
+
+
+def decoding(plan: SegmentPlan, settings: SegmentSettings) -> DecodeSettings:
+    """Return the thresholds to use: the person's, else the card's."""
+    return settings.decode or plan.card.decode
+
+
+def segment(
+    image: Any,
+    model: str | Path | Model = "nuclei",
+    *,
+    axes: str | None = None,
+    channel: int | None = None,
+    settings: SegmentSettings | None = None,
+    **changes: Any,
+) -> Segmentation:
+    """Segment an image in this process.
+
+    Parameters
+    ----------
+    image : array-like or Image
+        NumPy, dask or zarr array of any integer, float or bool type, or an `Image`.
+    model : str, Path or Model
+        Name in the library, path of a model file, or what `load_model` returned.
+    axes : str, optional
+        One letter for each dimension, such as "ZYX"; default guessed by `open_image`.
+    channel : int, optional
+        Channel to use; default the average.
+    settings : SegmentSettings, optional
+        All settings; single ones can be given by name as well, such as ``diameter=24``.
+
+    Returns
+    -------
+    Segmentation
+        ``result.labels`` uint32 ``(..., Y, X)``; ``result.objects`` one row for each object.
+
+    Raises
+    ------
+    InputError
+        If the image or a setting cannot be used.
+    ModelError
+        If the model cannot be used.
+    """
+    opened = image if isinstance(image, Image) else open_image(image, axes, channel)
+    found = model if isinstance(model, Model) else load_model(model)
+    chosen = (settings or SegmentSettings()).model_copy(update={"model": found.card.name})
+    chosen = SegmentSettings.model_validate({**chosen.model_dump(), **changes})
+    assembly = Assembly(empty_labels(opened.labels_shape), classes=found.card.kind == "classes")
+    assembly.begin(1)
+    notices: list[str] = []
+    plan: SegmentPlan | None = None
+    for event in segment_events(opened, found, chosen, LocalBackend()):
+        match event:
+            case Started(plan=made):
+                plan = made
+            case TileDone():
+                assembly.place(event.plane, event.owned, event.patch, event.block)
+            case Notice(text=text):
+                notices.append(text)
+    assert plan is not None, "the events begin with Started"
+    return Segmentation(assembly.labels, plan, opened, chosen, tuple(notices))
+
+
+def open_image(array: Any, axes: str | None = None, channel: int | None = None) -> Image:
+    """Name the axes of an array.
+
+    Parameters
+    ----------
+    array : array-like
+        Anything with a shape, a type and slicing; a list of numbers is made an array.
+    axes : str, optional
+        One letter for each dimension; default ``YX``, ``YXC`` for three or four bytes or 16-bit
+        values at the end, else leading axes named ``Z``, ``TZ``, ...
+    channel : int, optional
+        Channel to use; default the average.
+    """
+    if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+        array = np.asarray(array)
+    return Image(array, axes or guess_axes(tuple(array.shape), np.dtype(array.dtype)), channel)
+
+
+def guess_axes(shape: tuple[int, ...], dtype: np.dtype[Any], *, rgb: bool | None = None) -> str:
+    """Guess the axes of a shape: colour at the end if it looks so, else planes to iterate."""
+    if rgb is None:
+        rgb = len(shape) >= 3 and shape[-1] in (3, 4) and shape[-2] > 4 and dtype.kind in "uf"
+    leading = len(shape) - (3 if rgb else 2)
+    if leading < 0 or leading > len(LEADING_AXES):
+        raise InputError(
+            f"The image has shape {shape}; planes of Y and X with at most {len(LEADING_AXES)} more "
+            "dimensions can be segmented. Select a plane or a stack of it."
+        )
+    return LEADING_AXES[len(LEADING_AXES) - leading :] + ("YXC" if rgb else "YX")
+
+
+def segment_events(
+    image: Image,
+    model: Model,
+    settings: SegmentSettings,
+    backend: Backend,
+    *,
+    where: "Where | None" = None,
+) -> Events:
+    """Segment, step by step.
+
+    Parameters
+    ----------
+    image : Image
+        What to segment.
+    model : Model
+        What to segment with.
+    settings : SegmentSettings
+        Diameter, thresholds, tile size, device.
+    backend : Backend
+        Who computes.
+    where : Where, optional
+        Which part; default everything.
+
+    Yields
+    ------
+    Event
+        `Started` first, then `TileDone` for every block; `Waiting` at least every
+        `HEARTBEAT` seconds between them where the backend works elsewhere.
+    """
+    where = where or Where()
+    plan = yield from make_plan(image, model, settings, backend, where)
+    with _folder(where.cache) as folder:
+        budget = where.cache.budget(folder, plan) if where.cache else KEEP_ALL
+        backend.open(plan, folder)
+        yield Started(plan, folder, budget)
+        schedule = Schedule(plan, plan.blocks(where.centre), where.have, budget)
+        yield from run(plan, image, decoding(plan, settings), backend, schedule)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which part of an image, in which order, and where its class maps are kept.
+
+    Attributes
+    ----------
+    region : Box or None
+        Image pixels; None = whole planes.
+    planes : tuple of tuple of int, or None
+        Indices along the iterated axes; None = all planes.
+    centre : tuple of float or None
+        Image pixel to begin at.
+    cache : ClassMapCache or None
+        Where to keep the class maps; None = a temporary folder, deleted at the end.
+    have : set of Key
+        Filled with the tiles whose class maps are kept.
+    """
+
+    region: Box | None = None
+    planes: tuple[tuple[int, ...], ...] | None = None
+    centre: tuple[float, float] | None = None
+    cache: ClassMapCache | None = None
+    have: set[Key] = field(default_factory=set)
+
+
+def run(
+    plan: SegmentPlan,
+    image: Image,
+    decode: DecodeSettings,
+    backend: Backend,
+    schedule: Schedule,
+) -> Events:
+    """Feed the backend until every block of the schedule is decoded.
+
+    The backend must have been opened for `plan`. Tiles in ``schedule.have`` are not predicted
+    again, so a run with other thresholds costs no network.
+    """
+    in_flight, told = 0, False
+    while not schedule.finished:
+        while schedule.ready:
+            backend.submit(Decode(*schedule.ready.popleft(), decode))
+        while schedule.to_predict and in_flight < AHEAD:
+            plane, tile = schedule.to_predict.popleft()
+            window = image.read(plan.planes[plane], plan.tiles.tiles[tile].source, plan.channels)
+            if not told and _has_holes(window):
+                told = True
+                yield Notice(NOT_NUMBERS)
+            backend.submit(Predict(plane, tile, window))
+            in_flight += 1
+        for done in backend.collect(HEARTBEAT):
+            match done:
+                case Predicted(plane, tile):
+                    in_flight -= 1
+                    schedule.predicted((plane, tile))
+                case Decoded():
+                    for key in schedule.decoded((done.plane, done.tile)):
+                        backend.submit(Drop(*key))
+                    yield _tile_done(plan, done, schedule)
+                case Remark(text):
+                    yield Notice(text)
+        yield Waiting()
+
+
+def _tile_done(plan: SegmentPlan, done: Decoded, schedule: Schedule) -> TileDone:
+    count = len(plan.tiles.tiles)
+    return TileDone(
+        plane=plan.planes[done.plane],
+        owned=plan.owned(plan.tiles.tiles[done.tile]),
+        patch=done.patch,
+        block=done.plane * count + done.tile,
+        done=schedule.done,
+        total=schedule.total,
+    )
+
+
+def make_plan(
+    image: Image, model: Model, settings: SegmentSettings, backend: Backend, where: Where
+) -> Generator[Event, None, SegmentPlan]:
+    """Look at the image and decide; yields while looking, returns the plan."""
+    channels = image.used_channels(model.card.spec.in_channels)
+    limits = yield from grey_values(image, channels)
+    planes = where.planes or tuple(image.planes())
+    whole = Box((0, 0), image.shape)
+    region = (where.region or whole).intersect(whole)
+
+    def plan(region: Box, diameter: float, planes: tuple[tuple[int, ...], ...]) -> SegmentPlan:
+        return SegmentPlan(
+            shape=image.shape,
+            planes=planes,
+            region=region,
+            card=model.card,
+            model_path=str(model.path),
+            model_sha=model.sha,
+            channels=channels,
+            limits=limits,
+            diameter=diameter,
+            tile=settings.tile,
+            device=settings.device,
+        )
+
+    diameter = settings.diameter
+    if diameter is None and model.card.kind == "instances":
+        probe = plan(_middle(region), model.card.object_diameter, planes[len(planes) // 2 :][:1])
+        diameter = yield from estimate_diameter(probe, image, backend)
+    return plan(region, diameter or model.card.object_diameter, planes)
+
+
+def estimate_diameter(
+    probe: SegmentPlan, image: Image, backend: Backend
+) -> Generator[Event, None, float | None]:
+    """Segment the probe's region and return the median diameter of what is found there.
+
+    Returns
+    -------
+    float or None
+        Image pixels; None if there are fewer than three objects.
+    """
+    diameters: list[float] = []
+    with _folder(None) as folder:
+        backend.open(probe, folder)
+        schedule = Schedule(probe, probe.blocks(), set(), KEEP_ALL)
+        for event in run(probe, image, probe.card.decode, backend, schedule):
+            if isinstance(event, TileDone) and event.patch.count >= 3:
+                diameters.append(median_diameter(event.patch) or 0.0)
+            yield Waiting()
+    return round(float(np.median(diameters)), 1) if diameters else None
+
+
+def grey_values(
+    image: Image, channels: int
+) -> Generator[Event, None, tuple[tuple[float, float], ...]]:
+    """Return the grey values that become 0 and 1 for each channel, from windows over the image."""
+    planes = list(image.planes())
+    samples: list[NDArray[Any]] = []
+    for plane, box in sample_boxes(image.shape, len(planes)):
+        samples.append(image.read(planes[plane], box, channels).reshape(channels, -1))
+        yield Waiting()
+    values = np.concatenate(samples, axis=1)
+    limits = tuple(percentiles(channel) for channel in values)
+    if not any(high > low for low, high in limits):
+        yield Notice("The image has no contrast, so there is nothing to find.")
+    return limits
+
+
+def _has_holes(window: NDArray[Any]) -> bool:
+    return window.dtype.kind == "f" and not bool(np.isfinite(window).all())
+
+
+def _middle(region: Box) -> Box:
+    y, x = (int(c) - PROBE // 2 for c in region.centre)
+    return Box((y, x), (y + PROBE, x + PROBE)).intersect(region)
+
+
+@contextmanager
+def _folder(cache: ClassMapCache | None) -> Iterator[Path]:
+    """Give a folder of the cache, which is kept, or a temporary one, which is deleted."""
+    if cache is not None:
+        yield cache.reserve()
+        return
+    with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
+        yield Path(temporary)

@@ -1,0 +1,86 @@
+"""What a person can set: default, range, unit, label and help, each defined once.
+
+The panel, the command line and the record kept with a result are all made from these fields.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class Settings(BaseModel):
+    """Base: frozen, and strict about unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DecodeSettings(Settings):
+    """How objects are made from the class map; changing them needs no network."""
+
+    sensitivity: Annotated[
+        float,
+        Field(
+            ge=0.05,
+            le=0.95,
+            title="Sensitivity",
+            description="Higher finds fainter objects and wider outlines: a pixel belongs to an "
+            "object where its probability exceeds 1 − sensitivity.",
+        ),
+    ] = 0.5
+    separation: Annotated[
+        float,
+        Field(
+            ge=0.05,
+            le=0.95,
+            title="Separation",
+            description="Higher splits touching objects more eagerly.",
+        ),
+    ] = 0.5
+    minimum_diameter: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=200,
+            title="Smallest object",
+            description="Objects with a smaller diameter are left out.",
+            json_schema_extra={"unit": "px"},
+        ),
+    ] = 4.0
+
+
+class SegmentSettings(Settings):
+    """Everything that decides the labels of one image."""
+
+    model: Annotated[
+        str, Field(title="Model", description="Name in the library, or path of a model file.")
+    ] = "nuclei"
+    diameter: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            le=4000,
+            title="Object diameter",
+            description="Typical diameter of the objects; empty = estimated from the image.",
+            json_schema_extra={"unit": "px"},
+        ),
+    ] = None
+    decode: Annotated[
+        DecodeSettings | None,
+        Field(title="Decoding", description="Empty = what the model's card recommends."),
+    ] = None
+    tile: Annotated[
+        int,
+        Field(
+            ge=32,
+            le=8192,
+            title="Tile size",
+            description="Largest side of what is written at once; it never changes the result.",
+            json_schema_extra={"unit": "px"},
+        ),
+    ] = 512
+    device: Annotated[
+        Device,
+        Field(title="Device", description="Where to compute; auto takes a graphics card if any."),
+    ] = "auto"

@@ -1,0 +1,104 @@
+"""Main loop of the engine: the child process that owns torch.
+
+Reads messages from standard input and writes results to standard output; ends when its input
+does, so it never outlives the viewer. Run as ``python -m napari_unet.worker``.
+"""
+
+import logging
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from napari_unet.engine.messages import done_to_message, message_to_task
+from napari_unet.engine.protocol import Message, read_message, write_message
+from napari_unet.errors import UNetError
+from napari_unet.inference.plan import SegmentPlan
+
+if TYPE_CHECKING:
+    from napari_unet.inference.executor import Executor
+    from napari_unet.inference.predict import Predictor
+
+log = logging.getLogger(__name__)
+NICENESS = 5  # the viewer's brush goes first
+
+
+class Worker:
+    """Does what the messages say, in order, skipping jobs that are no longer wanted."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+        self._source, self._sink = source, sink
+        self._inbox: queue.Queue[Message | None] = queue.Queue()
+        self._job = 0
+        self._executor: Executor | None = None
+        self._warm: tuple[str, str, Predictor] | None = None
+
+    def run(self) -> None:
+        """Work until the input ends."""
+        threading.Thread(target=self._listen, daemon=True).start()
+        while (message := self._inbox.get()) is not None:
+            job = message[0]["job"]
+            if job < self._job:
+                continue
+            try:
+                self._do(message, job)
+            except UNetError as error:
+                self._fail(job, type(error).__name__, str(error))
+            except Exception as error:  # the boundary of the process: report, do not die
+                log.exception("task failed")
+                self._fail(job, "EngineError", f"Computing failed: {error}. Press Segment again.")
+
+    def _listen(self) -> None:
+        while True:
+            message = read_message(self._source)
+            if message is None:
+                os._exit(0)  # the viewer is gone: stop in the middle of whatever is computed
+            self._job = max(self._job, message[0]["job"])
+            self._inbox.put(message)
+
+    def _do(self, message: Message, job: int) -> None:
+        header = message[0]
+        match header["op"]:
+            case "warm":
+                self._load(header["model"], header["device"])
+            case "open":
+                from napari_unet.inference.executor import Executor  # noqa: PLC0415  see _load
+
+                plan = SegmentPlan.from_json(header["plan"].encode())
+                predictor = self._load(plan.model_path, plan.device)
+                self._executor = Executor(plan, Path(header["folder"]), predictor)
+            case "cancel":
+                pass  # its number alone made the older tasks stale
+            case _:
+                assert self._executor is not None, "a task comes after open"
+                for done in self._executor.do(message_to_task(message)):
+                    reply, array = done_to_message(done)
+                    write_message(self._sink, {**reply, "job": job}, array)
+
+    def _load(self, model: str, device: str) -> "Predictor":
+        # torch takes seconds to import: the listener must empty the pipe meanwhile, or the
+        # viewer's thread would wait in the middle of sending a window.
+        from napari_unet.inference.predict import Predictor  # noqa: PLC0415
+
+        if self._warm is None or self._warm[:2] != (model, device):
+            self._warm = model, device, Predictor(Path(model), device)
+        return self._warm[2]
+
+    def _fail(self, job: int, kind: str, text: str) -> None:
+        write_message(self._sink, {"op": "error", "job": job, "kind": kind, "text": text})
+
+
+def main() -> None:
+    """Serve standard input; anything printed by a library goes to standard error."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    sink = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    Worker(sys.stdin.buffer, sink).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""Targets of a label image, checked against plain definitions."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.data import coins
+from skimage.draw import disk
+from skimage.measure import label as connected
+
+from napari_unet.training.targets import (
+    BACKGROUND,
+    BORDER,
+    BORDER_REACH,
+    CELL,
+    border_weights,
+    class_target,
+    distance_target,
+    targets_of,
+)
+from tests.strategies import label_images
+
+Labels = NDArray[np.integer]
+
+
+def disks(*circles: tuple[int, int, int, int], dtype: type = np.int32) -> Labels:
+    """Draw ``(y, x, radius, id)`` disks on 64 × 80 px."""
+    labels = np.zeros((64, 80), dtype)
+    for y, x, radius, label in circles:
+        labels[disk((y, x), radius, shape=labels.shape)] = label
+    return labels
+
+
+def slow_class_target(labels: Labels) -> NDArray[np.uint8]:
+    target = np.where(labels > 0, CELL, BACKGROUND).astype(np.uint8)
+    for y, x in np.ndindex(labels.shape):
+        near = labels[
+            max(0, y - BORDER_REACH) : y + BORDER_REACH + 1,
+            max(0, x - BORDER_REACH) : x + BORDER_REACH + 1,
+        ]
+        if len(np.unique(near[near > 0])) > 1:
+            target[y, x] = BORDER
+    return target
+
+
+def slow_border_weights(labels: Labels, peak: float, sigma: float) -> NDArray[np.float64]:
+    """w(x) of the paper with one distance transform of the whole plane for every object."""
+    ids = np.unique(labels[labels > 0])
+    if len(ids) < 2:
+        return np.zeros(labels.shape)
+    distances = np.stack([ndimage.distance_transform_edt(labels != label) for label in ids])
+    nearest = np.sort(distances, axis=0)[:2].sum(axis=0)
+    return np.where(labels == 0, peak * np.exp(-(nearest**2) / (2 * sigma**2)), 0)
+
+
+@given(label_images(max_side=24))
+@settings(max_examples=60, deadline=None)
+def test_classes_follow_the_definition(labels: Labels) -> None:
+    target = class_target(labels)
+    assert target.dtype == np.uint8
+    np.testing.assert_array_equal(target, slow_class_target(labels))
+
+
+def test_border_only_between_two_objects() -> None:
+    touching = class_target(disks((30, 20, 10, 7), (30, 40, 10, 900)))
+    between = touching == BORDER
+    assert between[30, 30]
+    assert not between[:, :27].any()  # the free sides stay cell and background
+    assert not between[:, 34:].any()
+    assert touching[30, 20] == CELL
+    assert touching[5, 5] == BACKGROUND
+
+
+@pytest.mark.parametrize(("gap", "marked"), [(0, True), (1, True), (3, True), (4, False)])
+def test_border_bridges_small_gaps(gap: int, marked: bool) -> None:
+    labels = np.zeros((20, 40), np.uint16)
+    labels[:, 5:15] = 1
+    labels[:, 15 + gap : 30] = 2
+    assert (class_target(labels) == BORDER).any() == marked
+
+
+INT64_FAULT = pytest.mark.xfail(strict=True, reason="2**63 - 1 does not survive minimum_filter")
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.uint16, np.int32, np.uint32, pytest.param(np.int64, marks=INT64_FAULT)]
+)
+def test_highest_ids_are_like_any_other(dtype: type) -> None:
+    small = disks((30, 20, 10, 1), (30, 41, 10, 2), (30, 62, 10, 3))
+    high = np.array([0, 65535, 65534, 4])[small].astype(dtype)
+    a, b = targets_of(small), targets_of(high)
+    np.testing.assert_array_equal(a.classes, b.classes)
+    np.testing.assert_array_equal(a.distance, b.distance)
+    np.testing.assert_array_equal(a.weights, b.weights)
+
+
+@given(label_images())
+@settings(max_examples=60, deadline=None)
+def test_distance_reaches_one_in_each_object_and_is_zero_outside(labels: Labels) -> None:
+    distance = distance_target(labels)
+    assert distance.dtype == np.float32
+    assert not distance[labels == 0].any()
+    assert (distance[labels > 0] > 0).all()
+    for label in np.unique(labels[labels > 0]):
+        assert distance[labels == label].max() == 1
+
+
+def test_distance_does_not_leak_across_touching_objects() -> None:
+    labels = np.zeros((30, 60), np.int32)
+    labels[5:25, 5:30], labels[5:25, 30:55] = 3, 8
+    distance = distance_target(labels)
+    edge = distance[15, 5]
+    assert distance[15, 29] == distance[15, 30] == edge  # the shared edge is an edge
+    alone = distance_target(np.where(labels == 3, labels, 0))
+    np.testing.assert_array_equal(distance[:, :30], alone[:, :30])
+
+
+@pytest.mark.xfail(strict=True, reason="without an edge in view the transform has no zero")
+def test_an_object_without_an_edge_in_view_is_flat() -> None:
+    assert (distance_target(np.full((9, 13), 4)) == 1).all()
+
+
+@given(label_images(max_side=32))
+@settings(max_examples=25, deadline=None)
+def test_border_weights_equal_the_definition_up_to_the_cut(labels: Labels) -> None:
+    peak, sigma = 10.0, 2.0
+    weights = border_weights(labels, peak, sigma)
+    expected = slow_border_weights(labels, peak, sigma)
+    cut = peak * np.exp(-((np.ceil(3 * sigma) + 2) ** 2) / (2 * sigma**2))  # d1 ≥ 1, d2 > 3σ
+    assert weights.dtype == np.float32
+    assert (np.abs(weights - expected) <= cut + 1e-5).all()
+
+
+def test_border_weights_on_real_objects() -> None:
+    image = coins()[:, :192]
+    labels = connected(ndimage.gaussian_filter(image, 1) > 110)
+    assert labels.max() > 8
+    expected = slow_border_weights(labels, 10, 5)
+    found = border_weights(labels)
+    np.testing.assert_allclose(found, expected, atol=10 * np.exp(-(17**2) / 50) + 1e-5)
+
+
+def test_weight_of_a_narrow_gap() -> None:
+    labels = np.zeros((9, 9), np.int32)
+    labels[:, :4], labels[:, 5:] = 1, 2
+    assert border_weights(labels)[4, 4] == pytest.approx(10 * np.exp(-(2**2) / 50))
+
+
+@given(label_images(max_side=20))
+@settings(max_examples=40, deadline=None)
+def test_ids_do_not_matter(labels: Labels) -> None:
+    ids, compact = np.unique(labels, return_inverse=True)
+    renamed = compact.reshape(labels.shape).astype(np.int32) + (ids[0] != 0)
+    a, b = targets_of(labels), targets_of(renamed)
+    for name in ("classes", "distance", "weights"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
+def test_no_object() -> None:
+    targets = targets_of(np.zeros((12, 20), np.uint16))
+    assert not targets.classes.any()
+    assert not targets.distance.any()
+    assert (targets.weights == 1).all()
+
+
+def test_one_object_has_no_touching_border() -> None:
+    targets = targets_of(disks((30, 40, 15, 65535), dtype=np.uint16))
+    assert set(np.unique(targets.classes)) == {BACKGROUND, CELL}
+    assert (targets.weights == 1).all()
+
+
+def test_all_targets_agree() -> None:
+    labels = disks((30, 20, 10, 5), (30, 41, 10, 2))
+    targets = targets_of(labels)
+    expected = 1 + border_weights(labels) + 2 * (targets.classes == BORDER)
+    np.testing.assert_allclose(targets.weights, expected)
+    assert targets.weights.dtype == np.float32
