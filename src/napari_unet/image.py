@@ -23,8 +23,13 @@ SAMPLE_WINDOWS = 64  # so at most 4 megapixels decide the grey-value range
 class ArrayLike(Protocol):
     """What NumPy, dask and zarr arrays have in common."""
 
-    shape: tuple[int, ...]
-    dtype: Any
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of every dimension."""
+
+    @property
+    def dtype(self) -> Any:
+        """Type of the values."""
 
     def __getitem__(self, key: Any) -> Any:
         """Return a window."""
@@ -222,7 +227,8 @@ def to_grey(image: NDArray[Any]) -> NDArray[Any]:
         return image
     if image.shape[-1] == 4:
         image = image[..., :3]
-    return image.mean(axis=-1, dtype=np.float32)
+    grey: NDArray[Any] = image.mean(axis=-1, dtype=np.float32)
+    return grey
 
 
 def percentiles(values: NDArray[Any]) -> tuple[float, float]:

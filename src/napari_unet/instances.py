@@ -1,16 +1,18 @@
 """From a class map to instances: seeds, flooding, and which block owns an object."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import watershed
+from skimage.segmentation import watershed as _watershed
 
 from napari_unet.image import Box
 from napari_unet.settings import DecodeSettings
 
 CELL, BORDER, DISTANCE = 0, 1, 2  # channels of a class map
+watershed: Any = _watershed  # scikit-image has no annotations
 SMOOTHING = 1.0  # pixels; makes the quantised landscape free of plateaus
 
 

@@ -6,7 +6,7 @@ The same generator serves the panel (with the engine), the command line and libr
 
 import logging
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,93 +21,29 @@ from napari_unet.errors import InputError
 from napari_unet.image import Box, Image, percentiles, sample_boxes
 from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.plan import Key, SegmentPlan
-from napari_unet.inference.schedule import Schedule
-from napari_unet.inference.tasks import (
-    Backend,
-    Decode,
-    Decoded,
-    Drop,
-    LocalBackend,
-    Predict,
-    Predicted,
-    Remark,
+from napari_unet.inference.run import (
+    KEEP_ALL,
+    Event,
+    Events,
+    Notice,
+    Started,
+    TileDone,
+    Waiting,
+    run,
 )
-from napari_unet.instances import Patch, median_diameter
+from napari_unet.inference.schedule import Schedule
+from napari_unet.inference.tasks import Backend, LocalBackend
+from napari_unet.instances import median_diameter
 from napari_unet.models.card import ModelCard, read_card, sha256_of
 from napari_unet.models.library import find_model
-from napari_unet.settings import DecodeSettings, SegmentSettings
+from napari_unet.settings import DecodeSettings, SegmentSettings, validated_settings
 
 if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger(__name__)
-AHEAD = 2  # windows sent before their results are back: reading and computing overlap
-HEARTBEAT = 0.05  # seconds; how long a consumer that wants to cancel waits at most for an event
-KEEP_ALL = 2**63
 LEADING_AXES = "FEDBATZ"  # names of dimensions before Y and X, the last ones first
 PROBE = 512  # pixels; side of the window that the object size is estimated from
-NOT_NUMBERS = "Some pixels are not numbers (NaN or infinite); they count as background."
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The plan is made; nothing is computed yet.
-
-    Attributes
-    ----------
-    plan : SegmentPlan
-        What will be computed.
-    folder : Path
-        Where the class maps are kept.
-    budget : int
-        Bytes of them that may stay there.
-    """
-
-    plan: SegmentPlan
-    folder: Path
-    budget: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TileDone:
-    """The objects of one tile's block.
-
-    Attributes
-    ----------
-    plane : tuple of int
-        Indices along the iterated axes.
-    owned : Box
-        The block, image pixels.
-    patch : Patch
-        Its objects; they may reach beyond the block.
-    block : int
-        Number of the block, unique in the run.
-    done, total : int
-        Blocks finished so far, and in all.
-    """
-
-    plane: tuple[int, ...]
-    owned: Box
-    patch: Patch
-    block: int
-    done: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Nothing new; gives the consumer the chance to stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something the person should know, in one sentence."""
-
-    text: str
-
-
-Event = Started | TileDone | Waiting | Notice
-Events = Generator[Event, None, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +142,7 @@ def segment(
     axes: str | None = None,
     channel: int | None = None,
     settings: SegmentSettings | None = None,
+    progress: Callable[[int, int], None] | None = None,
     **changes: Any,
 ) -> Segmentation:
     """Segment an image in this process.
@@ -222,6 +159,8 @@ def segment(
         Channel to use; default the average.
     settings : SegmentSettings, optional
         All settings; single ones can be given by name as well, such as ``diameter=24``.
+    progress : callable, optional
+        Called with the number of tiles done and the number in all.
 
     Returns
     -------
@@ -237,8 +176,8 @@ def segment(
     """
     opened = image if isinstance(image, Image) else open_image(image, axes, channel)
     found = model if isinstance(model, Model) else load_model(model)
-    chosen = (settings or SegmentSettings()).model_copy(update={"model": found.card.name})
-    chosen = SegmentSettings.model_validate({**chosen.model_dump(), **changes})
+    given = (settings or SegmentSettings()).model_dump()
+    chosen = validated_settings(**{**given, "model": found.card.name, **changes})
     assembly = Assembly(empty_labels(opened.labels_shape), classes=found.card.kind == "classes")
     assembly.begin(1)
     notices: list[str] = []
@@ -249,6 +188,8 @@ def segment(
                 plan = made
             case TileDone():
                 assembly.place(event.plane, event.owned, event.patch, event.block)
+                if progress:
+                    progress(event.done, event.total)
             case Notice(text=text):
                 notices.append(text)
     assert plan is not None, "the events begin with Started"
@@ -350,56 +291,6 @@ class Where:
     have: set[Key] = field(default_factory=set)
 
 
-def run(
-    plan: SegmentPlan,
-    image: Image,
-    decode: DecodeSettings,
-    backend: Backend,
-    schedule: Schedule,
-) -> Events:
-    """Feed the backend until every block of the schedule is decoded.
-
-    The backend must have been opened for `plan`. Tiles in ``schedule.have`` are not predicted
-    again, so a run with other thresholds costs no network.
-    """
-    in_flight, told = 0, False
-    while not schedule.finished:
-        while schedule.ready:
-            backend.submit(Decode(*schedule.ready.popleft(), decode))
-        while schedule.to_predict and in_flight < AHEAD:
-            plane, tile = schedule.to_predict.popleft()
-            window = image.read(plan.planes[plane], plan.tiles.tiles[tile].source, plan.channels)
-            if not told and _has_holes(window):
-                told = True
-                yield Notice(NOT_NUMBERS)
-            backend.submit(Predict(plane, tile, window))
-            in_flight += 1
-        for done in backend.collect(HEARTBEAT):
-            match done:
-                case Predicted(plane, tile):
-                    in_flight -= 1
-                    schedule.predicted((plane, tile))
-                case Decoded():
-                    for key in schedule.decoded((done.plane, done.tile)):
-                        backend.submit(Drop(*key))
-                    yield _tile_done(plan, done, schedule)
-                case Remark(text):
-                    yield Notice(text)
-        yield Waiting()
-
-
-def _tile_done(plan: SegmentPlan, done: Decoded, schedule: Schedule) -> TileDone:
-    count = len(plan.tiles.tiles)
-    return TileDone(
-        plane=plan.planes[done.plane],
-        owned=plan.owned(plan.tiles.tiles[done.tile]),
-        patch=done.patch,
-        block=done.plane * count + done.tile,
-        done=schedule.done,
-        total=schedule.total,
-    )
-
-
 def make_plan(
     image: Image, model: Model, settings: SegmentSettings, backend: Backend, where: Where
 ) -> Generator[Event, None, SegmentPlan]:
@@ -467,10 +358,6 @@ def grey_values(
     if not any(high > low for low, high in limits):
         yield Notice("The image has no contrast, so there is nothing to find.")
     return limits
-
-
-def _has_holes(window: NDArray[Any]) -> bool:
-    return window.dtype.kind == "f" and not bool(np.isfinite(window).all())
 
 
 def _middle(region: Box) -> Box:

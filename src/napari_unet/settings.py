@@ -3,9 +3,11 @@
 The panel, the command line and the record kept with a result are all made from these fields.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_unet.errors import InputError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -84,3 +86,16 @@ class SegmentSettings(Settings):
         Device,
         Field(title="Device", description="Where to compute; auto takes a graphics card if any."),
     ] = "auto"
+
+
+def validated_settings(**values: Any) -> SegmentSettings:
+    """Make settings from values by name; what cannot be used raises `InputError` in a sentence."""
+    try:
+        return SegmentSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"The setting {name!r} was given as {first['input']!r}, which cannot be used: "
+            f"{first['msg']}. Known settings are {', '.join(SegmentSettings.model_fields)}."
+        ) from error

@@ -10,7 +10,7 @@ import queue
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING
 
 from napari_unet.engine.messages import done_to_message, message_to_task
 from napari_unet.engine.protocol import Message, read_message, write_message
@@ -28,7 +28,7 @@ NICENESS = 5  # the viewer's brush goes first
 class Worker:
     """Does what the messages say, in order, skipping jobs that are no longer wanted."""
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+    def __init__(self, source: IO[bytes], sink: IO[bytes]) -> None:
         self._source, self._sink = source, sink
         self._inbox: queue.Queue[Message | None] = queue.Queue()
         self._job = 0

@@ -35,6 +35,7 @@ class Engine:
         self._messages: queue.Queue[Message | None] = queue.Queue()
         self._log: IO[bytes] | None = None
         self._job = 0
+        self._sending = threading.Lock()  # a run sends from its thread, Cancel from the main one
 
     @property
     def pid(self) -> int | None:
@@ -94,7 +95,8 @@ class Engine:
         UNetError
             Whatever the process reported.
         """
-        done, deadline = [], time.monotonic() + timeout
+        done: list[Done] = []
+        deadline = time.monotonic() + timeout
         while True:
             wait = 0.0 if done else max(0.0, deadline - time.monotonic())
             try:
@@ -128,7 +130,8 @@ class Engine:
         if self._process is None or self._process.stdin is None:
             raise errors.EngineError(STOPPED.format(reason=""))
         try:
-            write_message(self._process.stdin, {**header, "job": self._job}, array)
+            with self._sending:
+                write_message(self._process.stdin, {**header, "job": self._job}, array)
         except OSError as error:
             raise self._death() from error
 
@@ -159,7 +162,7 @@ def _listen(stream: IO[bytes], messages: "queue.Queue[Message | None]") -> None:
     """Read until the stream ends; None marks the end."""
     with stream:
         while True:
-            message = read_message(stream)  # type: ignore[arg-type]
+            message = read_message(stream)
             messages.put(message)
             if message is None:
                 return

@@ -9,7 +9,7 @@ Nothing is pickled: a message can hold numbers, texts and arrays of numbers, nev
 
 import json
 import struct
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,13 @@ Header = dict[str, Any]
 Message = tuple[Header, NDArray[Any] | None]
 
 
-def write_message(stream: BinaryIO, header: Header, array: NDArray[Any] | None = None) -> None:
+def write_message(stream: IO[bytes], header: Header, array: NDArray[Any] | None = None) -> None:
     """Write one message and flush."""
-    body = b""
+    body: bytes | memoryview = b""
     if array is not None:
         array = np.ascontiguousarray(array)
         header = {**header, "dtype": array.dtype.str, "shape": array.shape}
-        body = memoryview(array.reshape(-1).view(np.uint8))
+        body = array.reshape(-1).view(np.uint8).data
     content = json.dumps(header).encode()
     stream.write(_LENGTHS.pack(len(content), len(body)))
     stream.write(content)
@@ -33,7 +33,7 @@ def write_message(stream: BinaryIO, header: Header, array: NDArray[Any] | None =
     stream.flush()
 
 
-def read_message(stream: BinaryIO) -> Message | None:
+def read_message(stream: IO[bytes]) -> Message | None:
     """Read one message; None at the end of the stream, also if it ends within a message."""
     lengths = _read(stream, _LENGTHS.size)
     if lengths is None:
@@ -48,7 +48,7 @@ def read_message(stream: BinaryIO) -> Message | None:
     return header, np.frombuffer(body, np.dtype(header["dtype"])).reshape(header["shape"])
 
 
-def _read(stream: BinaryIO, length: int) -> bytearray | None:
+def _read(stream: IO[bytes], length: int) -> bytearray | None:
     buffer = bytearray(length)
     view, have = memoryview(buffer), 0
     while have < length:

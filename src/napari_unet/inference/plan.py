@@ -121,7 +121,8 @@ class SegmentPlan:
     @classmethod
     def from_json(cls, content: bytes) -> "SegmentPlan":
         """Rebuild a plan."""
-        return _adapter().validate_json(content)
+        plan: SegmentPlan = _adapter().validate_json(content)
+        return plan
 
 
 def _adapter() -> TypeAdapter[Any]:

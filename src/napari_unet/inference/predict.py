@@ -157,7 +157,8 @@ def encode(output: NDArray[np.float32], card: ModelCard) -> NDArray[np.uint8]:
     """
     if card.kind == "classes":
         return output[: card.spec.classes].argmax(axis=0)[None].astype(np.uint8)
-    return np.rint(np.clip(output[1:4], 0, 1) * 255).astype(np.uint8)
+    maps: NDArray[np.uint8] = np.rint(np.clip(output[1:4], 0, 1) * 255).astype(np.uint8)
+    return maps
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -37,7 +37,8 @@ def mirror(indices: NDArray[np.intp], length: int) -> NDArray[np.intp]:
         return np.zeros_like(indices)
     period = 2 * (length - 1)
     folded = np.mod(indices, period)
-    return np.minimum(folded, period - folded)
+    mirrored: NDArray[np.intp] = np.minimum(folded, period - folded)
+    return mirrored
 
 
 def axis_taps(interval: tuple[int, int], target: int, source: int) -> Taps:

@@ -17,6 +17,7 @@ the network works on, equal to the image's unless the image is rescaled.
     └──────────────────────┘
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -153,7 +154,7 @@ def _axis_tiles(
     for start in range(area[0], area[1], step):
         write = start, min(start + step, area[1])
         needed = axis_taps(write, length, network_length).support
-        core = _down(needed[0], spec.divisor), -_down(-needed[1], spec.divisor)
+        core = _down(needed[0], spec.divisor), _up(needed[1], spec.divisor)
         read = spec.read_interval(core)
         source = axis_taps(read, network_length, length).support
         tiles.append(_AxisTile(write, core, read, source))
@@ -167,17 +168,21 @@ def _box(y: _AxisTile, x: _AxisTile, name: str) -> Box:
 
 def _step(length: int, tile: int, grid: int) -> int:
     """Even out the tiles of an axis: as many as `tile` needs, all but the last of one length."""
-    count = -(-length // max(tile // grid * grid, grid))
-    return -_down(-(-(-length // count)), grid)
+    count = math.ceil(length / max(_down(tile, grid), grid))
+    return _up(math.ceil(length / count), grid)
 
 
 def _on_grid(box: Box, grid: int) -> Box:
     (y0, x0), (y1, x1) = box.start, box.stop
-    return Box((_down(y0, grid), _down(x0, grid)), (-_down(-y1, grid), -_down(-x1, grid)))
+    return Box((_down(y0, grid), _down(x0, grid)), (_up(y1, grid), _up(x1, grid)))
 
 
 def _down(value: int, grid: int) -> int:
     return value // grid * grid
+
+
+def _up(value: int, grid: int) -> int:
+    return -(-value // grid) * grid
 
 
 def _round(length: float) -> int:

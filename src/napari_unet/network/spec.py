@@ -77,8 +77,9 @@ class UNetSpec:
             )
         if self.variant == "paper" and self.up_kernel != 2:
             raise ModelError(
-                f"The network's up_kernel is {self.up_kernel}; the 'paper' variant needs 2, because "
-                "a 3×3 one lacks a neighbour at the tile's edge. Use 2, or the 'padded' variant."
+                f"The network's up_kernel is {self.up_kernel}; the 'paper' variant needs 2, "
+                "because a 3×3 one lacks a neighbour at the tile's edge. Use 2, or the 'padded' "
+                "variant."
             )
         if not isinstance(self.distance, bool):
             raise ModelError(
@@ -89,7 +90,10 @@ class UNetSpec:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "UNetSpec":
-        """Build a spec from a card's JSON; unknown fields raise `ModelError`, missing ones are the default."""
+        """Build a spec from a card's JSON.
+
+        Unknown fields raise `ModelError`, missing ones take their default.
+        """
         try:
             return cls(**fields)
         except TypeError as error:
@@ -110,11 +114,11 @@ class UNetSpec:
     @property
     def divisor(self) -> int:
         """The pooling grid in input pixels: tiles start on its multiples."""
-        return 2**self.depth
+        return 1 << self.depth
 
     def filters(self, level: int) -> int:
         """Filters of one level (0 is the input's resolution)."""
-        return self.base_filters * 2**level
+        return self.base_filters << level
 
     @property
     def shrink(self) -> int:

@@ -149,7 +149,7 @@ def _initialise(module: nn.Module) -> None:
     """He initialisation: standard deviation sqrt(2 / incoming connections) (paper, section 3)."""
     if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         return
-    incoming = module.in_channels * module.kernel_size[0] ** 2
+    incoming: float = module.in_channels * module.kernel_size[0] ** 2
     if isinstance(module, nn.ConvTranspose2d):
         incoming /= module.stride[0] ** 2  # each output pixel sees a part of the kernel
     nn.init.normal_(module.weight, std=math.sqrt(2 / incoming))

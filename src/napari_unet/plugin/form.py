@@ -3,15 +3,12 @@
 from typing import Any
 
 from magicgui.widgets import create_widget
-from magicgui.widgets.bases import ValueWidget
 from pydantic.fields import FieldInfo
 
 from napari_unet.settings import Settings
 
 
-def field_widget(
-    settings: type[Settings], name: str, widget_type: str, **options: Any
-) -> ValueWidget:
+def field_widget(settings: type[Settings], name: str, widget_type: str, **options: Any) -> Any:
     """Make the widget of one setting.
 
     Parameters
@@ -32,14 +29,13 @@ def field_widget(
     limits = {"min": _limit(info, "ge", "gt"), "max": _limit(info, "le", "lt")}
     given = {key: value for key, value in limits.items() if value is not None}
     value = options.pop("value", info.default)
-    widget: ValueWidget = create_widget(  # type: ignore[assignment]
+    return create_widget(
         value=value,
         name=name,
         label=str(label),
         widget_type=widget_type,
         options={"tooltip": info.description, **given, **options},
     )
-    return widget
 
 
 def _limit(info: FieldInfo, *names: str) -> float | None:

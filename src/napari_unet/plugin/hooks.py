@@ -115,7 +115,7 @@ def sample_nuclei() -> list[LayerTuple]:
 
 def sample_tissue() -> list[LayerTuple]:
     """Return the stained tissue that scikit-image ships in its wheel (npe2 sample)."""
-    import skimage.data  # noqa: PLC0415 -- only when it is opened
+    import skimage.data
 
     samples: Any = skimage.data  # lazy and without types
     return [(samples.immunohistochemistry(), {"name": "tissue", "rgb": True}, "image")]
@@ -135,7 +135,7 @@ def sample_large() -> list[LayerTuple]:
 
 def large_arrays(shape: tuple[int, int], chunk: int) -> tuple[Any, Any]:
     """Return image and labels as dask arrays ``(Y, X)`` in square chunks of `chunk` pixels."""
-    import dask.array  # noqa: PLC0415 -- napari has it; only this sample needs it
+    import dask.array
 
     lazy: Any = dask.array  # without types
     chunks = lazy.core.normalize_chunks((chunk, chunk), shape=shape)
@@ -147,7 +147,7 @@ def large_arrays(shape: tuple[int, int], chunk: int) -> tuple[Any, Any]:
 
 
 def _synthetic_block(which: int, columns: int, block_info: Any = None) -> Any:
-    from napari_unet.io.synthetic import nuclei_window  # noqa: PLC0415 -- only for this sample
+    from napari_unet.io.synthetic import nuclei_window
 
     (y0, y1), (x0, x1) = block_info[None]["array-location"]
     return nuclei_window((y0, x0), (y1 - y0, x1 - x0), columns)[which]

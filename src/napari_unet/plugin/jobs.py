@@ -58,7 +58,7 @@ class Job:
             return
         try:
             self._on_event(event)
-        except Exception as error:  # a slot that raises would end the program
+        except Exception as error:  # noqa: BLE001  a slot that raises would end the program
             self._error(error)
             self.cancel()
 

@@ -11,10 +11,11 @@ from napari_unet.assembly import LiveLabels
 from napari_unet.errors import InputError
 from napari_unet.image import Box, Image
 from napari_unet.inference.plan import Key, SegmentPlan
+from napari_unet.inference.run import Events, Started, TileDone, run
 from napari_unet.inference.schedule import Schedule
 from napari_unet.inference.tasks import Backend
 from napari_unet.plugin.layers import Redraw
-from napari_unet.segmentation import Events, Started, TileDone, decoding, record, run
+from napari_unet.segmentation import decoding, record
 from napari_unet.settings import SegmentSettings
 
 REPLACED = (

@@ -5,9 +5,10 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import ComboBox, Container, Label, LineEdit, ProgressBar, PushButton
+from magicgui.widgets import ComboBox, Container, LineEdit, ProgressBar, PushButton
 from napari import Viewer
 from napari.layers import Image as ImageLayer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QLabel
 from superqt.utils import qdebounced
 
@@ -16,21 +17,14 @@ from napari_unet.engine.client import Engine
 from napari_unet.errors import UNetError
 from napari_unet.image import Image
 from napari_unet.inference.cache import ClassMapCache
+from napari_unet.inference.run import Event, Notice, Started, TileDone
 from napari_unet.models.library import find_model, model_files
 from napari_unet.plugin import layers
 from napari_unet.plugin.form import field_widget
 from napari_unet.plugin.hooks import write_labels
 from napari_unet.plugin.jobs import Job, in_background, sentence
 from napari_unet.plugin.results import Result
-from napari_unet.segmentation import (
-    Event,
-    Notice,
-    Started,
-    TileDone,
-    Where,
-    load_model,
-    segment_events,
-)
+from napari_unet.segmentation import Where, load_model, segment_events
 from napari_unet.settings import DecodeSettings, SegmentSettings
 
 WHOLE, PLANE, VIEW, RECTANGLE = "Whole image", "This plane", "Current view", "Selected rectangle"
@@ -38,7 +32,7 @@ AVERAGE = "Average"
 SLIDER_DELAY = 150  # milliseconds a slider must rest before the objects are made anew
 
 
-class SegmentPanel(Container):
+class SegmentPanel(Container):  # type: ignore[type-arg]
     """Dock widget "Segment and retrain".
 
     Parameters
@@ -54,6 +48,8 @@ class SegmentPanel(Container):
         self._results: weakref.WeakKeyDictionary[ImageLayer, Result] = weakref.WeakKeyDictionary()
         self._job: Job | None = None
         self._begun = 0.0
+        self._saving = False
+        self.problem: str | None = None  # what went wrong in the last job or save
         self._build()
         self._connect()
         self.refresh()
@@ -82,19 +78,16 @@ class SegmentPanel(Container):
             for name, value, step in (("sensitivity", 0.5, 0.01), ("separation", 0.5, 0.01))
         ]
         smallest = field_widget(DecodeSettings, "minimum_diameter", "FloatSpinBox", step=1.0)
-        self.sliders = Container(widgets=[*sliders, smallest], labels=True, visible=False)
+        self.sliders = [*sliders, smallest]
         self.save = PushButton(text="Save labels…", enabled=False)
-        self.status = Label(value="")
-        native = self.status.native
-        assert isinstance(native, QLabel), "magicgui draws a label with QLabel"
-        native.setWordWrap(True)
-        self.extend(
-            [
-                self.image, self.model, self.axes, self.channel, self.diameter, self.where,
-                self.segment, self.progress, self.sliders, self.save, self.status,
-            ]
-        )  # fmt: skip
-        self.native.layout().addStretch()
+        self.extend([self.image, self.model, self.axes, self.channel, self.diameter, self.where])
+        self.extend([self.segment, self.progress, *self.sliders, self.save])
+        self._sentence = QLabel()  # one sentence over the whole width, which a person can copy
+        self._sentence.setWordWrap(True)
+        self._sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        layout = self.native.layout()
+        layout.addWidget(self._sentence)
+        layout.addStretch()
 
     def _connect(self) -> None:
         viewer, events = self._viewer, self._viewer.layers.events
@@ -110,7 +103,7 @@ class SegmentPanel(Container):
         for slider in self.sliders:
             slider.changed.connect(lambda _value: decode())
         engine, cache = self._engine, self._cache
-        self.native.destroyed.connect(lambda *_: (engine.close(), cache.close()))
+        self.native.destroyed.connect(lambda *_: _close(engine, cache))
 
     def _image_layers(self, _widget: Any = None) -> list[ImageLayer]:
         return [layer for layer in self._viewer.layers if isinstance(layer, ImageLayer)]
@@ -134,13 +127,20 @@ class SegmentPanel(Container):
         layer = self.image.value
         if layer is None:
             self.axes.visible = self.channel.visible = False
+            self._offer_afterwards(there=False)
             return
         with self.axes.changed.blocked():
             self.axes.value = layers.guess_layer_axes(layer)
         self.axes.visible = len(self.axes.value) > 2 and not (layer.rgb and layer.ndim == 2)
         self._describe_channels()
         result = self._results.get(layer)
-        self.sliders.visible = self.save.enabled = result is not None
+        self._offer_afterwards(result is not None)
+
+    def _offer_afterwards(self, there: bool) -> None:
+        """Show sliders and Save only where there is a result they act on."""
+        self.save.enabled = there
+        for slider in self.sliders:
+            slider.visible = there
 
     def _describe_channels(self, *_: Any) -> None:
         layer, axes = self.image.value, self.axes.value.upper()
@@ -149,9 +149,19 @@ class SegmentPanel(Container):
         self.channel.choices = [AVERAGE, *(str(i) for i in range(count))]
         self.channel.visible = count > 1
 
+    @property
+    def sentence(self) -> str:
+        """What the panel says at the moment."""
+        return self._sentence.text()
+
     def say(self, text: str) -> None:
         """Show one sentence."""
-        self.status.value = text
+        self._sentence.setText(text)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs or a file is being written."""
+        return self._saving or (self._job is not None and self._job.running)
 
     # ---- what was asked --------------------------------------------------------------------
 
@@ -171,14 +181,17 @@ class SegmentPanel(Container):
     def _where(self, layer: ImageLayer, image: Image) -> Where:
         plane = (layers.current_plane(self._viewer, layer, image),)
         view = layers.visible_box(layer, image)
-        centre = view.centre if view.size else None
-        wanted, whole = self.where.value, {"centre": centre, "cache": self._cache}
+        wanted, region = self.where.value, None
         if wanted == VIEW and view.size:
-            return Where(region=view, planes=plane, **whole)
-        if wanted == RECTANGLE:
-            box = layers.selected_box(self._viewer, layer, image)
-            return Where(region=box, planes=plane, **whole)
-        return Where(planes=plane if wanted == PLANE else None, **whole)
+            region = view
+        elif wanted == RECTANGLE:
+            region = layers.selected_box(self._viewer, layer, image)
+        return Where(
+            region=region,
+            planes=None if wanted == WHOLE else plane,
+            centre=view.centre if view.size else None,
+            cache=self._cache,
+        )
 
     def _warm_up(self, *_: Any) -> None:
         if self.model.value:
@@ -212,6 +225,7 @@ class SegmentPanel(Container):
         result = self._result(layer, image, classes=model.card.kind == "classes")
         result.image, result.have = image, where.have
         result.begin()
+        self._viewer.layers.selection.active = result.layer  # ready to be painted on
         self.say("Looking at the image…")
         events = segment_events(image, model, settings, self._engine, where=where)
         self._run(events, result, settings)
@@ -227,7 +241,7 @@ class SegmentPanel(Container):
         return result
 
     def _run(self, events: Any, result: Result, settings: SegmentSettings) -> None:
-        self._begun = time.monotonic()
+        self._begun, self.problem = time.monotonic(), None
         self.segment.text = "Cancel"
         self.progress.visible, self.progress.value = True, 0
         self._job = Job(
@@ -248,6 +262,8 @@ class SegmentPanel(Container):
             case Started():
                 result.started(event)
             case TileDone():
+                if self._gone(result):
+                    return
                 result.place(event)
                 self.progress.max, self.progress.value = event.total, event.done
                 self.say(_progress(event, time.monotonic() - self._begun))
@@ -255,13 +271,29 @@ class SegmentPanel(Container):
                 self._viewer.status = text
                 self.say(text)
 
+    def _gone(self, result: Result) -> bool:
+        """Stop if the image or the result is no longer what the job began with."""
+        source = result.source()
+        if source is None or source not in self._viewer.layers:
+            reason = "The image was removed; what is finished stays in its labels layer."
+        elif layers.finest(source) is not result.image.data:
+            reason = "The image was replaced; press Segment for the new one."
+        elif result.layer not in self._viewer.layers:
+            reason = "The labels layer was removed, so the job was stopped."
+        else:
+            return False
+        self.cancel()
+        self.problem = reason
+        return True
+
     def _on_end(self, problem: str | None, result: Result, settings: SegmentSettings) -> None:
         cancelled = self._job is not None and self._job.cancelled
         self.segment.text, self.progress.visible = "Segment", False
         result.finish(settings)
         self._describe()
-        if problem:
-            self.say(problem)
+        self.problem = problem or self.problem
+        if self.problem:
+            self.say(self.problem)
         elif cancelled:
             self.say("Cancelled. What is finished stays.")
         else:
@@ -300,11 +332,18 @@ class SegmentPanel(Container):
         if not path.suffix:
             path = path.with_name(path.name + ".ome.tif")
         self.say(f"Saving {path.name}…")
+        self._saving, self.problem = True, None
 
         def saved(_files: Any, problem: str | None) -> None:
+            self._saving, self.problem = False, problem
             self.say(problem or f"Saved {path}.")
 
         in_background(lambda: write_labels(str(path), data, meta), saved)
+
+
+def _close(engine: Engine, cache: ClassMapCache) -> None:
+    engine.close()
+    cache.close()
 
 
 def _progress(event: TileDone, seconds: float) -> str:

@@ -4,12 +4,14 @@ Three classes, the distance to the object's edge, and the weight of every pixel.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.segmentation import find_boundaries
+from skimage.segmentation import find_boundaries as _find_boundaries
 
+find_boundaries: Any = _find_boundaries  # scikit-image has no annotations
 BACKGROUND, CELL, BORDER = 0, 1, 2
 BORDER_REACH = 2  # pixels: how far from a second object a pixel still counts as touching border
 
@@ -62,7 +64,8 @@ def distance_target(labels: NDArray[np.integer]) -> NDArray[np.float32]:
     ids, compact = np.unique(labels, return_inverse=True)
     largest = ndimage.maximum(distance, compact.reshape(labels.shape), np.arange(len(ids)))
     scale = np.maximum(np.asarray(largest), 1)[compact].reshape(labels.shape)
-    return (distance / scale).astype(np.float32)
+    scaled: NDArray[np.float32] = (distance / scale).astype(np.float32)
+    return scaled
 
 
 def border_weights(
