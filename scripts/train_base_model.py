@@ -23,6 +23,7 @@ from napari_unet.models.card import ModelCard, sha256_of
 from napari_unet.models.weights import save_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.network.unet import UNet
+from napari_unet.settings import DecodeSettings
 from napari_unet.training.augment import (
     Augmentation,
     change_intensity,
@@ -50,8 +51,8 @@ CHECKPOINT_SECONDS = 120
 CARD = ModelCard(
     name="nuclei",
     spec=SPEC,
-    object_diameter=20.0,
-    diameter_range=(8.0, 50.0),
+    object_diameter=25.0,
+    diameter_range=(7.0, 75.0),
     description="Nuclei in fluorescence, bright-field and H&E images; grey values, any contrast. "
     "Weak on crowded tissue and on blurred or very dim nuclei.",
     licence="BSD-3-Clause",
@@ -222,11 +223,14 @@ def export(run: Path, folder: Path) -> None:
     state = torch.load(run / "last.pt", weights_only=True)
     network = averaged(UNet(SPEC))
     network.load_state_dict(state["average"])
-    scores = run / "scores.json"
+    scores, thresholds = run / "scores.json", run / "decode.json"
     card = CARD.model_copy(
         update={
             "created": date.today().isoformat(),
             "recipe": {**CARD.recipe, "steps": state["step"]},
+            "decode": DecodeSettings.model_validate_json(thresholds.read_text())
+            if thresholds.exists()
+            else CARD.decode,
             "scores": json.loads(scores.read_text()) if scores.exists() else {},
         }
     )

@@ -1,12 +1,18 @@
 """Hypothesis strategies for specs, intervals and label images, and small random networks."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from napari_unet.models.card import ModelCard
+from napari_unet.models.weights import save_model
 from napari_unet.network.spec import Interval, UNetSpec
 from napari_unet.network.unet import UNet
+from napari_unet.training.targets import BORDER, CELL, class_target, distance_target
 
 SKIPS = ("concat", "sum", "none")
 
@@ -63,3 +69,51 @@ def random_network(spec: UNetSpec, seed: int = 0) -> UNet:
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.normal_(module.bias, 0, 0.3)
     return network
+
+
+def random_card(spec: UNetSpec, **fields: Any) -> ModelCard:
+    """Card of a random network: instances where the outputs allow it, else classes."""
+    instances = spec.classes == 3 and spec.distance
+    return ModelCard(
+        name="random", spec=spec, kind="instances" if instances else "classes", **fields
+    )
+
+
+def random_model(folder: Path, spec: UNetSpec | None = None, seed: int = 0, **fields: Any) -> Path:
+    """Write a model file with random weights and return its path."""
+    spec = spec or UNetSpec(base_filters=2, depth=2)
+    card = random_card(spec, **fields)
+    return save_model(folder / "random.safetensors", random_network(spec, seed).float(), card)
+
+
+def blob_labels(seed: int, shape: tuple[int, int], largest: int = 14) -> NDArray[np.int32]:
+    """Draw discs of random sizes, many touching, as ``(Y, X)`` labels with ids 1…n."""
+    random = np.random.default_rng(seed)
+    labels = np.zeros(shape, np.int32)
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    for label in range(1, 1 + int(random.integers(0, shape[0] * shape[1] // 120 + 2))):
+        y, x, radius = (
+            random.uniform(0, shape[0]),
+            random.uniform(0, shape[1]),
+            random.uniform(2, largest / 2),
+        )
+        labels[((rows - y) ** 2 + (columns - x) ** 2 < radius**2) & (labels == 0)] = label
+    return labels
+
+
+def class_maps(labels: NDArray[np.int32], seed: int = 0, noise: float = 10) -> NDArray[np.uint8]:
+    """Class map ``(3, Y, X)`` a good network would give for `labels`, with some noise."""
+    classes = class_target(labels)
+    maps = np.stack([classes == CELL, classes == BORDER, distance_target(labels)]).astype(
+        np.float64
+    )
+    noisy = maps * 255 + np.random.default_rng(seed).normal(0, noise, maps.shape)
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+
+
+def same_partition(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    """Whether two label images show the same objects, whatever their ids."""
+    pairs = np.unique(np.stack([one.ravel(), other.ravel()]), axis=1)
+    ids = [np.unique(row) for row in pairs]
+    zero = (pairs[0] == 0) == (pairs[1] == 0)
+    return bool(zero.all()) and all(len(i) == pairs.shape[1] for i in ids)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from napari_unet.image import Box
 from napari_unet.instances import Patch
 
+PERSONAL = 2**26  # ids from here on are a person's; counting on from there would take memory
 Plane = tuple[int, ...]
 
 
@@ -32,22 +33,35 @@ class Assembly:
     labels: NDArray[np.uint32]
     next_id: int = 1
     classes: bool = False
-    _block_of: NDArray[np.int64] = field(default_factory=lambda: np.full(64, -1, np.int64))
-    _lost: int = 0
+    _block_of: NDArray[np.int32] = field(default_factory=lambda: _nowhere(64))
+    _extent: NDArray[np.int32] = field(default_factory=lambda: np.zeros((64, 4), np.int32))
 
     def begin(self, next_id: int) -> None:
         """Start another run: every object of the last one may be replaced."""
         self.next_id = max(self.next_id, next_id)
-        self._block_of = np.full(max(64, self.next_id + 1), -1, np.int64)
-        self._lost = 0
+        self._reserve(self.next_id)
+        self._block_of[:] = -1
 
     @property
     def count(self) -> int:
         """Objects placed in this run."""
         return int(np.count_nonzero(self._block_of >= 0))
 
+    def area(self, plane: Plane, owned: Box, patch: Patch) -> Box:
+        """Image pixels that `place` may change: also where the objects it replaces reach to."""
+        if self.classes or not patch.count:
+            return owned
+        area = _union(owned, patch.box)
+        under = self.labels[plane][patch.box.slices][patch.labels > 0]
+        replaced = np.unique(under[self._block_of[under] < 0])
+        if replaced.any():
+            y0, x0, y1, x1 = (self._extent[replaced[replaced > 0]][:, i] for i in range(4))
+            reach = Box((int(y0.min()), int(x0.min())), (int(y1.max()), int(x1.max())))
+            area = _union(area, reach)
+        return area
+
     def place(self, plane: Plane, owned: Box, patch: Patch, block: int) -> Box:
-        """Write one block's objects; return the image pixels that may have changed.
+        """Write one block's objects; return the image pixels that may have changed (`area`).
 
         Parameters
         ----------
@@ -61,43 +75,68 @@ class Assembly:
             Number of the block, unique in the run; where two blocks claim one pixel the lower
             number has it.
         """
-        picture = self.labels[plane]
+        picture, area = self.labels[plane], self.area(plane, owned, patch)
         if self.classes:
             picture[owned.slices] = patch.labels
             return owned
-        numbers = self._numbers(picture, patch, block)
         part = picture[owned.slices]
+        if not patch.count:
+            part[self._block_of[part] < 0] = 0
+            return owned
+        numbers = self._numbers(picture, patch)
+        # What the last run drew goes first, wherever it is, of the block and of every id that is
+        # used again: afterwards nobody could tell it from what this run draws.
         part[self._block_of[part] < 0] = 0
-        changed = owned
-        if patch.count:
-            under = picture[patch.box.slices]
-            claimed = self._block_of[under]
-            free = (under == 0) | (claimed < 0) | (claimed > block)
-            write = (patch.labels > 0) & free
-            under[write] = numbers[patch.labels[write]]
-            changed = _union(owned, patch.box)
-        return changed
+        again = numbers[numbers < self.next_id]
+        around = picture[area.slices]
+        around[np.isin(around, again[again > 0])] = 0
+        self._note(numbers, patch, block)
+        under = picture[patch.box.slices]
+        claimed = self._block_of[under]
+        write = (patch.labels > 0) & ((claimed < 0) | (claimed > block))
+        under[write] = numbers[patch.labels[write]]
+        return area
 
-    def _numbers(self, picture: NDArray[np.uint32], patch: Patch, block: int) -> NDArray[np.uint32]:
+    def _numbers(self, picture: NDArray[np.uint32], patch: Patch) -> NDArray[np.uint32]:
         """Ids of the patch's objects: inherited from the last run, else new."""
         numbers = np.zeros(patch.count + 1, np.uint32)
-        if not patch.count:
-            return numbers
+        taken: set[int] = set()
         for index, old in _majorities(patch.labels, picture[patch.box.slices], patch.count):
-            if self._block_of[old] < 0 and old not in numbers:
+            if self._block_of[old] < 0 and old not in taken:
                 numbers[index] = old
+                taken.add(old)
         fresh = np.flatnonzero(numbers[1:] == 0) + 1
         numbers[fresh] = np.arange(self.next_id, self.next_id + len(fresh))
-        self.next_id += len(fresh)
+        return numbers
+
+    def _note(self, numbers: NDArray[np.uint32], patch: Patch, block: int) -> None:
+        """Remember who drew the objects, and where."""
+        from scipy import ndimage  # noqa: PLC0415  the panel needs this module at once
+
+        self.next_id = max(self.next_id, int(numbers.max()) + 1)
         self._reserve(self.next_id)
         self._block_of[numbers[1:]] = block
-        return numbers
+        y, x = patch.box.start
+        for number, found in zip(numbers[1:], ndimage.find_objects(patch.labels), strict=False):
+            if found is not None:
+                rows, columns = found
+                self._extent[number] = (
+                    rows.start + y,
+                    columns.start + x,
+                    rows.stop + y,
+                    columns.stop + x,
+                )
 
     def _reserve(self, ids: int) -> None:
         have = len(self._block_of)
         if ids >= have:
-            more = np.full(max(ids + 1 - have, have), -1, np.int64)
-            self._block_of = np.concatenate([self._block_of, more])
+            more = max(ids + 1 - have, have)
+            self._block_of = np.concatenate([self._block_of, _nowhere(more)])
+            self._extent = np.concatenate([self._extent, np.zeros((more, 4), np.int32)])
+
+
+def _nowhere(count: int) -> NDArray[np.int32]:
+    return np.full(count, -1, np.int32)
 
 
 def _majorities(
@@ -130,6 +169,12 @@ def empty_labels(shape: tuple[int, ...]) -> NDArray[Any]:
     return np.zeros(shape, np.uint32)
 
 
+def _largest_id(labels: NDArray[Any]) -> int:
+    """Largest id that is not far beyond all others, as a person can type one."""
+    largest = int(labels.max(initial=0))
+    return largest if largest < PERSONAL else int(labels[labels < PERSONAL].max(initial=0))
+
+
 @dataclass(slots=True, eq=False)
 class LiveLabels:
     """A label image that a model fills and a person paints on; the person always wins.
@@ -151,9 +196,9 @@ class LiveLabels:
         return cls(Assembly(empty_labels(shape), classes=classes), np.zeros(shape, bool))
 
     def begin(self, shown: NDArray[Any], *, above: int = 0) -> None:
-        """Start a run; new ids will exceed every id shown, said, or equal to `above`."""
-        largest = max(int(shown.max(initial=0)), int(self.assembly.labels.max(initial=0)), above)
-        self.assembly.begin(largest + 1)
+        """Start a run; new ids will exceed every id below `PERSONAL` shown, said, or `above`."""
+        largest = max(_largest_id(shown), _largest_id(self.assembly.labels))
+        self.assembly.begin(max(largest, above if above < PERSONAL else 0) + 1)
 
     def update(
         self, shown: NDArray[Any], plane: Plane, owned: Box, patch: Patch, block: int
@@ -172,7 +217,7 @@ class LiveLabels:
         Box
             Image pixels that may have changed.
         """
-        area = _union(owned, patch.box) if patch.count else owned
+        area = self.assembly.area(plane, owned, patch)
         said = self.assembly.labels[plane][area.slices]
         seen, corrected = shown[plane][area.slices], self.corrected[plane][area.slices]
         corrected |= seen != said

@@ -16,6 +16,7 @@ from napari_unet.errors import InputError
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.8
 CLIP = (-0.5, 2.0)  # of normalised grey values: a hot pixel must not blind the network
+LARGEST = 1e300  # of grey-value limits: their difference must be a number too
 SAMPLE_WINDOW = 256  # pixels
 SAMPLE_WINDOWS = 64  # so at most 4 megapixels decide the grey-value range
 
@@ -125,7 +126,7 @@ class Image:
                 f"The axes {self.axes!r} name no Y and X; the network works on planes of Y and X. "
                 "Correct the axes, for example ZYX for a stack."
             )
-        if 0 in shape:
+        if not all(length > 0 for length in shape):  # also unknown lengths of a dask array
             raise InputError(f"The image of shape {tuple(shape)} holds no pixels.")
         if self.channel is not None and not 0 <= self.channel < self.channels:
             raise InputError(
@@ -145,6 +146,11 @@ class Image:
     def channels(self) -> int:
         """Channels stored in the array, 1 without a channel axis."""
         return self._length("C")
+
+    @property
+    def _has_alpha(self) -> bool:
+        """Whether the channels are red, green, blue and opacity; four stains are not."""
+        return self.channel is None and self.channels == 4 and self.axes.endswith("C")
 
     @property
     def leading_axes(self) -> str:
@@ -167,11 +173,12 @@ class Image:
 
     def used_channels(self, wanted: int) -> int:
         """Channels a network with `wanted` input channels would be given; raises if they differ."""
-        if wanted == 1 or (self.channels == wanted and self.channel is None):
+        offered = 1 if self.channel is not None else self.channels
+        if wanted in (1, offered) or (wanted == 3 and self._has_alpha):
             return wanted
         raise InputError(
-            f"The image offers {1 if self.channel is not None else self.channels} channel(s); "
-            f"this model needs {wanted}. Choose other channels or another model."
+            f"The image offers {offered} channel(s); this model needs {wanted}. Choose other "
+            "channels or another model."
         )
 
     def read(self, plane: tuple[int, ...], box: Box, channels: int = 1) -> NDArray[Any]:
@@ -190,7 +197,7 @@ class Image:
         -------
         ndarray
             ``(channels, Y, X)``, C-ordered and writable, in the array's own type in native byte
-            order (float32 where channels were averaged).
+            order (decimal numbers where channels were averaged).
         """
         index: list[Any] = []
         leading = iter(plane)
@@ -205,8 +212,10 @@ class Image:
         if "C" not in axes:
             window, axes = window[None], ["C", *axes]
         window = window.transpose([axes.index(a) for a in "CYX"])
+        if self._has_alpha and channels != len(window):
+            window = window[:3]
         if channels == 1 and len(window) > 1:
-            window = to_grey(np.moveaxis(window, 0, -1))[None]
+            window = average(window)[None]
         native = window.dtype.newbyteorder("=")
         return np.array(window, dtype=native, order="C", copy=True)
 
@@ -227,18 +236,26 @@ def to_grey(image: NDArray[Any]) -> NDArray[Any]:
         return image
     if image.shape[-1] == 4:
         image = image[..., :3]
-    grey: NDArray[Any] = image.mean(axis=-1, dtype=np.float32)
+    return average(np.moveaxis(image, -1, 0))
+
+
+def average(channels: NDArray[Any]) -> NDArray[Any]:
+    """Average ``(C, Y, X)`` over C; in float64 where float32 would lose or overflow."""
+    wide = channels.dtype.itemsize > 2
+    with np.errstate(over="ignore", invalid="ignore"):
+        grey: NDArray[Any] = channels.mean(axis=0, dtype=np.float64 if wide else np.float32)
     return grey
 
 
 def percentiles(values: NDArray[Any]) -> tuple[float, float]:
     """Return the 1st and 99.8th percentile of the finite values, equal if there is no contrast."""
     values = np.asarray(values).ravel()
-    if values.dtype.kind == "f":
-        values = values[np.isfinite(values)]
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float64)
+    values = np.clip(values[np.isfinite(values)], -LARGEST, LARGEST)
     if values.size == 0:
         return 0.0, 0.0
-    low, high = np.percentile(values.astype(np.float64), [LOW_PERCENTILE, HIGH_PERCENTILE])
+    low, high = np.percentile(values, [LOW_PERCENTILE, HIGH_PERCENTILE])
     if low == high:  # nearly all pixels are equal: whatever stands out sets the range
         low, high = float(values.min()), float(values.max())
     return float(low), float(high)
@@ -249,14 +266,16 @@ def normalise(window: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.f
     low, high = limits
     if not high > low:
         return np.zeros(window.shape, np.float32)
-    values = window.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
+        values = window.astype(np.float64)
         scaled = np.clip((values - low) / (high - low), *CLIP)
     return np.where(np.isfinite(values), scaled, 0.0).astype(np.float32)
 
 
 def sample_boxes(shape: tuple[int, int], planes: int) -> Iterator[tuple[int, Box]]:
     """Spread at most `SAMPLE_WINDOWS` windows over all planes, always the same ones.
+
+    One random window of each of as many equal parts: a fixed stride could fall into one column.
 
     Yields
     ------
@@ -267,8 +286,11 @@ def sample_boxes(shape: tuple[int, int], planes: int) -> Iterator[tuple[int, Box
     """
     rows, columns = (max(1, -(-n // SAMPLE_WINDOW)) for n in shape)
     total = planes * rows * columns
-    for i in range(min(total, SAMPLE_WINDOWS)):
-        k = i if total <= SAMPLE_WINDOWS else (2 * i + 1) * total // (2 * SAMPLE_WINDOWS)
+    count = min(total, SAMPLE_WINDOWS)
+    parts = [i * total // count for i in range(count + 1)]
+    random = np.random.default_rng(0)
+    for first, after in itertools.pairwise(parts):
+        k = int(random.integers(first, after))
         plane, rest = divmod(k, rows * columns)
         row, column = divmod(rest, columns)
         y, x = row * shape[0] // rows, column * shape[1] // columns

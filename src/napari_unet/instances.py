@@ -1,18 +1,14 @@
 """From a class map to instances: seeds, flooding, and which block owns an object."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
-from skimage.segmentation import watershed as _watershed
 
 from napari_unet.image import Box
 from napari_unet.settings import DecodeSettings
 
 CELL, BORDER, DISTANCE = 0, 1, 2  # channels of a class map
-watershed: Any = _watershed  # scikit-image has no annotations
 SMOOTHING = 1.0  # pixels; makes the quantised landscape free of plateaus
 
 
@@ -48,8 +44,12 @@ def decode(maps: NDArray[np.uint8], settings: DecodeSettings) -> NDArray[np.int3
     Returns
     -------
     ndarray of int32
-        ``(Y, X)``, 0 = background, ids 1…n.
+        ``(Y, X)``, 0 = background, one id for each object; ids may have gaps.
     """
+    # Here, because the panel needs this module at once and scikit-image takes half a second.
+    from scipy import ndimage  # noqa: PLC0415
+    from skimage.segmentation import watershed  # noqa: PLC0415
+
     cell, border, distance = maps.astype(np.float32) / 255
     mask = cell + border > 1 - settings.sensitivity
     if not mask.any():
@@ -62,7 +62,7 @@ def decode(maps: NDArray[np.uint8], settings: DecodeSettings) -> NDArray[np.int3
     seeded[pieces[seeds > 0]] = True
     alone = mask & ~seeded[pieces]  # an object too faint for a seed is its own seed
     seeds = np.where(alone, pieces + count, seeds)
-    labels = watershed(-height, seeds, mask=mask)
+    labels: NDArray[np.int32] = watershed(-height, seeds, mask=mask)  # type: ignore[no-untyped-call]
     return _drop_small(labels.astype(np.int32), settings.minimum_diameter)
 
 
@@ -120,8 +120,18 @@ def _drop_small(labels: NDArray[np.int32], minimum_diameter: float) -> NDArray[n
     return np.where(small[labels], 0, labels)
 
 
-def median_diameter(patch: Patch) -> float | None:
-    """Median equivalent-circle diameter of the objects in pixels; None without objects."""
+def object_diameters(patch: Patch) -> NDArray[np.float64]:
+    """Diameter in pixels of the circle as large as each object."""
     areas = np.bincount(patch.labels.ravel())[1:]
-    areas = areas[areas > 0]
-    return float(np.median(2 * np.sqrt(areas / np.pi))) if areas.size else None
+    diameters: NDArray[np.float64] = 2 * np.sqrt(areas[areas > 0] / np.pi)
+    return diameters
+
+
+def typical_diameter(diameters: NDArray[np.float64]) -> float:
+    """Median diameter by area: half the objects' pixels lie in smaller ones, half in larger.
+
+    Debris has many objects but few pixels, so it has little say.
+    """
+    ordered = np.sort(diameters)
+    areas = np.cumsum(ordered**2)
+    return float(ordered[np.searchsorted(areas, areas[-1] / 2)])

@@ -5,6 +5,7 @@ The same generator serves the panel (with the engine), the command line and libr
 """
 
 import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ from napari_unet.inference.run import (
 )
 from napari_unet.inference.schedule import Schedule
 from napari_unet.inference.tasks import Backend, LocalBackend
-from napari_unet.instances import median_diameter
+from napari_unet.instances import object_diameters, typical_diameter
 from napari_unet.models.card import ModelCard, read_card, sha256_of
 from napari_unet.models.library import find_model
 from napari_unet.settings import DecodeSettings, SegmentSettings, validated_settings
@@ -140,7 +141,6 @@ def segment(
     model: str | Path | Model = "nuclei",
     *,
     axes: str | None = None,
-    channel: int | None = None,
     settings: SegmentSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
     **changes: Any,
@@ -154,9 +154,8 @@ def segment(
     model : str, Path or Model
         Name in the library, path of a model file, or what `load_model` returned.
     axes : str, optional
-        One letter for each dimension, such as "ZYX"; default guessed by `open_image`.
-    channel : int, optional
-        Channel to use; default the average.
+        One letter for each dimension, such as "ZYX"; default guessed by `open_image`, which can
+        also choose a channel.
     settings : SegmentSettings, optional
         All settings; single ones can be given by name as well, such as ``diameter=24``.
     progress : callable, optional
@@ -174,7 +173,7 @@ def segment(
     ModelError
         If the model cannot be used.
     """
-    opened = image if isinstance(image, Image) else open_image(image, axes, channel)
+    opened = image if isinstance(image, Image) else open_image(image, axes)
     found = model if isinstance(model, Model) else load_model(model)
     given = (settings or SegmentSettings()).model_dump()
     chosen = validated_settings(**{**given, "model": found.card.name, **changes})
@@ -209,9 +208,16 @@ def open_image(array: Any, axes: str | None = None, channel: int | None = None) 
     channel : int, optional
         Channel to use; default the average.
     """
-    if not hasattr(array, "shape") or not hasattr(array, "dtype"):
-        array = np.asarray(array)
-    return Image(array, axes or guess_axes(tuple(array.shape), np.dtype(array.dtype)), channel)
+    try:
+        if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+            array = np.asarray(array)
+        dtype = np.dtype(array.dtype)
+    except (TypeError, ValueError) as error:  # a list of rows of different lengths, a torch tensor
+        raise InputError(
+            f"A {type(array).__name__} was given that NumPy cannot read as an image ({error}). "
+            "Convert it to a NumPy, dask or zarr array first."
+        ) from error
+    return Image(array, axes or guess_axes(tuple(array.shape), dtype), channel)
 
 
 def guess_axes(shape: tuple[int, ...], dtype: np.dtype[Any], *, rgb: bool | None = None) -> str:
@@ -257,8 +263,8 @@ def segment_events(
         `HEARTBEAT` seconds between them where the backend works elsewhere.
     """
     where = where or Where()
-    plan = yield from make_plan(image, model, settings, backend, where)
     with _folder(where.cache) as folder:
+        plan = yield from make_plan(image, model, settings, backend, where, folder)
         budget = where.cache.budget(folder, plan) if where.cache else KEEP_ALL
         backend.open(plan, folder)
         yield Started(plan, folder, budget)
@@ -292,14 +298,28 @@ class Where:
 
 
 def make_plan(
-    image: Image, model: Model, settings: SegmentSettings, backend: Backend, where: Where
+    image: Image,
+    model: Model,
+    settings: SegmentSettings,
+    backend: Backend,
+    where: Where,
+    folder: Path,
 ) -> Generator[Event, None, SegmentPlan]:
-    """Look at the image and decide; yields while looking, returns the plan."""
+    """Look at the image and decide; yields while looking, returns the plan.
+
+    Class maps that the look has brought and the plan can use are left in `folder` and noted in
+    ``where.have``: a small image is not computed twice.
+    """
     channels = image.used_channels(model.card.spec.in_channels)
     limits = yield from grey_values(image, channels)
     planes = where.planes or tuple(image.planes())
     whole = Box((0, 0), image.shape)
     region = (where.region or whole).intersect(whole)
+    if not region.size:
+        raise InputError(
+            f"The part to segment lies outside the image of {image.shape[0]} × {image.shape[1]} "
+            "px. Move the view or the rectangle onto the image."
+        )
 
     def plan(region: Box, diameter: float, planes: tuple[tuple[int, ...], ...]) -> SegmentPlan:
         return SegmentPlan(
@@ -319,29 +339,48 @@ def make_plan(
     diameter = settings.diameter
     if diameter is None and model.card.kind == "instances":
         probe = plan(_middle(region), model.card.object_diameter, planes[len(planes) // 2 :][:1])
-        diameter = yield from estimate_diameter(probe, image, backend)
+        have: set[Key] = set()
+        diameter = yield from estimate_diameter(probe, image, backend, folder, have)
+        decided = plan(region, diameter or model.card.object_diameter, planes)
+        if decided.tiles == probe.tiles and decided.planes == probe.planes:
+            where.have.update(have)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        return decided
     return plan(region, diameter or model.card.object_diameter, planes)
 
 
 def estimate_diameter(
-    probe: SegmentPlan, image: Image, backend: Backend
+    probe: SegmentPlan, image: Image, backend: Backend, folder: Path, have: set[Key]
 ) -> Generator[Event, None, float | None]:
-    """Segment the probe's region and return the median diameter of what is found there.
+    """Segment the probe's region and return the typical diameter of what is found there.
+
+    Parameters
+    ----------
+    probe : SegmentPlan
+        A small region at the model's own scale.
+    image : Image
+        What to read.
+    backend : Backend
+        Who computes.
+    folder : Path
+        Where to keep the class maps.
+    have : set of Key
+        Filled with the tiles computed.
 
     Returns
     -------
     float or None
         Image pixels; None if there are fewer than three objects.
     """
-    diameters: list[float] = []
-    with _folder(None) as folder:
-        backend.open(probe, folder)
-        schedule = Schedule(probe, probe.blocks(), set(), KEEP_ALL)
-        for event in run(probe, image, probe.card.decode, backend, schedule):
-            if isinstance(event, TileDone) and event.patch.count >= 3:
-                diameters.append(median_diameter(event.patch) or 0.0)
-            yield Waiting()
-    return round(float(np.median(diameters)), 1) if diameters else None
+    found: list[float] = []
+    backend.open(probe, folder)
+    schedule = Schedule(probe, probe.blocks(), have, KEEP_ALL)
+    for event in run(probe, image, probe.card.decode, backend, schedule):
+        if isinstance(event, TileDone):
+            found.extend(object_diameters(event.patch))
+        yield Waiting()
+    return round(typical_diameter(np.array(found)), 1) if len(found) >= 3 else None
 
 
 def grey_values(
@@ -372,4 +411,4 @@ def _folder(cache: ClassMapCache | None) -> Iterator[Path]:
         yield cache.reserve()
         return
     with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
-        yield Path(temporary)
+        yield Path(temporary) / "class-maps"

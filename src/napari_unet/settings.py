@@ -18,6 +18,16 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def explain(error: Exception) -> str:
+    """Return what is wrong in one line; pydantic's own text takes several."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    problems = (
+        ".".join(str(part) for part in one["loc"]) + f": {one['msg']}" for one in error.errors()
+    )
+    return "; ".join(problem.removeprefix(": ") for problem in problems)
+
+
 class DecodeSettings(Settings):
     """How objects are made from the class map; changing them needs no network."""
 
@@ -61,7 +71,7 @@ class SegmentSettings(Settings):
     diameter: Annotated[
         float | None,
         Field(
-            gt=0,
+            ge=1,
             le=4000,
             title="Object diameter",
             description="Typical diameter of the objects; empty = estimated from the image.",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.inference.predict import Predictor
 
 log = logging.getLogger(__name__)
+TASKS = ("predict", "decode", "drop")
 NICENESS = 5  # the viewer's brush goes first
 
 
@@ -31,16 +32,16 @@ class Worker:
     def __init__(self, source: IO[bytes], sink: IO[bytes]) -> None:
         self._source, self._sink = source, sink
         self._inbox: queue.Queue[Message | None] = queue.Queue()
-        self._job = 0
+        self._job = self._failed = -1
         self._executor: Executor | None = None
-        self._warm: tuple[str, str, Predictor] | None = None
+        self._warm: tuple[str, str, int, Predictor] | None = None
 
     def run(self) -> None:
         """Work until the input ends."""
         threading.Thread(target=self._listen, daemon=True).start()
         while (message := self._inbox.get()) is not None:
             job = message[0]["job"]
-            if job < self._job:
+            if job < self._job or (job == self._failed and message[0]["op"] in TASKS):
                 continue
             try:
                 self._do(message, job)
@@ -51,12 +52,13 @@ class Worker:
                 self._fail(job, "EngineError", f"Computing failed: {error}. Press Segment again.")
 
     def _listen(self) -> None:
-        while True:
-            message = read_message(self._source)
-            if message is None:
-                os._exit(0)  # the viewer is gone: stop in the middle of whatever is computed
-            self._job = max(self._job, message[0]["job"])
-            self._inbox.put(message)
+        try:
+            while (message := read_message(self._source)) is not None:
+                self._job = max(self._job, message[0]["job"])
+                self._inbox.put(message)
+        except Exception:  # what follows cannot be understood either
+            log.exception("reading failed")
+        os._exit(0)  # the viewer is gone: stop in the middle of whatever is computed
 
     def _do(self, message: Message, job: int) -> None:
         header = message[0]
@@ -66,6 +68,7 @@ class Worker:
             case "open":
                 from napari_unet.inference.executor import Executor  # noqa: PLC0415  see _load
 
+                self._executor = None  # if opening fails, no task may touch the last job's maps
                 plan = SegmentPlan.from_json(header["plan"].encode())
                 predictor = self._load(plan.model_path, plan.device)
                 self._executor = Executor(plan, Path(header["folder"]), predictor)
@@ -82,11 +85,14 @@ class Worker:
         # viewer's thread would wait in the middle of sending a window.
         from napari_unet.inference.predict import Predictor  # noqa: PLC0415
 
-        if self._warm is None or self._warm[:2] != (model, device):
-            self._warm = model, device, Predictor(Path(model), device)
-        return self._warm[2]
+        path = Path(model)
+        changed = path.stat().st_mtime_ns if path.exists() else 0  # the name may be used again
+        if self._warm is None or self._warm[:-1] != (model, device, changed):
+            self._warm = model, device, changed, Predictor(path, device)
+        return self._warm[-1]
 
     def _fail(self, job: int, kind: str, text: str) -> None:
+        self._failed = job
         write_message(self._sink, {"op": "error", "job": job, "kind": kind, "text": text})
 
 

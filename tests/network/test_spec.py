@@ -63,7 +63,6 @@ def test_a_wrong_field_is_named_with_its_value(name: str, value: object) -> None
     assert str(value) in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="distance and dropout are not checked for their type")
 @pytest.mark.parametrize(("name", "value"), [("distance", 5), ("distance", "no"), ("dropout", "a")])
 def test_a_field_of_the_wrong_type_is_a_model_error(name: str, value: object) -> None:
     with pytest.raises(ModelError, match=name):
@@ -160,14 +159,12 @@ def test_padded_takes_multiples_of_the_divisor(spec: UNetSpec, length: int) -> N
         assert spec.takes(length) == (length > 0 and length % spec.divisor == 0)
 
 
-@pytest.mark.xfail(strict=True, reason="takes() accepts lengths that leave no output")
 @pytest.mark.parametrize("depth", range(1, 7))
 def test_a_length_taken_leaves_an_output(depth: int) -> None:
     spec = UNetSpec(variant="paper", depth=depth)
     assert spec.next_valid_length(1) > 2 * spec.shrink
 
 
-@pytest.mark.xfail(strict=True, reason="a valid 3×3 up-convolution lacks its right neighbour")
 def test_the_paper_variant_has_the_papers_up_convolution() -> None:
     with pytest.raises(ModelError, match="up_kernel"):
         UNetSpec(variant="paper", up_kernel=3)

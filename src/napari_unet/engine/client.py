@@ -20,6 +20,7 @@ STOPPED = (
     "The process that computes stopped unexpectedly{reason}. What is finished stays; press "
     "Segment to go on with a new one."
 )
+REPLACED = "Another job has taken the engine over. What is finished stays; press Segment again."
 GRACE = 2.0  # seconds an engine may take to leave by itself
 
 
@@ -27,7 +28,8 @@ class Engine:
     """A child process that computes; started when needed, and again after it died.
 
     It is a `napari_unet.inference.tasks.Backend`. One job at a time: opening a plan drops the
-    tasks of the one before.
+    tasks of the one before. A job belongs to the thread that opened it: a thread whose job was
+    replaced, and that has not noticed yet, neither sends nor receives anything any more.
     """
 
     def __init__(self) -> None:
@@ -35,7 +37,10 @@ class Engine:
         self._messages: queue.Queue[Message | None] = queue.Queue()
         self._log: IO[bytes] | None = None
         self._job = 0
-        self._sending = threading.Lock()  # a run sends from its thread, Cancel from the main one
+        self._owner = threading.get_ident()
+        self._opened = 0.0
+        self._ended = False
+        self._lock = threading.Lock()  # a message is written whole; a job is replaced at once
 
     @property
     def pid(self) -> int | None:
@@ -44,21 +49,22 @@ class Engine:
 
     def start(self) -> None:
         """Start the child unless it runs already; it imports torch in the background."""
-        if self.pid is not None:
+        if self.pid is not None and not self._ended:
             return
         self.close()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
-        self._messages = queue.Queue()
+        self._messages, self._ended = queue.Queue(), False
         self._process = subprocess.Popen(
             [sys.executable, "-m", "napari_unet.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
         threading.Thread(
-            target=_listen,
-            args=(self._process.stdout, self._messages),
+            target=self._listen,
+            args=(self._process,),
             name="napari-unet-engine",
             daemon=True,
         ).start()
@@ -71,17 +77,21 @@ class Engine:
     def open(self, plan: SegmentPlan, folder: Path) -> None:
         """Begin a job; results of earlier ones are no longer delivered."""
         self.start()
-        self._job += 1
+        with self._lock:
+            self._job += 1
+            self._owner, self._opened = threading.get_ident(), time.monotonic()
+            self._messages = queue.Queue()  # the job before may still wait at its own
         self._send({"op": "open", "plan": plan.to_json().decode(), "folder": str(folder)})
 
     def submit(self, task: Task) -> None:
         """Queue a task of the open job."""
         header, array = task_to_message(task)
-        self._send(header, array)
+        self._send(header, array, mine=True)
 
     def cancel(self) -> None:
         """Drop the tasks that are queued; the one being computed ends by itself."""
-        self._job += 1
+        with self._lock:
+            self._job += 1
         if self.pid is not None:
             self._send({"op": "cancel"})
 
@@ -97,16 +107,25 @@ class Engine:
         """
         done: list[Done] = []
         deadline = time.monotonic() + timeout
-        while True:
+        with self._lock:
+            messages, job = self._messages, self._job
+            mine = self._owner == threading.get_ident()
+            late = time.monotonic() - self._opened
+        if not mine:
+            if late > GRACE:
+                raise errors.EngineError(REPLACED)
+            time.sleep(timeout)
+        while mine:
             wait = 0.0 if done else max(0.0, deadline - time.monotonic())
             try:
-                message = self._messages.get(timeout=wait) if wait else self._messages.get_nowait()
+                message = messages.get(timeout=wait) if wait else messages.get_nowait()
             except queue.Empty:
-                return done
-            if message is None:
-                raise self._death()
-            if message[0].get("job") == self._job:
+                if self._ended and messages is self._messages:
+                    raise self._death() from None
+                break
+            if message is not None and message[0].get("job") == job:
                 done.append(_result(message))
+        return done
 
     def close(self) -> None:
         """End the process and wait for it."""
@@ -126,14 +145,29 @@ class Engine:
         if self._log:
             self._log.close()
 
-    def _send(self, header: Header, array: Any = None) -> None:
-        if self._process is None or self._process.stdin is None:
+    def _send(self, header: Header, array: Any = None, *, mine: bool = False) -> None:
+        """Write a message; with `mine`, only if the open job belongs to this thread."""
+        process = self._process
+        if process is None or process.stdin is None:
             raise errors.EngineError(STOPPED.format(reason=""))
         try:
-            with self._sending:
-                write_message(self._process.stdin, {**header, "job": self._job}, array)
-        except OSError as error:
+            with self._lock:
+                if not mine or self._owner == threading.get_ident():
+                    write_message(process.stdin, {**header, "job": self._job}, array)
+        except (OSError, ValueError) as error:  # ValueError: closed by another thread
             raise self._death() from error
+
+    def _listen(self, process: "subprocess.Popen[bytes]") -> None:
+        """Hand on what the child sends until it ends; None wakes whoever waits."""
+        assert process.stdout is not None, "started with a pipe"
+        try:
+            with process.stdout as stream:
+                while (message := read_message(stream)) is not None:
+                    self._messages.put(message)
+        finally:
+            if process is self._process:
+                self._ended = True
+                self._messages.put(None)
 
     def _death(self) -> errors.EngineError:
         """Say how the process ended, and forget it so that the next start makes another."""
@@ -156,16 +190,6 @@ class Engine:
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
         return f" ({lines[-1]})" if lines else ""
-
-
-def _listen(stream: IO[bytes], messages: "queue.Queue[Message | None]") -> None:
-    """Read until the stream ends; None marks the end."""
-    with stream:
-        while True:
-            message = read_message(stream)
-            messages.put(message)
-            if message is None:
-                return
 
 
 def _result(message: Message) -> Done:

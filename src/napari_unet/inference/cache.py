@@ -1,7 +1,9 @@
 """Room on disk for class maps: bounded, oldest run out first, cleared when the process ends."""
 
+import glob
 import logging
 import os
+import platform
 import shutil
 import uuid
 from collections import OrderedDict
@@ -14,6 +16,7 @@ from napari_unet.inference.plan import SegmentPlan
 from napari_unet.models.library import APPLICATION
 
 log = logging.getLogger(__name__)
+_HOST = platform.node() or "host"  # a home folder may be shared by several computers
 LIMIT = 2 * 10**9  # bytes, uncompressed; what is on disk is several times smaller
 
 
@@ -30,7 +33,7 @@ class ClassMapCache:
 
     def __init__(self, root: Path | None = None, limit: int = LIMIT) -> None:
         self._root = root or platformdirs.user_cache_path(APPLICATION) / "class-maps"
-        self._mine = self._root / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._mine = self._root / f"{os.getpid()}-{_HOST}-{uuid.uuid4().hex[:8]}"
         self._limit = limit
         self._kept: OrderedDict[Path, int] = OrderedDict()
         self._sweep()
@@ -61,7 +64,7 @@ class ClassMapCache:
 
     def _sweep(self) -> None:
         """Delete what processes that no longer run have left behind."""
-        for folder in self._root.glob("*-*"):
+        for folder in self._root.glob(f"*-{glob.escape(_HOST)}-*"):
             pid = folder.name.partition("-")[0]
             if pid.isdigit() and not psutil.pid_exists(int(pid)):
                 log.info("removing class maps left behind in %s", folder)

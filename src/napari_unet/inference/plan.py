@@ -75,7 +75,7 @@ class SegmentPlan:
             self.shape,
             self.card.spec,
             zoom=self.zoom,
-            tile=self.tile,
+            tile=max(1, int(self.tile / max(1.0, self.zoom))),  # bounds memory when enlarging
             area=self.region.grow(self.overlap),
         )
 

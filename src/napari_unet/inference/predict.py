@@ -82,6 +82,8 @@ class Predictor:
         ndarray of uint8
             ``(M, Y, X)`` over ``tile.write``; see `encode`.
         """
+        if not any(high > low for low, high in limits):  # no contrast: nothing to find
+            return np.zeros((1 if self.card.kind == "classes" else 3, *tile.write.shape), np.uint8)
         image = np.stack([normalise(c, k) for c, k in zip(window, limits, strict=True)])
         (y0, x0), (y1, x1) = tile.read.start, tile.read.stop
         network_shape, shape = plan.network_shape, plan.shape
@@ -156,7 +158,8 @@ def encode(output: NDArray[np.float32], card: ModelCard) -> NDArray[np.uint8]:
         distance, 255 = 1. For classes ``(1, Y, X)``: the most probable class.
     """
     if card.kind == "classes":
-        return output[: card.spec.classes].argmax(axis=0)[None].astype(np.uint8)
+        best: NDArray[np.uint8] = output[: card.spec.classes].argmax(axis=0).astype(np.uint8)
+        return best[None]
     maps: NDArray[np.uint8] = np.rint(np.clip(output[1:4], 0, 1) * 255).astype(np.uint8)
     return maps
 

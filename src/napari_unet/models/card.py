@@ -7,17 +7,20 @@ read without torch and without running anything the file brings along.
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from safetensors import SafetensorError, safe_open
 
 from napari_unet.errors import ModelError
 from napari_unet.network.spec import UNetSpec
-from napari_unet.settings import DecodeSettings
+from napari_unet.settings import DecodeSettings, explain
 
 CARD_KEY = "napari_unet_card"
 SUFFIX = ".safetensors"
+LARGEST_ZOOM = 4.0
+LARGEST_HEADER = 10**6  # bytes; a card and the list of a network's tensors need some ten thousand
+Diameter = Annotated[float, Field(ge=1, le=4000)]
 
 
 class ModelCard(BaseModel):
@@ -53,8 +56,8 @@ class ModelCard(BaseModel):
     name: str
     spec: UNetSpec
     kind: Literal["instances", "classes"] = "instances"
-    object_diameter: float = 20.0
-    diameter_range: tuple[float, float] = (8.0, 50.0)
+    object_diameter: Diameter = 20.0
+    diameter_range: tuple[Diameter, Diameter] = (8.0, 50.0)
     decode: DecodeSettings = DecodeSettings()
     class_names: tuple[str, ...] = ("background", "cell", "touching border")
     description: str = ""
@@ -70,22 +73,30 @@ class ModelCard(BaseModel):
     def _spec_from_json(cls, value: Any) -> Any:
         return UNetSpec.from_dict(value) if isinstance(value, dict) else value
 
+    @model_validator(mode="after")
+    def _outputs_fit_the_kind(self) -> Self:
+        if self.kind == "instances" and (self.spec.classes != 3 or not self.spec.distance):
+            raise ValueError("instances need three classes and the distance as outputs")
+        return self
+
     def zoom(self, diameter: float) -> float:
         """Factor to resize an image by, so that objects of `diameter` px suit the network.
 
-        1.0 (no resizing) as long as the diameter lies in `diameter_range`.
+        1.0 (no resizing) as long as the diameter lies in `diameter_range`; never more than
+        `LARGEST_ZOOM`, which costs its square in time.
         """
         low, high = self.diameter_range
-        return 1.0 if low <= diameter <= high else self.object_diameter / diameter
+        if low <= diameter <= high:
+            return 1.0
+        return min(LARGEST_ZOOM, self.object_diameter / diameter)
 
 
 def read_card(path: Path) -> ModelCard:
     """Read the card of a model file; anything that is not one of ours raises `ModelError`."""
+    _check_header(path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-    except FileNotFoundError as error:
-        raise ModelError(f"There is no model file at {path}. Check the path.") from error
     except (SafetensorError, OSError) as error:
         raise ModelError(
             f"{path.name} is damaged or is not a model file ({error}). Copy or export it again."
@@ -97,11 +108,27 @@ def read_card(path: Path) -> ModelCard:
         )
     try:
         return ModelCard.model_validate(json.loads(metadata[CARD_KEY]))
-    except (ValidationError, ModelError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValidationError and ModelError among them
         raise ModelError(
-            f"The card of {path.name} cannot be understood ({error}). Update the plugin, or use "
-            "another model."
+            f"The card of {path.name} cannot be understood ({explain(error)}). Update the "
+            "plugin, or use another model."
         ) from error
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a header so long that reading it would be an attack, before it is read."""
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+    except FileNotFoundError as error:
+        raise ModelError(f"There is no model file at {path}. Check the path.") from error
+    except OSError as error:
+        raise ModelError(f"{path.name} cannot be read ({error}). Check the file.") from error
+    if length > LARGEST_HEADER:
+        raise ModelError(
+            f"{path.name} is damaged or is not a model file (its header claims {length} bytes, at "
+            f"most {LARGEST_HEADER} are read). Copy or export it again."
+        )
 
 
 def sha256_of(path: Path) -> str:

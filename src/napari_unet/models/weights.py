@@ -4,13 +4,15 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from napari_unet.errors import ModelError
 from napari_unet.models.card import CARD_KEY, ModelCard, read_card
 from napari_unet.models.library import check_bundled
 from napari_unet.network.unet import UNet
+
+FLOATS = ("F16", "BF16", "F32", "F64")
 
 
 def save_model(path: Path, network: UNet, card: ModelCard) -> Path:
@@ -41,15 +43,30 @@ def load_model(path: Path) -> tuple[UNet, ModelCard]:
     check_bundled(path)
     card = read_card(path)
     try:
+        if _stored_shapes(path) != _expected_shapes(card):
+            raise ModelError(
+                f"The weights of {path.name} do not fit the network its card describes. Use "
+                "another model."
+            )
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path.name} is damaged ({error}). Copy or export it again.") from error
     network = UNet(card.spec)
-    expected = {k: v.shape for k, v in network.state_dict().items()}
-    expected = {k: v for k, v in expected.items() if not k.endswith("num_batches_tracked")}
-    if {k: v.shape for k, v in tensors.items()} != expected:
-        raise ModelError(f"The weights of {path.name} do not fit the network its card describes.")
     if not all(bool(torch.isfinite(v).all()) for v in tensors.values()):
         raise ModelError(f"{path.name} holds weights that are not numbers. Use another model.")
     network.load_state_dict(tensors, strict=False)
     return network.eval(), card
+
+
+def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the decimal tensors in a file, from its header alone."""
+    with safe_open(path, framework="numpy") as file:
+        found = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  not a dict
+        return {k: tuple(v.get_shape()) for k, v in found.items() if v.get_dtype() in FLOATS}
+
+
+def _expected_shapes(card: ModelCard) -> dict[str, tuple[int, ...]]:
+    """Shapes the card's network has, without taking memory for it."""
+    with torch.device("meta"):
+        state = UNet(card.spec).state_dict()
+    return {k: tuple(v.shape) for k, v in state.items() if not k.endswith("num_batches_tracked")}

@@ -29,6 +29,8 @@ def run_demo(output: Path | None) -> None:
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
     assert isinstance(panel, SegmentPanel), "the manifest names this class"
     panel.image.value = viewer.layers["nuclei"]
+    QApplication.processEvents()  # the dock takes its room before the image is fitted to the rest
+    viewer.reset_view()
     panel.start()
     if output is None:
         napari.run()

@@ -44,11 +44,12 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(labels=True)
         self._viewer = napari_viewer
-        self._engine, self._cache = Engine(), ClassMapCache()
+        self.engine, self._cache = Engine(), ClassMapCache()
         self._results: weakref.WeakKeyDictionary[ImageLayer, Result] = weakref.WeakKeyDictionary()
         self._job: Job | None = None
         self._begun = 0.0
-        self._saving = False
+        self._described: tuple[int, ...] = ()  # shape the axes and channels are shown for
+        self._saving = self._closed = False
         self.problem: str | None = None  # what went wrong in the last job or save
         self._build()
         self._connect()
@@ -59,11 +60,11 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
 
     def _build(self) -> None:
         self.image = ComboBox(label="Image", choices=self._image_layers, nullable=True)
-        self.model = ComboBox(label="Model", choices=list(model_files()))
+        self.model = ComboBox(label="Model", choices=lambda _: list(model_files()))
         self.axes = LineEdit(
             label="Axes", tooltip="One letter for each dimension, such as ZYX; C = channels"
         )
-        self.channel = ComboBox(label="Channel", choices=[AVERAGE])
+        self.channel = ComboBox(label="Channel", choices=self._channels)
         self.diameter = field_widget(
             SegmentSettings, "diameter", "FloatSpinBox", value=0.0, min=0.0, step=1.0
         )
@@ -102,8 +103,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         decode = qdebounced(self._decode_again, timeout=SLIDER_DELAY)
         for slider in self.sliders:
             slider.changed.connect(lambda _value: decode())
-        engine, cache = self._engine, self._cache
-        self.native.destroyed.connect(lambda *_: _close(engine, cache))
+        self.native.destroyed.connect(self.close_down)
 
     def _image_layers(self, _widget: Any = None) -> list[ImageLayer]:
         return [layer for layer in self._viewer.layers if isinstance(layer, ImageLayer)]
@@ -129,6 +129,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
             self.axes.visible = self.channel.visible = False
             self._offer_afterwards(there=False)
             return
+        self._described = tuple(layers.finest(layer).shape)
         with self.axes.changed.blocked():
             self.axes.value = layers.guess_layer_axes(layer)
         self.axes.visible = len(self.axes.value) > 2 and not (layer.rgb and layer.ndim == 2)
@@ -143,11 +144,14 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
             slider.visible = there
 
     def _describe_channels(self, *_: Any) -> None:
+        self.channel.reset_choices()
+        self.channel.visible = len(self._channels()) > 2
+
+    def _channels(self, _widget: Any = None) -> list[str]:
         layer, axes = self.image.value, self.axes.value.upper()
         shape = layers.finest(layer).shape if layer is not None else ()
         count = shape[axes.index("C")] if "C" in axes and len(axes) == len(shape) else 1
-        self.channel.choices = [AVERAGE, *(str(i) for i in range(count))]
-        self.channel.visible = count > 1
+        return [AVERAGE, *(str(i) for i in range(count))]
 
     @property
     def sentence(self) -> str:
@@ -196,7 +200,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
     def _warm_up(self, *_: Any) -> None:
         if self.model.value:
             try:
-                self._engine.warm_up(find_model(self.model.value), "auto")
+                self.engine.warm_up(find_model(self.model.value), "auto")
             except (UNetError, OSError) as error:
                 self.say(sentence(error))
 
@@ -220,6 +224,8 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         if self._viewer.dims.ndisplay == 3:
             self.say("Planes are segmented in 2-D. Switch to the 2-D view and press Segment.")
             return
+        if tuple(layers.finest(layer).shape) != self._described:
+            self._describe()  # the layer's array was replaced
         image, settings = self._opened(layer), self.settings()
         where, model = self._where(layer, image), load_model(settings.model)
         result = self._result(layer, image, classes=model.card.kind == "classes")
@@ -227,7 +233,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         result.begin()
         self._viewer.layers.selection.active = result.layer  # ready to be painted on
         self.say("Looking at the image…")
-        events = segment_events(image, model, settings, self._engine, where=where)
+        events = segment_events(image, model, settings, self.engine, where=where)
         self._run(events, result, settings)
 
     def _result(self, layer: ImageLayer, image: Image, *, classes: bool) -> Result:
@@ -255,7 +261,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         """Stop the job; finished tiles stay."""
         if self._job is not None and self._job.running:
             self._job.cancel()
-            self._engine.cancel()
+            self.engine.cancel()
 
     def _on_event(self, event: Event, result: Result) -> None:
         match event:
@@ -287,6 +293,8 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         return True
 
     def _on_end(self, problem: str | None, result: Result, settings: SegmentSettings) -> None:
+        if self._closed:
+            return  # the widgets are gone
         cancelled = self._job is not None and self._job.cancelled
         self.segment.text, self.progress.visible = "Segment", False
         result.finish(settings)
@@ -298,6 +306,13 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
             self.say("Cancelled. What is finished stays.")
         else:
             self.say(_summary(result))
+
+    def close_down(self, *_: Any) -> None:
+        """Stop everything this panel started; what is on the layers stays."""
+        self._closed = True
+        self.cancel()
+        self.engine.close()
+        self._cache.close()
 
     # ---- afterwards ------------------------------------------------------------------------
 
@@ -312,7 +327,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         result.begin()
         view = layers.visible_box(layer, result.image)
         near = [key for key in result.plan.blocks(view.centre) if result.in_view(key, view)]
-        self._run(result.decode_again(settings, self._engine, view.centre, near), result, settings)
+        self._run(result.decode_again(settings, self.engine, view.centre, near), result, settings)
 
     def _ask_and_save(self) -> None:
         result = self._results.get(self.image.value)
@@ -339,11 +354,6 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
             self.say(problem or f"Saved {path}.")
 
         in_background(lambda: write_labels(str(path), data, meta), saved)
-
-
-def _close(engine: Engine, cache: ClassMapCache) -> None:
-    engine.close()
-    cache.close()
 
 
 def _progress(event: TileDone, seconds: float) -> str:

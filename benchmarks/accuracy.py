@@ -1,0 +1,200 @@
+"""Accuracy of a model on images with ground truth, as a person gets it from `segment(image)`.
+
+    python -m benchmarks.accuracy                       validation sets; writes docs/accuracy.md
+    python -m benchmarks.accuracy --test                and the test set: once for each release
+    python -m benchmarks.accuracy --tune                choose the decoding on the validation sets
+    python -m benchmarks.accuracy --picture             outlines drawn on images, nothing measured
+
+`--limit 2 --dry` looks at a few images and writes nothing.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.image_sets import Sample, samples
+from benchmarks.matching import THRESHOLDS, Counts, Matching, bootstrap, count, match
+from benchmarks.tables import ROOT, markdown, write_table
+from napari_unet.segmentation import Model, load_model, segment
+from napari_unet.settings import DecodeSettings, SegmentSettings
+
+DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
+DOCUMENT = ROOT / "docs" / "accuracy.md"
+HEADER = ("set", "images", "objects", *(str(t) for t in THRESHOLDS), "s per megapixel")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """How one image went.
+
+    Attributes
+    ----------
+    sample : Sample
+        The image.
+    matching : Matching
+        Found objects against the truth.
+    seconds : float
+        From the opened image to the labels, loading the model included.
+    megapixels : float
+        Size of the image.
+    """
+
+    sample: Sample
+    matching: Matching
+    seconds: float
+    megapixels: float
+
+
+def evaluate(
+    chosen: Sequence[Sample], model: Model, settings: SegmentSettings | None = None
+) -> list[Outcome]:
+    """Segment every image and compare; the default settings are those a person gets."""
+    segment(chosen[0].image(), model, settings=settings)  # imports and first-use costs
+    outcomes = []
+    for sample in chosen:
+        image = sample.image()
+        start = time.perf_counter()
+        labels = segment(image, model, settings=settings).labels
+        seconds = time.perf_counter() - start
+        matching = match(sample.truth(), labels)
+        outcomes.append(Outcome(sample, matching, seconds, labels.size / 1e6))
+    return outcomes
+
+
+def table_rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
+    """Two rows for each set, and for a whole data set of several parts: pooled and per image."""
+    rows = []
+    for name, members in _groups(outcomes).items():
+        counts = count([o.matching for o in members])
+        speed = sum(o.seconds for o in members) / sum(o.megapixels for o in members)
+        size = [str(len(members)), str(int(counts.objects[:, 0].sum()))]
+        for kind, pooled in (("pooled", True), ("per image", False)):
+            rows.append([f"{name}, {kind}", *size, *_cells(counts, pooled=pooled), f"{speed:.2f}"])
+    return rows
+
+
+def _cells(counts: Counts, *, pooled: bool) -> list[str]:
+    e = bootstrap(counts, pooled=pooled)
+    return [f"{v:.3f} ({a:.2f}–{b:.2f})" for v, a, b in zip(e.value, e.low, e.high, strict=True)]
+
+
+def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault(outcome.sample.group, []).append(outcome)
+    for split in ("val", "test"):
+        parts = [g for g in groups if g.startswith(f"dsb2018 {split}")]
+        if len(parts) > 1:
+            groups[f"dsb2018 {split} all"] = [o for part in parts for o in groups[part]]
+    return groups
+
+
+def scores(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """Pooled AP by set and threshold, for a model's card."""
+    return {
+        f"{name} AP@{threshold}": round(float(value), 4)
+        for name, members in _groups(outcomes).items()
+        for threshold, value in zip(
+            THRESHOLDS, count([o.matching for o in members]).pooled, strict=True
+        )
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Where results go.
+
+    Attributes
+    ----------
+    model : Model
+        What is measured.
+    command : str
+        What was typed.
+    write : bool
+        Whether the tables in docs are replaced.
+    """
+
+    model: Model
+    command: str
+    write: bool
+
+    def table(self, name: str, outcomes: Sequence[Outcome]) -> None:
+        """Print a table, and put it into the document."""
+        rows = table_rows(outcomes)
+        print(f"\n{name}\n{markdown(HEADER, rows)}", flush=True)
+        if self.write:
+            note = f"Model `{self.model.card.name}`, sha256 {self.model.sha[:12]}."
+            write_table(DOCUMENT, name, HEADER, rows, command=self.command, note=note)
+
+
+def measure(arguments: argparse.Namespace, report: Report, decode: DecodeSettings | None) -> None:
+    """Evaluate the splits asked for and report them."""
+    settings = SegmentSettings(decode=decode)
+    own = report.model.card.object_diameter
+    val = [s for s in samples(arguments.data, "val", arguments.limit) if _wanted(s, arguments.sets)]
+    outcomes = evaluate(val, report.model, settings)
+    report.table("accuracy-val", outcomes)
+    given = settings.model_copy(update={"diameter": own})
+    report.table("accuracy-val-diameter", evaluate(val, report.model, given))
+    if arguments.test:
+        test = samples(arguments.data, "test", arguments.limit)
+        tested = evaluate(test, report.model, settings)
+        report.table("accuracy-test", tested)
+        outcomes += tested
+    if arguments.scores:
+        arguments.scores.parent.mkdir(parents=True, exist_ok=True)
+        arguments.scores.write_text(json.dumps(scores(outcomes), indent=1) + "\n")
+        print(f"wrote {arguments.scores}")
+
+
+def _wanted(sample: Sample, sets: Sequence[str]) -> bool:
+    return not sets or any(name in sample.group for name in sets)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", type=Path, default=DATA, help="folder of the image sets")
+    add("--model", default="nuclei", help="name in the library, or path of a model file")
+    add("--sets", nargs="*", default=[], help="words of validation sets, such as fluo mnfinder")
+    add("--test", action="store_true", help="measure the test set too")
+    add("--tune", action="store_true", help="choose the decoding, then stop")
+    add("--decode", type=Path, help="JSON with the decoding; with --tune, where to write it")
+    add("--scores", type=Path, help="JSON to write for the model card")
+    add("--picture", nargs="?", const=ROOT / "docs" / "predictions.png", type=Path)
+    add("--limit", type=int, help="images of each set")
+    add("--dry", action="store_true", help="leave docs as they are")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    arguments = _arguments()
+    model = load_model(arguments.model)
+    if arguments.tune:
+        from benchmarks.tuning import tune
+
+        val = samples(arguments.data, "val", arguments.limit)
+        tune(val, model, arguments.decode or ROOT / "runs" / "nuclei" / "decode.json")
+        return
+    decode = None
+    if arguments.decode:
+        decode = DecodeSettings.model_validate_json(arguments.decode.read_text())
+    if arguments.picture:
+        from benchmarks.pictures import draw
+
+        draw(arguments.data, model, decode, arguments.picture)
+        return
+    part = bool(arguments.sets or arguments.limit or arguments.decode or arguments.dry)
+    command = "python -m benchmarks.accuracy" + (" --test" if arguments.test else "")
+    measure(arguments, Report(model, command, write=not part), decode)
+
+
+if __name__ == "__main__":
+    main()

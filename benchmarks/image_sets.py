@@ -1,0 +1,86 @@
+"""The image sets that accuracy is measured on; they are too large for the repository."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.io import imread
+
+from napari_unet.image import Image
+from napari_unet.io.images import read_image
+
+MODALITIES = ("fluo", "colour", "brightfield_grey")
+MNFINDER = "mnfinder val"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One image with ground truth.
+
+    Attributes
+    ----------
+    group : str
+        The set it is reported under, such as "dsb2018 val fluo".
+    field : str
+        Field of view; crops of one field share it.
+    image_path, mask_path : Path
+        The files.
+    """
+
+    group: str
+    field: str
+    image_path: Path
+    mask_path: Path
+
+    def image(self) -> Image:
+        """Open the image as the command line does."""
+        return read_image(self.image_path)
+
+    def truth(self) -> NDArray[Any]:
+        """Read the ground truth, ``(Y, X)``, 0 = background."""
+        return np.asarray(imread(self.mask_path))
+
+
+def samples(data: Path, split: str, limit: int | None = None) -> list[Sample]:
+    """List a split of dsb2018, and with "val" the validation images of mnfinder.
+
+    Parameters
+    ----------
+    data : Path
+        Folder of the sets.
+    split : {"val", "test"}
+        Which images; "train" is for training only.
+    limit : int, optional
+        Images of each group, for a quick look; default all.
+    """
+    found = [*_dsb2018(data / "dsb2018", split)]
+    if split == "val":
+        found += _mnfinder(data / "mnfinder" / "val")
+    if not found:
+        raise FileNotFoundError(f"{data} has no images of the {split} split")
+    groups = {sample.group for sample in found}
+    first = {g: [s for s in found if s.group == g][:limit] for g in groups}
+    return [sample for sample in found if sample in first[sample.group]]
+
+
+def _dsb2018(folder: Path, split: str) -> list[Sample]:
+    with open(folder / "split.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    rows.sort(key=lambda row: (MODALITIES.index(row["modality"]), row["name"]))
+    return [
+        Sample(
+            f"dsb2018 {split} {row['modality']}",
+            row["mosaic"],
+            folder / "images" / f"{row['name']}.png",
+            folder / "masks" / f"{row['name']}.png",
+        )
+        for row in rows
+    ]
+
+
+def _mnfinder(folder: Path) -> list[Sample]:
+    paths = sorted((folder / "images").glob("*.png"))
+    return [Sample(MNFINDER, p.stem, p, folder / "masks" / p.name) for p in paths]

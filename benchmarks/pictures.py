@@ -1,0 +1,137 @@
+"""Outlines of truth (green) and prediction (magenta) on images, to look at.
+
+The one for docs shows only images that may be passed on: crops of mnfinder's validation images
+and scikit-image's samples. The full one is written next to the model's run.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skimage.data
+import skimage.segmentation
+import skimage.transform
+from numpy.typing import NDArray
+from skimage.io import imsave
+
+from benchmarks.image_sets import MNFINDER, Sample, samples
+from benchmarks.tables import ROOT
+from napari_unet.image import Image, percentiles
+from napari_unet.segmentation import Model, open_image, segment
+from napari_unet.settings import DecodeSettings
+
+FULL = ROOT / "runs" / "predictions.png"
+SIDE = 320  # pixels of an image in the picture
+CROP = 256  # pixels of the image
+GAP = 6
+COLUMNS = 4
+GREEN, MAGENTA, WHITE = (0, 220, 0), (255, 0, 255), (255, 255, 255)
+PICKED = (("fluo", 6), ("colour", 4), ("brightfield_grey", 1))
+
+Item = tuple[Image, NDArray[Any] | None]
+"""An image and its truth, None if it has none."""
+
+
+def draw(data: Path, model: Model, decode: DecodeSettings | None, public: Path) -> None:
+    """Write both pictures.
+
+    Parameters
+    ----------
+    data : Path
+        Folder of the image sets.
+    model : Model
+        Whose predictions to draw.
+    decode : DecodeSettings or None
+        Thresholds; None = the card's.
+    public : Path
+        The picture that may be passed on.
+    """
+    val = samples(data, "val")
+    for path, items in ((FULL, _varied(val)), (public, _public(val))):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tiles = [_outlined(image, truth, model, decode) for image, truth in items]
+        imsave(path, _mosaic(tiles), check_contrast=False)
+        print(f"wrote {path}")
+
+
+def _varied(val: Sequence[Sample]) -> Iterator[Item]:
+    """Yield images of every kind, each of another field of view, evenly spread over the list."""
+    for modality, number in PICKED:
+        members = {s.field: s for s in val if s.group.endswith(modality)}
+        fields = sorted(members)
+        for i in np.linspace(0, len(fields) - 1, min(number, len(fields))).round().astype(int):
+            yield _item(members[fields[i]])
+        rest = [s for s in val if s.group.endswith(modality) and s not in members.values()]
+        for sample in rest[: max(0, number - len(fields))]:
+            yield _item(sample)
+    yield _item(next(s for s in val if s.group == MNFINDER))
+
+
+def _public(val: Sequence[Sample]) -> Iterator[Item]:
+    for sample in val:
+        if sample.group == MNFINDER:
+            yield _item(sample)
+    shipped: Any = skimage.data  # lazy and without types
+    yield open_image(shipped.immunohistochemistry()), None
+
+
+def _item(sample: Sample) -> Item:
+    return sample.image(), sample.truth()
+
+
+def _outlined(
+    image: Image, truth: NDArray[Any] | None, model: Model, decode: DecodeSettings | None
+) -> NDArray[np.uint8]:
+    """Segment the whole image and draw the outlines where most of it is covered by objects."""
+    labels = segment(image, model, decode=decode).labels
+    crop = _fullest(labels if truth is None else truth)
+    picture = _enlarge(_display(image)[crop])
+    segmentation: Any = skimage.segmentation  # without types
+    for outlined, colour in ((truth, GREEN), (labels, MAGENTA)):
+        if outlined is not None:
+            enlarged = _enlarge(outlined[crop].astype(np.int64))
+            picture[segmentation.find_boundaries(enlarged, mode="inner")] = colour
+    return picture
+
+
+def _fullest(labels: NDArray[Any]) -> tuple[slice, slice]:
+    """Return the crop with most object pixels."""
+    height, width = (max(1, n - CROP + 1) for n in labels.shape)
+    covered = labels > 0
+    crops = [
+        np.s_[y : y + CROP, x : x + CROP]
+        for y in range(0, height, CROP // 8)
+        for x in range(0, width, CROP // 8)
+    ]
+    return max(crops, key=lambda crop: int(np.count_nonzero(covered[crop])))
+
+
+def _display(image: Image) -> NDArray[np.uint8]:
+    """Return ``(Y, X, 3)``, colours as they are and grey values stretched."""
+    array = np.asarray(image.data)
+    if array.ndim == 3:
+        return array[..., :3].astype(np.uint8)
+    low, high = percentiles(array)
+    grey = np.clip((array - low) / max(high - low, 1e-9), 0, 1)
+    return np.repeat((255 * grey)[..., None], 3, axis=2).astype(np.uint8)
+
+
+def _enlarge(array: NDArray[Any]) -> NDArray[Any]:
+    """Fit into a square by repeating pixels, so that ids stay ids."""
+    scale = SIDE / max(array.shape[:2])
+    shape = tuple(round(n * scale) for n in array.shape[:2]) + array.shape[2:]
+    transform: Any = skimage.transform  # without types
+    grown = transform.resize(array, shape, order=0, preserve_range=True, anti_aliasing=False)
+    return np.asarray(grown).astype(array.dtype)
+
+
+def _mosaic(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    columns = min(COLUMNS, len(tiles))
+    rows = -(-len(tiles) // columns)
+    step = SIDE + GAP
+    canvas = np.full((rows * step - GAP, columns * step - GAP, 3), WHITE, np.uint8)
+    for number, tile in enumerate(tiles):
+        y, x = number // columns * step, number % columns * step
+        canvas[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
+    return canvas

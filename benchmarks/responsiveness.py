@@ -1,0 +1,182 @@
+"""How long a person waits, in a real napari window: start, first labels, cancel, GUI lag.
+
+    python -m benchmarks.responsiveness                 everything; writes docs/responsiveness.md
+    python -m benchmarks.responsiveness --dry --only lag --sides 2048 --profile
+                                                        and lists what the late ticks waited for
+
+Without a screen it starts a virtual one (xvfb-run).
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.tables import ROOT, markdown, write_table
+
+DOCUMENT = ROOT / "docs" / "responsiveness.md"
+HEADER = ("what", "n", "p50", "p95", "p99", "max", "unit", "goal", "met")
+QUANTILES = {"p50": 50, "p95": 95, "p99": 99, "max": 100}
+SCREEN = ("xvfb-run", "-a", "-s", "-screen 0 1600x1000x24")
+PARTS = ("import", "cold", "cancel", "lag")
+Samples = dict[str, list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a quantile should not exceed.
+
+    Attributes
+    ----------
+    quantile : str
+        "p50", "p95", "p99" or "max".
+    limit : float
+        Seconds.
+    """
+
+    quantile: str
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    Attributes
+    ----------
+    name : str
+        What is measured.
+    seconds : list of float
+        The samples.
+    goal : Goal or None
+        What is wanted.
+    milliseconds : bool
+        How to show it.
+    """
+
+    name: str
+    seconds: list[float]
+    goal: Goal | None = None
+    milliseconds: bool = False
+
+    def cells(self) -> list[str]:
+        """Return the cells of the table."""
+        values = {q: float(np.percentile(self.seconds, p)) for q, p in QUANTILES.items()}
+        shown = [self._show(value) for value in values.values()]
+        goal, met = "–", "–"
+        if self.goal is not None:
+            goal = f"{self.goal.quantile} ≤ {self._limit()}"
+            met = "yes" if values[self.goal.quantile] <= self.goal.limit else "**no**"
+        unit = "ms" if self.milliseconds else "s"
+        return [self.name, str(len(self.seconds)), *shown, unit, goal, met]
+
+    def _show(self, seconds: float) -> str:
+        return f"{seconds * 1000:.1f}" if self.milliseconds else f"{seconds:.2f}"
+
+    def _limit(self) -> str:
+        assert self.goal is not None, "only asked with a goal"
+        limit = self.goal.limit
+        return f"{limit * 1000:g} ms" if self.milliseconds else f"{limit:g} s"
+
+
+def rows(arguments: argparse.Namespace) -> list[Row]:
+    """Measure the parts asked for, one process after the other."""
+    made: list[Row] = []
+    if "import" in arguments.only:
+        found = _merge(_child("imports") for _ in range(arguments.repeats))
+        made.append(Row("panel import", found["import"], Goal("p50", 0.2)))
+        made.append(Row("panel made and docked", found["open"]))
+    if "cold" in arguments.only:
+        for warm, name in ((False, "panel opened"), (True, "Segment pressed, engine warm")):
+            runs = [_child("cold", warm=warm) for _ in range(arguments.repeats)]
+            [seconds] = _merge(runs).values()
+            made.append(Row(f"{name} to first labels, 512²", seconds, Goal("max", 5.0)))
+    if "cancel" in arguments.only:
+        seconds = _child("cancels", number=arguments.cancels)["cancel"]
+        made.append(Row("Cancel pressed to stopped, 2048²", seconds, Goal("p95", 0.5)))
+    if "lag" in arguments.only:
+        made += _lags(arguments.sides, arguments.profile)
+    return made
+
+
+def _lags(sides: Sequence[int], profile: bool) -> list[Row]:
+    found = [_child("lag", side=side, profile=profile) for side in sides]
+    idle = [seconds for samples in found for seconds in samples["idle"]]
+    goal = Goal("p99", 0.05)
+    busy = [
+        Row(f"GUI lag, segmenting {side}²", samples[str(side)], goal, milliseconds=True)
+        for side, samples in zip(sides, found, strict=True)
+    ]
+    return [Row("GUI lag, idle", idle, milliseconds=True), *busy]
+
+
+def _merge(runs: Any) -> Samples:
+    merged: Samples = {}
+    for samples in runs:
+        for name, seconds in samples.items():
+            merged.setdefault(name, []).extend(seconds)
+    return merged
+
+
+def _child(measure: str, **arguments: Any) -> Samples:
+    """Run one measurement in a process of its own, with settings of its own."""
+    command = [sys.executable, "-m", "benchmarks.window", measure, json.dumps(arguments)]
+    with tempfile.TemporaryDirectory(prefix="napari-unet-window-") as home:
+        folders = {f"XDG_{n}_HOME": str(Path(home, n)) for n in ("CONFIG", "CACHE", "DATA")}
+        environment = {**os.environ, **folders, "NAPARI_CONFIG": str(Path(home, "napari.yaml"))}
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+    samples: Samples = json.loads(done.stdout.splitlines()[-1])
+    print(measure, arguments, {k: f"{np.median(v):.3f} s" for k, v in samples.items()}, flush=True)
+    return samples
+
+
+def _needs_screen() -> bool:
+    return sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--only", nargs="*", choices=PARTS, default=list(PARTS), help="parts to measure")
+    add("--repeats", type=int, default=5, help="processes for each kind of start")
+    add("--cancels", type=int, default=40, help="cancels to time")
+    add("--sides", nargs="*", type=int, default=[2048, 4096], help="image sides for the lag")
+    add("--profile", action="store_true", help="list what late ticks waited for")
+    add("--dry", action="store_true", help="leave docs as they are")
+    add("--virtual", action="store_true", help=argparse.SUPPRESS)  # the screen is xvfb-run's
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure, print and write; returns the exit code."""
+    arguments = _arguments()
+    if _needs_screen():
+        if shutil.which(SCREEN[0]) is None:
+            print("There is no screen. Install xvfb and xauth, or set DISPLAY.", file=sys.stderr)
+            return 1
+        own = [sys.executable, "-m", "benchmarks.responsiveness", *sys.argv[1:], "--virtual"]
+        return subprocess.run([*SCREEN, *own], cwd=ROOT, check=False).returncode
+    cells = [row.cells() for row in rows(arguments)]
+    print(f"\n{markdown(HEADER, cells)}")
+    if list(arguments.only) == list(PARTS) and not (arguments.dry or arguments.profile):
+        command = "python -m benchmarks.responsiveness"
+        note = "The screen is virtual, drawn by the processor." if arguments.virtual else ""
+        write_table(DOCUMENT, "responsiveness", HEADER, cells, command=command, note=note)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

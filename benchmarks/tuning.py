@@ -1,0 +1,193 @@
+"""Choosing the decoding on validation images: the network once, then a grid of thresholds."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.image_sets import MNFINDER, Sample
+from benchmarks.matching import Matching, count, match
+from benchmarks.tables import markdown
+from napari_unet.image import Image
+from napari_unet.inference.cache import ClassMapCache
+from napari_unet.inference.run import Started
+from napari_unet.inference.store import ClassMapStore
+from napari_unet.inference.tasks import LocalBackend
+from napari_unet.instances import decode
+from napari_unet.segmentation import Model, Where, segment_events
+from napari_unet.settings import DecodeSettings, SegmentSettings
+
+SENSITIVITY = (0.4, 0.5, 0.6)
+SEPARATION = (0.3, 0.45, 0.6, 0.75)
+STEP = 0.05  # between neighbours of the best point
+ROUNDS = 6  # of which the first is the coarse grid
+MINIMUM = (0.0, 2.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0)  # pixels; costs nothing, so all are tried
+CRITERION = (0.5, 0.7, 0.8)  # thresholds whose AP is averaged
+OTHERS = 0.5  # weight of colour and bright-field against fluorescence
+HEADER = ("sensitivity", "separation", "smallest", "fluorescence", "others", "criterion")
+
+Point = tuple[float, float]
+"""Sensitivity and separation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Maps:
+    """What the network says about one image.
+
+    Attributes
+    ----------
+    fluorescence : bool
+        Else colour or bright-field.
+    maps : ndarray of uint8
+        ``(3, Y, X)``, the class map.
+    truth : ndarray of int
+        ``(Y, X)``.
+    """
+
+    fluorescence: bool
+    maps: NDArray[np.uint8]
+    truth: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A setting and how well it does.
+
+    Attributes
+    ----------
+    settings : DecodeSettings
+        The setting.
+    fluorescence, others : float
+        Mean over `CRITERION` of the pooled AP.
+    """
+
+    settings: DecodeSettings
+    fluorescence: float
+    others: float
+
+    @property
+    def criterion(self) -> float:
+        """What is maximised."""
+        return (self.fluorescence + OTHERS * self.others) / (1 + OTHERS)
+
+    def row(self) -> list[str]:
+        """Return the cells of a table."""
+        s = self.settings
+        values = (self.fluorescence, self.others, self.criterion)
+        thresholds = [f"{s.sensitivity:.2f}", f"{s.separation:.2f}", f"{s.minimum_diameter:g}"]
+        return thresholds + [f"{value:.4f}" for value in values]
+
+
+def tune(samples: Sequence[Sample], model: Model, target: Path) -> DecodeSettings:
+    """Try a coarse grid, then the neighbours of the best until none is better; write it as JSON.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        Validation images; test images would make the test worthless.
+    model : Model
+        What to tune.
+    target : Path
+        JSON file to write.
+    """
+    with tempfile.TemporaryDirectory(prefix="napari-unet-tuning-") as folder:
+        found = [class_maps(sample, model, Path(folder)) for sample in samples]
+    # The decoding's own threads are few, and the network is done: one process for each core.
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        results = climb(found, model.card.decode, pool)
+    now = [score for score in results if score.settings == model.card.decode]
+    print(markdown(HEADER, [score.row() for score in results[:40]]))
+    print(f"the card's own setting:\n{markdown(HEADER, [score.row() for score in now])}")
+    chosen = results[0].settings
+    if chosen.minimum_diameter >= max(MINIMUM):
+        print("The smallest diameter is at the end of its range: look at what it leaves out.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(chosen.model_dump_json(indent=1) + "\n")
+    print(f"wrote {target}: {chosen}")
+    return chosen
+
+
+def climb(
+    images: Sequence[Maps], current: DecodeSettings, pool: ProcessPoolExecutor
+) -> list[Score]:
+    """Return every setting tried, best first; the current one is among them."""
+    own = current.sensitivity, current.separation
+    points = list(dict.fromkeys([own, *product(SENSITIVITY, SEPARATION)]))
+    minima = sorted({*MINIMUM, current.minimum_diameter})
+    results: list[Score] = []
+    for _ in range(ROUNDS):
+        results += search(images, points, minima, pool)
+        results.sort(key=lambda score: -score.criterion)
+        points = around(results[0].settings, results)
+        if not points:
+            break
+    return results
+
+
+def around(best: DecodeSettings, tried: Sequence[Score]) -> list[Point]:
+    """Return the neighbours of a setting that were not tried yet."""
+    done = {(s.settings.sensitivity, s.settings.separation) for s in tried}
+    shifts = product((-STEP, 0, STEP), (-2 * STEP, -STEP, 0, STEP, 2 * STEP))
+    near = [(round(best.sensitivity + a, 2), round(best.separation + b, 2)) for a, b in shifts]
+    return [p for p in near if p not in done and all(0.05 <= value <= 0.95 for value in p)]
+
+
+def class_maps(sample: Sample, model: Model, folder: Path) -> Maps:
+    """Run the network as `segment` does, and read back the whole class map."""
+    image = sample.image()
+    maps = _whole_map(image, model, ClassMapCache(folder))
+    fluorescence = sample.group == MNFINDER or sample.group.endswith("fluo")
+    return Maps(fluorescence, maps, sample.truth())
+
+
+def _whole_map(image: Image, model: Model, cache: ClassMapCache) -> NDArray[np.uint8]:
+    started: Started | None = None
+    for event in segment_events(
+        image, model, SegmentSettings(), LocalBackend(), where=Where(cache=cache)
+    ):
+        if isinstance(event, Started):
+            started = event
+    assert started is not None, "the events begin with Started"
+    maps = ClassMapStore(started.folder, started.plan).read(0, started.plan.region)
+    cache.close()
+    return maps
+
+
+def search(
+    images: Sequence[Maps],
+    points: Sequence[Point],
+    minima: Sequence[float],
+    pool: ProcessPoolExecutor,
+) -> list[Score]:
+    """Score every point with every smallest diameter."""
+    by_image = list(pool.map(_decode_all, images, [points] * len(images)))
+    scores = []
+    for number, (sensitivity, separation) in enumerate(points):
+        for minimum in minima:
+            kept = [matchings[number].at_least(minimum) for matchings in by_image]
+            settings = DecodeSettings(
+                sensitivity=sensitivity, separation=separation, minimum_diameter=minimum
+            )
+            parts = [_mean_ap(images, kept, fluorescence=f) for f in (True, False)]
+            scores.append(Score(settings, *parts))
+    return scores
+
+
+def _decode_all(image: Maps, points: Sequence[Point]) -> list[Matching]:
+    """Decode one image at every point, small objects included."""
+    settings = [DecodeSettings(sensitivity=a, separation=b, minimum_diameter=0) for a, b in points]
+    return [match(image.truth, decode(image.maps, s)) for s in settings]
+
+
+def _mean_ap(images: Sequence[Maps], matchings: Sequence[Matching], *, fluorescence: bool) -> float:
+    pairs = zip(images, matchings, strict=True)
+    part = [m for image, m in pairs if image.fluorescence == fluorescence]
+    return float(count(part, CRITERION).pooled.mean()) if part else 0.0

@@ -1,0 +1,224 @@
+"""One measurement in a real napari window; `benchmarks.responsiveness` starts it as a process.
+
+Each function measures in the running interpreter and returns seconds; a new process makes a cold
+start cold. The Qt event loop runs as it does for a person.
+"""
+
+import json
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QEventLoop, Qt, QTimer
+
+from benchmarks.tables import ROOT
+from napari_unet.io.synthetic import nuclei_window
+
+PLUGIN, PANEL = "napari-unet-interactive", "Segment and retrain"
+SIDE = 512  # pixels of the image of a cold start
+CANCELLED = 2048  # pixels of the image whose segmentation is cancelled
+WARM = 15.0  # seconds in which the engine can load the network before Segment is pressed
+IDLE = 10.0  # seconds of the control
+TICK = 0.005  # seconds
+LATE = 0.03  # seconds after which a tick is looked into
+LIMIT = 1800.0  # seconds that anything may take
+SEED = 20261122
+
+Samples = dict[str, list[float]]
+
+
+def imports() -> Samples:
+    """Import the panel's module beside a napari window, then make and dock the panel."""
+    viewer = napari.Viewer()
+    start = time.perf_counter()
+    import napari_unet.plugin.segment_panel  # noqa: F401
+
+    imported = time.perf_counter()
+    _open_panel(viewer)
+    docked = time.perf_counter()
+    viewer.close()
+    return {"import": [imported - start], "open": [docked - imported]}
+
+
+def cold(*, warm: bool) -> Samples:
+    """Time from opening the panel, or with a warm engine from the click, to the first labels."""
+    viewer = napari.Viewer()
+    viewer.add_image(nuclei(SIDE), name="nuclei")
+    _until(lambda: False, 1.0)  # the window is drawn
+    start = time.perf_counter()
+    panel = _open_panel(viewer)
+    if warm:
+        _until(lambda: False, WARM)
+        start = time.perf_counter()
+    _click(panel)
+    _until(lambda: _shown(viewer) or not panel.busy, LIMIT)
+    seconds = time.perf_counter() - start
+    _check(panel, found=_shown(viewer))
+    _until(lambda: not panel.busy, LIMIT)
+    viewer.close()
+    return {"warm" if warm else "at once": [seconds]}
+
+
+def cancels(number: int, *, side: int = CANCELLED) -> Samples:
+    """Time from the click on Cancel to the end of the job, at random moments of a run."""
+    viewer, panel = _with_image(side)
+    start = time.perf_counter()
+    _click(panel)
+    _until(lambda: not panel.busy, LIMIT)
+    whole = time.perf_counter() - start
+    _check(panel, found=_shown(viewer))
+    moments, seconds = np.random.default_rng(SEED), list[float]()
+    while len(seconds) < number:
+        _click(panel)
+        _until(lambda: not panel.busy, moments.uniform(0.02, 0.95) * whole)
+        if not panel.busy:
+            continue
+        start = time.perf_counter()
+        _click(panel)
+        _until(lambda: not panel.busy and panel.segment.text == "Segment", LIMIT, poll=1)
+        seconds.append(time.perf_counter() - start)
+    viewer.close()
+    return {"cancel": seconds}
+
+
+def lag(side: int, *, profile: bool) -> Samples:
+    """How late a timer's ticks come while nothing happens and while an image is segmented."""
+    viewer, panel = _with_image(side)
+    _until(lambda: False, WARM)
+    with _ticks() as idle:
+        _until(lambda: False, IDLE)
+    with _ticks() as busy, _late_stacks(busy, report=profile):
+        _click(panel)
+        _until(lambda: not panel.busy, LIMIT)
+    _check(panel, found=_shown(viewer))
+    viewer.close()
+    return {"idle": _delays(idle), f"{side}": _delays(busy)}
+
+
+def nuclei(side: int) -> NDArray[Any]:
+    """Return synthetic nuclei, ``(Y, X)`` uint16."""
+    image, _ = nuclei_window((0, 0), (side, side), side)
+    return np.asarray(image)
+
+
+def _open_panel(viewer: napari.Viewer) -> Any:
+    return viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)[1]
+
+
+def _with_image(side: int) -> tuple[napari.Viewer, Any]:
+    viewer = napari.Viewer()
+    viewer.window.resize(1500, 900)
+    viewer.add_image(nuclei(side), name="nuclei")
+    panel = _open_panel(viewer)
+    _until(lambda: False, 1.0)
+    return viewer, panel
+
+
+def _click(panel: Any) -> None:
+    panel.segment.native.click()
+
+
+def _shown(viewer: napari.Viewer) -> bool:
+    layers = [layer for layer in viewer.layers if isinstance(layer, napari.layers.Labels)]
+    return any(bool(layer.data.any()) for layer in layers)
+
+
+def _check(panel: Any, *, found: bool) -> None:
+    """A run that failed or found nothing must not look fast."""
+    if not found:
+        raise RuntimeError(f"the panel shows no objects: {panel.status.value}")
+
+
+def _until(condition: Callable[[], bool], seconds: float, *, poll: int = 10) -> None:
+    """Run the event loop until something holds, at most for some time; `poll` in ms."""
+    loop, timer = QEventLoop(), QTimer()
+    end = time.perf_counter() + seconds
+
+    def look() -> None:
+        if condition() or time.perf_counter() > end:
+            loop.quit()
+
+    timer.timeout.connect(look)
+    timer.start(poll)
+    loop.exec()
+    timer.stop()
+
+
+@contextmanager
+def _ticks() -> Iterator[list[float]]:
+    """Note the time of every tick of a timer."""
+    times: list[float] = [time.perf_counter()]
+    timer = QTimer()
+    timer.setTimerType(Qt.TimerType.PreciseTimer)
+    timer.timeout.connect(lambda: times.append(time.perf_counter()))
+    timer.start(int(TICK * 1000))
+    try:
+        yield times
+    finally:
+        timer.stop()
+        times.append(time.perf_counter())  # a block at the end counts as well
+
+
+def _delays(times: list[float]) -> list[float]:
+    return [max(0.0, gap - TICK) for gap in np.diff(times).tolist()]
+
+
+@contextmanager
+def _late_stacks(times: list[float], *, report: bool) -> Iterator[None]:
+    """Look what the main thread does when a tick is late; list the most frequent places."""
+    if not report:
+        yield
+        return
+    main, over, places = threading.get_ident(), threading.Event(), Counter[str]()
+
+    def watch() -> None:
+        while not over.wait(TICK):
+            if time.perf_counter() - times[-1] > LATE:
+                frame = sys._current_frames()[main]
+                places[_place(frame)] += 1
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        for place, number in places.most_common(12):
+            print(f"{number * TICK * 1000:6.0f} ms  {place}", file=sys.stderr)
+
+
+def _place(frame: Any) -> str:
+    """Name the calls from the outside in, without those of the benchmark."""
+    calls = traceback.extract_stack(frame)
+    names = [f"{Path(c.filename).stem}.{c.name}:{c.lineno}" for c in calls]
+    inner = [n for n, c in zip(names, calls, strict=True) if not _is_here(c.filename)]
+    if len(inner) > 7:
+        inner = [*inner[:4], "…", *inner[-3:]]
+    return " > ".join(inner) or "event loop"
+
+
+def _is_here(filename: str) -> bool:
+    return Path(filename).is_relative_to(ROOT / "benchmarks") or "runpy" in filename
+
+
+def main() -> None:
+    """Measure what the first argument names, with JSON arguments; print JSON."""
+    name, arguments = sys.argv[1], json.loads(sys.argv[2])
+    measures: dict[str, Callable[..., Samples]] = {
+        "imports": imports, "cold": cold, "cancels": cancels, "lag": lag,
+    }  # fmt: skip
+    print(json.dumps(measures[name](**arguments)))
+
+
+if __name__ == "__main__":
+    main()

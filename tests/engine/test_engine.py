@@ -1,0 +1,307 @@
+"""The engine: a real child process, its pipe, its death, and its results."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from napari_unet import segment
+from napari_unet.assembly import Assembly, empty_labels
+from napari_unet.engine.client import Engine
+from napari_unet.engine.messages import (
+    done_to_message,
+    message_to_done,
+    message_to_task,
+    task_to_message,
+)
+from napari_unet.engine.protocol import read_message, write_message
+from napari_unet.errors import EngineError, ModelError
+from napari_unet.image import Box, Image
+from napari_unet.inference.run import Event, Started, TileDone
+from napari_unet.inference.tasks import Decode, Decoded, Drop, Predict, Predicted, Remark
+from napari_unet.instances import Patch
+from napari_unet.network.spec import UNetSpec
+from napari_unet.segmentation import Model, load_model, segment_events
+from napari_unet.settings import DecodeSettings, SegmentSettings
+from tests.strategies import random_model, same_partition
+
+PICTURE = np.random.default_rng(0).random((96, 110)).astype(np.float32)
+IMAGE = Image(PICTURE, "YX")
+SETTINGS = SegmentSettings(diameter=20, tile=48)
+STOPPED = r"The process that computes stopped unexpectedly.*press Segment"
+
+needs_signals = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    one = Engine()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return load_model(
+        random_model(tmp_path_factory.mktemp("model"), UNetSpec(base_filters=2, depth=2))
+    )
+
+
+@pytest.fixture(scope="module")
+def expected(model: Model) -> np.ndarray:
+    return segment(PICTURE, model, settings=SETTINGS).labels
+
+
+def events_of(engine: Engine, model: Model) -> Iterator[Event]:
+    return segment_events(IMAGE, model, SETTINGS, engine)
+
+
+def labels_of(events: Iterator[Event], *, classes: bool = False) -> np.ndarray:
+    assembly = Assembly(empty_labels(PICTURE.shape), classes=classes)
+    assembly.begin(1)
+    for event in events:
+        if isinstance(event, TileDone):
+            assembly.place(event.plane, event.owned, event.patch, event.block)
+    return assembly.labels
+
+
+# ---------------------------------------------------------------------------------- the messages
+
+values = arrays.arrays(
+    st.sampled_from(["?", "u1", "<u2", ">u2", "<i4", "<f2", ">f4", "<f8", "<u8"]),
+    arrays.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5),
+)
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=5).filter(lambda t: t not in ("dtype", "shape")), st.integers() | st.text()
+    ),
+    st.none() | values,
+)
+def test_messages_come_back(header: dict, array: np.ndarray | None) -> None:
+    pipe = io.BytesIO()
+    write_message(pipe, header, array)
+    write_message(pipe, {"next": 1})
+    pipe.seek(0)
+    message = read_message(pipe)
+    assert message is not None
+    assert {k: message[0][k] for k in header} == header
+    if array is None:
+        assert message[1] is None
+    else:
+        assert message[1].dtype == array.dtype
+        assert message[1].tobytes() == array.tobytes()
+        assert message[1].shape == array.shape
+    assert read_message(pipe) == ({"next": 1}, None)
+    assert read_message(pipe) is None
+
+
+def test_a_stream_cut_anywhere_has_ended() -> None:
+    pipe = io.BytesIO()
+    write_message(pipe, {"op": "predict"}, np.arange(20, dtype=np.uint16).reshape(4, 5)[::2])
+    content = pipe.getvalue()
+    for length in range(len(content)):
+        assert read_message(io.BytesIO(content[:length])) is None
+
+
+def test_every_task_and_result_survives_the_way() -> None:
+    window = np.arange(12, dtype=">u2").reshape(1, 3, 4)
+    task = message_to_task(task_to_message(Predict(1, 2, window)))
+    assert (task.plane, task.tile) == (1, 2)
+    assert (task.window == window).all()
+    for simple in (Decode(1, 2, DecodeSettings(sensitivity=0.3)), Drop(3, 4)):
+        assert message_to_task(task_to_message(simple)) == simple
+    for done in (Predicted(1, 2), Remark("Text: æ 日本")):
+        header, array = done_to_message(done)
+        assert message_to_done((json.loads(json.dumps(header)), array)) == done
+    patch = Patch(Box((3, 4), (5, 7)), np.arange(6, dtype=np.int32).reshape(2, 3), 5)
+    header, array = done_to_message(Decoded(1, 2, patch))
+    again = message_to_done((json.loads(json.dumps(header)), array)).patch
+    assert (again.box, again.count) == (patch.box, 5)
+    assert (again.labels == patch.labels).all()
+
+
+# ----------------------------------------------------------------------------------- the process
+
+
+def test_the_engine_gives_the_labels_of_this_process(
+    engine: Engine, model: Model, expected: np.ndarray
+) -> None:
+    assert same_partition(labels_of(events_of(engine, model)), expected)
+    assert len(np.unique(expected)) > 1
+
+
+@pytest.mark.parametrize("tile", [0, 1, 3])
+def test_killed_at_any_tile_it_says_so_and_the_next_job_works(
+    engine: Engine, model: Model, expected: np.ndarray, tile: int
+) -> None:
+    done = []
+
+    def kill_at_tile() -> None:
+        for event in events_of(engine, model):
+            if isinstance(event, TileDone):
+                done.append(event)
+            if isinstance(event, Started | TileDone) and len(done) == tile and engine.pid:
+                psutil.Process(engine.pid).kill()
+
+    with pytest.raises(EngineError, match=STOPPED):
+        kill_at_tile()
+    assert len(done) >= tile
+    assert engine.pid is None
+    assert same_partition(labels_of(events_of(engine, model)), expected)
+
+
+def test_killed_between_jobs_the_next_one_works(
+    engine: Engine, model: Model, expected: np.ndarray
+) -> None:
+    engine.start()
+    psutil.Process(engine.pid).kill()
+    time.sleep(0.2)
+    assert same_partition(labels_of(events_of(engine, model)), expected)
+
+
+def test_cancelling_drops_the_rest_and_mixes_nothing(
+    engine: Engine, model: Model, expected: np.ndarray
+) -> None:
+    for stop in (1, 2, 4, 7):
+        events = events_of(engine, model)
+        for _ in range(stop):
+            next(e for e in events if isinstance(e, Started | TileDone))
+        engine.cancel()
+        assert engine.collect(0.05) == []
+        events.close()
+    assert same_partition(labels_of(events_of(engine, model)), expected)
+
+
+def test_a_replaced_job_in_another_thread_takes_nothing_from_the_new_one(
+    engine: Engine, model: Model, expected: np.ndarray
+) -> None:
+    """The panel starts the next job before the old one's thread has noticed its end."""
+    begun, hold, stop = (threading.Event() for _ in range(3))
+    late: list[TileDone] = []
+
+    def old_job() -> None:
+        with suppress(EngineError):  # after two seconds it is told
+            for event in events_of(engine, model):
+                if isinstance(event, Started):
+                    begun.set()
+                    hold.wait(20)  # replaced before it has sent anything
+                if isinstance(event, TileDone):
+                    late.append(event)
+                if stop.is_set():
+                    return
+
+    thread = threading.Thread(target=old_job)
+    thread.start()
+    assert begun.wait(20)
+    events = events_of(engine, model)
+    try:
+        next(e for e in events if isinstance(e, Started))
+        hold.set()
+        assert same_partition(labels_of(events), expected)
+    finally:
+        hold.set()
+        stop.set()
+        thread.join(20)
+    assert not thread.is_alive()
+    assert late == []
+
+
+def test_an_error_in_the_child_arrives_as_itself_and_the_next_job_works(
+    engine: Engine, model: Model, expected: np.ndarray, tmp_path: Path
+) -> None:
+    path = random_model(tmp_path)
+    broken = load_model(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ModelError, match=r"random.safetensors is damaged"):
+        list(events_of(engine, broken))
+    assert engine.pid is not None
+    assert same_partition(labels_of(events_of(engine, model)), expected)
+
+
+def test_a_model_replaced_under_its_name_is_loaded_anew(engine: Engine, tmp_path: Path) -> None:
+    results, spec = [], UNetSpec(classes=4, distance=False, base_filters=2, depth=2)
+    for seed in (1, 2):
+        path = random_model(tmp_path, spec, seed=seed)
+        os.utime(path, ns=(seed * 10**9, seed * 10**9))
+        results.append(labels_of(events_of(engine, load_model(path)), classes=True))
+        here = segment(PICTURE, path, settings=SETTINGS).labels
+        assert (results[-1] == here).mean() > 0.999
+    assert (results[0] != results[1]).any()
+
+
+def gone(pid: int, within: float) -> bool:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_closing_ends_the_process(model: Model) -> None:
+    engine = Engine()
+    engine.warm_up(model.path, "cpu")
+    pid = engine.pid
+    assert pid is not None
+    engine.close()
+    assert not psutil.pid_exists(pid)
+    assert engine.pid is None
+    engine.close()
+
+
+@needs_signals
+def test_when_the_viewer_is_killed_its_engine_leaves(model: Model) -> None:
+    code = f"""
+import sys, time
+from pathlib import Path
+from napari_unet.engine.client import Engine
+engine = Engine()
+engine.warm_up(Path({str(model.path)!r}), "cpu")
+print(engine.pid, "torch" in sys.modules, flush=True)
+time.sleep(60)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent.stdout as output:
+        pid, torch = output.readline().split()
+    assert torch == "False"
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    assert gone(int(pid), 2)
+
+
+def test_the_viewers_process_never_imports_torch(model: Model, tmp_path: Path) -> None:
+    np.save(tmp_path / "image.npy", PICTURE)
+    code = f"""
+import sys
+import numpy as np
+from napari_unet.engine.client import Engine
+from napari_unet.image import Image
+from napari_unet.segmentation import load_model, segment_events
+from napari_unet.settings import SegmentSettings
+image = Image(np.load({str(tmp_path / "image.npy")!r}), "YX")
+engine = Engine()
+events = segment_events(image, load_model({str(model.path)!r}), SegmentSettings(tile=48), engine)
+print(sum(type(e).__name__ == "TileDone" for e in events))
+engine.close()
+sys.exit("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 1

@@ -1,0 +1,108 @@
+"""The network on one tile: out of memory, devices, no contrast."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet import segment
+from napari_unet.errors import EngineError, InputError
+from napari_unet.image import Box
+from napari_unet.inference.predict import Predictor, _is_out_of_memory, pick_device
+from napari_unet.inference.tiles import plan_tiles
+from napari_unet.network.spec import UNetSpec
+from tests.strategies import random_model
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+FAILURES = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"),
+    MemoryError(),
+]
+
+
+def short_of_memory(
+    monkeypatch: pytest.MonkeyPatch, limit: int, error: Exception, device: str | None = None
+) -> list[tuple[int, int]]:
+    """Let the network fail for cores of more than `limit` pixels; note those that succeed."""
+    forward, sizes = Predictor._forward, []
+
+    def limited(self: Predictor, given: Any, core: Box) -> Any:
+        if core.size > limit and device in (None, self.device.type):
+            raise error
+        sizes.append(core.shape)
+        return forward(self, given, core)
+
+    monkeypatch.setattr(Predictor, "_forward", limited)
+    return sizes
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda e: str(e)[:20] or "MemoryError")
+@pytest.mark.parametrize("variant", ["padded", "paper"])
+def test_smaller_tiles_give_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, variant: str
+) -> None:
+    spec = UNetSpec(base_filters=2, depth=2, variant=variant)
+    worker = Predictor(random_model(tmp_path, spec), "cpu")
+    plan = plan_tiles((90, 70), spec)
+    image = np.random.default_rng(0).random((1, 90, 70)).astype(np.float32)
+    (tile,) = plan.tiles
+    whole = worker.class_map(image, tile, plan, ((0, 1),))
+    sizes = short_of_memory(monkeypatch, 700, error)
+    parts = worker.class_map(image, tile, plan, ((0, 1),))
+    assert len(sizes) > 8
+    assert np.abs(parts.astype(int) - whole).max() <= 1
+    assert (parts != whole).mean() < 1e-3
+
+
+def test_the_graphics_card_gives_up_and_the_processor_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = random_model(tmp_path)
+    image = np.random.default_rng(0).random((60, 60)).astype(np.float32)
+    expected = segment(image, path, diameter=20)
+    monkeypatch.setattr("napari_unet.inference.predict.pick_device", lambda _: torch.device("meta"))
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *_, **__: self)  # no card here
+    short_of_memory(monkeypatch, 0, FAILURES[0], device="meta")
+    result = segment(image, path, diameter=20)
+    assert "The graphics card ran out of memory; the processor goes on." in result.notices
+    assert (result.labels == expected.labels).mean() > 0.99
+
+
+def test_no_memory_for_the_smallest_tile_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = random_model(tmp_path)
+    short_of_memory(monkeypatch, 0, FAILURES[1])
+    with pytest.raises(EngineError, match=r"not enough memory for even the smallest tile\. Close"):
+        segment(np.eye(40), path)
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not _is_out_of_memory(RuntimeError("shape mismatch"))
+    short_of_memory(monkeypatch, 0, RuntimeError("shape mismatch"))
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        segment(np.eye(40), random_model(tmp_path))
+
+
+def test_a_device_that_is_not_here_is_named() -> None:
+    missing = next(d for d in ("mps", "cuda") if d not in pick_device().type)
+    with pytest.raises(
+        InputError, match=rf"'{missing}' was asked for.*Choose one of these, or auto"
+    ):
+        pick_device(missing)
+    assert pick_device("cpu").type == "cpu"

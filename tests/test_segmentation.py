@@ -1,0 +1,319 @@
+"""The use case from end to end with a tiny network: every kind of input, and every refusal."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import zarr
+
+from napari_unet import Segmentation, segment
+from napari_unet.errors import InputError, ModelError
+from napari_unet.image import Box, Image
+from napari_unet.inference.run import NOT_NUMBERS, Started, TileDone, Waiting
+from napari_unet.inference.tasks import LocalBackend
+from napari_unet.segmentation import Model, Where, load_model, segment_events
+from napari_unet.settings import DecodeSettings, SegmentSettings
+from tests.strategies import random_model
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+NO_CONTRAST = "The image has no contrast, so there is nothing to find."
+BASE = np.random.default_rng(0).integers(0, 2, (24, 30)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return load_model(random_model(tmp_path_factory.mktemp("model")))
+
+
+@pytest.fixture(scope="module")
+def expected(model: Model) -> np.ndarray:
+    labels = segment(BASE, model, diameter=20).labels
+    assert len(np.unique(labels)) > 1
+    return labels
+
+
+def run(image: Any, model: Model, **options: Any) -> Segmentation:
+    return segment(image, model, diameter=20, **options)
+
+
+# ------------------------------------------------------------------------------ what is accepted
+
+TYPES = ["?", *"bBhHiIqQ", *"efdg"]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", TYPES)
+def test_any_number_type_in_any_byte_order(
+    model: Model, expected: np.ndarray, kind: str, order: str
+) -> None:
+    image = BASE.astype(np.dtype(kind).newbyteorder(order))
+    assert (run(image, model).labels == expected).all()
+
+
+def _memmap(folder: Path) -> np.ndarray:
+    array = np.memmap(folder / "image.raw", np.uint8, "w+", shape=BASE.shape)
+    array[:] = BASE
+    return np.memmap(folder / "image.raw", np.uint8, "r", shape=BASE.shape)
+
+
+def _read_only() -> np.ndarray:
+    array = BASE.copy()
+    array.flags.writeable = False
+    return array
+
+
+def _dask(folder: Path) -> Any:
+    import dask.array
+
+    return dask.array.from_array(BASE, chunks=(7, 11))
+
+
+FORMS = {
+    "fortran": lambda _: np.asfortranarray(BASE),
+    "negative strides": lambda _: BASE[::-1, ::-1].copy()[::-1, ::-1],
+    "strided": lambda _: np.repeat(np.repeat(BASE, 2, 0), 3, 1)[::2, ::3],
+    "read-only": lambda _: _read_only(),
+    "memmap": _memmap,
+    "dask": _dask,
+    "zarr": lambda folder: zarr.array(BASE, store=folder / "image.zarr", chunks=(7, 11)),
+    "list": lambda _: BASE.tolist(),
+    "Image": lambda _: Image(BASE, "YX"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_any_kind_of_array(model: Model, expected: np.ndarray, tmp_path: Path, form: str) -> None:
+    assert (run(FORMS[form](tmp_path), model).labels == expected).all()
+
+
+def test_a_broadcast_array_and_one_with_a_negative_stride_of_length_one(model: Model) -> None:
+    row = np.random.default_rng(0).random((1, 40))
+    wide = np.broadcast_to(row, (20, 40))
+    assert run(wide, model).labels.shape == (20, 40)
+    assert (run(row[::-1], model).labels == run(row, model).labels).all()
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colour_is_averaged_and_opacity_left_out(
+    model: Model, expected: np.ndarray, channels: int
+) -> None:
+    image = np.repeat(BASE[..., None], channels, axis=2)
+    image[..., 3:] = 9
+    result = run(image, model)
+    assert result.image.axes == "YXC"
+    assert (result.labels == expected).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1), (2, 3), (1, 1, 5, 5), (5, 5, 5)])
+def test_any_size(model: Model, shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).random(shape)
+    result = run(image, model)
+    assert result.labels.shape == shape
+    assert result.labels.dtype == np.uint32
+    assert len(result.objects) == len(np.unique(result.labels)) - (result.labels == 0).any()
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((20, 20)),
+        np.full((20, 20), 7, np.int16),
+        np.full((20, 20), np.nan),
+        np.full((20, 20), np.inf),
+        np.full((20, 20), 2**64 - 1, np.uint64),
+        np.ones((3, 20, 20), bool),
+    ],
+    ids=["zero", "seven", "nan", "inf", "max", "true"],
+)
+def test_without_contrast_there_is_nothing(model: Model, image: np.ndarray) -> None:
+    result = segment(image, model)
+    assert not result.labels.any()
+    assert NO_CONTRAST in result.notices
+    assert len(result.objects) == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_pixels_that_are_no_numbers_are_told_and_count_as_dark(model: Model, value: float) -> None:
+    image = BASE.astype(np.float32)
+    image[5:9, 7:12] = 0
+    holes = image.copy()
+    holes[5:9, 7:12] = value
+    limits = run(image, model)
+    result = run(holes, model)
+    assert result.notices == (NOT_NUMBERS,)
+    assert limits.notices == ()
+    assert (result.labels == limits.labels).mean() > 0.9
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e-40, 1e300, 1.7e308])
+def test_the_smallest_and_largest_numbers(model: Model, expected: np.ndarray, scale: float) -> None:
+    result = run(BASE * scale, model)
+    assert np.abs((result.labels > 0).mean() - (expected > 0).mean()) < 0.5
+    assert np.isfinite(result.plan.limits).all()
+
+
+def test_numbers_of_both_signs_at_the_limit(model: Model) -> None:
+    assert run(np.where(BASE, 1.7e308, -1.7e308), model).labels.shape == BASE.shape
+    assert run(np.where(BASE, np.float64(2**64 - 1), 0).astype(np.uint64), model).labels.any()
+
+
+# ------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        BASE * 1j,
+        BASE.astype(object),
+        BASE.astype(str),
+        BASE.astype("M8[s]"),
+        BASE.astype("m8[s]"),
+        np.zeros((4, 4), [("a", int)]),
+        np.zeros((0, 5)),
+        np.zeros((5, 0)),
+        np.array(3.0),
+        np.arange(5),
+        np.zeros((2,) * 10),
+        [[1, 2], [3]],
+        None,
+        "image.tif",
+    ],
+    ids=lambda image: f"{type(image).__name__}-{getattr(image, 'dtype', '')}",
+)
+def test_other_arrays_get_one_sentence(model: Model, image: Any) -> None:
+    with pytest.raises(InputError) as caught:
+        segment(image, model)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith((".", "first."))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"diameter": -1}, {"diameter": 0.01}, {"diameter": float("nan")}, {"diameter": "wide"},
+     {"tile": 5}, {"device": "gpu"}, {"sensitivity": 0.5}, {"decode": {"separation": 9}},
+     {"colour": 1}],
+    ids=str,
+)  # fmt: skip
+def test_wrong_settings_get_one_sentence_that_names_them(model: Model, wrong: dict) -> None:
+    with pytest.raises(InputError) as caught:
+        segment(BASE, model, **wrong)
+    assert next(iter(wrong)) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_for_other_channels_gets_a_sentence(tmp_path: Path) -> None:
+    from napari_unet.network.spec import UNetSpec
+
+    path = random_model(tmp_path, UNetSpec(in_channels=5, base_filters=1, depth=1))
+    with pytest.raises(InputError, match=r"offers 1 channel.*needs 5"):
+        segment(BASE, path)
+    with pytest.raises(ModelError, match="no model called 'nuclie'"):
+        segment(BASE, "nuclie")
+
+
+# ----------------------------------------------------------------------------------- large images
+
+
+class Lazy:
+    """An array that cannot be loaded whole: windows are made when asked for, and counted."""
+
+    dtype = np.dtype(np.uint16)
+
+    def __init__(self, *shape: int) -> None:
+        self.shape, self.windows = shape, []
+        self.ndim = len(shape)
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise AssertionError("loaded whole")
+
+    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
+        y, x = (np.arange(s.start, s.stop) for s in key[-2:])
+        self.windows.append((len(y), len(x)))
+        return ((y[:, None] // 9 + x // 9) % 2 * 1000).astype(np.uint16)
+
+
+def test_a_part_of_a_large_image_reads_only_small_windows(model: Model) -> None:
+    lazy = Lazy(20_000, 20_000)
+    region = Box((7000, 9000), (7300, 9250))
+    done = []
+    events = segment_events(
+        Image(lazy, "YX"), model, SegmentSettings(diameter=20, tile=128), LocalBackend(),
+        where=Where(region=region, centre=(7100, 9100)),
+    )  # fmt: skip
+    for event in events:
+        if isinstance(event, Started):
+            assert event.plan.region == region
+        if isinstance(event, TileDone):
+            done.append(event)
+    assert sum(event.owned.size for event in done) == region.size
+    assert done[-1].done == done[-1].total == len(done)
+    halo = model.card.spec.halo
+    assert max(max(window) for window in lazy.windows) <= max(256, 128 + 2 * halo)
+    assert sum(h * w for h, w in lazy.windows[64:]) < 5 * (250 + 300) ** 2
+
+
+def test_a_part_outside_the_image_is_a_sentence(model: Model) -> None:
+    where = Where(region=Box((500, 0), (600, 30)))
+    with pytest.raises(InputError, match="lies outside the image of 24 × 30 px"):
+        list(
+            segment_events(Image(BASE, "YX"), model, SegmentSettings(), LocalBackend(), where=where)
+        )
+
+
+def test_stopping_leaves_no_files_behind(model: Model) -> None:
+    events = segment_events(
+        Image(np.random.default_rng(0).random((100, 100)), "YX"), model,
+        SegmentSettings(diameter=20, tile=32), LocalBackend(),
+    )  # fmt: skip
+    started = next(e for e in events if isinstance(e, Started))
+    next(e for e in events if isinstance(e, TileDone))
+    assert started.folder.exists()
+    events.close()
+    assert not started.folder.exists()
+
+
+def test_a_consumer_can_stop_between_any_two_windows(model: Model) -> None:
+    image = Image(np.random.default_rng(0).random((90, 90)), "YX")
+    events = list(segment_events(image, model, SegmentSettings(tile=32), LocalBackend()))
+    assert isinstance(events[0], Waiting)
+    gaps = np.diff([i for i, e in enumerate(events) if isinstance(e, Waiting)])
+    assert gaps.max() <= 3
+
+
+def test_the_record_says_how_the_labels_were_made(model: Model) -> None:
+    decode = DecodeSettings(sensitivity=0.7)
+    record = run(BASE, model, decode=decode).record
+    assert record["decode"]["sensitivity"] == 0.7
+    assert (record["model_sha256"], record["diameter"]) == (model.sha, 20)
+    assert record["versions"]["numpy"] == np.__version__
+
+
+def test_no_network_is_used() -> None:
+    code = """
+import sys
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.bind", "socket.sendto"):
+        raise AssertionError(f"network: {event} {arguments}")
+sys.addaudithook(refuse)
+import numpy as np
+from napari_unet import segment
+y, x = np.ogrid[:64, :64]
+image = np.exp(-((y - 30) ** 2 + (x - 30) ** 2) / 60) * 1000
+print(len(segment(image).objects))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 1
