@@ -167,7 +167,7 @@ def test_the_smallest_and_largest_numbers(model: Model, expected: np.ndarray, sc
 
 def test_numbers_of_both_signs_at_the_limit(model: Model) -> None:
     assert run(np.where(BASE, 1.7e308, -1.7e308), model).labels.shape == BASE.shape
-    assert run(np.where(BASE, np.float64(2**64 - 1), 0).astype(np.uint64), model).labels.any()
+    assert run(np.where(BASE, np.uint64(2**64 - 1), np.uint64(0)), model).labels.any()
 
 
 # ------------------------------------------------------------------------------- what is refused

@@ -197,8 +197,10 @@ class LiveLabels:
 
     def begin(self, shown: NDArray[Any], *, above: int = 0) -> None:
         """Start a run; new ids will exceed every id below `PERSONAL` shown, said, or `above`."""
-        largest = max(_largest_id(shown), _largest_id(self.assembly.labels))
-        self.assembly.begin(max(largest, above if above < PERSONAL else 0) + 1)
+        largest = above if above < PERSONAL else 0
+        if self.assembly.next_id > 1:  # else both are empty, and looking would cost their memory
+            largest = max(largest, _largest_id(shown), _largest_id(self.assembly.labels))
+        self.assembly.begin(largest + 1)
 
     def update(
         self, shown: NDArray[Any], plane: Plane, owned: Box, patch: Patch, block: int

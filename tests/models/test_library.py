@@ -220,4 +220,4 @@ def test_a_tampered_bundled_model_is_refused(
 def test_zoom_only_outside_the_range() -> None:
     card = ModelCard(name="x", spec=UNetSpec(), object_diameter=20, diameter_range=(8, 50))
     assert [card.zoom(d) for d in (8, 20, 50)] == [1, 1, 1]
-    assert np.allclose([card.zoom(4), card.zoom(100)], [5, 0.2])
+    assert np.allclose([card.zoom(5), card.zoom(100)], [4, 0.2])

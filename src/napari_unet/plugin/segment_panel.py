@@ -2,6 +2,7 @@
 
 import time
 import weakref
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self._connect()
         self.refresh()
         self._warm_up()
+        # napari's first labels layer imports pandas; half a second better spent before the click
+        in_background(lambda: import_module("pandas"), lambda *_: None)
 
     # ---- widgets ---------------------------------------------------------------------------
 
@@ -129,6 +132,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
             self.axes.visible = self.channel.visible = False
             self._offer_afterwards(there=False)
             return
+        self.diameter.native.setSpecialValueText("automatic")
         self._described = tuple(layers.finest(layer).shape)
         with self.axes.changed.blocked():
             self.axes.value = layers.guess_layer_axes(layer)
@@ -267,6 +271,8 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         match event:
             case Started():
                 result.started(event)
+                automatic = f"automatic ({event.plan.diameter:.0f})"
+                self.diameter.native.setSpecialValueText(automatic)
             case TileDone():
                 if self._gone(result):
                     return
