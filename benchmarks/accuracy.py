@@ -19,7 +19,8 @@ from pathlib import Path
 from benchmarks.image_sets import Sample, samples
 from benchmarks.matching import THRESHOLDS, Counts, Matching, bootstrap, count, match
 from benchmarks.tables import ROOT, markdown, write_table
-from napari_unet.segmentation import Model, load_model, segment
+from napari_unet.models.library import Model, load_model
+from napari_unet.segmentation import segment
 from napari_unet.settings import DecodeSettings, SegmentSettings
 
 DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))

@@ -22,7 +22,9 @@ from napari_unet.inference.run import Started
 from napari_unet.inference.store import ClassMapStore
 from napari_unet.inference.tasks import LocalBackend
 from napari_unet.instances import decode
-from napari_unet.segmentation import Model, Where, segment_events
+from napari_unet.models.library import Model
+from napari_unet.planning import Where
+from napari_unet.segmentation import segment_events
 from napari_unet.settings import DecodeSettings, SegmentSettings
 
 SENSITIVITY = (0.4, 0.5, 0.6)

@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
@@ -32,21 +32,34 @@ from napari_unet.training.augment import (
     view,
 )
 from napari_unet.training.loss import segmentation_loss
-from napari_unet.training.targets import targets_of
+from napari_unet.training.targets import BORDER, targets_of
 
 # ---- knobs -----------------------------------------------------------------------------------
 SPEC = UNetSpec(in_channels=1, classes=3, distance=True, base_filters=16, depth=4)
 SEED = 20261122
-STEPS = 3000
 BATCH = 8
 CROP = 256
-RATE = 3e-3  # peak, AdamW; one tenth of the steps to warm up, then cosine to zero
 DECAY = 1e-4
 AVERAGING = 0.998  # exponential moving average of the weights; the average is what is shipped
 CLIP = 1.0
 SHARE = {"fluo": 0.52, "mnfinder": 0.14, "colour": 0.26, "brightfield_grey": 0.08}
 FOREGROUND = 0.9  # of the crops are centred on an object
-AUGMENTATION = Augmentation(elastic=8.0)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Part of the training: linear warm-up over a tenth of it, then cosine to zero."""
+
+    steps: int
+    rate: float  # peak learning rate of AdamW
+    border: float  # weight of a touching-border pixel in the loss
+    augmentation: Augmentation
+
+
+# Strong changes first, so that many looks are known; mild ones at the end, for sharp outlines.
+MILD = Augmentation(scale=(0.75, 1.35), elastic=3.0, intensity=0.5, invert=0.05)
+PHASES = (Phase(3000, 3e-3, 3.0, Augmentation(elastic=8.0)), Phase(1500, 1.5e-3, 8.0, MILD))
+STEPS = sum(phase.steps for phase in PHASES)
 CHECKPOINT_SECONDS = 120
 CARD = ModelCard(
     name="nuclei",
@@ -60,17 +73,16 @@ CARD = ModelCard(
     "MNFinder training images (MIT, (c) 2023 L. DiPeso).",
     recipe={
         "seed": SEED,
-        "steps": STEPS,
         "batch": BATCH,
         "crop": CROP,
-        "rate": RATE,
         "averaging": AVERAGING,
-        "augmentation": asdict(AUGMENTATION),
+        "phases": [asdict(phase) for phase in PHASES],
     },
 )
 # ----------------------------------------------------------------------------------------------
 
 KINDS = ("image", "mask")
+STORED_BORDER = 3.0  # what `targets_of` gives a touching-border pixel
 log = logging.getLogger("train")
 
 
@@ -131,7 +143,7 @@ class Sampler:
             weights += share * sizes / sizes.sum().clamp(min=1e-9)
         self.weights = weights
 
-    def crop(self, random: torch.Generator) -> torch.Tensor:
+    def crop(self, augmentation: Augmentation, random: torch.Generator) -> torch.Tensor:
         """One augmented crop: ``(4, CROP, CROP)`` of image, distance, weights, classes."""
         cluster = self.clusters[int(torch.multinomial(self.weights, 1, generator=random))]
         sample = self.samples[cluster[int(uniform(0, len(cluster), random))]]
@@ -143,23 +155,34 @@ class Sampler:
             x = uniform(0, planes.shape[2], random)
         jitter = CROP / 4
         centre = y + uniform(-jitter, jitter, random), x + uniform(-jitter, jitter, random)
-        grid = sampling_grid(CROP, centre, AUGMENTATION, random)
+        grid = sampling_grid(CROP, centre, augmentation, random)
         smooth = view(planes[:3], grid, "bilinear")
         classes = view(planes[3:], grid, "nearest")
-        image = change_intensity(smooth[:1], AUGMENTATION, random)
+        image = change_intensity(smooth[:1], augmentation, random)
         return torch.cat([image, smooth[1:], classes])
 
-    def batch(self, random: torch.Generator) -> torch.Tensor:
+    def batch(self, phase: Phase, random: torch.Generator) -> torch.Tensor:
         """``(BATCH, 4, CROP, CROP)``."""
-        return torch.stack([self.crop(random) for _ in range(BATCH)])
+        batch = torch.stack([self.crop(phase.augmentation, random) for _ in range(BATCH)])
+        batch[:, 2] += (phase.border - STORED_BORDER) * (batch[:, 3] == BORDER)
+        return batch
 
 
-def learning_rate(step: int, steps: int) -> float:
-    """One-cycle schedule: linear warm-up, cosine to zero."""
-    warm = max(1, steps // 10)
+def phase_of(step: int) -> tuple[Phase, int]:
+    """Return the phase a step belongs to, and its number within it."""
+    for phase in PHASES:
+        if step < phase.steps:
+            return phase, step
+        step -= phase.steps
+    raise ValueError("the training is over")
+
+
+def learning_rate(phase: Phase, step: int) -> float:
+    """One cycle for each phase."""
+    warm = phase.steps // 10
     if step < warm:
-        return RATE * (step + 1) / warm
-    return RATE * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+        return phase.rate * (step + 1) / warm
+    return phase.rate * 0.5 * (1 + math.cos(math.pi * (step - warm) / (phase.steps - warm)))
 
 
 def averaged(network: UNet) -> torch.optim.swa_utils.AveragedModel:
@@ -168,8 +191,8 @@ def averaged(network: UNet) -> torch.optim.swa_utils.AveragedModel:
     return torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=rule, use_buffers=True)
 
 
-def train(data: Path, run: Path, steps: int) -> None:
-    """Train to `steps`, writing a checkpoint every two minutes."""
+def train(data: Path, run: Path) -> None:
+    """Train through all phases, writing a checkpoint every two minutes."""
     run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
     sampler = Sampler(load_all(data, run / "samples.pt"))
@@ -179,7 +202,7 @@ def train(data: Path, run: Path, steps: int) -> None:
         multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGING),
         use_buffers=True,
     )
-    optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=PHASES[0].rate, weight_decay=DECAY)
     start, last = 0, run / "last.pt"
     if last.exists():
         state = torch.load(last, weights_only=True)
@@ -189,11 +212,12 @@ def train(data: Path, run: Path, steps: int) -> None:
         start = state["step"]
         log.info("resumed at step %d", start)
     saved, running = time.monotonic(), 0.0
-    for step in range(start, steps):
+    for step in range(start, STEPS):
         random = torch.Generator().manual_seed(SEED + step)  # a resumed run draws the same crops
-        batch = sampler.batch(random)
+        phase, within = phase_of(step)
+        batch = sampler.batch(phase, random)
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps)
+            group["lr"] = learning_rate(phase, within)
         images = batch[:, :1].contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             output = network(images)
@@ -205,8 +229,8 @@ def train(data: Path, run: Path, steps: int) -> None:
         average.update_parameters(network)
         running = 0.98 * running + 0.02 * loss.item() if running else loss.item()
         if step % 20 == 0:
-            log.info("step %d of %d  loss %.4f", step, steps, running)
-        if time.monotonic() - saved > CHECKPOINT_SECONDS or step + 1 == steps:
+            log.info("step %d of %d  loss %.4f", step, STEPS, running)
+        if time.monotonic() - saved > CHECKPOINT_SECONDS or step + 1 == STEPS:
             state = {
                 "network": network.state_dict(),
                 "average": average.state_dict(),
@@ -244,14 +268,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--run", type=Path, default=Path("runs/nuclei"))
-    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--export", type=Path, help="folder to write the trained model to")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if options.export:
         export(options.run, options.export)
     else:
-        train(options.data, options.run, options.steps)
+        train(options.data, options.run)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from napari_unet.image import percentiles
 from napari_unet.inference.predict import Predictor, new_predictor
 from napari_unet.inference.resample import mirror
 from napari_unet.inference.tiles import plan_tiles
+from napari_unet.models.library import find_model
 from napari_unet.network.spec import UNetSpec
 from tests.strategies import (
     SKIPS,
@@ -172,19 +173,18 @@ def test_bit_for_bit_at_one_tile_size(variant: str) -> None:
     assert (maps[0] == maps[1]).all()
 
 
-@settings(max_examples=12)
-@given(networks(), st.tuples(sides, sides), st.integers(32, 150), st.integers(0, 99))
-def test_bit_for_bit_between_tile_sizes_in_the_plain_implementation(
-    spec: UNetSpec, shape: tuple[int, int], tile: int, seed: int
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() != "AVX512",
+    reason="other processors' libraries may sum in an order that depends on the tile's size",
+)
+@settings(max_examples=8)
+@given(st.tuples(st.integers(1, 200), st.integers(1, 200)), st.integers(32, 150))
+def test_the_bundled_network_is_bit_for_bit_the_same_at_any_tile_size(
+    shape: tuple[int, int], tile: int
 ) -> None:
-    """On one thread without the processor's library sums have one order: exactly no difference."""
-    worker, image = predictor(spec, seed), picture((spec.in_channels, *shape), seed)
-    was = torch._C._get_mkldnn_enabled()
-    torch._C._set_mkldnn_enabled(False)
-    try:
-        assert (tiled(worker, image, tile) == tiled(worker, image, 8192)).all()
-    finally:
-        torch._C._set_mkldnn_enabled(was)
+    """Sixteen filters fill the processor's vectors, so every sum has one order: no difference."""
+    worker, image = Predictor(find_model("nuclei"), "cpu"), picture((1, *shape), tile)
+    assert (tiled(worker, image, tile) == tiled(worker, image, 8192)).all()
 
 
 @pytest.mark.parametrize("variant", ["padded", "paper"])

@@ -16,7 +16,9 @@ from napari_unet.errors import InputError, ModelError
 from napari_unet.image import Box, Image
 from napari_unet.inference.run import NOT_NUMBERS, Started, TileDone, Waiting
 from napari_unet.inference.tasks import LocalBackend
-from napari_unet.segmentation import Model, Where, load_model, segment_events
+from napari_unet.models.library import Model, load_model
+from napari_unet.planning import Where
+from napari_unet.segmentation import segment_events
 from napari_unet.settings import DecodeSettings, SegmentSettings
 from tests.strategies import random_model
 

@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from napari_unet.image import Image
     from napari_unet.io.images import read_image
     from napari_unet.io.tiff import save_labels
-    from napari_unet.segmentation import Segmentation, load_model, open_image, segment
+    from napari_unet.models.library import load_model
+    from napari_unet.segmentation import Segmentation, open_image, segment
     from napari_unet.settings import DecodeSettings, SegmentSettings
 
 __version__ = "0.1.0"
@@ -19,7 +20,7 @@ _HOME = {
     "read_image": "io.images",
     "save_labels": "io.tiff",
     "Segmentation": "segmentation",
-    "load_model": "segmentation",
+    "load_model": "models.library",
     "open_image": "segmentation",
     "segment": "segmentation",
     "DecodeSettings": "settings",

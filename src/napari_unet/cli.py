@@ -10,7 +10,8 @@ from napari_unet.errors import InputError, UNetError
 from napari_unet.settings import SegmentSettings, validated_settings
 
 if TYPE_CHECKING:
-    from napari_unet.segmentation import Model, Segmentation
+    from napari_unet.models.library import Model
+    from napari_unet.segmentation import Segmentation
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 models_app = typer.Typer(no_args_is_help=True, help="The library of models.")
@@ -49,7 +50,7 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
     ] = False,
 ) -> None:
     """Segment images and write OUTPUT/<name>_labels.tif for each."""
-    from napari_unet.segmentation import load_model  # noqa: PLC0415  quick --help
+    from napari_unet.models.library import load_model  # noqa: PLC0415  quick --help
 
     try:
         found = load_model(model)

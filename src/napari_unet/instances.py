@@ -67,12 +67,17 @@ def decode(maps: NDArray[np.uint8], settings: DecodeSettings) -> NDArray[np.int3
 
 
 def decode_block(
-    maps: NDArray[np.uint8], window: Box, owned: Box, settings: DecodeSettings
+    maps: NDArray[np.uint8],
+    window: Box,
+    owned: Box,
+    settings: DecodeSettings,
+    region: Box | None = None,
 ) -> Patch:
     """Decode a window and keep the objects that belong to its block.
 
-    An object belongs to the block that holds its first pixel in reading order; so every object is
-    drawn whole, by one block, wherever the blocks' edges lie.
+    An object belongs to the block that holds its first pixel in reading order, counting only
+    pixels of the region; so every object that reaches into the region is drawn whole, by one
+    block, wherever the blocks' edges lie.
 
     Parameters
     ----------
@@ -84,14 +89,18 @@ def decode_block(
         Image pixels of the block.
     settings : DecodeSettings
         Thresholds.
+    region : Box, optional
+        Image pixels whose objects are wanted; default the window.
     """
     labels = decode(maps, settings)
-    ids, first = np.unique(labels, return_index=True)
-    y, x = np.unravel_index(first, labels.shape)
-    inside = owned.shift(window.start)
+    asked = window.intersect(region or window)
+    counted = labels[asked.shift(window.start).slices]
+    ids, first = np.unique(counted, return_index=True)
+    y, x = np.unravel_index(first, counted.shape)
+    inside = owned.shift(asked.start)
     (y0, x0), (y1, x1) = inside.start, inside.stop
     mine = (ids > 0) & (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
-    number = np.zeros(int(ids.max()) + 1, np.int32)
+    number = np.zeros(int(labels.max()) + 1, np.int32)
     number[ids[mine]] = np.arange(1, mine.sum() + 1)
     return _trim(number[labels], window, int(mine.sum()))
 

@@ -5,11 +5,10 @@ The same generator serves the panel (with the engine), the command line and libr
 """
 
 import logging
-import shutil
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,24 +18,21 @@ from numpy.typing import NDArray
 
 from napari_unet.assembly import Assembly, empty_labels
 from napari_unet.errors import InputError
-from napari_unet.image import Box, Image, percentiles, sample_boxes
+from napari_unet.image import Image
 from napari_unet.inference.cache import ClassMapCache
-from napari_unet.inference.plan import Key, SegmentPlan
+from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.run import (
     KEEP_ALL,
-    Event,
     Events,
     Notice,
     Started,
     TileDone,
-    Waiting,
     run,
 )
 from napari_unet.inference.schedule import Schedule
 from napari_unet.inference.tasks import Backend, LocalBackend
-from napari_unet.instances import object_diameters, typical_diameter
-from napari_unet.models.card import ModelCard, read_card, sha256_of
-from napari_unet.models.library import find_model
+from napari_unet.models.library import Model, load_model
+from napari_unet.planning import Where, make_plan
 from napari_unet.settings import DecodeSettings, SegmentSettings, validated_settings
 
 if TYPE_CHECKING:
@@ -44,38 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LEADING_AXES = "FEDBATZ"  # names of dimensions before Y and X, the last ones first
-PROBE = 512  # pixels; side of the window that the object size is estimated from
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model file and its card.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    card : ModelCard
-        What it is.
-    sha : str
-        sha256 of the file.
-    """
-
-    path: Path
-    card: ModelCard
-    sha: str
-
-
-def load_model(name: str | Path = "nuclei") -> Model:
-    """Find a model by its name in the library or by its path.
-
-    Raises
-    ------
-    ModelError
-        If there is no such model, or its file is damaged.
-    """
-    path = find_model(name)
-    return Model(path, read_card(path), sha256_of(path))
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +203,7 @@ def segment_events(
     settings: SegmentSettings,
     backend: Backend,
     *,
-    where: "Where | None" = None,
+    where: Where | None = None,
 ) -> Events:
     """Segment, step by step.
 
@@ -270,138 +234,6 @@ def segment_events(
         yield Started(plan, folder, budget)
         schedule = Schedule(plan, plan.blocks(where.centre), where.have, budget)
         yield from run(plan, image, decoding(plan, settings), backend, schedule)
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """Which part of an image, in which order, and where its class maps are kept.
-
-    Attributes
-    ----------
-    region : Box or None
-        Image pixels; None = whole planes.
-    planes : tuple of tuple of int, or None
-        Indices along the iterated axes; None = all planes.
-    centre : tuple of float or None
-        Image pixel to begin at.
-    cache : ClassMapCache or None
-        Where to keep the class maps; None = a temporary folder, deleted at the end.
-    have : set of Key
-        Filled with the tiles whose class maps are kept.
-    """
-
-    region: Box | None = None
-    planes: tuple[tuple[int, ...], ...] | None = None
-    centre: tuple[float, float] | None = None
-    cache: ClassMapCache | None = None
-    have: set[Key] = field(default_factory=set)
-
-
-def make_plan(
-    image: Image,
-    model: Model,
-    settings: SegmentSettings,
-    backend: Backend,
-    where: Where,
-    folder: Path,
-) -> Generator[Event, None, SegmentPlan]:
-    """Look at the image and decide; yields while looking, returns the plan.
-
-    Class maps that the look has brought and the plan can use are left in `folder` and noted in
-    ``where.have``: a small image is not computed twice.
-    """
-    channels = image.used_channels(model.card.spec.in_channels)
-    limits = yield from grey_values(image, channels)
-    planes = where.planes or tuple(image.planes())
-    whole = Box((0, 0), image.shape)
-    region = (where.region or whole).intersect(whole)
-    if not region.size:
-        raise InputError(
-            f"The part to segment lies outside the image of {image.shape[0]} × {image.shape[1]} "
-            "px. Move the view or the rectangle onto the image."
-        )
-
-    def plan(region: Box, diameter: float, planes: tuple[tuple[int, ...], ...]) -> SegmentPlan:
-        return SegmentPlan(
-            shape=image.shape,
-            planes=planes,
-            region=region,
-            card=model.card,
-            model_path=str(model.path),
-            model_sha=model.sha,
-            channels=channels,
-            limits=limits,
-            diameter=diameter,
-            tile=settings.tile,
-            device=settings.device,
-        )
-
-    diameter = settings.diameter
-    if diameter is None and model.card.kind == "instances":
-        probe = plan(_middle(region), model.card.object_diameter, planes[len(planes) // 2 :][:1])
-        have: set[Key] = set()
-        diameter = yield from estimate_diameter(probe, image, backend, folder, have)
-        decided = plan(region, diameter or model.card.object_diameter, planes)
-        if decided.tiles == probe.tiles and decided.planes == probe.planes:
-            where.have.update(have)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-        return decided
-    return plan(region, diameter or model.card.object_diameter, planes)
-
-
-def estimate_diameter(
-    probe: SegmentPlan, image: Image, backend: Backend, folder: Path, have: set[Key]
-) -> Generator[Event, None, float | None]:
-    """Segment the probe's region and return the typical diameter of what is found there.
-
-    Parameters
-    ----------
-    probe : SegmentPlan
-        A small region at the model's own scale.
-    image : Image
-        What to read.
-    backend : Backend
-        Who computes.
-    folder : Path
-        Where to keep the class maps.
-    have : set of Key
-        Filled with the tiles computed.
-
-    Returns
-    -------
-    float or None
-        Image pixels; None if there are fewer than three objects.
-    """
-    found: list[float] = []
-    backend.open(probe, folder)
-    schedule = Schedule(probe, probe.blocks(), have, KEEP_ALL)
-    for event in run(probe, image, probe.card.decode, backend, schedule):
-        if isinstance(event, TileDone):
-            found.extend(object_diameters(event.patch))
-        yield Waiting()
-    return round(typical_diameter(np.array(found)), 1) if len(found) >= 3 else None
-
-
-def grey_values(
-    image: Image, channels: int
-) -> Generator[Event, None, tuple[tuple[float, float], ...]]:
-    """Return the grey values that become 0 and 1 for each channel, from windows over the image."""
-    planes = list(image.planes())
-    samples: list[NDArray[Any]] = []
-    for plane, box in sample_boxes(image.shape, len(planes)):
-        samples.append(image.read(planes[plane], box, channels).reshape(channels, -1))
-        yield Waiting()
-    values = np.concatenate(samples, axis=1)
-    limits = tuple(percentiles(channel) for channel in values)
-    if not any(high > low for low, high in limits):
-        yield Notice("The image has no contrast, so there is nothing to find.")
-    return limits
-
-
-def _middle(region: Box) -> Box:
-    y, x = (int(c) - PROBE // 2 for c in region.centre)
-    return Box((y, x), (y + PROBE, x + PROBE)).intersect(region)
 
 
 @contextmanager

@@ -34,8 +34,9 @@ from napari_unet.image import Box, Image
 from napari_unet.inference.run import Event, Started, TileDone
 from napari_unet.inference.tasks import Decode, Decoded, Drop, Predict, Predicted, Remark
 from napari_unet.instances import Patch
+from napari_unet.models.library import Model, load_model
 from napari_unet.network.spec import UNetSpec
-from napari_unet.segmentation import Model, load_model, segment_events
+from napari_unet.segmentation import segment_events
 from napari_unet.settings import DecodeSettings, SegmentSettings
 from tests.strategies import random_model, same_partition
 
@@ -293,7 +294,8 @@ import sys
 import numpy as np
 from napari_unet.engine.client import Engine
 from napari_unet.image import Image
-from napari_unet.segmentation import load_model, segment_events
+from napari_unet.models.library import load_model
+from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
 image = Image(np.load({str(tmp_path / "image.npy")!r}), "YX")
 engine = Engine()

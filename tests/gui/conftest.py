@@ -52,7 +52,8 @@ def click(qtbot) -> Callable[[object], None]:
 
     def click(widget) -> None:
         native = widget.native
-        assert native.isVisible() and native.isEnabled()
+        assert native.isVisible()
+        assert native.isEnabled()
         middle = QPoint(native.width() // 2, native.height() // 2)
         qtbot.mouseClick(native, Qt.MouseButton.LeftButton, pos=middle)
 

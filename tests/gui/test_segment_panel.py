@@ -7,11 +7,13 @@ import dask.array as da
 import numpy as np
 import pytest
 import tifffile
-from benchmarks.matching import count as count_matches
-from benchmarks.matching import match
 from napari.layers import Labels
 
-from napari_unet.plugin.segment_panel import PLANE, RECTANGLE, VIEW
+from benchmarks.matching import count as count_matches
+from benchmarks.matching import match
+from napari_unet import read_image, segment
+from napari_unet.plugin.hooks import sample_folder
+from napari_unet.plugin.segment_form import PLANE, RECTANGLE, VIEW
 
 
 @pytest.fixture
@@ -49,6 +51,15 @@ def test_sample_segment_save_reopen(viewer, nuclei, panel, click, idle, tmp_path
     assert abs(len(np.unique(saved)) - 1 - true) <= 0.1 * true
 
 
+def test_panel_and_library_give_the_same_objects(viewer, nuclei, panel, click, idle):
+    click(panel.segment)
+    idle()
+    library = segment(read_image(sample_folder() / "nuclei.tif")).labels
+    shown = result_of(viewer).data
+    np.testing.assert_array_equal(shown > 0, library > 0)
+    assert len(np.unique(shown)) == len(np.unique(library))
+
+
 def test_record_in_metadata(viewer, nuclei, panel, click, idle):
     click(panel.segment)
     idle()
@@ -72,9 +83,7 @@ def test_cancel_keeps_finished_tiles(viewer, panel, click, idle, qtbot):
     np.testing.assert_array_equal(result_of(viewer, "big").data, finished)
 
 
-def test_killed_engine_is_one_sentence_and_the_next_click_works(
-    viewer, panel, click, idle, qtbot
-):
+def test_killed_engine_is_one_sentence_and_the_next_click_works(viewer, panel, click, idle, qtbot):
     viewer.open_sample("napari-unet-interactive", "nuclei")
     image = viewer.layers["nuclei"]
     image.data = np.tile(image.data, (3, 3))
@@ -193,10 +202,12 @@ def test_only_a_part(viewer, nuclei, panel, click, idle, qtbot, where):
     click(panel.segment)
     idle()
     labels = result_of(viewer).data
-    assert labels[1].any() and not labels[0].any()
+    assert labels[1].any()
+    assert not labels[0].any()
     found = np.argwhere(labels[1])
     if where == RECTANGLE:
-        assert found[:, 0].max() < 400 and found[:, 0].min() > 30
+        assert found[:, 0].max() < 400
+        assert found[:, 0].min() > 30
     if where == VIEW:
         assert (labels[1] > 0).mean() < (labels[1] > 0).size
 
@@ -217,7 +228,8 @@ def test_wrong_axes_are_a_sentence(viewer, panel, click):
     viewer.add_image(np.zeros((5, 64, 64)))
     panel.axes.value = "Q"
     click(panel.segment)
-    assert "axes" in panel.sentence and panel.segment.text == "Segment"
+    assert "axes" in panel.sentence
+    assert panel.segment.text == "Segment"
 
 
 @pytest.mark.parametrize("loss", ["image removed", "image replaced", "result removed"])

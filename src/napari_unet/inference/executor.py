@@ -70,4 +70,4 @@ class Executor:
         maps = self._store.read(task.plane, window)
         if self.plan.card.kind == "classes":
             return class_block(maps, window, owned)
-        return decode_block(maps, window, owned, task.settings)
+        return decode_block(maps, window, owned, task.settings, self.plan.region)

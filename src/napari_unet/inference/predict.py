@@ -94,7 +94,9 @@ class Predictor:
         (y0, x0), (y1, x1) = tile.write.start, tile.write.stop
         rows = axis_taps((y0, y1), shape[0], network_shape[0])
         columns = axis_taps((x0, x1), shape[1], network_shape[1])
-        return encode(resample(output, tile.core.start, rows, columns), self.card)
+        maps = encode(resample(output, tile.core.start, rows, columns), self.card)
+        maps[:, _holes(window[(..., *tile.write.shift(tile.source.start).slices)])] = 0
+        return maps
 
     def compute(self, given: NDArray[np.float32], core: Box) -> NDArray[np.float32]:
         """Run the network, in halves where memory is short, on the processor in the end.
@@ -162,6 +164,14 @@ def encode(output: NDArray[np.float32], card: ModelCard) -> NDArray[np.uint8]:
         return best[None]
     maps: NDArray[np.uint8] = np.rint(np.clip(output[1:4], 0, 1) * 255).astype(np.uint8)
     return maps
+
+
+def _holes(window: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Where a channel of ``(C, Y, X)`` is not a number, or infinite."""
+    if window.dtype.kind != "f":
+        return np.zeros(window.shape[1:], bool)
+    holes: NDArray[np.bool_] = ~np.isfinite(window).all(axis=0)
+    return holes
 
 
 def _is_out_of_memory(error: Exception) -> bool:

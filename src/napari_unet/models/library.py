@@ -1,6 +1,7 @@
 """The library: the bundled models and the user's folder of models."""
 
 import json
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -65,3 +66,34 @@ def check_bundled(path: Path) -> None:
             f"The bundled model {path.name} is damaged: its checksum differs from the released "
             "one. Install the plugin again."
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model file and its card.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    card : ModelCard
+        What it is.
+    sha : str
+        sha256 of the file.
+    """
+
+    path: Path
+    card: ModelCard
+    sha: str
+
+
+def load_model(name: str | Path = "nuclei") -> Model:
+    """Find a model by its name in the library or by its path.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or its file is damaged.
+    """
+    path = find_model(name)
+    return Model(path, read_card(path), sha256_of(path))

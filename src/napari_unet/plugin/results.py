@@ -121,6 +121,8 @@ class Result:
         plan, folder = self.plan, self.folder
         if plan is None or folder is None:
             return
+        if not folder.exists():  # a later run needed the room: the network must look again
+            self.have.clear()
         blocks = plan.blocks(view) if self.whole else near
         schedule = Schedule(plan, blocks, self.have, self.budget)
         backend.open(plan, folder)

@@ -6,11 +6,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import ComboBox, Container, LineEdit, ProgressBar, PushButton
 from napari import Viewer
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QLabel
+from qtpy.QtWidgets import QFileDialog
 from superqt.utils import qdebounced
 
 from napari_unet.assembly import LiveLabels
@@ -19,21 +17,19 @@ from napari_unet.errors import UNetError
 from napari_unet.image import Image
 from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.run import Event, Notice, Started, TileDone
-from napari_unet.models.library import find_model, model_files
+from napari_unet.models.library import find_model, load_model
 from napari_unet.plugin import layers
-from napari_unet.plugin.form import field_widget
 from napari_unet.plugin.hooks import write_labels
 from napari_unet.plugin.jobs import Job, in_background, sentence
 from napari_unet.plugin.results import Result
-from napari_unet.segmentation import Where, load_model, segment_events
-from napari_unet.settings import DecodeSettings, SegmentSettings
+from napari_unet.plugin.segment_form import SegmentForm
+from napari_unet.segmentation import segment_events
+from napari_unet.settings import SegmentSettings
 
-WHOLE, PLANE, VIEW, RECTANGLE = "Whole image", "This plane", "Current view", "Selected rectangle"
-AVERAGE = "Average"
 SLIDER_DELAY = 150  # milliseconds a slider must rest before the objects are made anew
 
 
-class SegmentPanel(Container):  # type: ignore[type-arg]
+class SegmentPanel(SegmentForm):
     """Dock widget "Segment and retrain".
 
     Parameters
@@ -43,63 +39,20 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__(labels=True)
-        self._viewer = napari_viewer
-        self.engine, self._cache = Engine(), ClassMapCache()
         self._results: weakref.WeakKeyDictionary[ImageLayer, Result] = weakref.WeakKeyDictionary()
+        super().__init__(napari_viewer)
+        self.engine, self._cache = Engine(), ClassMapCache()
         self._job: Job | None = None
         self._begun = 0.0
-        self._described: tuple[int, ...] = ()  # shape the axes and channels are shown for
         self._saving = self._closed = False
         self.problem: str | None = None  # what went wrong in the last job or save
-        self._build()
         self._connect()
         self.refresh()
         self._warm_up()
         # napari's first labels layer imports pandas; half a second better spent before the click
         in_background(lambda: import_module("pandas"), lambda *_: None)
 
-    # ---- widgets ---------------------------------------------------------------------------
-
-    def _build(self) -> None:
-        self.image = ComboBox(label="Image", choices=self._image_layers, nullable=True)
-        self.model = ComboBox(label="Model", choices=lambda _: list(model_files()))
-        self.axes = LineEdit(
-            label="Axes", tooltip="One letter for each dimension, such as ZYX; C = channels"
-        )
-        self.channel = ComboBox(label="Channel", choices=self._channels)
-        self.diameter = field_widget(
-            SegmentSettings, "diameter", "FloatSpinBox", value=0.0, min=0.0, step=1.0
-        )
-        self.diameter.native.setSpecialValueText("automatic")
-        self.where = ComboBox(label="Where", choices=[WHOLE, PLANE, VIEW, RECTANGLE])
-        self.segment = PushButton(text="Segment")
-        self.progress = ProgressBar(visible=False)
-        sliders = [
-            field_widget(
-                DecodeSettings, name, "FloatSlider", value=value, step=step, tracking=False
-            )
-            for name, value, step in (("sensitivity", 0.5, 0.01), ("separation", 0.5, 0.01))
-        ]
-        smallest = field_widget(DecodeSettings, "minimum_diameter", "FloatSpinBox", step=1.0)
-        self.sliders = [*sliders, smallest]
-        self.save = PushButton(text="Save labels…", enabled=False)
-        self.extend([self.image, self.model, self.axes, self.channel, self.diameter, self.where])
-        self.extend([self.segment, self.progress, *self.sliders, self.save])
-        self._sentence = QLabel()  # one sentence over the whole width, which a person can copy
-        self._sentence.setWordWrap(True)
-        self._sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        layout = self.native.layout()
-        layout.addWidget(self._sentence)
-        layout.addStretch()
-
     def _connect(self) -> None:
-        viewer, events = self._viewer, self._viewer.layers.events
-        viewer.layers.selection.events.active.connect(self._follow)
-        for event in (events.inserted, events.removed, events.reordered):
-            event.connect(self.refresh)
-        self.image.changed.connect(self._describe)
-        self.axes.changed.connect(self._describe_channels)
         self.model.changed.connect(self._warm_up)
         self.segment.clicked.connect(self._press)
         self.save.clicked.connect(self._ask_and_save)
@@ -108,98 +61,14 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
             slider.changed.connect(lambda _value: decode())
         self.native.destroyed.connect(self.close_down)
 
-    def _image_layers(self, _widget: Any = None) -> list[ImageLayer]:
-        return [layer for layer in self._viewer.layers if isinstance(layer, ImageLayer)]
-
-    def refresh(self, *_: Any) -> None:
-        """Offer the image layers there are now."""
-        chosen = self.image.value
-        self.image.reset_choices()
-        available = self._image_layers()
-        if chosen not in available:
-            self.image.value = available[-1] if available else None
-        self._describe()
-
-    def _follow(self, *_: Any) -> None:
-        active = self._viewer.layers.selection.active
-        if isinstance(active, ImageLayer) and active in self._image_layers():
-            self.image.value = active
-
-    def _describe(self, *_: Any) -> None:
-        """Show what the image needs to be asked: axes and channels only where there are any."""
-        layer = self.image.value
-        if layer is None:
-            self.axes.visible = self.channel.visible = False
-            self._offer_afterwards(there=False)
-            return
-        self.diameter.native.setSpecialValueText("automatic")
-        self._described = tuple(layers.finest(layer).shape)
-        with self.axes.changed.blocked():
-            self.axes.value = layers.guess_layer_axes(layer)
-        self.axes.visible = len(self.axes.value) > 2 and not (layer.rgb and layer.ndim == 2)
-        self._describe_channels()
-        result = self._results.get(layer)
-        self._offer_afterwards(result is not None)
-
-    def _offer_afterwards(self, there: bool) -> None:
-        """Show sliders and Save only where there is a result they act on."""
-        self.save.enabled = there
-        for slider in self.sliders:
-            slider.visible = there
-
-    def _describe_channels(self, *_: Any) -> None:
-        self.channel.reset_choices()
-        self.channel.visible = len(self._channels()) > 2
-
-    def _channels(self, _widget: Any = None) -> list[str]:
-        layer, axes = self.image.value, self.axes.value.upper()
-        shape = layers.finest(layer).shape if layer is not None else ()
-        count = shape[axes.index("C")] if "C" in axes and len(axes) == len(shape) else 1
-        return [AVERAGE, *(str(i) for i in range(count))]
-
-    @property
-    def sentence(self) -> str:
-        """What the panel says at the moment."""
-        return self._sentence.text()
-
-    def say(self, text: str) -> None:
-        """Show one sentence."""
-        self._sentence.setText(text)
+    def has_result(self, layer: ImageLayer) -> bool:
+        """Whether there is a result of the layer that sliders and Save act on."""
+        return layer in self._results
 
     @property
     def busy(self) -> bool:
         """Whether a job runs or a file is being written."""
         return self._saving or (self._job is not None and self._job.running)
-
-    # ---- what was asked --------------------------------------------------------------------
-
-    def settings(self) -> SegmentSettings:
-        """Return what the panel is set to."""
-        values = {slider.name: slider.value for slider in self.sliders}
-        return SegmentSettings(
-            model=self.model.value,
-            diameter=self.diameter.value or None,
-            decode=DecodeSettings(**values),
-        )
-
-    def _opened(self, layer: ImageLayer) -> Image:
-        channel = None if self.channel.value in (None, AVERAGE) else int(self.channel.value)
-        return layers.image_of(layer, self.axes.value.upper(), channel)
-
-    def _where(self, layer: ImageLayer, image: Image) -> Where:
-        plane = (layers.current_plane(self._viewer, layer, image),)
-        view = layers.visible_box(layer, image)
-        wanted, region = self.where.value, None
-        if wanted == VIEW and view.size:
-            region = view
-        elif wanted == RECTANGLE:
-            region = layers.selected_box(self._viewer, layer, image)
-        return Where(
-            region=region,
-            planes=None if wanted == WHOLE else plane,
-            centre=view.centre if view.size else None,
-            cache=self._cache,
-        )
 
     def _warm_up(self, *_: Any) -> None:
         if self.model.value:
@@ -228,10 +97,8 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         if self._viewer.dims.ndisplay == 3:
             self.say("Planes are segmented in 2-D. Switch to the 2-D view and press Segment.")
             return
-        if tuple(layers.finest(layer).shape) != self._described:
-            self._describe()  # the layer's array was replaced
-        image, settings = self._opened(layer), self.settings()
-        where, model = self._where(layer, image), load_model(settings.model)
+        image, settings = self.opened(layer), self.settings()
+        where, model = self.part(layer, image, self._cache), load_model(settings.model)
         result = self._result(layer, image, classes=model.card.kind == "classes")
         result.image, result.have = image, where.have
         result.begin()
@@ -254,12 +121,13 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self._begun, self.problem = time.monotonic(), None
         self.segment.text = "Cancel"
         self.progress.visible, self.progress.value = True, 0
-        self._job = Job(
+        job = self._job = Job(
             events,
             lambda event: self._on_event(event, result),
-            lambda problem: self._on_end(problem, result, settings),
+            # a job that another one has replaced ends in silence
+            lambda problem: self._on_end(problem, result, settings) if job is self._job else None,
         )
-        self._job.start()
+        job.start()
 
     def cancel(self) -> None:
         """Stop the job; finished tiles stay."""

@@ -1,0 +1,183 @@
+"""The panel's form: what can be chosen, what is shown of it, and what is asked for in the end."""
+
+from typing import Any
+
+from magicgui.widgets import ComboBox, Container, LineEdit, ProgressBar, PushButton
+from napari import Viewer
+from napari.layers import Image as ImageLayer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel
+
+from napari_unet.errors import UNetError
+from napari_unet.image import Image
+from napari_unet.inference.cache import ClassMapCache
+from napari_unet.models.library import load_card, model_files
+from napari_unet.planning import Where
+from napari_unet.plugin import layers
+from napari_unet.plugin.form import field_widget
+from napari_unet.settings import DecodeSettings, SegmentSettings
+
+WHOLE, PLANE, VIEW, RECTANGLE = "Whole image", "This plane", "Current view", "Selected rectangle"
+AVERAGE = "Average"
+
+
+class SegmentForm(Container):  # type: ignore[type-arg]
+    """Widgets of the panel; knows layers and settings, starts nothing.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The viewer whose layers are offered.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__(labels=True)
+        self._viewer = viewer
+        self._described: tuple[int, ...] = ()  # shape the axes and channels are shown for
+        self._build()
+        viewer.layers.selection.events.active.connect(self._follow)
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            event.connect(self.refresh)
+        self.image.changed.connect(self._describe)
+        self.axes.changed.connect(self._describe_channels)
+        self.model.changed.connect(self._recommend)
+        self._recommend()
+
+    def _build(self) -> None:
+        self.image = ComboBox(label="Image", choices=self._image_layers, nullable=True)
+        self.model = ComboBox(label="Model", choices=lambda _: list(model_files()))
+        self.axes = LineEdit(
+            label="Axes", tooltip="One letter for each dimension, such as ZYX; C = channels"
+        )
+        self.channel = ComboBox(label="Channel", choices=self._channels)
+        self.diameter = field_widget(
+            SegmentSettings, "diameter", "FloatSpinBox", value=0.0, min=0.0, step=1.0
+        )
+        self.diameter.native.setSpecialValueText("automatic")
+        self.where = ComboBox(label="Where", choices=[WHOLE, PLANE, VIEW, RECTANGLE])
+        self.segment = PushButton(text="Segment")
+        self.progress = ProgressBar(visible=False)
+        sliders = [
+            field_widget(
+                DecodeSettings, name, "FloatSlider", value=value, step=step, tracking=False
+            )
+            for name, value, step in (("sensitivity", 0.5, 0.01), ("separation", 0.5, 0.01))
+        ]
+        smallest = field_widget(DecodeSettings, "minimum_diameter", "FloatSpinBox", step=1.0)
+        self.sliders = [*sliders, smallest]
+        self.save = PushButton(text="Save labels…", enabled=False)
+        self.extend([self.image, self.model, self.axes, self.channel, self.diameter, self.where])
+        self.extend([self.segment, self.progress, *self.sliders, self.save])
+        self._sentence = QLabel()  # one sentence over the whole width, which a person can copy
+        self._sentence.setWordWrap(True)
+        self._sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        layout = self.native.layout()
+        layout.addWidget(self._sentence)
+        layout.addStretch()
+
+    def _image_layers(self, _widget: Any = None) -> list[ImageLayer]:
+        return [layer for layer in self._viewer.layers if isinstance(layer, ImageLayer)]
+
+    def refresh(self, *_: Any) -> None:
+        """Offer the image layers there are now."""
+        chosen = self.image.value
+        self.image.reset_choices()
+        available = self._image_layers()
+        if chosen not in available:
+            self.image.value = available[-1] if available else None
+        self._describe()
+
+    def _follow(self, *_: Any) -> None:
+        active = self._viewer.layers.selection.active
+        if isinstance(active, ImageLayer) and active in self._image_layers():
+            self.image.value = active
+
+    def _describe(self, *_: Any) -> None:
+        """Show what the image needs to be asked: axes and channels only where there are any."""
+        layer = self.image.value
+        if layer is None:
+            self.axes.visible = self.channel.visible = False
+            self._offer_afterwards(there=False)
+            return
+        self.diameter.native.setSpecialValueText("automatic")
+        self._described = tuple(layers.finest(layer).shape)
+        with self.axes.changed.blocked():
+            self.axes.value = layers.guess_layer_axes(layer)
+        self.axes.visible = len(self.axes.value) > 2 and not (layer.rgb and layer.ndim == 2)
+        self._describe_channels()
+        self._offer_afterwards(self.has_result(layer))
+
+    def has_result(self, layer: ImageLayer) -> bool:
+        """Whether there is a result of the layer that sliders and Save act on."""
+        return False
+
+    def _offer_afterwards(self, there: bool) -> None:
+        """Show sliders and Save only where there is a result they act on."""
+        self.save.enabled = there
+        for slider in self.sliders:
+            slider.visible = there
+
+    def _describe_channels(self, *_: Any) -> None:
+        self.channel.reset_choices()
+        self.channel.visible = len(self._channels()) > 2
+
+    def _channels(self, _widget: Any = None) -> list[str]:
+        layer, axes = self.image.value, self.axes.value.upper()
+        shape = layers.finest(layer).shape if layer is not None else ()
+        count = shape[axes.index("C")] if "C" in axes and len(axes) == len(shape) else 1
+        return [AVERAGE, *(str(i) for i in range(count))]
+
+    @property
+    def sentence(self) -> str:
+        """What the panel says at the moment."""
+        return self._sentence.text()
+
+    def say(self, text: str) -> None:
+        """Show one sentence."""
+        self._sentence.setText(text)
+
+    def _recommend(self, *_: Any) -> None:
+        """Set the sliders to what the model's card recommends; nothing is decoded again."""
+        if not self.model.value:
+            return
+        try:
+            recommended = load_card(self.model.value).decode
+        except UNetError as error:
+            self.say(str(error))
+            return
+        for slider in self.sliders:
+            with slider.changed.blocked():
+                slider.value = getattr(recommended, slider.name)
+
+    def settings(self) -> SegmentSettings:
+        """Return what the panel is set to."""
+        values = {slider.name: slider.value for slider in self.sliders}
+        return SegmentSettings(
+            model=self.model.value,
+            diameter=self.diameter.value or None,
+            decode=DecodeSettings(**values),
+        )
+
+    def opened(self, layer: ImageLayer) -> Image:
+        """Describe the layer with the axes and the channel chosen."""
+        if tuple(layers.finest(layer).shape) != self._described:
+            self._describe()  # the layer's array was replaced
+        channel = None if self.channel.value in (None, AVERAGE) else int(self.channel.value)
+        return layers.image_of(layer, self.axes.value.upper(), channel)
+
+    def part(self, layer: ImageLayer, image: Image, cache: ClassMapCache) -> Where:
+        """Return the part of the image chosen, beginning where the person looks."""
+        plane = (layers.current_plane(self._viewer, layer, image),)
+        view = layers.visible_box(layer, image)
+        wanted, region = self.where.value, None
+        if wanted == VIEW and view.size:
+            region = view
+        elif wanted == RECTANGLE:
+            region = layers.selected_box(self._viewer, layer, image)
+        return Where(
+            region=region,
+            planes=None if wanted == WHOLE else plane,
+            centre=view.centre if view.size else None,
+            cache=cache,
+        )

@@ -1,0 +1,60 @@
+"""What the README shows can be typed as it stands, and what it links to is there."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import tifffile
+from typer.testing import CliRunner
+
+from napari_unet.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("sample_data/*.md")])
+LINK = re.compile(r"\[[^\]]*\]\((?!https?://|#)([^)#\s]+)")
+
+
+def blocks(language: str) -> list[str]:
+    """Fenced blocks of one language in the README."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder to type in, with the sample data where a clone has them."""
+    shutil.copytree(ROOT / "sample_data", tmp_path / "sample_data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_blocks_run(clone: Path, code: str) -> None:
+    exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
+
+
+def test_command_lines_run(clone: Path) -> None:
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    assert len(lines) >= 3
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        assert program == "napari-unet"
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, f"{line}: {done.output}"
+    assert tifffile.imread(clone / "labels" / "nuclei_labels.tif").max() > 40
+    assert (clone / "labels" / "nuclei_objects.csv").read_text().startswith("label,")
+
+
+def test_options_of_the_readme_are_those_of_the_command_line() -> None:
+    shown = set(re.findall(r"^\| `(--[a-z-]+)` \|", README, re.MULTILINE))
+    command = next(c for c in app.registered_commands if c.callback.__name__ == "segment")
+    names = set(command.callback.__annotations__) - {"inputs", "return"}
+    assert shown == {f"--{name.replace('_', '-')}" for name in names}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    links = LINK.findall(document.read_text(encoding="utf-8"))
+    assert [link for link in links if not (document.parent / link).exists()] == []
