@@ -18,15 +18,28 @@ from napari_unet.plugin.segment_form import PLANE, RECTANGLE, VIEW
 
 @pytest.fixture
 def nuclei(viewer):
-    """The sample, opened from the menu's command: the image and its ground truth."""
-    viewer.open_sample("napari-unet-interactive", "nuclei")
+    """The sample, opened from File → Open Sample: the image and its ground truth."""
+    menu_item(
+        viewer.window.file_menu, "Open Sample", "Interactive U-Net", "Nuclei (16 bit)"
+    ).trigger()
     truth = viewer.layers["ground truth"].data
     viewer.layers.remove("ground truth")
     return viewer.layers["nuclei"], np.asarray(truth)
 
 
-PLUGIN, PANEL = "napari-unet-interactive", "Segment and retrain"
+PLUGIN, PANEL = "napari-unet-interactive", "Segment and correct"
 PATIENCE = 120_000  # milliseconds
+
+
+def menu_item(menu, *titles):
+    """Find an action by the titles on the way to it, as a person reads them."""
+    for title in titles:
+        menu.aboutToShow.emit()
+        found = {action.text().replace("&", ""): action for action in menu.actions()}
+        assert title in found, f"{title!r} is not in {list(found)}"
+        action = found[title]
+        menu = action.menu()
+    return action
 
 
 def result_of(viewer, name="nuclei") -> Labels:

@@ -30,7 +30,7 @@ SLIDER_DELAY = 150  # milliseconds a slider must rest before the objects are mad
 
 
 class SegmentPanel(SegmentForm):
-    """Dock widget "Segment and retrain".
+    """Dock widget "Segment and correct".
 
     Parameters
     ----------
