@@ -18,9 +18,9 @@ from benchmarks.matching import Matching, count, match
 from benchmarks.tables import markdown
 from napari_unet.image import Image
 from napari_unet.inference.cache import ClassMapCache
+from napari_unet.inference.local import LocalBackend
 from napari_unet.inference.run import Started
 from napari_unet.inference.store import ClassMapStore
-from napari_unet.inference.tasks import LocalBackend
 from napari_unet.instances import decode
 from napari_unet.models.library import Model
 from napari_unet.planning import Where

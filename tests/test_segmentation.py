@@ -14,8 +14,8 @@ import zarr
 from napari_unet import Segmentation, segment
 from napari_unet.errors import InputError, ModelError
 from napari_unet.image import Box, Image
+from napari_unet.inference.local import LocalBackend
 from napari_unet.inference.run import NOT_NUMBERS, Started, TileDone, Waiting
-from napari_unet.inference.tasks import LocalBackend
 from napari_unet.models.library import Model, load_model
 from napari_unet.planning import Where
 from napari_unet.segmentation import segment_events

@@ -30,7 +30,7 @@ from napari_unet.inference.run import (
     run,
 )
 from napari_unet.inference.schedule import Schedule
-from napari_unet.inference.tasks import Backend, LocalBackend
+from napari_unet.inference.tasks import Backend
 from napari_unet.models.library import Model, load_model
 from napari_unet.planning import Where, make_plan
 from napari_unet.settings import DecodeSettings, SegmentSettings, validated_settings
@@ -137,6 +137,8 @@ def segment(
     ModelError
         If the model cannot be used.
     """
+    from napari_unet.inference.local import LocalBackend  # noqa: PLC0415  loads torch
+
     opened = image if isinstance(image, Image) else open_image(image, axes)
     found = model if isinstance(model, Model) else load_model(model)
     given = (settings or SegmentSettings()).model_dump()
