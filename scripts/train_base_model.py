@@ -56,9 +56,16 @@ class Phase:
     augmentation: Augmentation
 
 
-# Strong changes first, so that many looks are known; mild ones at the end, for sharp outlines.
+# Strong changes first, so that many looks are known; unchanged geometry at the end, for outlines
+# as sharp as the images.
+STRONG = Augmentation(elastic=8.0)
 MILD = Augmentation(scale=(0.75, 1.35), elastic=3.0, intensity=0.5, invert=0.05)
-PHASES = (Phase(3000, 3e-3, 3.0, Augmentation(elastic=8.0)), Phase(1500, 1.5e-3, 8.0, MILD))
+SHARP = Augmentation(scale=(1.0, 1.0), rotate=False, elastic=0.0, intensity=0.3, invert=0.0)
+PHASES = (
+    Phase(3000, 3e-3, 3.0, STRONG),
+    Phase(1500, 1.5e-3, 8.0, MILD),
+    Phase(1100, 2e-3, 3.0, SHARP),
+)
 STEPS = sum(phase.steps for phase in PHASES)
 CHECKPOINT_SECONDS = 120
 CARD = ModelCard(
@@ -126,6 +133,15 @@ def load_all(data: Path, cache: Path) -> list[dict]:
     return samples
 
 
+def place(centre: float, length: int) -> float:
+    """Move a crop's centre so that it stays in the image if it fits.
+
+    The result lies between two pixels, so that a view of scale 1 needs no interpolation.
+    """
+    low, high = min(CROP, length) / 2, length - min(CROP, length) / 2
+    return math.floor(min(max(centre, low), high)) - 0.5
+
+
 class Sampler:
     """Draws batches: a group by its share, a cluster by √size, an image, a place, a view."""
 
@@ -154,17 +170,23 @@ class Sampler:
             y = uniform(0, planes.shape[1], random)
             x = uniform(0, planes.shape[2], random)
         jitter = CROP / 4
-        centre = y + uniform(-jitter, jitter, random), x + uniform(-jitter, jitter, random)
+        centre = tuple(
+            place(c + uniform(-jitter, jitter, random), length)
+            for c, length in zip((y, x), planes.shape[1:], strict=True)
+        )
         grid = sampling_grid(CROP, centre, augmentation, random)
-        smooth = view(planes[:3], grid, "bilinear")
+        smooth = view(planes[:2], grid, "bilinear")
+        # A mirrored object that the border cuts has a shape no cell has: nothing is learned there.
+        weights = view(planes[2:3], grid, "bilinear", outside="zeros")
         classes = view(planes[3:], grid, "nearest")
         image = change_intensity(smooth[:1], augmentation, random)
-        return torch.cat([image, smooth[1:], classes])
+        return torch.cat([image, smooth[1:], weights, classes])
 
     def batch(self, phase: Phase, random: torch.Generator) -> torch.Tensor:
         """``(BATCH, 4, CROP, CROP)``."""
         batch = torch.stack([self.crop(phase.augmentation, random) for _ in range(BATCH)])
-        batch[:, 2] += (phase.border - STORED_BORDER) * (batch[:, 3] == BORDER)
+        inside = batch[:, 2] >= 1
+        batch[:, 2] += (phase.border - STORED_BORDER) * (inside & (batch[:, 3] == BORDER))
         return batch
 
 

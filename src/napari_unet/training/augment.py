@@ -20,7 +20,8 @@ class Augmentation:
     scale : tuple of float
         Smallest and largest magnification, drawn log-uniformly.
     rotate : bool
-        Whether to rotate by any angle; flips are always drawn.
+        Whether to rotate by any angle; else by right angles, which keeps outlines sharp where the
+        scale is 1. Flips are always drawn.
     elastic : float
         Pixels; standard deviation of the displacements on a 3×3 grid, interpolated bicubically
         (paper, section 3.1: 10).
@@ -65,7 +66,8 @@ def sampling_grid(
     """
     low, high = options.scale
     zoom = math.exp(uniform(math.log(low), math.log(high), random))
-    angle = uniform(0, 2 * math.pi, random) if options.rotate else 0.0
+    turn = uniform(0, 4, random)
+    angle = (turn if options.rotate else math.floor(turn)) * math.pi / 2
     flip = -1.0 if uniform(0, 1, random) < 0.5 else 1.0
     cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
     matrix = torch.tensor([[flip * cos, -sin], [flip * sin, cos]])
@@ -78,13 +80,16 @@ def sampling_grid(
     return grid + torch.tensor([centre[1], centre[0]])
 
 
-def view(planes: Tensor, grid: Tensor, mode: str) -> Tensor:
-    """Resample ``planes (C, Y, X)`` at ``grid (H, W, 2)``, mirrored at the borders."""
+def view(planes: Tensor, grid: Tensor, mode: str, *, outside: str = "reflection") -> Tensor:
+    """Resample ``planes (C, Y, X)`` at ``grid (H, W, 2)``.
+
+    Beyond the borders the planes are mirrored, or 0 with ``outside="zeros"``.
+    """
     height, width = planes.shape[-2:]
     scale = torch.tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)])
     normalised = (grid * scale - 1)[None]
     return F.grid_sample(
-        planes[None], normalised, mode=mode, padding_mode="reflection", align_corners=True
+        planes[None], normalised, mode=mode, padding_mode=outside, align_corners=True
     )[0]
 
 
