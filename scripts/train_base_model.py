@@ -64,7 +64,7 @@ SHARP = Augmentation(scale=(1.0, 1.0), rotate=False, elastic=0.0, intensity=0.3,
 PHASES = (
     Phase(3000, 3e-3, 3.0, STRONG),
     Phase(1500, 1.5e-3, 8.0, MILD),
-    Phase(1100, 2e-3, 3.0, SHARP),
+    Phase(900, 2e-3, 3.0, SHARP),
 )
 STEPS = sum(phase.steps for phase in PHASES)
 CHECKPOINT_SECONDS = 120
