@@ -74,7 +74,7 @@ CARD = ModelCard(
     object_diameter=25.0,
     diameter_range=(7.0, 75.0),
     description="Nuclei in fluorescence, bright-field and H&E images; grey values, any contrast. "
-    "Weak on crowded tissue and on blurred or very dim nuclei.",
+    "Weak on crowded tissue, on stained tissue, and on blurred or very dim nuclei.",
     licence="BSD-3-Clause",
     data="Data Science Bowl 2018 stage 1 with the community's mask fixes (CC0), training split; "
     "MNFinder training images (MIT, (c) 2023 L. DiPeso).",
