@@ -100,7 +100,8 @@ class SegmentForm(Container):  # type: ignore[type-arg]
             self.axes.visible = self.channel.visible = False
             self._offer_afterwards(there=False)
             return
-        self.diameter.native.setSpecialValueText("automatic")
+        if self._described != tuple(layers.finest(layer).shape):
+            self.diameter.native.setSpecialValueText("automatic")
         self._described = tuple(layers.finest(layer).shape)
         with self.axes.changed.blocked():
             self.axes.value = layers.guess_layer_axes(layer)
