@@ -1,7 +1,9 @@
 """The only place with threads: runs a generator of events and tells the panel what comes."""
 
 import logging
+import threading
 from collections.abc import Callable, Generator
+from importlib import import_module
 from typing import Any
 
 from napari.qt.threading import FunctionWorker, GeneratorWorker, create_worker
@@ -88,6 +90,11 @@ def in_background(
     worker.errored.connect(lambda error: on_end(None, sentence(error)))
     worker.start()
     return worker
+
+
+def import_early(module: str) -> None:
+    """Import a module beside whatever else happens; nobody waits for it, at exit neither."""
+    threading.Thread(target=import_module, args=(module,), daemon=True).start()
 
 
 def _stream(events: Generator[Any, None, None]) -> Generator[Any, None, None]:

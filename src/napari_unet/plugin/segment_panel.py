@@ -2,7 +2,6 @@
 
 import time
 import weakref
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from napari_unet.inference.run import Event, Notice, Started, TileDone
 from napari_unet.models.library import find_model, load_model
 from napari_unet.plugin import layers
 from napari_unet.plugin.hooks import write_labels
-from napari_unet.plugin.jobs import Job, in_background, sentence
+from napari_unet.plugin.jobs import Job, import_early, in_background, sentence
 from napari_unet.plugin.results import Result
 from napari_unet.plugin.segment_form import SegmentForm
 from napari_unet.segmentation import segment_events
@@ -50,7 +49,7 @@ class SegmentPanel(SegmentForm):
         self.refresh()
         self._warm_up()
         # napari's first labels layer imports pandas; half a second better spent before the click
-        in_background(lambda: import_module("pandas"), lambda *_: None)
+        import_early("pandas")
 
     def _connect(self) -> None:
         self.model.changed.connect(self._warm_up)
