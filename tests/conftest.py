@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,14 @@ def shared_data() -> Path:
             f"the real image sets are not at {folder} (NAPARI_UNET_DATA names another folder)"
         )
     return folder
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Tiny networks are quickest so; two threads on a busy core wait for each other."""
+    import torch  # not at the top: most tests need none, and it takes seconds
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

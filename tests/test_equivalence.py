@@ -5,7 +5,6 @@ products of the processor's library may add in another order, which moves a prob
 1e-6 and so, where it lies between two bytes, a byte of the class map by one.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +34,7 @@ from tests.strategies import (
 LIMITS = (0.1, 0.9)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Tiny networks are quickest so; two threads on a busy core wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def predictor(spec: UNetSpec, seed: int = 0) -> Predictor:

@@ -1,6 +1,5 @@
 """The network on one tile: out of memory, devices, no contrast."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,7 @@ from napari_unet.inference.tiles import plan_tiles
 from napari_unet.network.spec import UNetSpec
 from tests.strategies import random_model
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 FAILURES = [
