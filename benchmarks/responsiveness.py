@@ -152,7 +152,7 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--only", nargs="*", choices=PARTS, default=list(PARTS), help="parts to measure")
     add("--repeats", type=int, default=5, help="processes for each kind of start")
-    add("--cancels", type=int, default=40, help="cancels to time")
+    add("--cancels", type=int, default=20, help="cancels to time")
     add("--sides", nargs="*", type=int, default=[2048, 4096], help="image sides for the lag")
     add("--profile", action="store_true", help="list what late ticks waited for")
     add("--dry", action="store_true", help="leave docs as they are")

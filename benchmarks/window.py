@@ -79,7 +79,7 @@ def cancels(number: int, *, side: int = CANCELLED) -> Samples:
     moments, seconds = np.random.default_rng(SEED), list[float]()
     while len(seconds) < number:
         _click(panel)
-        _until(lambda: not panel.busy, moments.uniform(0.02, 0.95) * whole)
+        _until(lambda: not panel.busy, moments.uniform(0.02, 0.6) * whole)
         if not panel.busy:
             continue
         start = time.perf_counter()
@@ -135,7 +135,7 @@ def _shown(viewer: napari.Viewer) -> bool:
 def _check(panel: Any, *, found: bool) -> None:
     """A run that failed or found nothing must not look fast."""
     if not found:
-        raise RuntimeError(f"the panel shows no objects: {panel.status.value}")
+        raise RuntimeError(f"the panel shows no objects: {panel.sentence}")
 
 
 def _until(condition: Callable[[], bool], seconds: float, *, poll: int = 10) -> None:

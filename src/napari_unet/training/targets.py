@@ -13,7 +13,7 @@ from skimage.segmentation import find_boundaries as _find_boundaries
 
 find_boundaries: Any = _find_boundaries  # scikit-image has no annotations
 BACKGROUND, CELL, BORDER = 0, 1, 2
-BORDER_REACH = 2  # pixels: how far from a second object a pixel still counts as touching border
+BORDER_REACH = 1  # pixels: how far from a second object a pixel still counts as touching border
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,16 @@ def targets_of(labels: NDArray[np.integer]) -> Targets:
 
 
 def class_target(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Background, cell, and touching border: pixels close to two different objects."""
+    """Background, cell, and touching border: pixels of an object close to another one.
+
+    A gap between two objects is background, however narrow: the decoding gives border pixels to
+    the objects, so a gap counted as border would make neighbours fat or merge them.
+    """
     size = 2 * BORDER_REACH + 1
     highest = ndimage.maximum_filter(labels, size)
     # where an object is near, the plane's highest id in place of 0 never is the only lowest one
     lowest = ndimage.minimum_filter(np.where(labels == 0, labels.max(), labels), size)
-    touching = (highest > 0) & (lowest != highest)
+    touching = (labels > 0) & (lowest != highest)
     return np.where(touching, BORDER, labels > 0).astype(np.uint8)
 
 
