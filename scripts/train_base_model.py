@@ -63,6 +63,7 @@ SHARP = Augmentation(scale=(1.0, 1.0), rotate=False, elastic=0.0, intensity=0.4,
 PHASES = (
     Phase(2400, 3e-3, 3.0, MILD),
     Phase(1600, 2e-3, 3.0, SHARP),
+    Phase(1200, 2e-3, 8.0, SHARP),
 )
 STEPS = sum(phase.steps for phase in PHASES)
 CHECKPOINT_SECONDS = 120

@@ -90,6 +90,55 @@ def test_models_of_the_library_are_listed() -> None:
     assert result.output.startswith("nuclei\tinstances")
 
 
+def models(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["models", *(str(a) for a in arguments)])
+
+
+def test_a_model_goes_through_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    for command in (
+        ("duplicate", "nuclei", "mine"),
+        ("rename", "mine", "my cells"),
+        ("export", "my cells", tmp_path / "out"),
+        ("delete", "my cells"),
+        ("import", tmp_path / "out.safetensors"),
+        ("restore", "my cells"),
+        ("export", "my cells", tmp_path / "out", "--overwrite"),
+    ):
+        result = models(*command)
+        assert result.exit_code == 0, result.output
+        assert len(result.output.splitlines()) == 1
+    names = [line.split("\t")[0] for line in models("list").output.splitlines()]
+    assert names == ["nuclei", "my cells 2", "my cells"]
+    shown = models("show", "my cells").output
+    assert "Name:         my cells\n" in shown
+    assert "U-Net of 4 levels" in shown
+    assert models("restore").output == ""
+    models("delete", "my cells")
+    assert models("restore").output.startswith("my cells-20")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("show", "nobody"),
+        ("rename", "nuclei", "mine"),
+        ("rename", "nobody", "mine"),
+        ("duplicate", "nuclei", "a/b"),
+        ("delete", "nuclei"),
+        ("restore", "nobody"),
+        ("import", "nowhere.safetensors"),
+        ("import", SAMPLE),
+        ("export", "nuclei", SAMPLE.parent / "nowhere" / "x"),
+    ],
+)
+def test_what_the_library_refuses_is_one_line(command: tuple[object, ...]) -> None:
+    result = models(*command)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert len(result.output.splitlines()) == 1
+
+
 def test_results_of_two_images_never_share_a_name() -> None:
     files = [Path("x/a.tif"), Path("y/a.tif"), Path("x/a.png"), Path("b.ome.tif")]
     targets = name_outputs(files, Path("out"))

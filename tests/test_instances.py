@@ -81,7 +81,7 @@ def test_higher_sensitivity_gives_wider_outlines() -> None:
 def test_higher_separation_splits_where_the_distance_dips() -> None:
     maps = np.zeros((3, 30, 60), np.uint8)
     maps[0, 5:25, 5:55] = 255
-    dip = 0.5 + 0.5 * np.abs(np.arange(50) - 25) / 25  # 1 at both ends, half in the middle
+    dip = 0.75 + 0.25 * np.abs(np.arange(50) - 25) / 25  # 1 at both ends, less in the middle
     maps[2, 5:25, 5:55] = 255 * dip
     counts = [len(np.unique(decode(maps, DecodeSettings(separation=v)))) - 1 for v in (0.3, 0.8)]
     assert counts == [1, 2]

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.corrections import MARK_BACKGROUND, MARK_NONE, UNLABELLED, painted_ids
 from napari_unet.image import Box
 from napari_unet.instances import Patch
 
 PERSONAL = 2**26  # ids from here on are a person's; counting on from there would take memory
+FRINGE = 0.5  # of an object's own thickness; what is left of it thinner than that is no object
 Plane = tuple[int, ...]
 
 
@@ -28,11 +30,14 @@ class Assembly:
         The smallest id that was never used, by the model or by the person.
     classes : bool
         Whether the labels are classes, which have no identity, rather than objects.
+    kept : set of int
+        Ids of objects a person corrected; no object of a later run is called by them.
     """
 
     labels: NDArray[np.uint32]
     next_id: int = 1
     classes: bool = False
+    kept: set[int] = field(default_factory=set)
     _block_of: NDArray[np.int32] = field(default_factory=lambda: _nowhere(64))
     _extent: NDArray[np.int32] = field(default_factory=lambda: np.zeros((64, 4), np.int32))
 
@@ -51,13 +56,13 @@ class Assembly:
         """Image pixels that `place` may change: also where the objects it replaces reach to."""
         if self.classes or not patch.count:
             return owned
-        area = _union(owned, patch.box)
+        area = owned.union(patch.box)
         under = self.labels[plane][patch.box.slices][patch.labels > 0]
         replaced = np.unique(under[self._block_of[under] < 0])
         if replaced.any():
             y0, x0, y1, x1 = (self._extent[replaced[replaced > 0]][:, i] for i in range(4))
             reach = Box((int(y0.min()), int(x0.min())), (int(y1.max()), int(x1.max())))
-            area = _union(area, reach)
+            area = area.union(reach)
         return area
 
     def place(self, plane: Plane, owned: Box, patch: Patch, block: int) -> Box:
@@ -102,7 +107,7 @@ class Assembly:
         numbers = np.zeros(patch.count + 1, np.uint32)
         taken: set[int] = set()
         for index, old in _majorities(patch.labels, picture[patch.box.slices], patch.count):
-            if self._block_of[old] < 0 and old not in taken:
+            if self._block_of[old] < 0 and old not in taken and old not in self.kept:
                 numbers[index] = old
                 taken.add(old)
         fresh = np.flatnonzero(numbers[1:] == 0) + 1
@@ -157,13 +162,6 @@ def _majorities(
     return [(int(a), int(b)) for a, b in pairs[:, most][:, order].T]
 
 
-def _union(a: Box, b: Box) -> Box:
-    return Box(
-        (min(a.start[0], b.start[0]), min(a.start[1], b.start[1])),
-        (max(a.stop[0], b.stop[0]), max(a.stop[1], b.stop[1])),
-    )
-
-
 def empty_labels(shape: tuple[int, ...]) -> NDArray[Any]:
     """Return zeros of type uint32; memory is taken only where something is written."""
     return np.zeros(shape, np.uint32)
@@ -185,22 +183,54 @@ class LiveLabels:
         What the model says, without the person's changes.
     corrected : ndarray of bool
         ``(..., Y, X)``, pixels where the person disagreed once; no run changes them any more.
+    locked : ndarray of bool
+        ``(..., Y, X)``, pixels the run that is going on may not change: all that was painted
+        when it began, objects painted in part as a whole.
+    marks : ndarray of uint8
+        ``(..., Y, X)``, the marks beside the labels (see `corrections`); no run changes what is
+        shown there.
     """
 
     assembly: Assembly
     corrected: NDArray[np.bool_]
+    locked: NDArray[np.bool_] = field(init=False)
+    marks: NDArray[np.uint8] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.locked = np.zeros(self.corrected.shape, bool)
+        self.marks = np.zeros(self.corrected.shape, np.uint8)
 
     @classmethod
     def empty(cls, shape: tuple[int, ...], *, classes: bool = False) -> "LiveLabels":
         """Nothing said and nothing painted yet."""
         return cls(Assembly(empty_labels(shape), classes=classes), np.zeros(shape, bool))
 
-    def begin(self, shown: NDArray[Any], *, above: int = 0) -> None:
-        """Start a run; new ids will exceed every id below `PERSONAL` shown, said, or `above`."""
+    def begin(
+        self, shown: NDArray[Any], *, above: int = 0, painted: NDArray[np.uint32] | None = None
+    ) -> None:
+        """Start a run; new ids will exceed every id below `PERSONAL` shown, said, or `above`.
+
+        Parameters
+        ----------
+        shown : ndarray of int
+            ``(..., Y, X)``, what the person sees.
+        above : int, default 0
+            An id the person is about to use.
+        painted : ndarray of uint32, optional
+            ``(..., Y, X)``, a painted array: its pixels and its ids stay; None = nothing.
+        """
         largest = above if above < PERSONAL else 0
-        if self.assembly.next_id > 1:  # else both are empty, and looking would cost their memory
+        # At first both are empty, and looking at them would cost their memory.
+        if self.assembly.next_id > 1 or painted is not None:
             largest = max(largest, _largest_id(shown), _largest_id(self.assembly.labels))
         self.assembly.begin(largest + 1)
+        if painted is None:
+            if self.assembly.kept:
+                self.locked[...] = False
+            self.assembly.kept = set()
+        else:
+            np.not_equal(painted, UNLABELLED, out=self.locked)
+            self.assembly.kept = set(painted_ids(painted).tolist())
 
     def update(
         self, shown: NDArray[Any], plane: Plane, owned: Box, patch: Patch, block: int
@@ -220,9 +250,45 @@ class LiveLabels:
             Image pixels that may have changed.
         """
         area = self.assembly.area(plane, owned, patch)
-        said = self.assembly.labels[plane][area.slices]
-        seen, corrected = shown[plane][area.slices], self.corrected[plane][area.slices]
-        corrected |= seen != said
+        index = (*plane, *area.slices)
+        said, seen = self.assembly.labels[index], shown[index]
+        corrected, marks = self.corrected[index], self.marks[index]
+        # Under a background stroke the stroke itself says so, and can be taken back.
+        corrected |= (seen != said) & (marks != MARK_BACKGROUND)
         self.assembly.place(plane, owned, patch, block)
-        np.copyto(seen, said, where=~corrected, casting="unsafe")
+        fixed = corrected | self.locked[index]
+        fixed |= marks != MARK_NONE
+        if patch.count and not self.assembly.classes:
+            remove_fringes(said, fixed & (seen > 0), fixed)
+        np.copyto(seen, said, where=~fixed, casting="unsafe")
         return area
+
+
+def remove_fringes(
+    said: NDArray[np.uint32], objects: NDArray[np.bool_], fixed: NDArray[np.bool_]
+) -> None:
+    """Clear what peeps out from under corrected objects, as the model draws them a bit larger.
+
+    Parameters
+    ----------
+    said : ndarray of uint32
+        ``(Y, X)``, what the model says; changed in place.
+    objects : ndarray of bool
+        ``(Y, X)``, pixels of corrected objects.
+    fixed : ndarray of bool
+        ``(Y, X)``, those and all other pixels that stay as they are.
+    """
+    from scipy import ndimage  # noqa: PLC0415  the panel needs this module at once
+
+    for number in np.unique(said[objects]).tolist():
+        if not number:
+            continue
+        rows, columns = ndimage.find_objects((said == number).astype(np.uint8))[0]
+        window = said[rows, columns]
+        whole = np.pad(window == number, 1)
+        visible = np.pad((window == number) & ~fixed[rows, columns], 1)
+        if not visible.any():
+            continue
+        thickness = [float(ndimage.distance_transform_edt(m).max()) for m in (visible, whole)]
+        if thickness[0] < FRINGE * thickness[1]:
+            window[visible[1:-1, 1:-1]] = 0

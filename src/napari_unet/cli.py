@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_unet.cli_finetune import finetune
+from napari_unet.cli_models import models_app
 from napari_unet.errors import InputError, UNetError
 from napari_unet.settings import SegmentSettings, validated_settings
 
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
     from napari_unet.segmentation import Segmentation
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-models_app = typer.Typer(no_args_is_help=True, help="The library of models.")
 app.add_typer(models_app, name="models")
+app.command()(finetune)
 
 
 def _help(name: str) -> str:
@@ -163,21 +165,6 @@ def _write(result: "Segmentation", target: Path, *, csv: bool) -> None:
         table = target.with_name(target.name.replace("_labels.tif", "_objects.csv"))
         save_table(table, result.objects)
     typer.echo(f"{target}: {int(result.labels.max(initial=0))} objects")
-
-
-@models_app.command("list")
-def list_models() -> None:
-    """List the models of the library."""
-    from napari_unet.models.card import read_card  # noqa: PLC0415  quick --help
-    from napari_unet.models.library import model_files  # noqa: PLC0415
-
-    for name, path in model_files().items():
-        try:
-            card = read_card(path)
-        except UNetError as error:
-            typer.echo(f"{name}\tunusable: {error}")
-            continue
-        typer.echo(f"{name}\t{card.kind}, objects of about {card.object_diameter:g} px\t{path}")
 
 
 @app.command()

@@ -23,3 +23,7 @@ class SaveError(UNetError, OSError):
 
 class EngineError(UNetError, RuntimeError):
     """The process that computes has stopped; the next run starts another."""
+
+
+class TrainingError(UNetError, RuntimeError):
+    """A retraining that cannot begin or go on; the model it began with is untouched."""

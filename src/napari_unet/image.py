@@ -81,6 +81,11 @@ class Box:
         stop = min(self.stop[0], other.stop[0]), min(self.stop[1], other.stop[1])
         return Box(start, (max(start[0], stop[0]), max(start[1], stop[1])))
 
+    def union(self, other: "Box") -> "Box":
+        """Return the smallest box around both, neither of them empty."""
+        start = min(self.start[0], other.start[0]), min(self.start[1], other.start[1])
+        return Box(start, (max(self.stop[0], other.stop[0]), max(self.stop[1], other.stop[1])))
+
     def shift(self, origin: tuple[int, int]) -> "Box":
         """Return the same rectangle in the frame whose origin lies at `origin`."""
         (y0, x0), (y1, x1) = self.start, self.stop

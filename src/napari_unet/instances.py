@@ -9,6 +9,7 @@ from napari_unet.image import Box
 from napari_unet.settings import DecodeSettings
 
 CELL, BORDER, DISTANCE = 0, 1, 2  # channels of a class map
+DEEPEST = 0.6  # prominence that a summit needs where separation is 0; 0.15 in the middle
 SMOOTHING = 1.0  # pixels; makes the quantised landscape free of plateaus
 
 
@@ -56,14 +57,66 @@ def decode(maps: NDArray[np.uint8], settings: DecodeSettings) -> NDArray[np.int3
         return np.zeros(mask.shape, np.int32)
     # High in the middle of an object, low at its edge and where two objects touch.
     height = ndimage.gaussian_filter(distance * (1 - border), SMOOTHING, truncate=2)
-    seeds, count = ndimage.label((height > settings.separation) & mask)
-    pieces, _ = ndimage.label(mask)
-    seeded = np.zeros(pieces.max() + 1, bool)
-    seeded[pieces[seeds > 0]] = True
-    alone = mask & ~seeded[pieces]  # an object too faint for a seed is its own seed
-    seeds = np.where(alone, pieces + count, seeds)
-    labels: NDArray[np.int32] = watershed(-height, seeds, mask=mask)  # type: ignore[no-untyped-call]
+    tops = mask & (ndimage.maximum_filter(height, 3) == height)
+    seeds, _ = ndimage.label(tops, np.ones((3, 3)))
+    basins: NDArray[np.int32] = watershed(-height, seeds, mask=mask)  # type: ignore[no-untyped-call]
+    labels = merge_shallow(basins, height, DEEPEST * (1 - settings.separation) ** 2)
     return _drop_small(labels.astype(np.int32), settings.minimum_diameter)
+
+
+def merge_shallow(
+    basins: NDArray[np.int32], height: NDArray[np.float32], prominence: float
+) -> NDArray[np.int32]:
+    """Join basins whose summit rises too little above the pass to a higher neighbour.
+
+    What is left are the summits of a height map with at least this prominence, as its h-maxima
+    transform finds them, for the price of looking at the basins' edges.
+
+    Parameters
+    ----------
+    basins : ndarray of int32
+        ``(Y, X)``, one id for each summit and what flows to it, 0 = background.
+    height : ndarray of float32
+        ``(Y, X)``.
+    prominence : float
+        Height above the highest pass that a summit needs.
+    """
+    from scipy import ndimage  # noqa: PLC0415  see decode
+
+    summits = ndimage.maximum(height, basins, np.arange(basins.max() + 1)).tolist()
+    parent = list(range(len(summits)))
+
+    def root(number: int) -> int:
+        while parent[number] != number:
+            parent[number] = number = parent[parent[number]]
+        return number
+
+    for one, other, level in _passes(basins, height):
+        low, high = sorted((root(one), root(other)), key=lambda r: (summits[r], -r))
+        if low != high and summits[low] - level < prominence:
+            parent[low] = high
+    merged: NDArray[np.int32] = np.array([root(i) for i in range(len(parent))], np.int32)[basins]
+    return merged
+
+
+def _passes(
+    basins: NDArray[np.int32], height: NDArray[np.float32]
+) -> list[tuple[int, int, float]]:
+    """Every two basins that touch, and the height of the highest pass between them, that first."""
+    pairs, levels = [], []
+    for axis in (0, 1):
+        before = tuple(slice(None, -1) if a == axis else slice(None) for a in (0, 1))
+        after = tuple(slice(1, None) if a == axis else slice(None) for a in (0, 1))
+        one, other = basins[before], basins[after]
+        met = (one != other) & (one > 0) & (other > 0)
+        ends = np.stack([one[met], other[met]])
+        pairs.append(np.stack([ends.min(axis=0), ends.max(axis=0)]))
+        levels.append(np.minimum(height[before][met], height[after][met]))
+    ends, level = np.concatenate(pairs, axis=1), np.concatenate(levels)
+    order = np.lexsort((ends[1], ends[0], -level))
+    _, first = np.unique(ends[:, order], axis=1, return_index=True)
+    kept = order[np.sort(first)]
+    return list(zip(ends[0, kept].tolist(), ends[1, kept].tolist(), level[kept].tolist(), strict=True))
 
 
 def decode_block(

@@ -98,6 +98,28 @@ class SegmentSettings(Settings):
     ] = "auto"
 
 
+class FinetuneSettings(Settings):
+    """Everything that decides one retraining."""
+
+    time_limit: Annotated[
+        float,
+        Field(
+            ge=5,
+            le=3600,
+            title="Time",
+            description="How long retraining may take, judging included.",
+            json_schema_extra={"unit": "s"},
+        ),
+    ] = 60.0
+    seed: Annotated[
+        int, Field(ge=0, title="Seed", description="Decides which crops are drawn.")
+    ] = 0
+    device: Annotated[
+        Device,
+        Field(title="Device", description="Where to compute; auto takes a graphics card if any."),
+    ] = "auto"
+
+
 def validated_settings(**values: Any) -> SegmentSettings:
     """Make settings from values by name; what cannot be used raises `InputError` in a sentence."""
     try:

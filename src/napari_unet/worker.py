@@ -9,21 +9,52 @@ import os
 import queue
 import sys
 import threading
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
-from napari_unet.engine.messages import done_to_message, message_to_task
-from napari_unet.engine.protocol import Message, read_message, write_message
+from numpy.typing import NDArray
+
+from napari_unet.engine.messages import done_to_message, learning_to_message, message_to_task
+from napari_unet.engine.protocol import Header, Message, read_message, write_message
 from napari_unet.errors import UNetError
+from napari_unet.examples import Example
 from napari_unet.inference.plan import SegmentPlan
+from napari_unet.learning import Learning
+from napari_unet.settings import FinetuneSettings
 
 if TYPE_CHECKING:
     from napari_unet.inference.executor import Executor
     from napari_unet.inference.predict import Predictor
 
 log = logging.getLogger(__name__)
-TASKS = ("predict", "decode", "drop")
+TASKS = ("predict", "decode", "drop", "window", "paint", "learn")
 NICENESS = 5  # the viewer's brush goes first
+PACE = 0.1  # seconds between two messages about a retraining
+
+
+class _NotWantedError(Exception):
+    """The job was cancelled while it was computed."""
+
+
+@dataclass(slots=True)
+class Lesson:
+    """What a retraining needs, as it arrives."""
+
+    header: Header
+    examples: list[Example] = field(default_factory=list)
+    window: NDArray[Any] | None = None
+
+    def note(self, message: Message) -> None:
+        """Keep a window, or the paint that follows it."""
+        header, array = message
+        assert array is not None, "a window and its paint are arrays"
+        if header["op"] == "window":
+            self.window = array
+        else:
+            assert self.window is not None, "paint comes after its window"
+            self.examples.append(Example(self.window, array, tuple(header["held"])))
 
 
 class Worker:
@@ -32,7 +63,8 @@ class Worker:
     def __init__(self, source: IO[bytes], sink: IO[bytes]) -> None:
         self._source, self._sink = source, sink
         self._inbox: queue.Queue[Message | None] = queue.Queue()
-        self._job = self._failed = -1
+        self._job = self._failed = self._stopped = -1
+        self._lesson: Lesson | None = None
         self._executor: Executor | None = None
         self._warm: tuple[str, str, int, Predictor] | None = None
 
@@ -45,16 +77,22 @@ class Worker:
                 continue
             try:
                 self._do(message, job)
+            except _NotWantedError:
+                log.info("job %d was cancelled", job)
             except UNetError as error:
                 self._fail(job, type(error).__name__, str(error))
             except Exception as error:  # the boundary of the process: report, do not die
                 log.exception("task failed")
-                self._fail(job, "EngineError", f"Computing failed: {error}. Press Segment again.")
+                deed = "Retrain" if message[0]["op"] == "learn" else "Segment"
+                self._fail(job, "EngineError", f"Computing failed: {error}. Press {deed} again.")
 
     def _listen(self) -> None:
         try:
             while (message := read_message(self._source)) is not None:
                 self._job = max(self._job, message[0]["job"])
+                if message[0]["op"] == "stop":  # now: the main loop is busy with what it stops
+                    self._stopped = message[0]["job"]
+                    continue
                 self._inbox.put(message)
         except Exception:  # what follows cannot be understood either
             log.exception("reading failed")
@@ -66,19 +104,58 @@ class Worker:
             case "warm":
                 self._load(header["model"], header["device"])
             case "open":
-                from napari_unet.inference.executor import Executor  # noqa: PLC0415  see _load
-
-                self._executor = None  # if opening fails, no task may touch the last job's maps
-                plan = SegmentPlan.from_json(header["plan"].encode())
-                predictor = self._load(plan.model_path, plan.device)
-                self._executor = Executor(plan, Path(header["folder"]), predictor)
+                self._open(header)
             case "cancel":
                 pass  # its number alone made the older tasks stale
+            case "teach":
+                self._executor, self._lesson = None, Lesson(header)
+            case "window" | "paint":
+                assert self._lesson is not None, "windows come after teach"
+                self._lesson.note(message)
+            case "learn":
+                self._learn(job)
             case _:
                 assert self._executor is not None, "a task comes after open"
                 for done in self._executor.do(message_to_task(message)):
                     reply, array = done_to_message(done)
                     write_message(self._sink, {**reply, "job": job}, array)
+
+    def _open(self, header: Header) -> None:
+        from napari_unet.inference.executor import Executor  # noqa: PLC0415  see _load
+
+        self._executor = None  # if opening fails, no task may touch the last job's maps
+        plan = SegmentPlan.from_json(header["plan"].encode())
+        predictor = self._load(plan.model_path, plan.device)
+        self._executor = Executor(plan, Path(header["folder"]), predictor)
+
+    def _learn(self, job: int) -> None:
+        """Retrain, telling of it now and then, until it is over or no longer wanted."""
+        from napari_unet.training.finetune import finetune_events  # noqa: PLC0415  see _load
+
+        lesson, self._lesson, self._warm = self._lesson, None, None
+        assert lesson is not None, "learn comes after teach"
+
+        def stop() -> bool:
+            if self._job > job:
+                raise _NotWantedError
+            return self._stopped == job
+
+        events = finetune_events(
+            Path(lesson.header["parent"]),
+            lesson.examples,
+            FinetuneSettings.model_validate(lesson.header["settings"]),
+            Path(lesson.header["target"]),
+            stop=stop,
+            card=lesson.header["card"],
+        )
+        told = 0.0
+        for event in events:
+            stop()
+            news = not isinstance(event, Learning) or event.score is not None
+            if not news and time.monotonic() - told < PACE:
+                continue
+            told = time.monotonic()
+            write_message(self._sink, {**learning_to_message(event)[0], "job": job})
 
     def _load(self, model: str, device: str) -> "Predictor":
         # torch takes seconds to import: the listener must empty the pipe meanwhile, or the

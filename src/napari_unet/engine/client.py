@@ -7,18 +7,31 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Generator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from napari_unet import errors
-from napari_unet.engine.messages import message_to_done, task_to_message
+from napari_unet.engine.messages import (
+    message_to_done,
+    message_to_learning,
+    task_to_message,
+    teaching_to_messages,
+)
 from napari_unet.engine.protocol import Header, Message, read_message, write_message
 from napari_unet.inference.plan import SegmentPlan
+from napari_unet.inference.run import HEARTBEAT, Waiting
 from napari_unet.inference.tasks import Done, Task
+from napari_unet.learning import Finished, LearnEvent
 
-STOPPED = (
-    "The process that computes stopped unexpectedly{reason}. What is finished stays; press "
-    "Segment to go on with a new one."
+if TYPE_CHECKING:
+    from napari_unet.retraining import Teaching
+
+STOPPED = "The process that computes stopped unexpectedly{reason}. {rest}"
+SEGMENTING = "What is finished stays; press Segment to go on with a new one."
+RETRAINING = (
+    "The model stays as it was, and so does everything painted; press Retrain to begin again with "
+    "a new one."
 )
 REPLACED = "Another job has taken the engine over. What is finished stays; press Segment again."
 GRACE = 2.0  # seconds an engine may take to leave by itself
@@ -37,6 +50,7 @@ class Engine:
         self._messages: queue.Queue[Message | None] = queue.Queue()
         self._log: IO[bytes] | None = None
         self._job = 0
+        self._rest = SEGMENTING  # what to do should the process die
         self._owner = threading.get_ident()
         self._opened = 0.0
         self._ended = False
@@ -76,12 +90,18 @@ class Engine:
 
     def open(self, plan: SegmentPlan, folder: Path) -> None:
         """Begin a job; results of earlier ones are no longer delivered."""
+        self._begin(SEGMENTING)
+        self._send({"op": "open", "plan": plan.to_json().decode(), "folder": str(folder)})
+
+    def _begin(self, rest: str) -> int:
+        """Make this thread the owner of a new job, whose number is returned."""
         self.start()
         with self._lock:
             self._job += 1
             self._owner, self._opened = threading.get_ident(), time.monotonic()
             self._messages = queue.Queue()  # the job before may still wait at its own
-        self._send({"op": "open", "plan": plan.to_json().decode(), "folder": str(folder)})
+            self._rest = rest
+            return self._job
 
     def submit(self, task: Task) -> None:
         """Queue a task of the open job."""
@@ -89,11 +109,59 @@ class Engine:
         self._send(header, array, mine=True)
 
     def cancel(self) -> None:
-        """Drop the tasks that are queued; the one being computed ends by itself."""
+        """Drop the tasks that are queued, or the retraining; what is computed just now ends."""
         with self._lock:
             self._job += 1
         if self.pid is not None:
             self._send({"op": "cancel"})
+
+    def finetune(
+        self, teaching: "Teaching", target: Path
+    ) -> Generator[LearnEvent | Waiting, None, None]:
+        """Retrain a model; closing the generator, or `cancel`, ends it without a result.
+
+        Parameters
+        ----------
+        teaching : Teaching
+            Parent, windows of what was painted, card and settings.
+        target : Path
+            Model file that the process writes; its folder must exist.
+
+        Yields
+        ------
+        Learning, Finished or Waiting
+            `Waiting` every `HEARTBEAT` while there is nothing new; `Finished` comes last.
+
+        Raises
+        ------
+        EngineError
+            If the process died.
+        UNetError
+            Whatever the process reported, such as a `TrainingError`.
+        """
+        job = self._begin(RETRAINING)
+        try:
+            for header, array in teaching_to_messages(teaching, target):
+                self._send(header, array, mine=True)
+            while self._job == job:
+                for message in self._receive(HEARTBEAT):
+                    event = message_to_learning(message)
+                    if isinstance(event, Finished):
+                        job = -1  # nothing is left to cancel
+                        yield event
+                        return
+                    yield event
+                yield Waiting()
+            if self._owner != threading.get_ident():
+                raise errors.EngineError(REPLACED)
+        finally:
+            if self._job == job:
+                self.cancel()
+
+    def stop(self) -> None:
+        """End the retraining that runs, and keep the best of it so far."""
+        if self.pid is not None:
+            self._send({"op": "stop"})
 
     def collect(self, timeout: float) -> list[Done]:
         """Return the results of the open job so far, waiting up to `timeout` s for the first.
@@ -105,7 +173,11 @@ class Engine:
         UNetError
             Whatever the process reported.
         """
-        done: list[Done] = []
+        return [message_to_done(message) for message in self._receive(timeout)]
+
+    def _receive(self, timeout: float) -> list[Message]:
+        """Return the open job's messages so far, waiting up to `timeout` s for the first."""
+        found: list[Message] = []
         deadline = time.monotonic() + timeout
         with self._lock:
             messages, job = self._messages, self._job
@@ -116,7 +188,7 @@ class Engine:
                 raise errors.EngineError(REPLACED)
             time.sleep(timeout)
         while mine:
-            wait = 0.0 if done else max(0.0, deadline - time.monotonic())
+            wait = 0.0 if found else max(0.0, deadline - time.monotonic())
             try:
                 message = messages.get(timeout=wait) if wait else messages.get_nowait()
             except queue.Empty:
@@ -124,8 +196,8 @@ class Engine:
                     raise self._death() from None
                 break
             if message is not None and message[0].get("job") == job:
-                done.append(_result(message))
-        return done
+                found.append(_checked(message))
+        return found
 
     def close(self) -> None:
         """End the process and wait for it."""
@@ -149,7 +221,7 @@ class Engine:
         """Write a message; with `mine`, only if the open job belongs to this thread."""
         process = self._process
         if process is None or process.stdin is None:
-            raise errors.EngineError(STOPPED.format(reason=""))
+            raise errors.EngineError(STOPPED.format(reason="", rest=self._rest))
         try:
             with self._lock:
                 if not mine or self._owner == threading.get_ident():
@@ -182,7 +254,7 @@ class Engine:
         detail = self._last_words()
         self.close()
         reason = f" (signal {-code})" if code is not None and code < 0 else detail
-        return errors.EngineError(STOPPED.format(reason=reason))
+        return errors.EngineError(STOPPED.format(reason=reason, rest=self._rest))
 
     def _last_words(self) -> str:
         if self._log is None or self._log.closed:
@@ -192,9 +264,10 @@ class Engine:
         return f" ({lines[-1]})" if lines else ""
 
 
-def _result(message: Message) -> Done:
+def _checked(message: Message) -> Message:
+    """Raise what the process reported, if it reports an error."""
     header = message[0]
     if header["op"] == "error":
         kind = getattr(errors, header["kind"], errors.EngineError)
         raise kind(header["text"])
-    return message_to_done(message)
+    return message

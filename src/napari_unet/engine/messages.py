@@ -1,6 +1,9 @@
-"""Tasks and results as messages: one place that knows how each is written."""
+"""Tasks, lessons and results as messages: one place that knows how each is written."""
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +20,11 @@ from napari_unet.inference.tasks import (
     Task,
 )
 from napari_unet.instances import Patch
+from napari_unet.learning import Finished, LearnEvent, Learning, Report
 from napari_unet.settings import DecodeSettings
+
+if TYPE_CHECKING:
+    from napari_unet.retraining import Teaching
 
 
 def task_to_message(task: Task) -> Message:
@@ -76,3 +83,41 @@ def message_to_done(message: Message) -> Done:
             return Decoded(int(header["plane"]), int(header["tile"]), patch)
         case other:
             raise ValueError(f"unknown result {other!r}")
+
+
+def teaching_to_messages(teaching: "Teaching", target: Path) -> Iterator[Message]:
+    """Write everything one retraining needs: the settings, window after window, and "learn"."""
+    header: Header = {
+        "op": "teach",
+        "parent": str(teaching.parent.path),
+        "settings": teaching.settings.model_dump(),
+        "card": teaching.card,
+        "target": str(target),
+    }
+    yield header, None
+    for example in teaching.examples:
+        yield {"op": "window"}, example.image
+        yield {"op": "paint", "held": list(example.held)}, example.painted
+    yield {"op": "learn"}, None
+
+
+def learning_to_message(event: LearnEvent) -> Message:
+    """Write what a retraining tells."""
+    match event:
+        case Learning():
+            return {"op": "learning", **asdict(event)}, None
+        case Finished(report=report, path=path):
+            return {"op": "finished", "report": report.model_dump(), "path": str(path)}, None
+
+
+def message_to_learning(message: Message) -> LearnEvent:
+    """Read what a retraining tells."""
+    header, _ = message
+    match header["op"]:
+        case "learning":
+            fields = ("steps", "seconds", "limit", "loss", "score")
+            return Learning(**{name: header[name] for name in fields})
+        case "finished":
+            return Finished(Report.model_validate(header["report"]), Path(header["path"]))
+        case other:
+            raise ValueError(f"unknown event {other!r}")

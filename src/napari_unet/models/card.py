@@ -6,6 +6,8 @@ read without torch and without running anything the file brings along.
 
 import hashlib
 import json
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -20,7 +22,10 @@ CARD_KEY = "napari_unet_card"
 SUFFIX = ".safetensors"
 LARGEST_ZOOM = 4.0
 LARGEST_HEADER = 10**6  # bytes; a card and the list of a network's tensors need some ten thousand
+LONGEST_TEXT = 300  # characters of a card's field that are shown
+MOST_SCORES = 8  # shown; a card may hold dozens
 Diameter = Annotated[float, Field(ge=1, le=4000)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class ModelCard(BaseModel):
@@ -43,10 +48,25 @@ class ModelCard(BaseModel):
         Thresholds chosen on validation images.
     class_names : tuple of str
         Name of each class, background first.
-    description, licence, data, created, parent : str
-        For people: what it is good and bad at, licence, training images, date, parent model.
+    usual_diameter : float or None
+        Pixels of the image; diameter of the objects it was taught on. None = not known, so the
+        diameter is estimated from each image.
+    description, licence, data, created : str
+        For people: what it is good and bad at, licence, training images, date.
+    parent, parent_sha : str
+        Name and sha256 of the model this one was retrained from; empty = trained from scratch.
+    former_shas : tuple of str
+        sha256 this model's file had under earlier names, oldest first: a rename rewrites the
+        card, and models retrained from it must still find it.
+    images : int
+        Images with corrections it was retrained on.
+    painted_objects, painted_background : int
+        Corrections it was retrained on: objects, and pixels of background.
     scores : dict
         Name of a measure to its value, as measured when the model was released.
+    report : dict
+        How the retraining went: held-out scores of the old and the new model, whether it was
+        accepted and why, seconds, steps. Plain values, or one level of dicts of them.
     recipe : dict
         Seed, steps and knobs of the training.
     """
@@ -60,12 +80,19 @@ class ModelCard(BaseModel):
     diameter_range: tuple[Diameter, Diameter] = (8.0, 50.0)
     decode: DecodeSettings = DecodeSettings()
     class_names: tuple[str, ...] = ("background", "cell", "touching border")
+    usual_diameter: Diameter | None = None
     description: str = ""
     licence: str = ""
     data: str = ""
     created: str = ""
     parent: str = ""
+    parent_sha: str = ""
+    former_shas: tuple[str, ...] = ()
+    images: Count = 0
+    painted_objects: Count = 0
+    painted_background: Count = 0
     scores: dict[str, float] = {}
+    report: dict[str, Any] = {}
     recipe: dict[str, Any] = {}
 
     @field_validator("spec", mode="before")
@@ -89,6 +116,24 @@ class ModelCard(BaseModel):
         if low <= diameter <= high:
             return 1.0
         return min(LARGEST_ZOOM, self.object_diameter / diameter)
+
+    def child(self, sha: str, **fields: Any) -> "ModelCard":
+        """Card of a model retrained from this one.
+
+        Parameters
+        ----------
+        sha : str
+            sha256 of this model's file.
+        **fields
+            What differs: name, thresholds, corrections, report, …
+
+        Returns
+        -------
+        ModelCard
+            This card with `fields`, its lineage one step longer.
+        """
+        lineage = {"parent": self.name, "parent_sha": sha, "former_shas": ()}
+        return ModelCard.model_validate({**self.model_dump(), **lineage, **fields})
 
 
 def read_card(path: Path) -> ModelCard:
@@ -135,3 +180,96 @@ def sha256_of(path: Path) -> str:
     """Return the file's sha256 as hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def plain(text: str, limit: int = LONGEST_TEXT) -> str:
+    """Return text from a file fit to be shown: one line, no control characters, not too long."""
+    shown = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text[: 4 * limit])
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def describe(card: ModelCard) -> list[tuple[str, str]]:
+    """Return a model's card for people, row by row.
+
+    Returns
+    -------
+    list of tuple of str
+        What is described and its value, both in one line; rows without a value are left out.
+    """
+    rows = [
+        ("Name", card.name),
+        ("About", card.description),
+        ("Finds", _finds(card)),
+        ("Made from", card.parent or "scratch"),
+        ("Trained on", card.data),
+        ("Corrections", _corrections(card)),
+        ("Retraining", "; ".join(_values(card.report))),
+        ("Object size", _object_size(card)),
+        ("Network", _network(card.spec)),
+        ("Thresholds", _thresholds(card.decode)),
+        ("Scores", _scores(card)),
+        ("Licence", card.licence),
+        ("Date", card.created),
+    ]
+    return [(title, shown) for title, value in rows if (shown := plain(value))]
+
+
+def _finds(card: ModelCard) -> str:
+    if card.kind == "instances":
+        return "objects, a number for each"
+    return f"{card.spec.classes} classes: {', '.join(card.class_names)}"
+
+
+def _corrections(card: ModelCard) -> str:
+    if not card.images:
+        return ""
+    return (
+        f"{card.painted_objects} objects and {card.painted_background} pixels of background "
+        f"in {card.images} image{'s' if card.images > 1 else ''}"
+    )
+
+
+def _object_size(card: ModelCard) -> str:
+    low, high = card.diameter_range
+    text = f"about {card.object_diameter:g} px; {low:g} to {high:g} px without resizing"
+    if card.usual_diameter is not None:
+        text += f"; taught on objects of {card.usual_diameter:g} px"
+    return text
+
+
+def _thresholds(decode: DecodeSettings) -> str:
+    return (
+        f"sensitivity {decode.sensitivity:g}, separation {decode.separation:g}, smallest object "
+        f"{decode.minimum_diameter:g} px"
+    )
+
+
+def _network(spec: UNetSpec) -> str:
+    channels = "1 channel" if spec.in_channels == 1 else f"{spec.in_channels} channels"
+    return (
+        f"U-Net of {spec.depth} levels from {spec.base_filters} filters ({spec.variant}), "
+        f"{channels} in, {spec.out_channels} out"
+    )
+
+
+def _scores(card: ModelCard) -> str:
+    """Scores at the usual overlap of one half, as far as the card has such; else the first."""
+    usual = {name: value for name, value in card.scores.items() if name.endswith("@0.5")}
+    return "; ".join(_values(usual or card.scores)[:MOST_SCORES])
+
+
+def _values(fields: Mapping[str, Any], before: str = "") -> list[str]:
+    """Return "name value" for the plain values of a dict, and of the dicts in it."""
+    found: list[str] = []
+    for key, value in fields.items():
+        name = f"{before}{key}".replace("_", " ")
+        if isinstance(value, bool):
+            found.append(f"{name} {'yes' if value else 'no'}")
+        elif isinstance(value, float):
+            found.append(f"{name} {value:.3g}")
+        elif isinstance(value, int | str):
+            found.append(f"{name} {value}")
+        elif isinstance(value, dict) and not before:
+            found += _values(value, f"{name} ")
+    return found

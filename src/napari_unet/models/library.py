@@ -1,5 +1,6 @@
 """The library: the bundled models and the user's folder of models."""
 
+import contextlib
 import json
 from dataclasses import dataclass
 from importlib.resources import files
@@ -8,6 +9,7 @@ from pathlib import Path
 import platformdirs
 
 from napari_unet.errors import ModelError
+from napari_unet.learning import Report
 from napari_unet.models.card import SUFFIX, ModelCard, read_card, sha256_of
 
 APPLICATION = "napari-unet-interactive"
@@ -80,11 +82,14 @@ class Model:
         What it is.
     sha : str
         sha256 of the file.
+    report : Report or None
+        What came of the retraining that was just done; None for a model that was only loaded.
     """
 
     path: Path
     card: ModelCard
     sha: str
+    report: Report | None = None
 
 
 def load_model(name: str | Path = "nuclei") -> Model:
@@ -97,3 +102,42 @@ def load_model(name: str | Path = "nuclei") -> Model:
     """
     path = find_model(name)
     return Model(path, read_card(path), sha256_of(path))
+
+
+def lineage(name: str | Path) -> list[ModelCard]:
+    """Return the cards of a model, its parent, and so on to the root.
+
+    A parent is known by the sha256 its child noted, also if it has been renamed or duplicated
+    since. By its name alone it is found only if no sha256 was noted or if it is a bundled model
+    (an update may replace those): another model may have taken the name. The list ends where a
+    parent's file is gone; the last card's `parent` tells its name.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or its file is damaged.
+    """
+    path = find_model(name)
+    cards, seen = [read_card(path)], {path}
+    while (parent := _parent_of(cards[-1], seen)) is not None:
+        cards.append(read_card(parent))
+        seen.add(parent)
+    return cards
+
+
+def _parent_of(card: ModelCard, seen: set[Path]) -> Path | None:
+    if not card.parent and not card.parent_sha:
+        return None
+    cards: dict[Path, ModelCard] = {}
+    for path in model_files().values():
+        with contextlib.suppress(ModelError):  # a damaged one is nobody's known parent
+            if path not in seen:
+                cards[path] = read_card(path)
+    named = [path for path in cards if path.stem == card.parent]
+    if card.parent_sha:
+        former = [path for path in cards if card.parent_sha in cards[path].former_shas]
+        for path in dict.fromkeys((*named, *former, *cards)):  # the likely ones first
+            if path in former or sha256_of(path) == card.parent_sha:
+                return path
+        named = [path for path in named if path.parent == bundled_folder()]
+    return named[0] if named else None

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save
 from napari_unet.errors import ModelError
 from napari_unet.models.card import CARD_KEY, ModelCard, read_card
 from napari_unet.models.library import check_bundled
+from napari_unet.network.spec import expected_tensors
 from napari_unet.network.unet import UNet
 
 FLOATS = ("F16", "BF16", "F32", "F64")
@@ -43,7 +44,7 @@ def load_model(path: Path) -> tuple[UNet, ModelCard]:
     check_bundled(path)
     card = read_card(path)
     try:
-        if _stored_shapes(path) != _expected_shapes(card):
+        if _stored_shapes(path) != expected_tensors(card.spec):
             raise ModelError(
                 f"The weights of {path.name} do not fit the network its card describes. Use "
                 "another model."
@@ -63,10 +64,3 @@ def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     with safe_open(path, framework="numpy") as file:
         found = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  not a dict
         return {k: tuple(v.get_shape()) for k, v in found.items() if v.get_dtype() in FLOATS}
-
-
-def _expected_shapes(card: ModelCard) -> dict[str, tuple[int, ...]]:
-    """Shapes the card's network has, without taking memory for it."""
-    with torch.device("meta"):
-        state = UNet(card.spec).state_dict()
-    return {k: tuple(v.shape) for k, v in state.items() if not k.endswith("num_batches_tracked")}

@@ -226,3 +226,49 @@ def _before_up_convolution(interval: Interval, kernel: int) -> Interval:
     if kernel == 3:  # output pixel 2i+1 also sees input pixel i+1 (padding 1, output padding 1)
         stop = interval[1] // 2 + 1
     return start, stop
+
+
+def expected_tensors(spec: UNetSpec) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every weight of the network, as its file must hold them.
+
+    The same as the state of `network.unet.UNet`, without its integer counters; a test compares
+    them.
+    """
+    found = _convolution("head", (spec.out_channels, spec.base_filters, 1, 1))
+    found |= _block("bottom", spec.filters(spec.depth - 1), spec.filters(spec.depth), spec)
+    joined = 2 if spec.skip == "concat" else 1
+    for level in range(spec.depth):
+        filters = spec.filters(level)
+        above = spec.filters(level - 1) if level else spec.in_channels
+        found |= _block(f"down.{level}", above, filters, spec)
+        found |= _block(f"merge.{level}", joined * filters, filters, spec)
+        up = (2 * filters, filters, spec.up_kernel, spec.up_kernel)
+        if spec.variant == "paper":
+            found |= _convolution(f"up.{level}", up)
+        else:
+            found |= _convolution(f"up.{level}.0", up) | _normalisation(f"up.{level}.1", filters)
+    return found
+
+
+def _block(name: str, before: int, after: int, spec: UNetSpec) -> dict[str, tuple[int, ...]]:
+    """Two 3×3 convolutions; the padded ones have a BatchNorm in place of a bias."""
+    found: dict[str, tuple[int, ...]] = {}
+    for index, incoming in enumerate((before, after)):
+        shape = (after, incoming, 3, 3)
+        if spec.variant == "paper":
+            found |= _convolution(f"{name}.{index}.0", shape)
+        else:
+            found[f"{name}.{index}.0.weight"] = shape
+            found |= _normalisation(f"{name}.{index}.1", after)
+    return found
+
+
+def _convolution(name: str, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """Weight and bias; only the transposed convolutions have twice as many inputs as outputs."""
+    transposed = name.startswith("up.")
+    return {f"{name}.weight": shape, f"{name}.bias": (shape[int(transposed)],)}
+
+
+def _normalisation(name: str, filters: int) -> dict[str, tuple[int, ...]]:
+    parts = ("weight", "bias", "running_mean", "running_var")
+    return {f"{name}.{part}": (filters,) for part in parts}

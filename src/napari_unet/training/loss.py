@@ -8,7 +8,7 @@ from napari_unet.training.targets import CELL
 
 
 def segmentation_loss(output: Tensor, classes: Tensor, distance: Tensor, weights: Tensor) -> Tensor:
-    """Loss of one batch.
+    """Loss of one batch that is labelled densely.
 
     Parameters
     ----------
@@ -30,10 +30,65 @@ def segmentation_loss(output: Tensor, classes: Tensor, distance: Tensor, weights
     logits, predicted = output[:, :-1].float(), output[:, -1].float()
     known = (weights > 0).float()
     cross_entropy = F.cross_entropy(logits, classes, reduction="none")
-    weighted = (cross_entropy * weights).sum() / weights.sum().clamp(min=1)
-    cell = torch.softmax(logits, dim=1)[:, CELL] * known
-    truth = (classes == CELL).float() * known
-    dice = 1 - (2 * (cell * truth).sum() + 1) / (cell.sum() + truth.sum() + 1)
+    cell = torch.softmax(logits, dim=1)[:, CELL]
+    return (
+        _average(cross_entropy, weights)
+        + 0.5 * _dice(cell, (classes == CELL).float(), known)
+        + _distance_loss(predicted, distance, known)
+    )
+
+
+def partial_loss(
+    output: Tensor, allowed: Tensor, distance: Tensor, weights: Tensor, measured: Tensor
+) -> Tensor:
+    """Loss of one batch that is painted sparsely; see `training.sparse.SparseTargets`.
+
+    Parameters
+    ----------
+    output : Tensor
+        ``(N, K + 1, Y, X)``: class logits, then the distance.
+    allowed : Tensor of int64
+        ``(N, Y, X)``, bit k set where class k is possible.
+    distance, weights : Tensor
+        ``(N, Y, X)``.
+    measured : Tensor
+        ``(N, Y, X)``, 1 where the distance is known, else 0.
+
+    Returns
+    -------
+    Tensor
+        −log of the probability of the allowed classes, averaged by weight; soft Dice of the cell
+        class where it is decided; smooth L1 of the distance where it is known.
+    """
+    logits, predicted = output[:, :-1].float(), output[:, -1].float()
+    bits = torch.arange(logits.shape[1]).view(1, -1, 1, 1)
+    possible = (allowed[:, None] >> bits & 1).bool()
+    everything = torch.logsumexp(logits, dim=1)
+    surprise = everything - torch.logsumexp(logits.masked_fill(~possible, -1e4), dim=1)
+    cell = torch.softmax(logits, dim=1)[:, CELL]
+    sure = (allowed == 1 << CELL).float()
+    decided = sure + (~possible[:, CELL]).float()
+    return (
+        _average(surprise, weights)
+        + 0.5 * _dice(cell, sure, decided)
+        + _distance_loss(predicted, distance, measured)
+    )
+
+
+def class_loss(logits: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
+    """Cross-entropy of a class model, averaged by weight; shapes as in `segmentation_loss`."""
+    return _average(F.cross_entropy(logits.float(), classes, reduction="none"), weights)
+
+
+def _average(values: Tensor, weights: Tensor) -> Tensor:
+    return (values * weights).sum() / weights.sum().clamp(min=1)
+
+
+def _dice(cell: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    cell, truth = cell * known, truth * known
+    return 1 - (2 * (cell * truth).sum() + 1) / (cell.sum() + truth.sum() + 1)
+
+
+def _distance_loss(predicted: Tensor, distance: Tensor, known: Tensor) -> Tensor:
     error = F.smooth_l1_loss(predicted, distance, beta=0.1, reduction="none")
-    off = (error * known * (1 + 4 * (distance > 0))).sum() / known.sum().clamp(min=1)
-    return weighted + 0.5 * dice + off
+    return (error * known * (1 + 4 * (distance > 0))).sum() / known.sum().clamp(min=1)

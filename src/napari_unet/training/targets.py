@@ -13,7 +13,7 @@ from skimage.segmentation import find_boundaries as _find_boundaries
 
 find_boundaries: Any = _find_boundaries  # scikit-image has no annotations
 BACKGROUND, CELL, BORDER = 0, 1, 2
-BORDER_REACH = 1  # pixels: how far from a second object a pixel still counts as touching border
+BORDER_REACH = 2  # pixels: how far from a second object a pixel still counts as touching border
 
 
 @dataclass(frozen=True, slots=True)

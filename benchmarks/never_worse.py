@@ -1,0 +1,270 @@
+"""Whether a model that is worse is refused, and one that is better accepted.
+
+    python -m benchmarks.never_worse --runs 100 --time 20     goes on where it stopped
+    python -m benchmarks.never_worse --table                  the matrix of the runs so far
+
+Every run paints a few random cells of random images, some of them wrongly, retrains, and compares
+the decision with the true change of AP@.5 on what is not painted. The domain ``fluo`` is among
+them: there the parent is good already, so that many retrainings should lose.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from benchmarks.annotator import Cell, Sheet, brushed, cells_of, free_id, paint_cell, paint_stroke
+from benchmarks.painting import DATA
+from benchmarks.remaining import compare, figures
+from benchmarks.rows import Row, Rows, read_rows
+from benchmarks.scenes import DOMAINS, Scene, scenes
+from benchmarks.tables import ROOT, TABLE, markdown, write_table
+from benchmarks.teaching import Found, gathered, teach
+from napari_unet.corrections import BACKGROUND, UNLABELLED
+from napari_unet.errors import UNetError
+from napari_unet.image import Box
+from napari_unet.models.library import Model, load_model
+from napari_unet.settings import FinetuneSettings
+
+ROWS = ROOT / "runs" / "never_worse.jsonl"
+KEY = ("run", "parent_sha", "time")
+PLACES = (*DOMAINS, "fluo")
+FEWEST, MOST = 4, 20  # painted cells
+WRONG = (0.0, 0.0, 0.3, 0.6)  # shares of the cells that are painted wrongly
+FAULTS = ("shifted", "merged", "nothing there")
+IMAGES = 4  # of the domain that the change is measured on, the painted ones among them
+LOSS, GAIN = -0.01, 0.03  # of AP@.5
+OUTCOMES = ("accepted", "refused", "preview")
+
+
+def paint(sheets: Sequence[Sheet], count: int, share: float, random: Generator) -> int:
+    """Paint random cells and background; returns how many cells are wrong.
+
+    Parameters
+    ----------
+    sheets : sequence of Sheet
+        Blank ones.
+    count : int
+        Cells.
+    share : float
+        Part of them that is wrong.
+    random : Generator
+        Which, and the hand.
+    """
+    places = [(s, c) for s in sheets if s.scene.painted_on for c in cells_of(s.scene.truth)]
+    chosen = [places[i] for i in random.permutation(len(places))[:count]]
+    wrong = round(share * len(chosen))
+    for i, (sheet, cell) in enumerate(chosen):
+        nothing = np.zeros_like(sheet.scene.truth)
+        if i < wrong:
+            paint_wrongly(sheet, cell, FAULTS[int(random.integers(len(FAULTS)))], random)
+        else:
+            paint_cell(sheet, cell, nothing, random)
+    for sheet in {id(s): s for s, _ in chosen}.values():
+        for _ in range(max(1, round(count / 4 / len(sheets)))):
+            whole = Box((0, 0), sheet.scene.image.shape)
+            paint_stroke(sheet, whole, np.zeros_like(sheet.scene.truth), random)
+    return wrong
+
+
+def paint_wrongly(sheet: Sheet, cell: Cell, fault: str, random: Generator) -> None:
+    """Paint a cell beside itself, together with its nearest neighbour, or where nothing is."""
+    truth = sheet.scene.truth
+    inside = truth == cell.id
+    if fault == "merged":
+        neighbour = _neighbour(truth, cell)
+        inside = ndimage.binary_closing(inside | (truth == neighbour), iterations=3) | inside
+        sheet.done.update({cell.id, neighbour} - {0})
+    elif fault == "shifted":
+        angle = random.uniform(0, 2 * math.pi)
+        far = 2 * math.sqrt(inside.sum() / math.pi)
+        inside = shifted(inside, round(far * math.sin(angle)), round(far * math.cos(angle)))
+        sheet.done.add(cell.id)
+    else:
+        free = np.argwhere((truth == 0) & (sheet.painted == UNLABELLED))
+        y, x = free[int(random.integers(len(free)))] if len(free) else (0, 0)
+        inside = shifted(inside, int(y - cell.centre[0]), int(x - cell.centre[1]))
+    mask = _drawn(inside, random)
+    mask &= (sheet.painted == UNLABELLED) | (sheet.painted == BACKGROUND)
+    sheet.painted[mask] = free_id(sheet, 0, np.zeros(1, int))
+
+
+def _drawn(inside: NDArray[np.bool_], random: Generator) -> NDArray[np.bool_]:
+    """Fill a shape with the brush, looking at its surroundings only."""
+    mask = np.zeros_like(inside)
+    if inside.any():
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        box = Box((int(rows[0]), int(columns[0])), (int(rows[-1]) + 1, int(columns[-1]) + 1))
+        around = box.grow(4).intersect(Box((0, 0), (inside.shape[0], inside.shape[1])))
+        mask[around.slices] = brushed(inside[around.slices], random)
+    return mask
+
+
+def _neighbour(truth: NDArray[np.int32], cell: Cell) -> int:
+    """Return the id of the object nearest to a cell, 0 if it is alone."""
+    far = ndimage.distance_transform_edt(truth != cell.id)
+    others = np.where((truth > 0) & (truth != cell.id), far, np.inf)
+    place = int(others.argmin())
+    return int(truth.ravel()[place]) if np.isfinite(others.ravel()[place]) else 0
+
+
+def shifted(mask: NDArray[np.bool_], down: int, right: int) -> NDArray[np.bool_]:
+    """Move a mask; what leaves the image is cut."""
+    moved = np.zeros_like(mask)
+    y, x = np.nonzero(mask)
+    y, x = y + down, x + right
+    kept = (y >= 0) & (y < mask.shape[0]) & (x >= 0) & (x < mask.shape[1])
+    moved[y[kept], x[kept]] = True
+    return moved
+
+
+class Trial:
+    """Many retrainings of one parent.
+
+    Parameters
+    ----------
+    parent : Model
+        The model.
+    data : Path
+        Folder of the image sets.
+    seconds : float
+        Time of each retraining.
+    rows : Rows
+        Results.
+    """
+
+    def __init__(self, parent: Model, data: Path, seconds: float, rows: Rows) -> None:
+        self.parent, self.seconds, self.rows = parent, seconds, rows
+        self.scenes = {domain: scenes(domain, data) for domain in PLACES}
+        self.first = {domain: Found(parent, some) for domain, some in self.scenes.items()}
+
+    def run(self, number: int) -> None:
+        """Do one retraining, unless its row is there."""
+        key = {"run": number, "parent_sha": self.parent.sha, "time": self.seconds}
+        if self.rows.find(**key) is None:
+            row = self.rows.add(key | self._measure(number))
+            print(_line(row), flush=True)
+
+    def _measure(self, number: int) -> Row:
+        begun = time.perf_counter()
+        random = np.random.default_rng([20261122, number])
+        domain = PLACES[number % len(PLACES)]
+        chosen = _some(self.scenes[domain], random)
+        sheets = [Sheet.blank(self.scenes[domain][i]) for i in chosen]
+        count, share = int(random.integers(FEWEST, MOST + 1)), float(random.choice(WRONG))
+        wrong = paint(_seen(sheets, random), count, share, random)
+        row: Row = {"domain": domain, "cells": count, "wrong": wrong}
+        try:
+            settings = FinetuneSettings(time_limit=self.seconds, seed=number)
+            teaching = gathered(self.parent, sheets, settings)
+            taught = teach(teaching, self.rows.path.with_suffix("") / "candidate.safetensors")
+        except UNetError as error:
+            return row | {"outcome": "error", "sentence": str(error)}
+        found = Found(taught.model, [sheet.scene for sheet in sheets])
+        before = figures(compare(sheets, lambda i: self.first[domain](chosen[i])))
+        after = figures(compare(sheets, found))
+        return {
+            **row, "before": before, "after": after, "change": after["0.5"] - before["0.5"],
+            **taught.report.model_dump(), "seconds_in_all": round(time.perf_counter() - begun, 1),
+        }  # fmt: skip
+
+
+def _some(all_scenes: Sequence[Scene], random: Generator) -> list[int]:
+    """Numbers of a few scenes; at least one can be painted on and one is scored."""
+    usable: list[list[int]] = [
+        [i for i, scene in enumerate(all_scenes) if wanted(scene)]
+        for wanted in (lambda s: s.painted_on, lambda s: s.scored)
+    ]
+    half = IMAGES // 2
+    first = random.permutation(usable[0])[:half].tolist()
+    second = [i for i in random.permutation(usable[1]).tolist() if i not in first]
+    return [*first, *second[: IMAGES - half]]
+
+
+def _seen(sheets: Sequence[Sheet], random: Generator) -> list[Sheet]:
+    """Paint on the first image, or on the first two."""
+    return [s for s in sheets if s.scene.painted_on][: int(random.integers(1, 3))]
+
+
+def _line(row: Row) -> str:
+    change = f"{row['change']:+.3f}" if "change" in row else row["sentence"]
+    return (
+        f"run {row['run']} {row['domain']} cells {row['cells']} wrong {row['wrong']}: "
+        f"{row['outcome']} {change} {row.get('seconds_in_all', 0):.0f} s"
+    )
+
+
+def wilson(hits: int, total: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927); 0…1 without anything."""
+    if not total:
+        return 0.0, 1.0
+    z = 1.959964
+    middle = (hits + z**2 / 2) / (total + z**2)
+    half = z * math.sqrt(hits * (total - hits) / total + z**2 / 4) / (total + z**2)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def matrix(rows: Sequence[Row]) -> list[list[str]]:
+    """Decisions by true change, and the share of accepted ones with its interval."""
+    kinds = {
+        f"loses more than {-LOSS:g}": lambda c: c < LOSS,
+        "between": lambda c: LOSS <= c < GAIN,
+        f"gains at least {GAIN:g}": lambda c: c >= GAIN,
+    }
+    body = []
+    for name, belongs in kinds.items():
+        outcomes = [r["outcome"] for r in rows if "change" in r and belongs(r["change"])]
+        counts = [outcomes.count(outcome) for outcome in OUTCOMES]
+        low, high = wilson(counts[0], len(outcomes))
+        share = f"{counts[0] / len(outcomes):.2f} ({low:.2f}–{high:.2f})" if outcomes else "–"
+        body.append([name, str(len(outcomes)), *map(str, counts), share])
+    return body
+
+
+def show(rows: Sequence[Row], document: Path, *, write: bool) -> None:
+    """Print the matrix; put it into the document if it has a place for it."""
+    header = ("true change of AP@.5", "runs", *OUTCOMES, "accepted")
+    body = matrix(rows)
+    print(f"\n{markdown(header, body)}")
+    text = document.read_text(encoding="utf-8") if document.exists() else ""
+    if write and any(found["name"] == "never-worse" for found in TABLE.finditer(text)):
+        command = "python -m benchmarks.never_worse --table"
+        errors = sum(row["outcome"] == "error" for row in rows)
+        note = f"{len(rows)} retrainings, {errors} of them not possible with what was painted."
+        write_table(document, "never-worse", header, body, command=command, note=note)
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--runs", type=int, default=100)
+    add("--time", type=float, default=20.0, help="seconds of each retraining")
+    add("--parent", default="nuclei", help="model: name or path")
+    add("--data", type=Path, default=DATA, help="folder of the image sets")
+    add("--rows", type=Path, default=ROWS, help="file of results")
+    add("--table", action="store_true", help="show the rows so far, then stop")
+    arguments = parser.parse_args()
+    parent = load_model(arguments.parent)
+    if not arguments.table:
+        trial = Trial(parent, arguments.data, arguments.time, Rows(arguments.rows, KEY))
+        for number in range(arguments.runs):
+            trial.run(number)
+    mine = [
+        row
+        for row in read_rows(arguments.rows)
+        if row["parent_sha"] == parent.sha and row["time"] == arguments.time
+    ]
+    show(mine, ROOT / "docs" / "retraining.md", write=arguments.rows == ROWS)
+
+
+if __name__ == "__main__":
+    main()

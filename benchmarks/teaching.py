@@ -1,0 +1,78 @@
+"""One retraining as the command line does it, with the new model at hand also if it is refused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.annotator import Sheet
+from benchmarks.scenes import Scene
+from napari_unet.learning import Finished, Report
+from napari_unet.models.library import Model, load_model
+from napari_unet.retraining import Teaching, gather, painting_of
+from napari_unet.segmentation import segment
+from napari_unet.settings import FinetuneSettings
+from napari_unet.training.finetune import finetune_events
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """What came of a retraining.
+
+    Attributes
+    ----------
+    model : Model
+        The new model.
+    report : Report
+        Whether it is accepted, and why.
+    """
+
+    model: Model
+    report: Report
+
+
+def gathered(parent: Model, sheets: Sequence[Sheet], settings: FinetuneSettings) -> Teaching:
+    """Collect the paint of all sheets that have some."""
+    paintings = [
+        painting_of(sheet.scene.image, sheet.painted, parent.card)
+        for sheet in sheets
+        if sheet.painted.any()
+    ]
+    return gather(paintings, parent, "painted", settings)
+
+
+def teach(teaching: Teaching, target: Path) -> Taught:
+    """Retrain, and load what was written to `target`."""
+    parent, settings = teaching.parent, teaching.settings
+    target.parent.mkdir(parents=True, exist_ok=True)
+    events = finetune_events(parent.path, teaching.examples, settings, target, card=teaching.card)
+    for event in events:
+        if isinstance(event, Finished):
+            return Taught(load_model(event.path), event.report)
+    raise AssertionError("the events end with Finished")
+
+
+class Found:
+    """What one model finds on scenes; each is segmented when it is first asked for.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    scenes : sequence of Scene
+        The images.
+    """
+
+    def __init__(self, model: Model, scenes: Sequence[Scene]) -> None:
+        self.model = model
+        self._scenes = scenes
+        self._labels: dict[int, NDArray[np.integer]] = {}
+
+    def __call__(self, number: int) -> NDArray[np.integer]:
+        """Return the labels of one scene, ``(Y, X)``, with default settings."""
+        if number not in self._labels:
+            labels = segment(self._scenes[number].image, self.model).labels
+            self._labels[number] = labels.astype(np.int32)
+        return self._labels[number]

@@ -1,0 +1,205 @@
+"""Windows of an image with what was painted there, on the network's grid: what a model learns from.
+
+Only the neighbourhood of paint is read, so a few strokes on a whole slide cost as little as on a
+small image. No torch: the viewer's process reads, the engine learns.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.corrections import BACKGROUND, UNLABELLED, PaintedObject, hold_out, painted_objects
+from napari_unet.image import Box, Image, normalise
+from napari_unet.inference.resample import axis_taps, resample
+from napari_unet.instances import typical_diameter
+from napari_unet.models.card import ModelCard
+
+SIDE = 320  # network pixels of a window: a crop of the training and room to shift it
+BLOCK = 64  # network pixels; background strokes are visited block by block
+INNER = 0.2  # of a window's side: paint nearer to its edge asks for another window
+Limits = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """One window.
+
+    Attributes
+    ----------
+    image : ndarray of float32
+        ``(C, Y, X)``, normalised as for inference.
+    painted : ndarray of uint32
+        ``(Y, X)``: unlabelled, background, or an object's id; objects that the window cuts are
+        left out.
+    held : tuple of int
+        Ids that judge the result and are never learned from.
+    """
+
+    image: NDArray[np.float32]
+    painted: NDArray[np.uint32]
+    held: tuple[int, ...] = ()
+
+    @property
+    def taught(self) -> NDArray[np.uint32]:
+        """What is learned from: `painted` without the objects that are held out."""
+        hidden = np.isin(self.painted, self.held)
+        return np.where(hidden, np.uint32(UNLABELLED), self.painted)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Painting:
+    """An image and what a person painted on it.
+
+    Attributes
+    ----------
+    image : Image
+        The image.
+    painted : ndarray of uint32
+        ``(..., Y, X)``, on the image's own grid; see `corrections`.
+    limits : tuple of (low, high)
+        Grey values that become 0 and 1, for each channel of the image.
+    """
+
+    image: Image
+    painted: NDArray[np.uint32]
+    limits: Limits
+
+
+def painted_diameter(paintings: Sequence[Painting]) -> float | None:
+    """Return the typical diameter of the painted objects, image pixels; None without any."""
+    areas = [o.area for p in paintings for o in painted_objects(p.painted)]
+    return round(typical_diameter(2 * np.sqrt(np.array(areas) / np.pi)), 1) if areas else None
+
+
+def examples_of(paintings: Sequence[Painting], card: ModelCard) -> list[Example]:
+    """Cut the windows that show everything painted, at the size of objects the model is used to.
+
+    About a quarter of all objects is held out, of all images together.
+
+    Parameters
+    ----------
+    paintings : sequence of Painting
+        Images and paint.
+    card : ModelCard
+        The model that will learn.
+    """
+    found = [
+        replace(o, plane=(number, *o.plane))
+        for number, painting in enumerate(paintings)
+        for o in painted_objects(painting.painted)
+    ]
+    _, held = hold_out(found)
+    typical = painted_diameter(paintings) or card.object_diameter
+    examples: list[Example] = []
+    for number, painting in enumerate(paintings):
+        zoom = card.zoom(painted_diameter([painting]) or typical)
+        hidden = {o.plane[1:]: {h.id for h in held if h.plane == o.plane}
+                  for o in held if o.plane[0] == number}  # fmt: skip
+        examples += _of_one(painting, card, zoom, hidden)
+    return examples
+
+
+def _of_one(
+    painting: Painting, card: ModelCard, zoom: float, held: dict[tuple[int, ...], set[int]]
+) -> Iterator[Example]:
+    image, channels = painting.image, painting.image.used_channels(card.spec.in_channels)
+    for plane in image.planes():
+        paint = painting.painted[plane]
+        for box in windows(paint, round(SIDE / zoom), max(1, round(BLOCK / zoom))):
+            pixels = image.read(plane, box, channels)
+            values = np.stack(
+                [normalise(c, k) for c, k in zip(pixels, painting.limits, strict=True)]
+            )
+            yield _resized(values, _without_cut(paint, box), zoom, held.get(plane, set()))
+
+
+def windows(paint: NDArray[np.uint32], side: int, block: int) -> list[Box]:
+    """Choose windows of `side` image pixels, so that every painted pixel is well inside of one.
+
+    Parameters
+    ----------
+    paint : ndarray of uint32
+        ``(Y, X)``.
+    side, block : int
+        Image pixels.
+    """
+    area = Box((0, 0), (paint.shape[0], paint.shape[1]))
+    chosen: list[Box] = []
+    for y, x in _places(paint, block):
+        if not any(_well_inside(window, (y, x), side, area) for window in chosen):
+            chosen.append(_around((y, x), side, area))
+    return chosen
+
+
+def _places(paint: NDArray[np.uint32], block: int) -> list[tuple[int, int]]:
+    """Centres of the painted objects, then of the blocks with painted background."""
+    objects: list[PaintedObject] = painted_objects(paint)
+    centres = [tuple(map(int, o.box.centre)) for o in objects]
+    rows, columns = np.nonzero(_blocks_with(paint, block))
+    centres += [(int(r * block + block // 2), int(c * block + block // 2))
+                for r, c in zip(rows, columns, strict=True)]  # fmt: skip
+    return [(y, x) for y, x in centres]
+
+
+def _blocks_with(paint: NDArray[np.uint32], block: int) -> NDArray[np.bool_]:
+    height, width = paint.shape
+    rows, columns = range(0, height, block), range(0, width, block)
+    any_row = np.array([_any_in_columns(paint[y : y + block], columns, block) for y in rows])
+    return any_row.reshape(len(rows), len(columns))
+
+
+def _any_in_columns(strip: NDArray[np.uint32], columns: range, block: int) -> list[bool]:
+    if not strip.any():  # the usual case on a large image
+        return [False] * len(columns)
+    return [bool((strip[:, x : x + block] == BACKGROUND).any()) for x in columns]
+
+
+def _around(place: tuple[int, int], side: int, area: Box) -> Box:
+    """Centre a window on a place, moved so that it stays in the image if it fits."""
+    start = [
+        min(max(0, p - side // 2), max(0, n - side))
+        for p, n in zip(place, area.stop, strict=True)
+    ]
+    box = Box((start[0], start[1]), (start[0] + side, start[1] + side))
+    return box.intersect(area)
+
+
+def _well_inside(window: Box, place: tuple[int, int], side: int, area: Box) -> bool:
+    """Whether a place is away from those of the window's edges that are not the image's."""
+    margin = INNER * side
+    for axis in (0, 1):
+        low, high = window.start[axis], window.stop[axis]
+        low = low + margin if low > 0 else low
+        high = high - margin if high < area.stop[axis] else high
+        if not low <= place[axis] < high:
+            return False
+    return True
+
+
+def _without_cut(paint: NDArray[np.uint32], box: Box) -> NDArray[np.uint32]:
+    """Return the paint in the box without objects that go on outside of it."""
+    around = box.grow(1).intersect(Box((0, 0), (paint.shape[0], paint.shape[1])))
+    wide = paint[around.slices]
+    rim = np.ones(wide.shape, bool)
+    rim[box.shift(around.start).slices] = False
+    cut = np.unique(wide[rim])
+    inner = paint[box.slices]
+    cut = cut[(cut != UNLABELLED) & (cut != BACKGROUND)]
+    return np.where(np.isin(inner, cut), np.uint32(UNLABELLED), inner)
+
+
+def _resized(
+    values: NDArray[np.float32], paint: NDArray[np.uint32], zoom: float, held: set[int]
+) -> Example:
+    here = tuple(int(i) for i in np.intersect1d(np.array(sorted(held), np.uint32), paint))
+    if zoom == 1.0:
+        return Example(values, paint, here)
+    height, width = (max(1, round(n * zoom)) for n in paint.shape)
+    rows = axis_taps((0, height), height, paint.shape[0])
+    columns = axis_taps((0, width), width, paint.shape[1])
+    image = resample(values, (0, 0), rows, columns)
+    y = np.minimum((np.arange(height) + 0.5) / height * paint.shape[0], paint.shape[0] - 1)
+    x = np.minimum((np.arange(width) + 0.5) / width * paint.shape[1], paint.shape[1] - 1)
+    return Example(image, paint[np.ix_(y.astype(int), x.astype(int))], here)

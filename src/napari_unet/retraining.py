@@ -1,0 +1,184 @@
+"""Use case: retrain a model from what was painted. Gather → teach → judge → keep or refuse.
+
+Gathering needs no torch and happens where the images are; teaching happens in the engine for the
+panel, and in this process for the command line and library calls.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from napari_unet.corrections import BACKGROUND, as_painted, check_enough, painted_objects
+from napari_unet.errors import InputError, ModelError
+from napari_unet.examples import Example, Painting, examples_of, painted_diameter
+from napari_unet.image import Image
+from napari_unet.learning import Finished, Learning
+from napari_unet.models.card import ModelCard
+from napari_unet.models.library import Model, load_model, model_files, user_folder
+from napari_unet.models.names import save_name
+from napari_unet.models.store import add
+from napari_unet.planning import grey_values
+from napari_unet.segmentation import open_image
+from napari_unet.settings import FinetuneSettings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Teaching:
+    """Everything one retraining needs.
+
+    Attributes
+    ----------
+    parent : Model
+        The model it begins with.
+    examples : list of Example
+        Windows of all that was painted.
+    card : dict
+        What the new model's card says besides its scores.
+    settings : FinetuneSettings
+        Time and seed.
+    """
+
+    parent: Model
+    examples: list[Example]
+    card: dict[str, Any]
+    settings: FinetuneSettings
+
+
+def gather(
+    paintings: Sequence[Painting], parent: Model, name: str, settings: FinetuneSettings
+) -> Teaching:
+    """Cut out what was painted; raises `InputError` if it is too little to learn from.
+
+    Parameters
+    ----------
+    paintings : sequence of Painting
+        Images and what was painted on them.
+    parent : Model
+        The model to begin with.
+    name : str
+        Name of the new model.
+    settings : FinetuneSettings
+        Time and seed.
+    """
+    painted = [p.painted for p in paintings]
+    check_enough(painted)
+    diameter = painted_diameter(paintings)
+    card = {
+        "name": name,
+        "parent": parent.card.name,
+        "parent_sha": parent.sha,
+        "created": date.today().isoformat(),
+        "images": len(paintings),
+        "painted_objects": sum(len(painted_objects(p)) for p in painted),
+        "painted_background": sum(int((p == BACKGROUND).sum()) for p in painted),
+        "usual_diameter": diameter,
+    }
+    return Teaching(parent, examples_of(paintings, parent.card), card, settings)
+
+
+def painting_of(
+    image: Image, painted: ArrayLike, card: ModelCard, *, background: int | None = None
+) -> Painting:
+    """Check that paint fits an image, and look at the image's grey values as `segment` does.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    painted : array-like
+        ``(..., Y, X)``; see `corrections.as_painted`.
+    card : ModelCard
+        The model that will learn.
+    background : int, optional
+        A value in `painted` that means background.
+    """
+    paint = as_painted(np.asarray(painted), background=background)
+    if paint.shape != image.labels_shape:
+        raise InputError(
+            f"The painted array has the shape {paint.shape}, the image needs {image.labels_shape}. "
+            "Give the labels that were painted on this image."
+        )
+    look = grey_values(image, image.used_channels(card.spec.in_channels))
+    while True:
+        try:
+            next(look)
+        except StopIteration as end:
+            return Painting(image, paint, end.value)
+
+
+def finetune(
+    model: str | Path | Model,
+    pairs: Sequence[tuple[Any, ArrayLike]],
+    *,
+    name: str,
+    time_limit: float = 60.0,
+    seed: int = 0,
+    progress: Callable[[Learning], None] | None = None,
+) -> Model:
+    """Retrain a model in this process.
+
+    Parameters
+    ----------
+    model : str, Path or Model
+        The parent: a name in the library, the path of a model file, or a loaded model. Begin with
+        the same parent each time and give all pairs so far.
+    pairs : sequence of (image, painted)
+        Images as for `segment`; painted arrays ``(..., Y, X)``: 0 = unlabelled, `BACKGROUND` (or
+        -1) = background, else the id of an object.
+    name : str
+        Name of the new model in the library.
+    time_limit : float
+        Seconds; how long it may take.
+    seed : int
+        Decides which crops are drawn.
+    progress : callable, optional
+        Called with a `Learning` after every step.
+
+    Returns
+    -------
+    Model
+        With ``model.report``. If the new model is accepted it is in the library under `name`; if
+        too little was held out to judge, it is a file beside the library; if it is refused, the
+        parent is returned.
+
+    Raises
+    ------
+    InputError
+        If there is too little paint, or it does not fit its image.
+    ModelError
+        If the parent cannot be used, or the name is taken.
+    """
+    from napari_unet.training.finetune import finetune_events  # noqa: PLC0415  loads torch
+
+    parent = model if isinstance(model, Model) else load_model(model)
+    if save_name(name) in model_files():
+        raise ModelError(f"There is a model called {name!r} already. Choose another name.")
+    opened = [(i if isinstance(i, Image) else open_image(i), p) for i, p in pairs]
+    paintings = [painting_of(image, painted, parent.card) for image, painted in opened]
+    settings = FinetuneSettings(time_limit=time_limit, seed=seed)
+    teaching = gather(paintings, parent, name, settings)
+    user_folder().parent.mkdir(parents=True, exist_ok=True)
+    target = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent)) / "new.safetensors"
+    events = finetune_events(parent.path, teaching.examples, settings, target, card=teaching.card)
+    for event in events:
+        if isinstance(event, Finished):
+            return keep(event, parent, name)
+        if progress:
+            progress(event)
+    raise AssertionError("the events end with Finished")
+
+
+def keep(event: Finished, parent: Model, name: str) -> Model:
+    """Put an accepted model into the library, leave a preview where it is, drop a refused one."""
+    report = event.report
+    if report.outcome == "refused":
+        event.path.unlink()
+        return replace(parent, report=report)
+    path = add(event.path, name) if report.outcome == "accepted" else event.path
+    return replace(load_model(path), report=report)

@@ -1,0 +1,141 @@
+"""How well a network does on painted objects: one number, and the thresholds that suit them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.corrections import BACKGROUND, painted_ids
+from napari_unet.instances import decode
+from napari_unet.learning import Outcome
+from napari_unet.settings import DecodeSettings
+
+SENSITIVITY = (0.3, 0.4, 0.5, 0.6, 0.7)
+SEPARATION = (0.3, 0.45, 0.6, 0.75)
+FEWEST_TO_DECIDE = 2  # held-out objects
+FEWEST_PAINTED = 6  # objects, of which about a quarter is held out
+LEAST_GAIN = 0.02  # of the score
+DOUBT = 0.5  # standard errors that a gain must exceed
+GIVEN_UP = 0.05  # of the score on the first training's images: worth a sentence
+GAIN = 0.01  # by which other thresholds must be better than the model's own to be taken
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How painted objects were found.
+
+    Attributes
+    ----------
+    overlaps : tuple of float
+        Of every painted object, the intersection over union (IoU) with the object found there.
+    wrong : int
+        Objects found that lie mostly on painted background.
+    """
+
+    overlaps: tuple[float, ...] = ()
+    wrong: int = 0
+
+    @property
+    def score(self) -> float:
+        """Sum of the overlaps over objects painted and objects found wrongly; 0…1."""
+        return sum(self.overlaps) / max(1, len(self.overlaps) + self.wrong)
+
+    def __add__(self, other: "Verdict") -> "Verdict":
+        """Pool two windows."""
+        return Verdict(self.overlaps + other.overlaps, self.wrong + other.wrong)
+
+
+def judge(
+    labels: NDArray[np.int32], painted: NDArray[np.uint32], ids: Sequence[int] | None = None
+) -> Verdict:
+    """Compare found with painted objects.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        ``(Y, X)``, what was found.
+    painted : ndarray of uint32
+        ``(Y, X)``; unlabelled pixels say nothing.
+    ids : sequence of int, optional
+        Painted objects that count; default all.
+    """
+    areas = np.bincount(labels.ravel())
+    overlaps = []
+    for number in painted_ids(painted) if ids is None else ids:
+        inside = painted == number
+        shared = np.bincount(labels[inside], minlength=len(areas))
+        shared[0] = 0
+        union = areas + inside.sum() - shared
+        overlaps.append(float((shared / np.maximum(union, 1)).max(initial=0)))
+    on_background = np.bincount(labels[painted == BACKGROUND], minlength=len(areas))
+    on_background[0] = 0
+    return Verdict(tuple(overlaps), int((2 * on_background > areas).sum()))
+
+
+def best_thresholds(
+    maps: Sequence[NDArray[np.uint8]], painted: Sequence[NDArray[np.uint32]], now: DecodeSettings
+) -> DecodeSettings:
+    """Return the thresholds that suit painted objects best, `now` unless others are better.
+
+    Parameters
+    ----------
+    maps : sequence of ndarray of uint8
+        ``(3, Y, X)``, class maps.
+    painted : sequence of ndarray of uint32
+        ``(Y, X)``, of the same windows.
+    now : DecodeSettings
+        The model's own thresholds; the smallest diameter is kept.
+    """
+
+    def score(settings: DecodeSettings) -> float:
+        pairs = zip(maps, painted, strict=True)
+        return sum((judge(decode(m, settings), p) for m, p in pairs), Verdict()).score
+
+    best, most = now, score(now) + GAIN
+    for sensitivity, separation in product(SENSITIVITY, SEPARATION):
+        tried = now.model_copy(update={"sensitivity": sensitivity, "separation": separation})
+        found = score(tried)
+        if found > most:
+            best, most = tried, found
+    return best
+
+
+def decide(
+    old: Verdict, new: Verdict, base_old: float = 0.0, base_new: float = 0.0
+) -> tuple[Outcome, str]:
+    """Say whether a new model replaces the old one, and why, in a sentence.
+
+    Parameters
+    ----------
+    old, new : Verdict
+        Of the same held-out objects, in the same order.
+    base_old, base_new : float
+        Scores on crops of what the old model was trained on.
+    """
+    held = len(new.overlaps)
+    scores = f"{old.score:.2f} before, {new.score:.2f} after"
+    given_up = ""
+    if base_new < base_old - GIVEN_UP:
+        given_up = (
+            f" On images like those of its first training it is worse now ({base_old:.2f} before, "
+            f"{base_new:.2f} after): keep the old model for those."
+        )
+    if held < FEWEST_TO_DECIDE:
+        return "preview", (
+            f"Only {held} painted objects could be set aside to judge, too few to tell. The old "
+            "model stays; look at the new one and keep it if it is better, or paint a few more "
+            f"objects ({FEWEST_PAINTED} in all are enough)." + given_up
+        )
+    gains = np.array(new.overlaps) - np.array(old.overlaps)
+    doubt = float(gains.std(ddof=1)) / held**0.5
+    if new.score - old.score < max(LEAST_GAIN, DOUBT * doubt):
+        return "refused", (
+            f"The new model is not better on {held} painted objects set aside to judge ({scores}, "
+            "1 = perfect overlap), so the old one stays. Paint more of what it gets wrong."
+        )
+    return "accepted", (
+        f"The new model is better on {held} painted objects set aside to judge ({scores}, "
+        "1 = perfect overlap)." + given_up
+    )

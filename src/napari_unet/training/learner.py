@@ -1,0 +1,189 @@
+"""The training loop of a minute: batches of painted and replayed crops, one step, what it says.
+
+BatchNorm keeps the parent's statistics: a batch of four crops of one image says little about
+images in general, and results stay exact from tile to tile.
+"""
+
+import copy
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator, Tensor
+
+from napari_unet.examples import Example
+from napari_unet.inference.predict import encode
+from napari_unet.models.card import ModelCard
+from napari_unet.network.unet import UNet
+from napari_unet.training.augment import (
+    Augmentation,
+    change_intensity,
+    sampling_grid,
+    uniform,
+    view,
+)
+from napari_unet.training.loss import partial_loss
+from napari_unet.training.sparse import ANYTHING, SparseTargets, sparse_targets
+from napari_unet.training.targets import CELL
+
+CROP = 192  # pixels
+PAINTED, REPLAYED = 3, 1  # crops of a batch
+RATE = 1e-3  # peak learning rate of AdamW
+DECAY = 1e-4
+WARM = 0.05  # of the time the rate rises, then it falls as a cosine
+AVERAGING = 0.95  # moving average of the weights; what is judged and kept
+CLIP = 1.0
+ON_OBJECT = 0.75  # of the crops are centred on a painted object
+VIEWS = Augmentation(scale=(0.75, 1.35), rotate=True, elastic=4.0, intensity=0.5, invert=0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """One window ready to be learned from.
+
+    Attributes
+    ----------
+    planes : Tensor
+        ``(C + 4, Y, X)``: image, distance, weights, measured, allowed classes.
+    channels : int
+        C.
+    centres : ndarray of int
+        ``(N, 2)``, pixels of painted objects, as many of each.
+    """
+
+    planes: Tensor
+    channels: int
+    centres: NDArray[np.intp]
+
+
+def lesson(image: NDArray[np.float32], targets: SparseTargets) -> Lesson | None:
+    """Prepare a window ``(C, Y, X)``; None if nothing is known there."""
+    if not (targets.allowed != ANYTHING).any():
+        return None
+    layers = [targets.distance, targets.weights, targets.measured, targets.allowed]
+    planes = np.concatenate([image, np.stack([layer.astype(np.float32) for layer in layers])])
+    inside = np.argwhere(targets.allowed == 1 << CELL)
+    if not len(inside):
+        inside = np.argwhere(targets.allowed != ANYTHING)
+    return Lesson(torch.from_numpy(planes), len(image), inside)
+
+
+def lessons(examples: Sequence[Example]) -> list[Lesson]:
+    """Prepare every window that says something; held-out objects are not looked at."""
+    prepared = [lesson(e.image, sparse_targets(e.taught)) for e in examples]
+    return [one for one in prepared if one is not None]
+
+
+class Learner:
+    """A network that learns from paint.
+
+    Parameters
+    ----------
+    parent : UNet
+        Where it starts; left as it is.
+    painted : sequence of Lesson
+        Windows of what was painted.
+    replay : sequence of Lesson
+        Windows of what the parent was trained on, against forgetting.
+    seed : int
+        The same seed and number of steps give the same network on one machine.
+    """
+
+    def __init__(
+        self, parent: UNet, painted: Sequence[Lesson], replay: Sequence[Lesson], seed: int = 0
+    ) -> None:
+        self.network = copy.deepcopy(parent).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.network)
+        self.painted, self.replay = list(painted), list(replay)
+        self.steps = 0
+        self._random = Generator().manual_seed(seed)
+        self._optimiser = torch.optim.AdamW(self.network.parameters(), RATE, weight_decay=DECAY)
+        self._precision: torch.dtype | None = None
+
+    def step(self, progress: float) -> float:
+        """Take one step and return its loss; `progress`, 0…1, decides the learning rate."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = RATE * _cycle(progress)
+        painted = self._batch(self.painted, PAINTED if self.replay else PAINTED + REPLAYED)
+        loss = self._loss(painted)
+        if self.replay:
+            loss = loss + self._loss(self._batch(self.replay, REPLAYED))
+        self._optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+        self._optimiser.step()
+        self.steps += 1
+        self._follow()
+        return loss.item()
+
+    def _follow(self) -> None:
+        keep = min(AVERAGING, self.steps / (self.steps + 10))  # the first steps count little
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
+            for mean, now in pairs:
+                mean.lerp_(now, 1 - keep)
+
+    def _batch(self, lessons: Sequence[Lesson], size: int) -> Tensor:
+        return torch.stack([self._crop(lessons) for _ in range(size)])
+
+    def _crop(self, lessons: Sequence[Lesson]) -> Tensor:
+        one = lessons[int(uniform(0, len(lessons), self._random))]
+        y, x = one.centres[int(uniform(0, len(one.centres), self._random))].tolist()
+        if uniform(0, 1, self._random) > ON_OBJECT:
+            y = uniform(0, one.planes.shape[1], self._random)
+            x = uniform(0, one.planes.shape[2], self._random)
+        shift = [uniform(-CROP / 4, CROP / 4, self._random) for _ in range(2)]
+        grid = sampling_grid(CROP, (y + shift[0], x + shift[1]), VIEWS, self._random)
+        c = one.channels
+        image = change_intensity(view(one.planes[:c], grid, "bilinear"), VIEWS, self._random)
+        distance = view(one.planes[c : c + 1], grid, "bilinear")
+        rest = view(one.planes[c + 1 :], grid, "nearest", outside="zeros")
+        return torch.cat([image, distance, rest])
+
+    def _loss(self, batch: Tensor) -> Tensor:
+        images = batch[:, :-4].contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._bfloat16(images)):
+            output = self.network(images)
+        distance, weights, measured, allowed = batch[:, -4:].unbind(1)
+        return partial_loss(output, allowed.long(), distance, weights, measured)
+
+    def _bfloat16(self, images: Tensor) -> bool:
+        """Whether the short type is faster on this processor; measured once."""
+        if self._precision is None:
+            times = {kind: self._time(images, kind) for kind in (torch.float32, torch.bfloat16)}
+            self._precision = min(times, key=lambda kind: times[kind])
+        return self._precision == torch.bfloat16
+
+    def _time(self, images: Tensor, kind: torch.dtype) -> float:
+        for _ in range(2):  # the first run pays for choosing kernels
+            start = time.perf_counter()
+            with torch.autocast("cpu", dtype=kind, enabled=kind == torch.bfloat16):
+                self.network(images).float().sum().backward()
+        return time.perf_counter() - start
+
+
+def _cycle(progress: float) -> float:
+    if progress < WARM:
+        return max(0.1, progress / WARM)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def class_map(network: UNet, card: ModelCard, image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Run a network on one whole window ``(C, Y, X)``; see `inference.predict.encode`.
+
+    The window is mirrored up to the pooling grid, and repeated where it is too small for that.
+    """
+    height, width = image.shape[1:]
+    grid = card.spec.divisor
+    widths = ((0, 0), (0, -height % grid), (0, -width % grid))
+    padded = np.pad(image, widths, mode="symmetric")
+    with torch.inference_mode():
+        batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
+        output = network(batch)[0, :, :height, :width].float()
+        classes = card.spec.classes
+        output = torch.cat([torch.softmax(output[:classes], dim=0), output[classes:]])
+    return encode(output.numpy(), card)

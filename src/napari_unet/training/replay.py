@@ -1,0 +1,42 @@
+"""Shipped crops of what the bundled models were trained on, so that retraining does not forget."""
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.corrections import BACKGROUND
+from napari_unet.examples import Example
+
+FILE = "replay.npz"
+
+
+def replay_examples(channels: int = 1) -> list[Example]:
+    """Return every crop as if all of it had been painted.
+
+    Parameters
+    ----------
+    channels : int
+        Channels the model takes; grey crops are repeated.
+    """
+    images, labels = _stored()
+    examples = []
+    for image, label in zip(images, labels, strict=True):
+        values = np.repeat(image[None].astype(np.float32) / 255, channels, axis=0)
+        examples.append(Example(values, _whole_objects(label)))
+    return examples
+
+
+def _whole_objects(labels: NDArray[np.uint16]) -> NDArray[np.uint32]:
+    """Every pixel is painted, but objects that the crop cuts are left out."""
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    painted = np.where(labels == 0, np.uint32(BACKGROUND), labels.astype(np.uint32))
+    return np.where(np.isin(labels, rim[rim > 0]), np.uint32(0), painted)
+
+
+@cache
+def _stored() -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+    with np.load(Path(str(files("napari_unet") / "training" / FILE)), allow_pickle=False) as file:
+        return file["images"], file["labels"]

@@ -1,0 +1,89 @@
+"""What sparse paint says about every pixel: which classes it allows, and how much it counts.
+
+A person who paints a cell says more than "these pixels are cell": whatever lies just outside its
+edge is not this cell's inside. It is background, or the touching border of a neighbour that nobody
+painted. So a pixel's target is a *set* of classes; a set of all of them teaches nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_unet.corrections import BACKGROUND as PAINTED_BACKGROUND
+from napari_unet.corrections import UNLABELLED
+from napari_unet.training.targets import (
+    BACKGROUND,
+    BORDER,
+    CELL,
+    border_weights,
+    class_target,
+    distance_target,
+)
+
+ANYTHING = 1 << BACKGROUND | 1 << CELL | 1 << BORDER
+RIM_WEIGHT = 3.0  # of the pixels that decide where an object ends
+MOST_BALANCE = 8.0  # how much more a background pixel may count where little of it is painted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseTargets:
+    """Targets of one painted window; all arrays are ``(Y, X)``.
+
+    Attributes
+    ----------
+    allowed : ndarray of uint8
+        Bit k is set where class k is possible; `ANYTHING` where nothing is known.
+    distance : ndarray of float32
+        Distance to the object's edge divided by the object's largest one; 0 on background.
+    weights : ndarray of float32
+        Weight of each pixel in the loss of the classes; 0 where nothing is known.
+    measured : ndarray of bool
+        Where the distance is known.
+    """
+
+    allowed: NDArray[np.uint8]
+    distance: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    measured: NDArray[np.bool_]
+
+
+def sparse_targets(painted: NDArray[np.integer]) -> SparseTargets:
+    """Compute the targets of a painted window.
+
+    Parameters
+    ----------
+    painted : ndarray of int
+        ``(Y, X)``: `corrections.UNLABELLED`, `corrections.BACKGROUND`, or an object's id. Objects
+        are whole: one that the window cuts must be left out.
+    """
+    objects = np.where(painted == PAINTED_BACKGROUND, 0, painted)
+    ids = np.unique(objects[objects > 0])  # numbered 1…n, as large ids would cost memory
+    labels = np.where(objects > 0, np.searchsorted(ids, objects) + 1, 0).astype(np.int32)
+    inside, background = labels > 0, painted == PAINTED_BACKGROUND
+    unknown = painted == UNLABELLED
+    allowed = np.full(painted.shape, ANYTHING, np.uint8)
+    allowed[background] = 1 << BACKGROUND
+    allowed[inside] = 1 << CELL
+    # An unpainted neighbour may touch: its border and this object's lie on both sides of the edge.
+    cross = ndimage.generate_binary_structure(2, 2)
+    outer = unknown & ndimage.binary_dilation(inside, cross)
+    inner = inside & ndimage.binary_dilation(unknown, cross)
+    allowed[outer] = 1 << BACKGROUND | 1 << BORDER
+    allowed[inner] = 1 << CELL | 1 << BORDER
+    allowed[class_target(labels) == BORDER] = 1 << BORDER
+    return SparseTargets(
+        allowed, distance_target(labels), _weights(allowed, labels), inside | background
+    )
+
+
+def _weights(allowed: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Weigh rims, the paper's w(x), and background as much as the objects."""
+    weights = (allowed != ANYTHING).astype(np.float32)
+    weights[(allowed != ANYTHING) & (allowed & 1 << BORDER > 0)] = RIM_WEIGHT
+    background = allowed == 1 << BACKGROUND
+    ratio = (labels > 0).sum() / max(1, background.sum())
+    weights[background] = np.clip(ratio, 1, MOST_BALANCE)
+    weights += np.where(background, border_weights(labels), 0)
+    return weights

@@ -1,0 +1,300 @@
+"""The simulated person: what is painted is true, sparse, repeatable; the rest is scored fairly."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from benchmarks import never_worse
+from benchmarks.annotator import (
+    JITTER,
+    MODES,
+    Annotator,
+    Eyes,
+    Sheet,
+    brushed,
+    cells_of,
+    nearest,
+    paint_cell,
+    stroke,
+)
+from benchmarks.painting_tables import cells_for, costs, newest, scores
+from benchmarks.remaining import compare, rest
+from benchmarks.rows import Row, Rows, read_rows
+from benchmarks.scenes import Scene
+from napari_unet.corrections import BACKGROUND, painted_objects
+from napari_unet.image import Image
+
+SIZE = 200
+
+
+def discs(shape: tuple[int, int] = (SIZE, SIZE), step: int = 40, radius: int = 12) -> np.ndarray:
+    labels = np.zeros(shape, np.int32)
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    number = 0
+    for cy in range(step // 2, shape[0], step):
+        for cx in range(step // 2, shape[1], step):
+            number += 1
+            labels[(y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = number
+    return labels
+
+
+def scene(truth: np.ndarray | None = None, **purpose: bool) -> Scene:
+    truth = discs() if truth is None else truth
+    return Scene("discs", Image(truth.astype(np.float32), "YX"), truth, **purpose)
+
+
+def nothing(_: int) -> np.ndarray:
+    return np.zeros((SIZE, SIZE), np.int32)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_paints_as_many_cells_as_asked_and_some_background(mode: str) -> None:
+    person = Annotator([scene(), scene()], mode, seed=3)
+    person.paint(7, Eyes(nothing, lambda _: [(20.0, 20.0), (100.0, 100.0), (180.0, 20.0)]))
+    assert person.count == 7
+    objects = sum(len(painted_objects(sheet.painted)) for sheet in person.sheets)
+    background = sum(int((sheet.painted == BACKGROUND).sum()) for sheet in person.sheets)
+    assert objects == 7
+    assert 300 < background < 6000
+
+
+def test_the_same_seed_paints_the_same_also_after_a_stop() -> None:
+    first, second = (Annotator([scene(), scene()], "worst", seed=5) for _ in range(2))
+    for total in (2, 10):
+        first.paint(total, Eyes(nothing))
+    second.paint(2, Eyes(nothing))
+    third = Annotator([scene(), scene()], "worst", seed=5)
+    for sheet, known in zip(third.sheets, second.sheets, strict=True):
+        sheet.painted, sheet.done = known.painted.copy(), set(known.done)
+    third.paint(10, Eyes(nothing))
+    for one, other in zip(first.sheets, third.sheets, strict=True):
+        assert np.array_equal(one.painted, other.painted)
+        assert one.done == other.done
+
+
+def test_more_cells_keep_what_was_painted() -> None:
+    person = Annotator([scene()], "random", seed=1)
+    person.paint(3, Eyes(nothing))
+    before = person.sheets[0].painted.copy()
+    person.paint(9, Eyes(nothing))
+    now = person.sheets[0].painted
+    kept = (before > 0) & (before != BACKGROUND)
+    assert np.array_equal(now[kept], before[kept])
+
+
+def test_worst_are_those_that_are_missed() -> None:
+    truth = discs()
+    missed = {3, 11, 17}
+    found = np.where(np.isin(truth, list(missed)), 0, truth)
+    person = Annotator([scene(truth)], "worst", seed=0)
+    person.paint(3, Eyes(lambda _: found))
+    assert person.sheets[0].done == missed
+
+
+def test_suggested_takes_the_nearest_cell_of_each_spot_once() -> None:
+    cells = cells_of(discs())
+    spots = [(20.0, 20.0), (21.0, 22.0), (180.0, 180.0)]
+    chosen = nearest(cells, spots)
+    assert chosen[0].id == 1
+    assert chosen[2].id == 25
+    assert len({cell.id for cell in chosen}) == 3
+
+
+def test_stops_when_nothing_is_left() -> None:
+    person = Annotator([scene()], "random", seed=0)
+    person.paint(500, Eyes(nothing))
+    assert person.count == 25
+
+
+def test_scenes_that_are_only_scored_stay_blank() -> None:
+    person = Annotator([scene(scored=False), scene(painted_on=False)], "random", seed=0)
+    person.paint(6, Eyes(nothing))
+    assert person.sheets[0].painted.any()
+    assert not person.sheets[1].painted.any()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(3, 30), st.integers(3, 30), st.integers(0, 1000))
+def test_brush_stays_within_a_pixel_of_the_edge(height: int, width: int, seed: int) -> None:
+    inside = np.zeros((height + 12, width + 12), bool)
+    inside[6:-6, 6:-6] = True
+    painted = brushed(inside, np.random.default_rng(seed))
+    outside = ndimage.distance_transform_edt(~inside)
+    assert painted.any()
+    assert outside[painted].max() <= JITTER + 0.5
+    assert ndimage.label(painted)[1] == 1
+
+
+def test_brush_is_too_wide_for_a_thin_tail() -> None:
+    inside = np.zeros((80, 120), bool)
+    inside[20:60, 10:50] = True
+    inside[39:41, 50:110] = True
+    painted = brushed(inside, np.random.default_rng(0))
+    assert painted[25:55, 15:45].all()
+    assert not painted[:, 60:].any()
+
+
+def test_corrected_object_keeps_the_id_that_was_found() -> None:
+    truth = discs()
+    sheet = Sheet.blank(scene(truth))
+    hand = np.random.default_rng(0)
+    merged = np.where(np.isin(truth, [1, 2]), 40, 0)
+    first, second = cells_of(truth)[:2]
+    paint_cell(sheet, first, merged, hand)
+    paint_cell(sheet, second, merged, hand)
+    assert set(np.unique(sheet.painted)) == {0, 40, 41}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_stroke_keeps_to_background(seed: int) -> None:
+    background = discs() == 0
+    drawn = stroke(background, np.zeros_like(background), np.random.default_rng(seed))
+    assert background[drawn].all()
+    assert 150 < drawn.sum() < 1200
+    assert ndimage.label(drawn, np.ones((3, 3)))[1] == 1
+
+
+def test_strokes_seek_false_objects() -> None:
+    background = np.ones((SIZE, SIZE), bool)
+    wrong = np.zeros_like(background)
+    wrong[150:170, 150:170] = True
+    hits = [
+        (stroke(background, wrong, np.random.default_rng(seed)) & wrong).any() for seed in range(20)
+    ]
+    assert 10 <= sum(hits)
+
+
+def test_thin_background_gets_a_thin_stroke() -> None:
+    background = np.zeros((SIZE, SIZE), bool)
+    background[::25] = background[1::25] = background[:, ::25] = True
+    drawn = stroke(background, np.zeros_like(background), np.random.default_rng(0))
+    assert background[drawn].all()
+    assert drawn.sum() > 30
+
+
+def test_no_background_no_stroke() -> None:
+    none = np.zeros((20, 20), bool)
+    assert not stroke(none, none, np.random.default_rng(0)).any()
+
+
+# ---- the rest ------------------------------------------------------------------------------------
+
+
+def test_painted_cells_count_on_neither_side() -> None:
+    truth = discs()
+    sheet = Sheet.blank(scene(truth))
+    for cell in cells_of(truth)[:4]:
+        paint_cell(sheet, cell, truth, np.random.default_rng(0))
+    left, found = rest(sheet, truth + (truth > 0) * 100)
+    assert set(np.unique(left)) == {0, *range(5, 26)}
+    assert set(np.unique(found)) == {0, *range(105, 126)}
+    wrong = np.where(np.isin(truth, [1, 2, 3, 4]), 0, truth)  # finds only the rest, and all of it
+    assert compare([sheet], lambda _: wrong).pooled.tolist() == [1, 1, 1]
+
+
+def test_object_merged_with_an_unpainted_one_still_counts_as_found() -> None:
+    truth = np.zeros((SIZE, SIZE), np.int32)
+    truth[50:70, 50:70], truth[50:90, 70:110] = 1, 2
+    sheet = Sheet.blank(scene(truth))
+    paint_cell(sheet, cells_of(truth)[0], truth, np.random.default_rng(0))
+    _, found = rest(sheet, (truth > 0).astype(np.int32))
+    assert found.any()
+
+
+def test_only_scored_scenes_are_compared() -> None:
+    sheets = [Sheet.blank(scene(scored=False)), Sheet.blank(scene(painted_on=False))]
+    counts = compare(sheets, lambda _: discs())
+    assert counts.objects.tolist() == [[25, 25]]
+
+
+# ---- rows and tables -----------------------------------------------------------------------------
+
+
+def test_rows_are_found_again_and_a_cut_line_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = Rows(path, ("k",))
+    rows.add({"k": 2, "ap": 0.5})
+    with open(path, "a") as file:
+        file.write('{"k": 5, "ap')
+    again = Rows(path, ("k",))
+    assert again.find(k=5) is None
+    again.add({"k": 5, "ap": 0.6})
+    assert [row["k"] for row in read_rows(path)] == [2, 5]
+    assert Rows(path, ("k",)).find(k=5, method="any")["ap"] == 0.6  # type: ignore[index]
+
+
+def row(k: int, ap: float, method: str = "retrain", **more: object) -> Row:
+    known = {"domain": "usiigaci", "mode": "worst", "seed": 0, "parent_sha": "a", "time": 60}
+    values = dict.fromkeys(("0.5", "0.7", "0.8"), ap)
+    parent = dict.fromkeys(("0.5", "0.7", "0.8"), 0.1)
+    told = {"outcome": "accepted", "steps": 9, "held_old": 0.1, "held_new": 0.2}
+    base = {"base": 0.7, "base_parent": 0.8, "seconds": 60}
+    fields = {"k": k, "method": method, "ap": values, "ap_parent": parent}
+    return {**known, **fields, **told, **base, **more}
+
+
+def test_gap_closed_is_measured_against_full_training() -> None:
+    header, body = scores([row(0, 0.1), row(10, 0.4), row(10, 0.7, "full", time=600)])
+    cells = {line[0]: line[1:] for line in body}
+    assert header[1:] == ["0", "10"]
+    assert cells["usiigaci, worst, gap closed by the new model"][1].startswith("0.500")
+    assert cells["usiigaci, worst, fully trained"] == ["–", "0.700 (0.70–0.70)"]
+
+
+def test_only_the_last_parent_is_shown() -> None:
+    rows = [row(10, 0.4), row(10, 0.5, parent_sha="b"), row(10, 0.3, "full", parent_sha="b")]
+    assert [r["parent_sha"] for r in newest(rows)] == ["b", "b"]
+    assert costs(newest(rows))[1][0][:2] == ["usiigaci, worst, 10", "1"]
+
+
+def test_cells_needed_for_an_accuracy() -> None:
+    curve = [(0, 0.0), (10, 0.5), (20, 0.7)]
+    assert cells_for(curve, 0.25) == 5
+    assert cells_for(curve, 0.7) == 20
+    assert cells_for(curve, 0.9) == float("inf")
+
+
+# ---- wrong strokes -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6])
+def test_a_share_of_the_cells_is_painted_wrongly(share: float) -> None:
+    sheets = [Sheet.blank(scene()), Sheet.blank(scene())]
+    wrong = never_worse.paint(sheets, 12, share, np.random.default_rng(4))
+    assert wrong == round(share * 12)
+    true = 0
+    for sheet in sheets:
+        for one in painted_objects(sheet.painted):
+            mask = sheet.painted == one.id
+            under = sheet.scene.truth[mask]
+            same = np.bincount(under)
+            same[0] = 0
+            best = same.argmax()
+            true += same[best] / ((sheet.scene.truth == best) | mask).sum() > 0.7
+    assert true == 12 - wrong
+
+
+def test_wilson_interval() -> None:
+    low, high = never_worse.wilson(0, 20)
+    assert low == 0
+    assert high == pytest.approx(0.161, abs=0.001)
+    assert never_worse.wilson(0, 0) == (0, 1)
+
+
+def test_matrix_counts_decisions_by_true_change() -> None:
+    rows = [
+        {"change": -0.1, "outcome": "refused"},
+        {"change": 0.1, "outcome": "accepted"},
+        {"change": 0.0, "outcome": "preview"},
+        {"outcome": "error"},
+    ]
+    body = never_worse.matrix(rows)
+    assert [line[1:5] for line in body] == [
+        ["1", "0", "1", "0"],
+        ["1", "0", "0", "1"],
+        ["1", "1", "0", "0"],
+    ]

@@ -1,0 +1,147 @@
+"""Retraining in a real engine process: its events, Stop, Cancel, and its death."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from napari_unet.corrections import BACKGROUND
+from napari_unet.engine.client import Engine
+from napari_unet.engine.messages import (
+    learning_to_message,
+    message_to_learning,
+    teaching_to_messages,
+)
+from napari_unet.errors import EngineError, ModelError, TrainingError
+from napari_unet.examples import Example
+from napari_unet.inference.run import Waiting
+from napari_unet.learning import Finished, Learning, Report
+from napari_unet.models.card import read_card
+from napari_unet.models.library import Model, load_model
+from napari_unet.network.spec import UNetSpec
+from napari_unet.retraining import Teaching
+from napari_unet.settings import FinetuneSettings
+from tests.strategies import random_model
+
+REPORT = Report(
+    outcome="accepted", sentence="Better.", objects=5, held=2, old=0.4, new=0.7, base_old=0.8,
+    base_new=0.8, trained=True, steps=9, seconds=5.5,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    one = Engine()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    folder = tmp_path_factory.mktemp("model")
+    return load_model(random_model(folder, UNetSpec(base_filters=2, depth=2)))
+
+
+def teaching(parent: Model, *, time_limit: float = 5.0, painted: bool = True) -> Teaching:
+    """Sixteen discs, all painted; four are held out."""
+    y, x = np.mgrid[:128, :128]
+    disc = np.hypot(y % 32 - 16, x % 32 - 16) < 9
+    number = (y // 32 * 4 + x // 32 + 1).astype(np.uint32)
+    paint = np.where(disc, number, np.uint32(BACKGROUND))
+    noise = np.random.default_rng(0).normal(0, 0.1, disc.shape)
+    image = (disc + noise).astype(np.float32)[None]
+    examples = [Example(image, paint if painted else np.zeros_like(paint), (1, 6, 11, 16))]
+    card = {"name": "new", "parent": parent.card.name, "painted_objects": 16}
+    return Teaching(parent, examples, card, FinetuneSettings(time_limit=time_limit))
+
+
+def test_what_is_taught_and_told_survives_the_way(parent: Model, tmp_path: Path) -> None:
+    given = teaching(parent)
+    messages = list(teaching_to_messages(given, tmp_path / "new.safetensors"))
+    assert [header["op"] for header, _ in messages] == ["teach", "window", "paint", "learn"]
+    assert messages[0][0]["card"] == given.card
+    assert messages[2][0]["held"] == [1, 6, 11, 16]
+    for event in (Learning(3, 1.5, 60, 0.4, 0.5), Finished(REPORT, tmp_path / "new.safetensors")):
+        assert message_to_learning(learning_to_message(event)) == event
+
+
+def test_events_then_a_model(engine: Engine, parent: Model, tmp_path: Path) -> None:
+    target = tmp_path / "new.safetensors"
+    began, waits, moments, events = time.monotonic(), [], [time.monotonic()], []
+    for event in engine.finetune(teaching(parent), target):
+        waits.append(time.monotonic() - moments[-1])
+        moments.append(time.monotonic())
+        if not isinstance(event, Waiting):
+            events.append(event)
+    *learning, finished = events
+    assert all(isinstance(event, Learning) for event in learning)
+    assert isinstance(finished, Finished)
+    assert np.quantile(waits, 0.95) < 0.2  # or nobody could cancel
+    assert len(learning) < 15 * (time.monotonic() - began)  # told at a pace that a panel can follow
+    steps = [event.steps for event in learning]
+    assert steps == sorted(steps)
+    assert steps[-1] <= finished.report.steps
+    assert learning[0].score == pytest.approx(finished.report.old)
+    assert finished.path == target
+    assert read_card(target).name == "new"
+
+
+def test_stop_keeps_the_best_so_far(engine: Engine, parent: Model, tmp_path: Path) -> None:
+    target, finished = tmp_path / "new.safetensors", None
+    stopped = 0.0
+    for event in engine.finetune(teaching(parent, time_limit=300), target):
+        if isinstance(event, Learning) and event.steps and not stopped:
+            threading.Thread(target=engine.stop).start()  # as the panel does, from another thread
+            stopped = time.monotonic()
+        if isinstance(event, Finished):
+            finished = event
+    assert finished is not None
+    assert time.monotonic() - stopped < 20
+    assert finished.report.steps >= 1
+    assert target.exists()
+
+
+def test_cancel_ends_at_once_and_the_next_job_begins(
+    engine: Engine, parent: Model, tmp_path: Path
+) -> None:
+    events = engine.finetune(teaching(parent, time_limit=300), tmp_path / "new.safetensors")
+    next(e for e in events if isinstance(e, Learning) and e.steps)
+    began = time.monotonic()
+    engine.cancel()
+    assert [e for e in events if not isinstance(e, Waiting)] == []
+    assert time.monotonic() - began < 0.5
+    assert not (tmp_path / "new.safetensors").exists()
+    events = engine.finetune(teaching(parent, time_limit=300), tmp_path / "new.safetensors")
+    assert next(e for e in events if isinstance(e, Learning)).steps == 0
+    assert time.monotonic() - began < 10
+    events.close()  # which cancels, too
+    assert engine.pid is not None
+
+
+def test_an_error_of_the_training_arrives_as_itself(
+    engine: Engine, parent: Model, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match="Nothing painted lies whole"):
+        list(engine.finetune(teaching(parent, painted=False), tmp_path / "new.safetensors"))
+    missing = Model(tmp_path / "missing.safetensors", parent.card, "")
+    with pytest.raises(ModelError, match="There is no model file"):
+        list(engine.finetune(teaching(missing), tmp_path / "new.safetensors"))
+    assert engine.pid is not None
+
+
+def test_killed_it_says_so_and_the_next_one_works(
+    engine: Engine, parent: Model, tmp_path: Path
+) -> None:
+    before = parent.path.read_bytes()
+    for steps in (1, 0):
+        events = engine.finetune(teaching(parent, time_limit=300), tmp_path / "new.safetensors")
+        next(e for e in events if isinstance(e, Learning) and e.steps >= steps)
+        psutil.Process(engine.pid).kill()
+        with pytest.raises(EngineError, match=r"stopped unexpectedly.*The model stays.*Retrain"):
+            list(events)
+        assert engine.pid is None
+    assert parent.path.read_bytes() == before

@@ -1,0 +1,134 @@
+"""Retraining from end to end on small images: what it yields, keeps, and refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_unet import finetune, segment
+from napari_unet.corrections import BACKGROUND
+from napari_unet.errors import InputError, ModelError, TrainingError
+from napari_unet.examples import Example
+from napari_unet.io.synthetic import nuclei_window
+from napari_unet.learning import Finished, Learning
+from napari_unet.models.library import find_model, load_model, model_files
+from napari_unet.models.weights import load_model as load_network
+from napari_unet.settings import FinetuneSettings
+from napari_unet.training.finetune import finetune_events
+
+SIDE = 192
+
+
+@pytest.fixture(autouse=True)
+def _own_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+def image_and_truth() -> tuple[np.ndarray, np.ndarray]:
+    image, labels = nuclei_window((0, 0), (SIDE, SIDE), SIDE)
+    return np.asarray(image), np.asarray(labels).astype(np.uint32)
+
+
+def painted_from(truth: np.ndarray, count: int) -> np.ndarray:
+    """Paint the first whole objects, and a stroke of background."""
+    painted = np.zeros_like(truth)
+    rim = np.unique(np.concatenate([truth[0], truth[-1], truth[:, 0], truth[:, -1]]))
+    whole = [i for i in np.unique(truth) if i and i not in rim]
+    for number in whole[:count]:
+        painted[truth == number] = number
+    stroke = (truth == 0) & (np.indices(truth.shape)[0] // 8 % 4 == 0)
+    painted[stroke] = BACKGROUND
+    return painted
+
+
+def test_a_few_cells_give_a_model_with_a_report() -> None:
+    image, truth = image_and_truth()
+    seen: list[Learning] = []
+    made = finetune(
+        "nuclei",
+        [(image, painted_from(truth, 8))],
+        name="mine",
+        time_limit=5,
+        progress=seen.append,
+    )
+    report = made.report
+    assert report is not None
+    assert report.objects == 8
+    assert report.held >= 1
+    assert report.steps >= 1
+    assert seen[-1].steps == report.steps
+    assert report.outcome in ("accepted", "refused", "preview")
+    assert segment(image, made).labels.shape == image.shape
+    if report.outcome == "accepted":
+        assert "mine" in model_files()
+        assert made.card.parent == "nuclei"
+    else:
+        assert "mine" not in model_files()
+
+
+def test_the_parent_is_untouched() -> None:
+    image, truth = image_and_truth()
+    before = find_model("nuclei").read_bytes()
+    finetune("nuclei", [(image, painted_from(truth, 3))], name="mine", time_limit=5)
+    assert find_model("nuclei").read_bytes() == before
+
+
+def test_stop_ends_the_training_and_judges(tmp_path: Path) -> None:
+    image, truth = image_and_truth()
+    grey = (image / image.max()).astype(np.float32)
+    examples = [Example(grey[None], painted_from(truth, 8), (1,))]
+    events = finetune_events(
+        find_model("nuclei"),
+        examples,
+        FinetuneSettings(time_limit=600),
+        tmp_path / "new.safetensors",
+        stop=lambda: True,
+    )
+    last = list(events)[-1]
+    assert isinstance(last, Finished)
+    assert last.report.steps == 0
+    assert last.report.seconds < 60
+
+
+def test_batch_normalisation_keeps_its_statistics(tmp_path: Path) -> None:
+    image, truth = image_and_truth()
+    grey = (image / image.max()).astype(np.float32)
+    target = tmp_path / "new.safetensors"
+    settings = FinetuneSettings(time_limit=6)
+    example = Example(grey[None], painted_from(truth, 8))
+    list(finetune_events(find_model("nuclei"), [example], settings, target))
+    old, new = load_network(find_model("nuclei"))[0], load_network(target)[0]
+    for name, value in old.state_dict().items():
+        if "running" in name:
+            assert (new.state_dict()[name] == value).all()
+
+
+def test_too_little_paint_is_a_sentence() -> None:
+    image, truth = image_and_truth()
+    nothing = np.zeros_like(truth)
+    with pytest.raises(InputError, match="Nothing is painted"):
+        finetune("nuclei", [(image, nothing)], name="mine")
+    with pytest.raises(InputError, match="shape"):
+        finetune("nuclei", [(image, nothing[:-1])], name="mine")
+    with pytest.raises(ModelError, match="called 'nuclei'|name"):
+        finetune("nuclei", [(image, painted_from(truth, 3))], name="nuclei")
+
+
+def test_only_cut_objects_are_a_sentence(tmp_path: Path) -> None:
+    blank = Example(np.zeros((1, 64, 64), np.float32), np.zeros((64, 64), np.uint32))
+    with pytest.raises(TrainingError, match="whole"):
+        list(
+            finetune_events(
+                find_model("nuclei"), [blank], FinetuneSettings(), tmp_path / "new.safetensors"
+            )
+        )
+
+
+def test_a_parent_that_is_loaded_can_be_given() -> None:
+    image, truth = image_and_truth()
+    made = finetune(
+        load_model("nuclei"), [(image, painted_from(truth, 2))], name="two", time_limit=5
+    )
+    assert made.report is not None
+    assert made.report.outcome == "preview"
+    assert "two" not in model_files()

@@ -1,0 +1,84 @@
+"""Judging: overlaps of painted objects, thresholds that suit them, and the decision."""
+
+import numpy as np
+import pytest
+from skimage.draw import disk
+
+from napari_unet.corrections import BACKGROUND
+from napari_unet.settings import DecodeSettings
+from napari_unet.training.judge import Verdict, best_thresholds, decide, judge
+from napari_unet.training.targets import targets_of
+
+
+def two_disks() -> np.ndarray:
+    labels = np.zeros((60, 60), np.int32)
+    labels[disk((20, 20), 8)], labels[disk((40, 40), 8)] = 1, 2
+    return labels
+
+
+def test_a_perfect_result_scores_one() -> None:
+    labels = two_disks()
+    painted = np.where(labels == 0, BACKGROUND, labels).astype(np.uint32)
+    verdict = judge(labels, painted)
+    assert verdict.overlaps == (1.0, 1.0)
+    assert verdict.score == 1
+
+
+def test_objects_on_painted_background_are_wrong() -> None:
+    painted = np.full((60, 60), BACKGROUND, np.uint32)
+    painted[two_disks() == 1] = 9
+    verdict = judge(two_disks(), painted)
+    assert (verdict.overlaps, verdict.wrong) == ((1.0,), 1)
+    assert verdict.score == 0.5
+
+
+def test_what_is_found_on_unlabelled_pixels_counts_nothing() -> None:
+    painted = np.zeros((60, 60), np.uint32)
+    painted[two_disks() == 1] = 9
+    assert judge(two_disks(), painted).wrong == 0
+
+
+def test_only_the_objects_asked_for_count() -> None:
+    painted = two_disks().astype(np.uint32)
+    assert judge(np.zeros((60, 60), np.int32), painted, [2]).overlaps == (0.0,)
+    assert judge(two_disks(), painted, []).score == 0
+
+
+def test_verdicts_pool() -> None:
+    both = Verdict((1.0,), 1) + Verdict((0.5, 0.0), 0)
+    assert both == Verdict((1.0, 0.5, 0.0), 1)
+
+
+def test_thresholds_move_only_for_a_gain() -> None:
+    labels = two_disks()
+    targets = targets_of(labels)
+    sure = np.stack([targets.classes == 1, targets.classes == 2, targets.distance])
+    maps = (sure * 255).astype(np.uint8)
+    painted = np.where(labels == 0, BACKGROUND, labels).astype(np.uint32)
+    now = DecodeSettings()
+    assert best_thresholds([maps], [painted], now) == now
+    faint = maps.copy()
+    faint[0] = maps[0] * 0.45  # found only with a higher sensitivity
+    assert best_thresholds([faint], [painted], now).sensitivity > 0.5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "outcome"),
+    [
+        ((0.1, 0.2, 0.1), (0.8, 0.7, 0.9), "accepted"),
+        ((0.8, 0.7, 0.9), (0.1, 0.2, 0.1), "refused"),
+        ((0.8, 0.7, 0.9), (0.8, 0.7, 0.9), "refused"),
+        ((0.5, 0.5, 0.5), (0.0, 0.0, 1.6), "refused"),  # one lucky object is no evidence
+        ((0.1,), (0.9,), "preview"),
+        ((), (), "preview"),
+    ],
+)
+def test_decisions(old: tuple[float, ...], new: tuple[float, ...], outcome: str) -> None:
+    decided, sentence = decide(Verdict(old), Verdict(new))
+    assert decided == outcome
+    assert sentence.endswith(".")
+
+
+def test_what_is_given_up_is_said() -> None:
+    _, sentence = decide(Verdict((0.1, 0.2)), Verdict((0.8, 0.9)), 0.9, 0.5)
+    assert "0.90 before" in sentence

@@ -1,0 +1,95 @@
+"""What sparse paint allows, and the loss that reads it."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.draw import disk
+
+from napari_unet.corrections import BACKGROUND as PAINTED_BACKGROUND
+from napari_unet.training.loss import partial_loss, segmentation_loss
+from napari_unet.training.sparse import ANYTHING, sparse_targets
+from napari_unet.training.targets import BACKGROUND, BORDER, CELL, targets_of
+
+
+def painted_disk(radius: int = 8) -> np.ndarray:
+    painted = np.zeros((40, 40), np.uint32)
+    painted[disk((20, 20), radius)] = 7
+    return painted
+
+
+def test_unpainted_pixels_allow_everything_and_weigh_nothing() -> None:
+    targets = sparse_targets(painted_disk())
+    far = np.ones((40, 40), bool)
+    far[disk((20, 20), 10)] = False
+    assert (targets.allowed[far] == ANYTHING).all()
+    assert not targets.weights[far].any()
+    assert not targets.measured[far].any()
+
+
+def test_the_rim_of_a_lonely_object_leaves_room_for_a_neighbour() -> None:
+    targets = sparse_targets(painted_disk())
+    assert targets.allowed[20, 20] == 1 << CELL
+    row = targets.allowed[20]
+    inner, outer = 27, 28  # the last pixel of the disk in this row, and the next
+    assert row[inner] == 1 << CELL | 1 << BORDER
+    assert row[outer] == 1 << BACKGROUND | 1 << BORDER
+    assert row[outer + 1] == ANYTHING
+
+
+def test_painted_background_ends_the_object_for_certain() -> None:
+    painted = painted_disk()
+    painted[painted == 0] = PAINTED_BACKGROUND
+    targets = sparse_targets(painted)
+    assert set(np.unique(targets.allowed)) == {1 << BACKGROUND, 1 << CELL}
+    assert targets.measured.all()
+
+
+def test_objects_that_touch_have_a_border() -> None:
+    painted = np.full((20, 40), PAINTED_BACKGROUND, np.uint32)
+    painted[5:15, 5:20], painted[5:15, 20:35] = 3, 900
+    targets = sparse_targets(painted)
+    assert (targets.allowed[8, 19:21] == 1 << BORDER).all()
+    assert (targets.weights[8, 19:21] > targets.weights[8, 10]).all()
+
+
+@pytest.mark.parametrize("value", [0, PAINTED_BACKGROUND, 5])
+def test_uniform_paint(value: int) -> None:
+    targets = sparse_targets(np.full((16, 16), value, np.uint32))
+    assert np.isfinite(targets.weights).all()
+    assert (targets.weights > 0).all() == (value > 0)
+
+
+def as_batch(painted: np.ndarray) -> list[torch.Tensor]:
+    t = sparse_targets(painted)
+    parts = (t.allowed.astype(np.int64), t.distance, t.weights, t.measured.astype(np.float32))
+    return [torch.from_numpy(part)[None] for part in parts]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_where_one_class_is_allowed_the_loss_is_cross_entropy(seed: int) -> None:
+    """Dense paint is the dense loss: the sparse path is checked against the plain one."""
+    random = np.random.default_rng(seed)
+    labels = np.zeros((32, 32), np.uint32)
+    for number in range(1, 5):
+        y, x = random.integers(4, 28, 2)
+        labels[disk((y, x), 5, shape=labels.shape)] = number
+    painted = np.where(labels == 0, np.uint32(PAINTED_BACKGROUND), labels)
+    allowed, distance, _, measured = as_batch(painted)
+    output = torch.from_numpy(random.normal(size=(1, 4, 32, 32)).astype(np.float32))
+    weights = torch.ones_like(distance)
+    classes = torch.from_numpy(targets_of(labels).classes.astype(np.int64))[None]
+    sparse = partial_loss(output, allowed, distance, weights, measured)
+    dense = segmentation_loss(output, classes, distance, weights)
+    assert sparse.item() == pytest.approx(dense.item(), rel=1e-4)
+
+
+def test_unknown_pixels_have_no_gradient() -> None:
+    allowed, distance, weights, measured = as_batch(painted_disk())
+    output = torch.zeros((1, 4, 40, 40), requires_grad=True)
+    partial_loss(output, allowed, distance, weights, measured).backward()
+    assert output.grad is not None
+    assert not output.grad[..., :8, :].any()
+    assert output.grad[..., 20, 20].any()
