@@ -74,7 +74,7 @@ class Forest:
             values = values[box.slices]
         low, high = SIGMAS
         found: NDArray[np.float32] = multiscale_basic_features(  # type: ignore[no-untyped-call]
-            values, sigma_min=low, sigma_max=high, num_workers=1, channel_axis=-1
+            values, sigma_min=low, sigma_max=high, channel_axis=-1
         )
         return found
 

@@ -62,7 +62,7 @@ def paint(sheets: Sequence[Sheet], count: int, share: float, random: Generator) 
     wrong = round(share * len(chosen))
     for i, (sheet, cell) in enumerate(chosen):
         nothing = np.zeros_like(sheet.scene.truth)
-        if i < wrong:
+        if i >= len(chosen) - wrong:  # last: a right cell is never cut by a wrong one
             paint_wrongly(sheet, cell, FAULTS[int(random.integers(len(FAULTS)))], random)
         else:
             paint_cell(sheet, cell, nothing, random)
@@ -229,7 +229,7 @@ def matrix(rows: Sequence[Row]) -> list[list[str]]:
 
 def show(rows: Sequence[Row], document: Path, *, write: bool) -> None:
     """Print the matrix; put it into the document if it has a place for it."""
-    header = ("true change of AP@.5", "runs", *OUTCOMES, "accepted")
+    header = ("true change of AP@.5", "runs", *OUTCOMES, "share accepted")
     body = matrix(rows)
     print(f"\n{markdown(header, body)}")
     text = document.read_text(encoding="utf-8") if document.exists() else ""

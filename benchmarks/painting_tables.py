@@ -1,6 +1,7 @@
 """Tables of what `benchmarks.painting` has measured so far."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -166,7 +167,7 @@ def _curve(rows: Sequence[Row], mode: str) -> list[tuple[int, float]]:
 
 def cells_for(curve: Sequence[tuple[int, float]], ap: float) -> float:
     """Cells after which a curve first reaches an AP, straight lines between; infinite if never."""
-    for (k0, low), (k1, high) in zip(curve[:-1], curve[1:], strict=True):
+    for (k0, low), (k1, high) in pairwise(curve):
         if low < ap <= high:
             return k0 + (k1 - k0) * (ap - low) / (high - low)
         if ap <= low:

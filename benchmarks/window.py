@@ -23,7 +23,7 @@ from qtpy.QtCore import QEventLoop, Qt, QTimer
 from benchmarks.tables import ROOT
 from napari_unet.io.synthetic import nuclei_window
 
-PLUGIN, PANEL = "napari-unet-interactive", "Segment and correct"
+PLUGIN, PANEL = "napari-unet-interactive", "Segment, paint, retrain"
 SIDE = 512  # pixels of the image of a cold start
 CANCELLED = 2048  # pixels of the image whose segmentation is cancelled
 WARM = 15.0  # seconds in which the engine can load the network before Segment is pressed

@@ -199,3 +199,36 @@ def test_any_type_of_labels_can_be_shown(dtype: type) -> None:
     live.begin(shown)
     live.update(shown, (), *square((3, 3), 6, ALL), 0)
     assert (shown > 0).sum() == 36
+
+
+def test_painted_objects_stay_whole_and_others_flow_around() -> None:
+    live = LiveLabels.empty(SHAPE)
+    shown = np.zeros(SHAPE, np.uint32)
+    live.begin(shown)
+    live.update(shown, (), *square((10, 10), 20, ALL), block=0)
+    kept = shown.copy()
+    live.begin(shown, painted=kept)
+    # The same object a little larger, and one behind it that reaches under it.
+    patch = np.zeros((40, 40), np.int32)
+    patch[8:32, 8:32] = 1
+    patch[20:38, 26:39] = 2
+    live.update(shown, (), ALL, Patch(Box((0, 0), (40, 40)), patch, 2), block=0)
+    assert (shown[kept > 0] == kept[kept > 0]).all()
+    assert np.count_nonzero(shown == 1) == 400
+    assert set(np.unique(shown)) == {0, 1, shown[35, 35]}
+    assert (shown[32:38, 26:39] == shown[35, 35]).all()
+    assert shown[35, 35] > 1
+    assert not (live.assembly.labels == 1).any()  # nobody else is called by its number
+    live.begin(shown)  # nothing is painted any more
+    live.update(shown, (), *square((10, 10), 5, ALL), block=0)
+    assert np.count_nonzero(shown) == 25
+
+
+def test_marks_made_during_a_run_hold() -> None:
+    live = LiveLabels.empty(SHAPE)
+    shown = np.zeros(SHAPE, np.uint32)
+    live.begin(shown)
+    live.marks[20:30, 20:30] = 1
+    live.update(shown, (), *square((10, 10), 40, ALL), block=0)
+    assert not shown[20:30, 20:30].any()
+    assert not live.corrected.any()  # the stroke can be taken back

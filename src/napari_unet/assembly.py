@@ -102,6 +102,39 @@ class Assembly:
         under[write] = numbers[patch.labels[write]]
         return area
 
+    def remove_fringes(
+        self, plane: Plane, area: Box, block: int, there: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+    ) -> None:
+        """Clear what peeps out from under corrected objects, which a model draws a bit larger.
+
+        Parameters
+        ----------
+        plane, area : tuple of int, Box
+            Where; all of the block's objects lie inside.
+        block : int
+            Whose objects are looked at.
+        there : tuple of two ndarray of bool
+            ``(Y, X)`` of `area`: pixels of corrected objects; and all pixels that stay as they are.
+        """
+        from scipy import ndimage  # noqa: PLC0415  the panel needs this module at once
+
+        said = self.labels[(*plane, *area.slices)]
+        objects, fixed = there
+        for number in np.unique(said[objects]).tolist():
+            if not number or self._block_of[number] != block:
+                continue
+            y0, x0, y1, x1 = self._extent[number].tolist()
+            inside = Box((y0, x0), (y1, x1)).shift(area.start).slices
+            whole = said[inside] == number
+            visible = whole & ~fixed[inside]
+            if not visible.any():
+                continue
+            # Outside of the window there is nothing of the object.
+            masks = [np.pad(mask, 1) for mask in (visible, whole)]
+            thin, thick = (ndimage.distance_transform_edt(mask).max() for mask in masks)
+            if thin < FRINGE * thick:
+                said[inside][visible] = 0
+
     def _numbers(self, picture: NDArray[np.uint32], patch: Patch) -> NDArray[np.uint32]:
         """Ids of the patch's objects: inherited from the last run, else new."""
         numbers = np.zeros(patch.count + 1, np.uint32)
@@ -259,36 +292,6 @@ class LiveLabels:
         fixed = corrected | self.locked[index]
         fixed |= marks != MARK_NONE
         if patch.count and not self.assembly.classes:
-            remove_fringes(said, fixed & (seen > 0), fixed)
+            self.assembly.remove_fringes(plane, area, block, (fixed & (seen > 0), fixed))
         np.copyto(seen, said, where=~fixed, casting="unsafe")
         return area
-
-
-def remove_fringes(
-    said: NDArray[np.uint32], objects: NDArray[np.bool_], fixed: NDArray[np.bool_]
-) -> None:
-    """Clear what peeps out from under corrected objects, as the model draws them a bit larger.
-
-    Parameters
-    ----------
-    said : ndarray of uint32
-        ``(Y, X)``, what the model says; changed in place.
-    objects : ndarray of bool
-        ``(Y, X)``, pixels of corrected objects.
-    fixed : ndarray of bool
-        ``(Y, X)``, those and all other pixels that stay as they are.
-    """
-    from scipy import ndimage  # noqa: PLC0415  the panel needs this module at once
-
-    for number in np.unique(said[objects]).tolist():
-        if not number:
-            continue
-        rows, columns = ndimage.find_objects((said == number).astype(np.uint8))[0]
-        window = said[rows, columns]
-        whole = np.pad(window == number, 1)
-        visible = np.pad((window == number) & ~fixed[rows, columns], 1)
-        if not visible.any():
-            continue
-        thickness = [float(ndimage.distance_transform_edt(m).max()) for m in (visible, whole)]
-        if thickness[0] < FRINGE * thickness[1]:
-            window[visible[1:-1, 1:-1]] = 0

@@ -1,7 +1,7 @@
 """Command ``napari-unet finetune``: retrain a model from painted label images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +9,8 @@ from napari_unet.errors import InputError, UNetError
 from napari_unet.settings import FinetuneSettings
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from napari_unet.image import Image
     from napari_unet.learning import Learning
 
@@ -57,7 +59,7 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
 
 def _pairs(
     images: list[Path], labels: list[Path], background: int | None, *, whole: bool
-) -> "list[tuple[Image, object]]":
+) -> "list[tuple[Image, NDArray[Any]]]":
     import numpy as np  # noqa: PLC0415  quick --help
 
     from napari_unet.corrections import as_painted, take_whole  # noqa: PLC0415
@@ -68,7 +70,7 @@ def _pairs(
             f"{len(images)} images and {len(labels)} label images were given; one of each belongs "
             "together. Give --image and --labels in pairs."
         )
-    pairs: list[tuple[Image, object]] = []
+    pairs: list[tuple[Image, NDArray[Any]]] = []
     for image, label in zip(images, labels, strict=True):
         paint = np.asarray(read_image(label).data)
         painted = take_whole(paint) if whole else as_painted(paint, background=background)

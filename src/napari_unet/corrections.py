@@ -21,6 +21,7 @@ UNLABELLED = 0
 BACKGROUND = 2**31 - 1  # no id: assembly would need gigabytes to count up to it
 MARK_NONE, MARK_BACKGROUND, MARK_CONFIRMED = 0, 1, 2
 
+CLASSES = 16  # of a class model, background among them, at most
 FEWEST_TO_JUDGE = 4  # objects; with fewer, holding one out costs more than it tells
 STRIPE = 2**22  # pixels looked at together, so that temporary arrays stay small
 
@@ -222,6 +223,36 @@ def check_enough(painted: Sequence[NDArray[Any]], *, classes: bool = False) -> N
             f"Only {kind} painted; some background is needed too. Paint a stroke with the "
             "background brush, or mark a box where all is correct."
         )
+
+
+def number_strokes(painted: NDArray[Any]) -> NDArray[np.uint32]:
+    """Give every stroke of a painted class an id of its own, so that strokes can be held out.
+
+    Parameters
+    ----------
+    painted : ndarray of uint32
+        ``(..., Y, X)``, ids are classes below `CLASSES`.
+
+    Returns
+    -------
+    ndarray of uint32
+        ``(..., Y, X)``; ``id % CLASSES`` is the class, and connected pixels of one class in one
+        plane share an id. `UNLABELLED` and `BACKGROUND` stay.
+    """
+    from scipy import ndimage  # noqa: PLC0415  the panel needs this module at once
+
+    numbered = np.where(painted == BACKGROUND, np.uint32(BACKGROUND), np.uint32(UNLABELLED))
+    for plane in np.ndindex(painted.shape[:-2]):
+        for number in painted_ids(painted[plane]):
+            if number >= CLASSES:
+                raise InputError(
+                    f"Class {number} is painted; classes from 1 to {CLASSES - 1} can be learned. "
+                    "Paint classes with small ids, or retrain on objects instead."
+                )
+            strokes, count = ndimage.label(painted[plane] == number, np.ones((3, 3)))
+            ids = (np.arange(count + 1) * CLASSES + number).astype(np.uint32)
+            np.copyto(numbered[plane], ids[strokes], where=strokes > 0)
+    return numbered
 
 
 def hold_out(

@@ -94,7 +94,9 @@ def examples_of(paintings: Sequence[Painting], card: ModelCard) -> list[Example]
     typical = painted_diameter(paintings) or card.object_diameter
     examples: list[Example] = []
     for number, painting in enumerate(paintings):
-        zoom = card.zoom(painted_diameter([painting]) or typical)
+        zoom = 1.0
+        if card.kind == "instances":
+            zoom = card.zoom(painted_diameter([painting]) or typical)
         hidden = {o.plane[1:]: {h.id for h in held if h.plane == o.plane}
                   for o in held if o.plane[0] == number}  # fmt: skip
         examples += _of_one(painting, card, zoom, hidden)
@@ -112,7 +114,9 @@ def _of_one(
             values = np.stack(
                 [normalise(c, k) for c, k in zip(pixels, painting.limits, strict=True)]
             )
-            yield _resized(values, _without_cut(paint, box), zoom, held.get(plane, set()))
+            # a class has no outline that a window could cut
+            seen = paint[box.slices] if card.kind == "classes" else _without_cut(paint, box)
+            yield _resized(values, seen, zoom, held.get(plane, set()))
 
 
 def windows(paint: NDArray[np.uint32], side: int, block: int) -> list[Box]:
@@ -159,8 +163,7 @@ def _any_in_columns(strip: NDArray[np.uint32], columns: range, block: int) -> li
 def _around(place: tuple[int, int], side: int, area: Box) -> Box:
     """Centre a window on a place, moved so that it stays in the image if it fits."""
     start = [
-        min(max(0, p - side // 2), max(0, n - side))
-        for p, n in zip(place, area.stop, strict=True)
+        min(max(0, p - side // 2), max(0, n - side)) for p, n in zip(place, area.stop, strict=True)
     ]
     box = Box((start[0], start[1]), (start[0] + side, start[1] + side))
     return box.intersect(area)
@@ -171,9 +174,9 @@ def _well_inside(window: Box, place: tuple[int, int], side: int, area: Box) -> b
     margin = INNER * side
     for axis in (0, 1):
         low, high = window.start[axis], window.stop[axis]
-        low = low + margin if low > 0 else low
-        high = high - margin if high < area.stop[axis] else high
-        if not low <= place[axis] < high:
+        inner_low = low + margin if low > 0 else low
+        inner_high = high - margin if high < area.stop[axis] else high
+        if not inner_low <= place[axis] < inner_high:
             return False
     return True
 

@@ -99,9 +99,7 @@ def merge_shallow(
     return merged
 
 
-def _passes(
-    basins: NDArray[np.int32], height: NDArray[np.float32]
-) -> list[tuple[int, int, float]]:
+def _passes(basins: NDArray[np.int32], height: NDArray[np.float32]) -> list[tuple[int, int, float]]:
     """Every two basins that touch, and the height of the highest pass between them, that first."""
     pairs, levels = [], []
     for axis in (0, 1):
@@ -116,7 +114,9 @@ def _passes(
     order = np.lexsort((ends[1], ends[0], -level))
     _, first = np.unique(ends[:, order], axis=1, return_index=True)
     kept = order[np.sort(first)]
-    return list(zip(ends[0, kept].tolist(), ends[1, kept].tolist(), level[kept].tolist(), strict=True))
+    return list(
+        zip(ends[0, kept].tolist(), ends[1, kept].tolist(), level[kept].tolist(), strict=True)
+    )
 
 
 def decode_block(

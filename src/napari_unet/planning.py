@@ -17,9 +17,11 @@ from napari_unet.inference.run import KEEP_ALL, Event, Notice, TileDone, Waiting
 from napari_unet.inference.schedule import Schedule
 from napari_unet.inference.tasks import Backend
 from napari_unet.instances import object_diameters, typical_diameter
+from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model
 from napari_unet.settings import SegmentSettings
 
+NEAR = 1.5  # factor within which an estimate confirms the diameter a model was taught on
 PROBE = 512  # pixels; side of the window that the object size is estimated from
 
 
@@ -89,16 +91,33 @@ def make_plan(
 
     diameter = settings.diameter
     if diameter is None and model.card.kind == "instances":
-        probe = plan(_middle(region), model.card.object_diameter, planes[len(planes) // 2 :][:1])
+        expected = model.card.usual_diameter or model.card.object_diameter
+        probe = plan(_middle(region), expected, planes[len(planes) // 2 :][:1])
         have: set[Key] = set()
-        diameter = yield from estimate_diameter(probe, image, backend, folder, have)
-        decided = plan(region, diameter or model.card.object_diameter, planes)
+        found = yield from estimate_diameter(probe, image, backend, folder, have)
+        decided = plan(region, settled_diameter(found, model.card), planes)
         if decided.tiles == probe.tiles and decided.planes == probe.planes:
             where.have.update(have)
         else:
             shutil.rmtree(folder, ignore_errors=True)
         return decided
     return plan(region, diameter or model.card.object_diameter, planes)
+
+
+def settled_diameter(found: float | None, card: ModelCard) -> float:
+    """Diameter to plan with: what a model was taught on, unless the image clearly differs.
+
+    Parameters
+    ----------
+    found : float or None
+        Image pixels, as estimated from the image.
+    card : ModelCard
+        The model.
+    """
+    usual = card.usual_diameter
+    if usual and found and usual / NEAR < found < usual * NEAR:
+        return usual
+    return found or usual or card.object_diameter
 
 
 def estimate_diameter(

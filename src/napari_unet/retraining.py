@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from napari_unet.corrections import BACKGROUND, as_painted, check_enough, painted_objects
+from napari_unet.corrections import (
+    BACKGROUND,
+    CLASSES,
+    as_painted,
+    check_enough,
+    number_strokes,
+    painted_ids,
+    painted_objects,
+)
 from napari_unet.errors import InputError, ModelError
 from napari_unet.examples import Example, Painting, examples_of, painted_diameter
 from napari_unet.image import Image
@@ -51,7 +59,12 @@ class Teaching:
 
 
 def gather(
-    paintings: Sequence[Painting], parent: Model, name: str, settings: FinetuneSettings
+    paintings: Sequence[Painting],
+    parent: Model,
+    name: str,
+    settings: FinetuneSettings,
+    *,
+    class_names: Sequence[str] = (),
 ) -> Teaching:
     """Cut out what was painted; raises `InputError` if it is too little to learn from.
 
@@ -65,10 +78,11 @@ def gather(
         Name of the new model.
     settings : FinetuneSettings
         Time and seed.
+    class_names : sequence of str, optional
+        Name of each class, background first, where classes were painted; default objects were.
     """
     painted = [p.painted for p in paintings]
-    check_enough(painted)
-    diameter = painted_diameter(paintings)
+    check_enough(painted, classes=bool(class_names))
     card = {
         "name": name,
         "parent": parent.card.name,
@@ -77,9 +91,38 @@ def gather(
         "images": len(paintings),
         "painted_objects": sum(len(painted_objects(p)) for p in painted),
         "painted_background": sum(int((p == BACKGROUND).sum()) for p in painted),
-        "usual_diameter": diameter,
+        "usual_diameter": None if class_names else painted_diameter(paintings),
     }
-    return Teaching(parent, examples_of(paintings, parent.card), card, settings)
+    if class_names:
+        card |= _class_card(paintings, parent, class_names)
+        strokes = [number_strokes(p) for p in painted]
+        paintings = [replace(p, painted=s) for p, s in zip(paintings, strokes, strict=True)]
+    wanted = parent.card.child(parent.sha, **card)
+    return Teaching(parent, examples_of(paintings, wanted), card, settings)
+
+
+def class_parent(parent: ModelCard, image: Image, class_names: Sequence[str]) -> ModelCard:
+    """Card of the network that learns classes from an image's own channels."""
+    channels = 1 if image.channel is not None else image.channels
+    classes = min(max(2, len(class_names)), CLASSES)
+    spec = replace(parent.spec, in_channels=channels, classes=classes, distance=False)
+    return parent.model_copy(update={"spec": spec, "kind": "classes"})
+
+
+def _class_card(
+    paintings: Sequence[Painting], parent: Model, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """What a class model's card says besides; all images need the same channels."""
+    specs = {class_parent(parent.card, p.image, class_names).spec for p in paintings}
+    highest = max((int(i) for p in paintings for i in painted_ids(p.painted)), default=0)
+    if len(specs) > 1 or highest >= len(class_names):
+        raise InputError(
+            f"{len(class_names)} classes are named and class {highest} is painted; images with "
+            f"{sorted(s.in_channels for s in specs)} channels are given. Name every class, "
+            "background first, and give images with equal channels."
+        )
+    [spec] = specs
+    return {"kind": "classes", "spec": spec.to_dict(), "class_names": tuple(class_names)}
 
 
 def painting_of(
@@ -118,7 +161,7 @@ def finetune(
     *,
     name: str,
     time_limit: float = 60.0,
-    seed: int = 0,
+    class_names: Sequence[str] = (),
     progress: Callable[[Learning], None] | None = None,
 ) -> Model:
     """Retrain a model in this process.
@@ -135,8 +178,9 @@ def finetune(
         Name of the new model in the library.
     time_limit : float
         Seconds; how long it may take.
-    seed : int
-        Decides which crops are drawn.
+    class_names : sequence of str, optional
+        Names of classes, background first, if classes were painted (id = class) instead of
+        objects; gives a class model for the images' own channels, colour included.
     progress : callable, optional
         Called with a `Learning` after every step.
 
@@ -160,11 +204,16 @@ def finetune(
     if save_name(name) in model_files():
         raise ModelError(f"There is a model called {name!r} already. Choose another name.")
     opened = [(i if isinstance(i, Image) else open_image(i), p) for i, p in pairs]
-    paintings = [painting_of(image, painted, parent.card) for image, painted in opened]
-    settings = FinetuneSettings(time_limit=time_limit, seed=seed)
-    teaching = gather(paintings, parent, name, settings)
+    paintings = [
+        painting_of(i, p, class_parent(parent.card, i, class_names) if class_names else parent.card)
+        for i, p in opened
+    ]
+    settings = FinetuneSettings(time_limit=time_limit)
+    teaching = gather(paintings, parent, name, settings, class_names=class_names)
     user_folder().parent.mkdir(parents=True, exist_ok=True)
-    target = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent)) / "new.safetensors"
+    target = (
+        Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent)) / "new.safetensors"
+    )
     events = finetune_events(parent.path, teaching.examples, settings, target, card=teaching.card)
     for event in events:
         if isinstance(event, Finished):

@@ -9,7 +9,7 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_unet.plugin.segment_panel import SegmentPanel
 
-PLUGIN, PANEL = "napari-unet-interactive", "Segment and correct"
+PLUGIN, PANEL = "napari-unet-interactive", "Segment, paint, retrain"
 PATIENCE = 120_000  # milliseconds; a run takes seconds, a busy machine longer
 
 

@@ -27,7 +27,7 @@ def nuclei(viewer):
     return viewer.layers["nuclei"], np.asarray(truth)
 
 
-PLUGIN, PANEL = "napari-unet-interactive", "Segment and correct"
+PLUGIN, PANEL = "napari-unet-interactive", "Segment, paint, retrain"
 PATIENCE = 120_000  # milliseconds
 
 

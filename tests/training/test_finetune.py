@@ -110,7 +110,7 @@ def test_too_little_paint_is_a_sentence() -> None:
         finetune("nuclei", [(image, nothing)], name="mine")
     with pytest.raises(InputError, match="shape"):
         finetune("nuclei", [(image, nothing[:-1])], name="mine")
-    with pytest.raises(ModelError, match="called 'nuclei'|name"):
+    with pytest.raises(ModelError, match=r"called 'nuclei'|name"):
         finetune("nuclei", [(image, painted_from(truth, 3))], name="nuclei")
 
 
@@ -132,3 +132,30 @@ def test_a_parent_that_is_loaded_can_be_given() -> None:
     assert made.report is not None
     assert made.report.outcome == "preview"
     assert "two" not in model_files()
+
+
+def test_three_classes_of_a_colour_image() -> None:
+    """K classes from any channels: here hue decides, which grey values cannot tell apart."""
+    random = np.random.default_rng(0)
+    truth = np.zeros((128, 128), np.uint32)
+    truth[:, 40:80], truth[:, 80:] = 1, 2
+    colours = np.array([[40, 40, 40], [200, 40, 40], [40, 40, 200]])
+    image = np.clip(colours[truth] + random.normal(0, 8, (128, 128, 3)), 0, 255).astype(np.uint8)
+    painted = np.zeros_like(truth)
+    for row in range(8, 120, 16):
+        for column, value in ((10, BACKGROUND), (50, 1), (100, 2)):
+            painted[row : row + 6, column : column + 20] = value
+    names = ("background", "nucleus", "cytoplasm")
+    made = finetune("nuclei", [(image, painted)], name="tissue", time_limit=12, class_names=names)
+    assert made.report is not None
+    assert made.report.outcome == "accepted"
+    assert made.card.class_names == names
+    assert made.card.spec.in_channels == 3
+    labels = segment(image, made).labels
+    assert (labels == truth).mean() > 0.9
+
+
+def test_a_class_without_a_name_is_a_sentence() -> None:
+    image, truth = image_and_truth()
+    with pytest.raises(InputError, match="Name every class"):
+        finetune("nuclei", [(image, painted_from(truth, 8))], name="x", class_names=("a", "b"))

@@ -10,7 +10,7 @@ from skimage.draw import disk
 from napari_unet.corrections import BACKGROUND as PAINTED_BACKGROUND
 from napari_unet.training.loss import partial_loss, segmentation_loss
 from napari_unet.training.sparse import ANYTHING, sparse_targets
-from napari_unet.training.targets import BACKGROUND, BORDER, CELL, targets_of
+from napari_unet.training.targets import BACKGROUND, BORDER, BORDER_REACH, CELL, targets_of
 
 
 def painted_disk(radius: int = 8) -> np.ndarray:
@@ -22,7 +22,7 @@ def painted_disk(radius: int = 8) -> np.ndarray:
 def test_unpainted_pixels_allow_everything_and_weigh_nothing() -> None:
     targets = sparse_targets(painted_disk())
     far = np.ones((40, 40), bool)
-    far[disk((20, 20), 10)] = False
+    far[disk((20, 20), 12)] = False
     assert (targets.allowed[far] == ANYTHING).all()
     assert not targets.weights[far].any()
     assert not targets.measured[far].any()
@@ -35,7 +35,8 @@ def test_the_rim_of_a_lonely_object_leaves_room_for_a_neighbour() -> None:
     inner, outer = 27, 28  # the last pixel of the disk in this row, and the next
     assert row[inner] == 1 << CELL | 1 << BORDER
     assert row[outer] == 1 << BACKGROUND | 1 << BORDER
-    assert row[outer + 1] == ANYTHING
+    assert row[outer + BORDER_REACH] == ANYTHING
+    assert row[inner - BORDER_REACH] == 1 << CELL
 
 
 def test_painted_background_ends_the_object_for_certain() -> None:

@@ -75,7 +75,7 @@ def write_replacing(
         raise
     except OSError as error:
         raise SaveError(_explain(given, error, needed)) from error
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
     return given
 
 
@@ -164,7 +164,7 @@ def _host() -> str:
     return f"{zlib.crc32(socket.gethostname().encode()):08x}"
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name survive a power cut, where the system can."""
     if os.name == "nt":
         return

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
-from napari_unet.io.atomic import _sync_folder
+from napari_unet.io.atomic import sync_folder
 from napari_unet.io.records import JournalHeader, Kind, encode_record
 from napari_unet.models.library import APPLICATION
 
@@ -107,7 +107,7 @@ class JournalFile:
             lock(self._handle, wait=True)  # another window may be asking just now
             record = encode_record(Kind.HEADER, 0, header.created, header.encode())
             self.write(record + record)
-            _sync_folder(folder)
+            sync_folder(folder)
         except OSError:
             self.discard()
             raise

@@ -1,6 +1,8 @@
 """Weights of a model: tensors in and out of safetensors, checked against the spec."""
 
 import json
+import os
+import secrets
 from pathlib import Path
 
 import torch
@@ -27,9 +29,15 @@ def save_model(path: Path, network: UNet, card: ModelCard) -> Path:
     }
     content = save(tensors, {CARD_KEY: json.dumps(card.model_dump(mode="json"))})
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_bytes(content)
-    part.replace(path)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        with open(part, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
 
 

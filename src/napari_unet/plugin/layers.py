@@ -1,12 +1,15 @@
 """Between napari's layers and the core: what an image layer holds, where a result belongs."""
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from napari import Viewer
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer, Shapes
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
 from napari_unet.image import Box, Image, check_dtype
@@ -14,6 +17,7 @@ from napari_unet.plugin.hooks import layer_pixel_size
 from napari_unet.segmentation import guess_axes
 
 AXIS_NAMES = {"channel": "C", "channels": "C", "time": "T", "slice": "Z", "depth": "Z"}
+BESIDE = "napari_unet_beside"  # in the metadata of layers that accompany a result
 REFRESH_SHARE = 0.1  # of the time may go into redrawing while tiles stream in
 
 
@@ -81,6 +85,99 @@ def add_result(viewer: Viewer, layer: ImageLayer, image: Image) -> Labels:
     viewer.add_layer(labels)
     viewer.layers.selection.active = active
     return labels
+
+
+def add_beside(
+    viewer: Viewer, result: Labels, array: NDArray[Any], name: str, colours: Mapping[Any, str]
+) -> Labels:
+    """Add a layer ``(..., Y, X)`` right above a result; what is active stays so.
+
+    Parameters
+    ----------
+    viewer, result
+        Where, and whose transforms it takes.
+    array : ndarray of uint8
+        Painted on as it is, not copied.
+    name : str
+        Of the layer.
+    colours : mapping
+        Colour of each value; None = of all others.
+    """
+    layer = Labels(
+        array,
+        name=name,
+        colormap=DirectLabelColormap(color_dict=dict(colours)),
+        scale=result.scale,
+        translate=result.translate,
+        rotate=result.rotate,
+        shear=result.shear,
+        affine=result.affine,
+        units=result.units,
+        axis_labels=result.axis_labels,
+        metadata={BESIDE: True},
+    )
+    active = viewer.layers.selection.active
+    viewer.layers.insert(viewer.layers.index(result) + 1, layer)
+    viewer.layers.selection.active = active
+    return layer
+
+
+def add_rectangles(viewer: Viewer, result: Labels, name: str) -> Shapes:
+    """Add a shapes layer on a result's grid, to draw rectangles on."""
+    layer = Shapes(
+        ndim=result.ndim,
+        name=name,
+        face_color="transparent",
+        edge_color="#3fe06a",
+        edge_width=2,
+        scale=result.scale,
+        translate=result.translate,
+        rotate=result.rotate,
+        shear=result.shear,
+        affine=result.affine,
+        units=result.units,
+        axis_labels=result.axis_labels,
+    )
+    viewer.add_layer(layer)
+    return layer
+
+
+def is_beside(layer: Layer) -> bool:
+    """Whether a layer is one of ours that only accompanies a result."""
+    return bool(layer.metadata.get(BESIDE))
+
+
+def same_grid(layer: Labels, result: Labels) -> bool:
+    """Whether a labels layer has the shape of a result."""
+    return not layer.multiscale and tuple(layer.data.shape) == tuple(result.data.shape)
+
+
+def shown_plane(viewer: Viewer, result: Labels) -> tuple[int, ...]:
+    """Return the indices along the leading axes ``(...)`` of what is shown of a result."""
+    position = result.world_to_data(viewer.dims.point)
+    shape = result.data.shape[:-2]
+    return tuple(int(np.clip(round(p), 0, n - 1)) for p, n in zip(position, shape, strict=False))
+
+
+def shown_window(viewer: Viewer, result: Labels) -> tuple[tuple[int, ...], Box]:
+    """Return plane and box, image pixels, of what the canvas shows of a result."""
+    (y0, x0), (y1, x1) = np.asarray(result.corner_pixels)[:, -2:].astype(int).tolist()
+    height, width = result.data.shape[-2:]
+    box = Box((y0, x0), (y1 + 1, x1 + 1)).intersect(Box((0, 0), (height, width)))
+    return shown_plane(viewer, result), box
+
+
+def drawn_box(
+    viewer: Viewer, result: Labels, offset: Sequence[int], shape: Sequence[int]
+) -> tuple[tuple[int, ...], Box] | None:
+    """Return plane and box of a part that was redrawn; None if planes of Y and X are not shown."""
+    last = (viewer.dims.ndim - 2, viewer.dims.ndim - 1)
+    if tuple(viewer.dims.displayed) != last or len(offset) != 2:
+        return None
+    height, width = result.data.shape[-2:]
+    y, x = (int(i) for i in offset)
+    box = Box((y, x), (y + int(shape[0]), x + int(shape[1])))
+    return shown_plane(viewer, result), box.intersect(Box((0, 0), (height, width)))
 
 
 def _shear(layer: Layer, kept: list[int]) -> Any:

@@ -4,8 +4,11 @@ import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
+from numpy.typing import NDArray
+from psygnal import SignalInstance
 
 from napari_unet.assembly import LiveLabels
 from napari_unet.errors import InputError
@@ -14,6 +17,7 @@ from napari_unet.inference.plan import Key, SegmentPlan
 from napari_unet.inference.run import Events, Started, TileDone, run
 from napari_unet.inference.schedule import Schedule
 from napari_unet.inference.tasks import Backend
+from napari_unet.plugin.correcting import Correcting
 from napari_unet.plugin.layers import Redraw
 from napari_unet.segmentation import decoding, record
 from napari_unet.settings import SegmentSettings
@@ -34,6 +38,8 @@ class Result:
         Where the person sees and paints.
     live : LiveLabels
         What the model said, and which pixels the person corrected.
+    correcting : Correcting
+        What the person said.
     source : weakref to napari Image layer
         The layer it was made from.
     image : Image
@@ -50,9 +56,20 @@ class Result:
     folder: Path | None = None
     budget: int = 0
     have: set[Key] = field(default_factory=set)
+    correcting: Correcting = field(kw_only=True)
 
     def __post_init__(self) -> None:
         self._redraw = Redraw(self.layer)
+        self._begun = False
+
+    @property
+    def painting_changed(self) -> SignalInstance:
+        """Emitted a moment after corrections changed."""
+        return self.correcting.changed
+
+    def painted(self) -> NDArray[np.uint32]:
+        """Return the painted array ``(..., Y, X)`` of now; objects painted in part as a whole."""
+        return self.correcting.painted()
 
     @property
     def count(self) -> int:
@@ -70,8 +87,16 @@ class Result:
         return tuple(self.layer.data.shape) == image.labels_shape == self.live.corrected.shape
 
     def begin(self) -> None:
-        """Prepare for a run; ids the person uses or is about to use are left alone."""
-        self.live.begin(self.layer.data, above=int(self.layer.selected_label))
+        """Prepare for a run: what is painted is locked, and ids the person uses are left alone."""
+        shown = self.layer.data
+        if shown.shape != self.live.corrected.shape:
+            raise InputError(REPLACED)
+        # In a new result there is nothing to find, and looking would cost its memory.
+        painted = self.painted() if self._begun or self.correcting.any else None
+        self._begun = True
+        if not self.correcting.any:
+            painted = None
+        self.live.begin(shown, above=int(self.layer.selected_label), painted=painted)
 
     def started(self, event: Started) -> None:
         """Note the plan of a run."""

@@ -76,6 +76,11 @@ class SegmentForm(Container):  # type: ignore[type-arg]
         layout.addWidget(self._sentence)
         layout.addStretch()
 
+    def add_section(self, section: Container) -> None:  # type: ignore[type-arg]
+        """Show a part of the panel below those there are, above the sentence."""
+        layout = self.native.layout()
+        layout.insertWidget(layout.indexOf(self._sentence), section.native)
+
     def _image_layers(self, _widget: Any = None) -> list[ImageLayer]:
         return [layer for layer in self._viewer.layers if isinstance(layer, ImageLayer)]
 
@@ -166,6 +171,15 @@ class SegmentForm(Container):  # type: ignore[type-arg]
             self._describe()  # the layer's array was replaced
         channel = None if self.channel.value in (None, AVERAGE) else int(self.channel.value)
         return layers.image_of(layer, self.axes.value.upper(), channel)
+
+    def describe(self, layer: ImageLayer, *, quietly: bool = False) -> Image | None:
+        """Describe a layer as `opened` does; None, and a sentence, if that is not possible."""
+        try:
+            return self.opened(layer)
+        except UNetError as error:
+            if not quietly:
+                self.say(str(error))
+            return None
 
     def part(self, layer: ImageLayer, image: Image, cache: ClassMapCache) -> Where:
         """Return the part of the image chosen, beginning where the person looks."""

@@ -5,8 +5,10 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from napari import Viewer
 from napari.layers import Image as ImageLayer
+from numpy.typing import NDArray
 from qtpy.QtWidgets import QFileDialog
 from superqt.utils import qdebounced
 
@@ -16,10 +18,13 @@ from napari_unet.errors import UNetError
 from napari_unet.image import Image
 from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.run import Event, Notice, Started, TileDone
-from napari_unet.models.library import find_model, load_model
+from napari_unet.models.library import find_model, load_card, load_model
 from napari_unet.plugin import layers
+from napari_unet.plugin.correct_section import CorrectSection
+from napari_unet.plugin.correcting import Correcting
 from napari_unet.plugin.hooks import write_labels
 from napari_unet.plugin.jobs import Job, import_early, in_background, sentence
+from napari_unet.plugin.restoring import Restoring
 from napari_unet.plugin.results import Result
 from napari_unet.plugin.segment_form import SegmentForm
 from napari_unet.segmentation import segment_events
@@ -39,12 +44,16 @@ class SegmentPanel(SegmentForm):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         self._results: weakref.WeakKeyDictionary[ImageLayer, Result] = weakref.WeakKeyDictionary()
+        self._open: list[Result] = []  # whose corrections are looked after
         super().__init__(napari_viewer)
         self.engine, self._cache = Engine(), ClassMapCache()
         self._job: Job | None = None
         self._begun = 0.0
         self._saving = self._closed = False
         self.problem: str | None = None  # what went wrong in the last job or save
+        self.correct, self.restoring = CorrectSection(self), Restoring(self)
+        self.add_section(self.restoring)
+        self.add_section(self.correct)
         self._connect()
         self.refresh()
         self._warm_up()
@@ -58,11 +67,61 @@ class SegmentPanel(SegmentForm):
         decode = qdebounced(self._decode_again, timeout=SLIDER_DELAY)
         for slider in self.sliders:
             slider.changed.connect(lambda _value: decode())
+        self.image.changed.connect(self._look_around)
+        self._viewer.layers.events.inserted.connect(self.correct.refresh)
+        self._viewer.layers.events.removed.connect(self.correct.refresh)
+        self._viewer.layers.events.removed.connect(self._on_removed)
         self.native.destroyed.connect(self.close_down)
 
     def has_result(self, layer: ImageLayer) -> bool:
         """Whether there is a result of the layer that sliders and Save act on."""
         return layer in self._results
+
+    # ---- results ---------------------------------------------------------------------------
+
+    def result_of(self, layer: ImageLayer | None) -> Result | None:
+        """Return the result of an image, None if there is none any more."""
+        result = self._results.get(layer) if layer is not None else None
+        return result if result is not None and result.layer in self._viewer.layers else None
+
+    def current_result(self) -> Result | None:
+        """Return the result of the chosen image."""
+        return self.result_of(self.image.value)
+
+    def results(self) -> list[Result]:
+        """Return the results of all images that are open."""
+        found = (self.result_of(layer) for layer in self._image_layers())
+        return [result for result in found if result is not None and result.correcting.fits]
+
+    def take_corrections(self, layer: ImageLayer, painted: NDArray[np.uint32]) -> None:
+        """Take over a painted array ``(..., Y, X)`` of an image; a result is made if needed.
+
+        Raises
+        ------
+        UNetError
+            If the image cannot be used with the chosen model.
+        """
+        image, card = self.opened(layer), load_card(self.model.value)
+        result = self._result(layer, image, classes=card.kind == "classes")
+        result.correcting.adopt(painted)
+        self._viewer.layers.selection.active = result.layer
+        self._describe()
+
+    def _look_around(self, *_: Any) -> None:
+        if not self._closed:
+            self.correct.refresh()
+            self.restoring.look_for(self.image.value)
+
+    def _on_removed(self, *_: Any) -> None:
+        """Let go of results whose layer was removed; their journal can be restored."""
+        for result in [r for r in self._open if r.layer not in self._viewer.layers]:
+            self._open.remove(result)
+            result.correcting.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the panel is closed, and its widgets may be gone."""
+        return self._closed
 
     @property
     def busy(self) -> bool:
@@ -113,8 +172,26 @@ class SegmentPanel(SegmentForm):
             return result
         live = LiveLabels.empty(image.labels_shape, classes=classes)
         labels = layers.add_result(self._viewer, layer, image)
-        result = self._results[layer] = Result(labels, live, weakref.ref(layer), image)
+        correcting = Correcting(self._viewer, labels, live, name=layer.name)
+        result = Result(labels, live, weakref.ref(layer), image, correcting=correcting)
+        self._results[layer] = result
+        self._open.append(result)
+        self.correct.watch(result)
+        self.restoring.keep_safe(layer, result, self.model.value)
         return result
+
+    def segment_again(self, result: Result) -> None:
+        """Segment a result's image anew, with the model chosen now, around the corrections."""
+        source = result.source()
+        if source is None or source not in self._viewer.layers:
+            return
+        if self._job is not None and self._job.running:
+            self._job.cancel()
+        self.image.value = source
+        try:
+            self.start()
+        except UNetError as error:
+            self.say(str(error))
 
     def _run(self, events: Any, result: Result, settings: SegmentSettings) -> None:
         self._begun, self.problem = time.monotonic(), None
@@ -182,8 +259,14 @@ class SegmentPanel(SegmentForm):
 
     def close_down(self, *_: Any) -> None:
         """Stop everything this panel started; what is on the layers stays."""
+        if self._closed:
+            return
         self._closed = True
+        self.restoring.close_down()
         self.cancel()
+        for result in self._open:
+            result.correcting.close()
+        self._open.clear()
         self.engine.close()
         self._cache.close()
 
@@ -216,6 +299,9 @@ class SegmentPanel(SegmentForm):
     def save_to(self, path: Path) -> None:
         """Write the labels, in the background, from a copy taken now."""
         result = self._results[self.image.value]
+        correcting = result.correcting
+        correcting.look_everywhere()
+        edits = correcting.edits
         data, meta = result.layer.data.copy(), layers.attributes(result.layer)
         if not path.suffix:
             path = path.with_name(path.name + ".ome.tif")
@@ -223,8 +309,12 @@ class SegmentPanel(SegmentForm):
         self._saving, self.problem = True, None
 
         def saved(_files: Any, problem: str | None) -> None:
+            if self._closed:
+                return
             self._saving, self.problem = False, problem
             self.say(problem or f"Saved {path}.")
+            if not problem and correcting.journal is not None and correcting.edits == edits:
+                correcting.journal.note("saved", path=str(path))
 
         in_background(lambda: write_labels(str(path), data, meta), saved)
 

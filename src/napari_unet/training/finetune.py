@@ -4,6 +4,7 @@ Yields events as a segmentation does. The engine runs it for the panel; the comm
 library calls run it in their own process.
 """
 
+import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,16 @@ from napari_unet.models.card import ModelCard
 from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.unet import UNet
 from napari_unet.settings import DecodeSettings, FinetuneSettings
-from napari_unet.training.judge import Verdict, best_thresholds, decide, judge
+from napari_unet.training.judge import (
+    Verdict,
+    best_thresholds,
+    decide,
+    judge,
+    judge_classes,
+)
 from napari_unet.training.learner import Learner, class_map, lessons
 from napari_unet.training.replay import replay_examples
+from napari_unet.training.transfer import adapted
 
 LOOK = 8.0  # seconds between looks at the held-out objects
 RESERVE = 0.12  # of the time, kept for judging at the end
@@ -51,15 +59,28 @@ class Finetune:
         Time and seed.
     """
 
-    def __init__(self, parent: Path, examples: Sequence[Example], settings: FinetuneSettings):
+    def __init__(
+        self,
+        parent: Path,
+        examples: Sequence[Example],
+        settings: FinetuneSettings,
+        more: dict[str, Any],
+    ) -> None:
         self.begun = time.monotonic()
         self.settings = settings
-        self.network, self.card = load_model(parent)
+        network, card = load_model(parent)
+        self.card = card.child(str(more.get("parent_sha", "")), **more)
+        self.fresh = self.card.spec != card.spec
+        self.network = adapted(network, self.card.spec) if self.fresh else network
         self.examples = list(examples)
         self.held = [e for e in self.examples if e.held]
-        self.replay = replay_examples(self.card.spec.in_channels)
+        self.classes = self.card.kind == "classes"
+        self.replay = [] if self.classes else replay_examples(self.card.spec.in_channels)
         self.learner = Learner(
-            self.network, lessons(self.examples), lessons(self.replay), settings.seed
+            self.network,
+            lessons(self.examples, self.card),
+            lessons(self.replay, self.card),
+            settings.seed,
         )
         self.loss = float("nan")
         if not self.learner.painted:
@@ -80,14 +101,17 @@ class Finetune:
     def _verdict(
         self, network: UNet, settings: DecodeSettings, example: Example, ids: Sequence[int] | None
     ) -> Verdict:
-        labels = decode(class_map(network, self.card, example.image), settings)
-        return judge(labels, example.painted, ids)
+        maps = class_map(network, self.card, example.image)
+        if self.classes:
+            return judge_classes(maps[0], example.painted, ids or ())
+        return judge(decode(maps, settings), example.painted, ids)
 
     def candidate(self, network: UNet) -> Candidate:
         """Fit thresholds on what was taught, then look at what was held out and at the replay."""
-        taught = self.examples[:JUDGED]
-        maps = [class_map(network, self.card, e.image) for e in taught]
-        settings = best_thresholds(maps, [e.taught for e in taught], self.card.decode)
+        settings, taught = self.card.decode, self.examples[:JUDGED]
+        if not self.classes:
+            maps = [class_map(network, self.card, e.image) for e in taught]
+            settings = best_thresholds(maps, [e.taught for e in taught], settings)
         return Candidate(network, settings, self.judged(network, settings), self._base(network))
 
     def _base(self, network: UNet) -> float:
@@ -97,11 +121,12 @@ class Finetune:
 
     def learn(self, stop: Callable[[], bool]) -> Generator[LearnEvent, None, None]:
         """Take steps until the time is up or the person has seen enough."""
-        begun, looked = self.seconds, self.seconds
-        end = max(begun + 1.0, self.settings.time_limit * (1 - RESERVE) - (begun if begun < 10 else 0))
+        begun = looked = self.seconds
+        # Judging at the end takes about as long as looking at the parent did in the beginning.
+        end = max(begun + 1.0, self.settings.time_limit * (1 - RESERVE) - begun)
         while self.seconds < end and not stop():
             loss = self.learner.step((self.seconds - begun) / (end - begun))
-            if not loss == loss:  # noqa: PLR0124  not a number
+            if math.isnan(loss):
                 raise TrainingError(
                     "The training lost its way (its loss is not a number). The model stays as it "
                     "was; look whether the image holds extreme values, and try again."
@@ -109,8 +134,22 @@ class Finetune:
             self.loss = loss if self.learner.steps == 1 else 0.9 * self.loss + 0.1 * loss
             score = None
             if self.held and self.seconds - looked > LOOK:
-                score, looked = self.judged(self.learner.average, self.card.decode).score, self.seconds
-            yield Learning(self.learner.steps, self.seconds, self.settings.time_limit, self.loss, score)
+                looked = self.seconds
+                score = self.judged(self.learner.average, self.card.decode).score
+            yield self.state(score)
+
+    def state(self, score: float | None) -> Learning:
+        """Say how far it is."""
+        limit = self.settings.time_limit
+        return Learning(self.learner.steps, self.seconds, limit, self.loss, score)
+
+    def unchanged(self) -> Candidate:
+        """Look at the parent as it is."""
+        settings = self.card.decode
+        verdict = self.judged(self.network, settings)
+        if self.fresh:  # what the parent would say of other classes means nothing
+            verdict = Verdict((0.0,) * len(verdict.overlaps))
+        return Candidate(self.network, settings, verdict, self._base(self.network))
 
 
 def finetune_events(
@@ -144,14 +183,9 @@ def finetune_events(
     LearnEvent
         `Learning` after every step, `Finished` at the end.
     """
-    work = Finetune(parent, examples, settings)
-    old = Candidate(
-        work.network,
-        work.card.decode,
-        work.judged(work.network, work.card.decode),
-        work._base(work.network),
-    )
-    yield Learning(0, work.seconds, settings.time_limit, work.loss, old.verdict.score if work.held else None)
+    work = Finetune(parent, examples, settings, card or {})
+    old = work.unchanged()
+    yield work.state(old.verdict.score if work.held else None)
     refit = work.candidate(work.network)
     yield from work.learn(stop)
     trained = work.candidate(work.learner.average)
@@ -160,7 +194,7 @@ def finetune_events(
     report = Report(
         outcome=outcome,
         sentence=sentence,
-        objects=int((card or {}).get("painted_objects", 0)),
+        objects=work.card.painted_objects,
         held=len(old.verdict.overlaps),
         old=old.verdict.score,
         new=best.verdict.score,
@@ -170,23 +204,21 @@ def finetune_events(
         steps=work.learner.steps,
         seconds=work.seconds,
     )
-    save_model(target, best.network, _new_card(work.card, best, report, card or {}))
+    save_model(target, best.network, _new_card(work.card, best, report))
     yield Finished(report, target)
 
 
-def _new_card(
-    parent: ModelCard, best: Candidate, report: Report, more: dict[str, Any]
-) -> ModelCard:
-    return parent.model_copy(
+def _new_card(card: ModelCard, best: Candidate, report: Report) -> ModelCard:
+    scores = {
+        "held-out overlap": report.new,
+        "held-out overlap of the parent": report.old,
+        "replay overlap": report.base_new,
+        "replay overlap of the parent": report.base_old,
+    }
+    return card.model_copy(
         update={
             "decode": best.decode,
-            "scores": {
-                "held-out overlap": round(report.new, 4),
-                "held-out overlap of the parent": round(report.old, 4),
-                "replay overlap": round(report.base_new, 4),
-                "replay overlap of the parent": round(report.base_old, 4),
-            },
+            "scores": {name: round(score, 4) for name, score in scores.items()},
             "report": report.model_dump(),
-            **more,
         }
     )

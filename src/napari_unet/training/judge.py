@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.corrections import BACKGROUND, painted_ids
+from napari_unet.corrections import BACKGROUND, CLASSES, painted_ids
 from napari_unet.instances import decode
 from napari_unet.learning import Outcome
 from napari_unet.settings import DecodeSettings
@@ -72,6 +72,28 @@ def judge(
     on_background = np.bincount(labels[painted == BACKGROUND], minlength=len(areas))
     on_background[0] = 0
     return Verdict(tuple(overlaps), int((2 * on_background > areas).sum()))
+
+
+def judge_classes(
+    found: NDArray[np.uint8], painted: NDArray[np.uint32], ids: Sequence[int]
+) -> Verdict:
+    """Compare found with painted classes.
+
+    Parameters
+    ----------
+    found : ndarray of uint8
+        ``(Y, X)``, the class of every pixel.
+    painted : ndarray of uint32
+        ``(Y, X)``, as `corrections.number_strokes` returns it.
+    ids : sequence of int
+        Strokes that count.
+
+    Returns
+    -------
+    Verdict
+        For every stroke the part of its pixels that has its class.
+    """
+    return Verdict(tuple(float((found[painted == i] == i % CLASSES).mean()) for i in ids))
 
 
 def best_thresholds(

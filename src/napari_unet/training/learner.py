@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 from napari_unet.examples import Example
 from napari_unet.inference.predict import encode
 from napari_unet.models.card import ModelCard
+from napari_unet.network.spec import UNetSpec
 from napari_unet.network.unet import UNet
 from napari_unet.training.augment import (
     Augmentation,
@@ -26,12 +27,13 @@ from napari_unet.training.augment import (
     uniform,
     view,
 )
-from napari_unet.training.loss import partial_loss
-from napari_unet.training.sparse import ANYTHING, SparseTargets, sparse_targets
-from napari_unet.training.targets import CELL
+from napari_unet.training.loss import partial_cross_entropy, partial_loss
+from napari_unet.training.sparse import SparseTargets, sparse_classes, sparse_targets
+from napari_unet.training.targets import BACKGROUND
 
 CROP = 192  # pixels
 PAINTED, REPLAYED = 3, 1  # crops of a batch
+REPLAY = 1.0  # weight of the replayed crops beside the painted ones
 RATE = 1e-3  # peak learning rate of AdamW
 DECAY = 1e-4
 WARM = 0.05  # of the time the rate rises, then it falls as a cosine
@@ -62,19 +64,23 @@ class Lesson:
 
 def lesson(image: NDArray[np.float32], targets: SparseTargets) -> Lesson | None:
     """Prepare a window ``(C, Y, X)``; None if nothing is known there."""
-    if not (targets.allowed != ANYTHING).any():
+    known = targets.weights > 0
+    if not known.any():
         return None
     layers = [targets.distance, targets.weights, targets.measured, targets.allowed]
     planes = np.concatenate([image, np.stack([layer.astype(np.float32) for layer in layers])])
-    inside = np.argwhere(targets.allowed == 1 << CELL)
-    if not len(inside):
-        inside = np.argwhere(targets.allowed != ANYTHING)
-    return Lesson(torch.from_numpy(planes), len(image), inside)
+    objects = known & (targets.allowed != 1 << BACKGROUND)
+    centres = np.argwhere(objects if objects.any() else known)
+    return Lesson(torch.from_numpy(planes), len(image), centres)
 
 
-def lessons(examples: Sequence[Example]) -> list[Lesson]:
+def lessons(examples: Sequence[Example], card: ModelCard) -> list[Lesson]:
     """Prepare every window that says something; held-out objects are not looked at."""
-    prepared = [lesson(e.image, sparse_targets(e.taught)) for e in examples]
+    if card.kind == "classes":
+        targets = [sparse_classes(e.taught, card.spec.classes) for e in examples]
+    else:
+        targets = [sparse_targets(e.taught) for e in examples]
+    prepared = [lesson(e.image, t) for e, t in zip(examples, targets, strict=True)]
     return [one for one in prepared if one is not None]
 
 
@@ -108,10 +114,7 @@ class Learner:
         """Take one step and return its loss; `progress`, 0…1, decides the learning rate."""
         for group in self._optimiser.param_groups:
             group["lr"] = RATE * _cycle(progress)
-        painted = self._batch(self.painted, PAINTED if self.replay else PAINTED + REPLAYED)
-        loss = self._loss(painted)
-        if self.replay:
-            loss = loss + self._loss(self._batch(self.replay, REPLAYED))
+        loss = self._loss()
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
@@ -128,6 +131,8 @@ class Learner:
                 mean.lerp_(now, 1 - keep)
 
     def _batch(self, lessons: Sequence[Lesson], size: int) -> Tensor:
+        if not size:
+            return torch.empty(0)
         return torch.stack([self._crop(lessons) for _ in range(size)])
 
     def _crop(self, lessons: Sequence[Lesson]) -> Tensor:
@@ -144,11 +149,25 @@ class Learner:
         rest = view(one.planes[c + 1 :], grid, "nearest", outside="zeros")
         return torch.cat([image, distance, rest])
 
-    def _loss(self, batch: Tensor) -> Tensor:
+    def _loss(self) -> Tensor:
+        """Loss of painted crops and of replayed ones; each counts as a whole, however sparse."""
+        replayed = REPLAYED if self.replay else 0
+        painted = PAINTED + REPLAYED - replayed
+        batch = torch.cat([self._batch(self.painted, painted), self._batch(self.replay, replayed)])
         images = batch[:, :-4].contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._bfloat16(images)):
             output = self.network(images)
+        spec = self.network.spec
+        loss = self._partial(spec, output[:painted], batch[:painted])
+        if replayed:
+            loss = loss + REPLAY * self._partial(spec, output[painted:], batch[painted:])
+        return loss
+
+    @staticmethod
+    def _partial(spec: UNetSpec, output: Tensor, batch: Tensor) -> Tensor:
         distance, weights, measured, allowed = batch[:, -4:].unbind(1)
+        if not spec.distance:
+            return partial_cross_entropy(output, allowed.long(), weights)
         return partial_loss(output, allowed.long(), distance, weights, measured)
 
     def _bfloat16(self, images: Tensor) -> bool:

@@ -61,23 +61,32 @@ def partial_loss(
         class where it is decided; smooth L1 of the distance where it is known.
     """
     logits, predicted = output[:, :-1].float(), output[:, -1].float()
-    bits = torch.arange(logits.shape[1]).view(1, -1, 1, 1)
-    possible = (allowed[:, None] >> bits & 1).bool()
-    everything = torch.logsumexp(logits, dim=1)
-    surprise = everything - torch.logsumexp(logits.masked_fill(~possible, -1e4), dim=1)
     cell = torch.softmax(logits, dim=1)[:, CELL]
     sure = (allowed == 1 << CELL).float()
-    decided = sure + (~possible[:, CELL]).float()
+    decided = sure + (allowed >> CELL & 1 == 0).float()
     return (
-        _average(surprise, weights)
+        partial_cross_entropy(logits, allowed, weights)
         + 0.5 * _dice(cell, sure, decided)
         + _distance_loss(predicted, distance, measured)
     )
 
 
-def class_loss(logits: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
-    """Cross-entropy of a class model, averaged by weight; shapes as in `segmentation_loss`."""
-    return _average(F.cross_entropy(logits.float(), classes, reduction="none"), weights)
+def partial_cross_entropy(logits: Tensor, allowed: Tensor, weights: Tensor) -> Tensor:
+    """−log of the probability of the allowed classes, averaged by weight.
+
+    Parameters
+    ----------
+    logits : Tensor
+        ``(N, K, Y, X)``.
+    allowed : Tensor of int64
+        ``(N, Y, X)``, bit k set where class k is possible.
+    weights : Tensor
+        ``(N, Y, X)``.
+    """
+    bits = torch.arange(logits.shape[1]).view(1, -1, 1, 1)
+    possible = (allowed[:, None] >> bits & 1).bool()
+    reached = torch.logsumexp(logits.float().masked_fill(~possible, -1e4), dim=1)
+    return _average(torch.logsumexp(logits.float(), dim=1) - reached, weights)
 
 
 def _average(values: Tensor, weights: Tensor) -> Tensor:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.corrections import BACKGROUND as PAINTED_BACKGROUND
-from napari_unet.corrections import UNLABELLED
+from napari_unet.corrections import CLASSES, UNLABELLED
 from napari_unet.training.targets import (
     BACKGROUND,
     BORDER,
+    BORDER_REACH,
     CELL,
     border_weights,
     class_target,
@@ -33,8 +34,8 @@ class SparseTargets:
 
     Attributes
     ----------
-    allowed : ndarray of uint8
-        Bit k is set where class k is possible; `ANYTHING` where nothing is known.
+    allowed : ndarray of uint8 or uint16
+        Bit k is set where class k is possible; all of them where nothing is known.
     distance : ndarray of float32
         Distance to the object's edge divided by the object's largest one; 0 on background.
     weights : ndarray of float32
@@ -43,7 +44,7 @@ class SparseTargets:
         Where the distance is known.
     """
 
-    allowed: NDArray[np.uint8]
+    allowed: NDArray[np.uint8] | NDArray[np.uint16]
     distance: NDArray[np.float32]
     weights: NDArray[np.float32]
     measured: NDArray[np.bool_]
@@ -68,14 +69,34 @@ def sparse_targets(painted: NDArray[np.integer]) -> SparseTargets:
     allowed[inside] = 1 << CELL
     # An unpainted neighbour may touch: its border and this object's lie on both sides of the edge.
     cross = ndimage.generate_binary_structure(2, 2)
-    outer = unknown & ndimage.binary_dilation(inside, cross)
-    inner = inside & ndimage.binary_dilation(unknown, cross)
+    outer = unknown & ndimage.binary_dilation(inside, cross, BORDER_REACH)
+    inner = inside & ndimage.binary_dilation(unknown, cross, BORDER_REACH)
     allowed[outer] = 1 << BACKGROUND | 1 << BORDER
     allowed[inner] = 1 << CELL | 1 << BORDER
     allowed[class_target(labels) == BORDER] = 1 << BORDER
     return SparseTargets(
         allowed, distance_target(labels), _weights(allowed, labels), inside | background
     )
+
+
+def sparse_classes(painted: NDArray[np.integer], classes: int) -> SparseTargets:
+    """Compute the targets of a window where classes are painted, not objects.
+
+    Parameters
+    ----------
+    painted : ndarray of int
+        ``(Y, X)``, as `corrections.number_strokes` returns it.
+    classes : int
+        K, background among them.
+    """
+    known = painted != UNLABELLED
+    target = np.where(painted == PAINTED_BACKGROUND, BACKGROUND, painted % CLASSES)
+    allowed = np.where(known, 1 << target, (1 << classes) - 1).astype(np.uint16)
+    counts = np.bincount(target[known], minlength=classes)
+    rarity = np.clip(counts.max(initial=1) / np.maximum(counts, 1), 1, MOST_BALANCE)
+    weights = np.where(known, rarity[np.where(known, target, 0)], 0).astype(np.float32)
+    nothing = np.zeros(painted.shape, np.float32)
+    return SparseTargets(allowed, nothing, weights, nothing > 0)
 
 
 def _weights(allowed: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.float32]:
@@ -85,5 +106,5 @@ def _weights(allowed: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[n
     background = allowed == 1 << BACKGROUND
     ratio = (labels > 0).sum() / max(1, background.sum())
     weights[background] = np.clip(ratio, 1, MOST_BALANCE)
-    weights += np.where(background, border_weights(labels), 0)
+    weights[background] += border_weights(labels)[background]
     return weights

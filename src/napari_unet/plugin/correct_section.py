@@ -1,0 +1,179 @@
+"""The part of the panel that helps to say what is right: brush, boxes, whole layers, keys."""
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import CheckBox, ComboBox, Container, Label, PushButton
+from napari.layers import Labels, Shapes
+from qtpy.QtWidgets import QLabel
+from superqt import QCollapsible
+
+from napari_unet.corrections import take_whole
+from napari_unet.errors import InputError, UNetError
+from napari_unet.plugin import layers
+from napari_unet.plugin.keys import KEYS, NAPARIS_KEYS, Keys
+from napari_unet.plugin.results import Result
+
+if TYPE_CHECKING:
+    from napari_unet.plugin.segment_panel import SegmentPanel
+
+BRUSH, OBJECTS = "Background brush", "Paint objects"
+DRAW_BOX = (
+    "Draw a rectangle around a part in which everything is right, then press All correct again."
+)
+
+
+class CorrectSection(Container):  # type: ignore[type-arg]
+    """Widgets for corrections of the chosen image's result.
+
+    Parameters
+    ----------
+    host : SegmentPanel
+        The panel it is part of.
+    """
+
+    def __init__(self, host: "SegmentPanel") -> None:
+        super().__init__(labels=False)
+        self._host, self._viewer = host, host._viewer
+        self._keys: weakref.WeakKeyDictionary[Labels, Keys] = weakref.WeakKeyDictionary()
+        self._rectangles: Shapes | None = None
+        self._build()
+        self.brush.clicked.connect(self._press_brush)
+        self.all_correct.clicked.connect(self._press_all_correct)
+        self.show_corrected.changed.connect(self._press_show)
+        self.take.clicked.connect(self._press_take)
+        self._viewer.layers.selection.events.active.connect(self.refresh)
+        self.refresh()
+
+    def _build(self) -> None:
+        self.brush = PushButton(text=BRUSH, tooltip="Paint where there is no object (key G)")
+        self.all_correct = PushButton(
+            text="All correct", tooltip="Everything inside a rectangle is right, also empty parts"
+        )
+        self.show_corrected = CheckBox(text="Show what counts as corrected")
+        self.labels_layer = ComboBox(
+            choices=self._other_labels,
+            nullable=True,
+            tooltip="A labels layer of the image's shape that is right everywhere",
+        )
+        self.take = PushButton(text="Take as corrections")
+        self.counter = Label()
+        row = Container(widgets=[self.brush, self.all_correct], layout="horizontal", labels=False)
+        taking = Container(
+            widgets=[self.labels_layer, self.take], layout="horizontal", labels=False
+        )
+        for container in (row, taking, self):
+            container.margins = (0, 0, 0, 0)
+        self.extend([row, self.show_corrected, taking, self.counter])
+        self.counter.native.setWordWrap(True)
+        self._key_list = QCollapsible("Keys")
+        lines = [f"<b>{key}</b> {text}" for key, text in {**KEYS, **NAPARIS_KEYS}.items()]
+        text = QLabel("<br>".join(lines))
+        text.setWordWrap(True)
+        self._key_list.addWidget(text)
+        self.native.layout().addWidget(self._key_list)
+
+    # ---- what there is ---------------------------------------------------------------------
+
+    def watch(self, result: Result) -> None:
+        """Bind the keys to a new result and count its corrections."""
+        keys = Keys(self._viewer, result.correcting, self._host.say)
+        keys.bind()
+        self._keys[result.layer] = keys
+        result.correcting.changed.connect(self._recount)
+        result.correcting.trouble.connect(self._host.say)
+
+    def refresh(self, *_: Any) -> None:
+        """Show what can be done now, and how much is corrected."""
+        if self._host.closed:
+            return
+        result = self._host.current_result()
+        there = result is not None
+        for widget in (self.brush, self.all_correct, self.show_corrected):
+            widget.enabled = there
+        self.labels_layer.reset_choices()
+        self.take.enabled = bool(self.labels_layer.choices)
+        active = self._viewer.layers.selection.active
+        on = result is not None and result.correcting.is_marks(active)
+        self.brush.text = OBJECTS if on else BRUSH
+        self._recount()
+
+    def _recount(self) -> None:
+        result = self._host.current_result()
+        self.counter.value = _count(result) if result is not None else ""
+
+    def _other_labels(self, _widget: Any = None) -> list[Labels]:
+        image = self._host.image.value
+        described = self._host.describe(image, quietly=True) if image is not None else None
+        ours = {id(result.layer) for result in self._host.results()}
+        return [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Labels)
+            and described is not None
+            and id(layer) not in ours
+            and not layers.is_beside(layer)
+            and not layer.multiscale
+            and tuple(layer.data.shape) == described.labels_shape
+        ]
+
+    # ---- buttons ---------------------------------------------------------------------------
+
+    def _press_brush(self) -> None:
+        result = self._host.current_result()
+        if result is None:
+            return
+        active = self._viewer.layers.selection.active
+        result.correcting.brush_background(on=not result.correcting.is_marks(active))
+        self._keys[result.layer].bind_marks(result.correcting.marks_layer())
+        self.refresh()
+
+    def _press_show(self, on: bool) -> None:
+        result = self._host.current_result()
+        if result is not None:
+            result.correcting.show_corrected(on=on)
+
+    def _press_all_correct(self) -> None:
+        result, image = self._host.current_result(), self._host.image.value
+        if result is None:
+            return
+        try:
+            box = layers.selected_box(self._viewer, image, result.image)
+        except InputError:
+            self._ask_for_rectangle(result)
+            return
+        plane = layers.shown_plane(self._viewer, result.layer)
+        result.correcting.mark_box(plane, box)
+        height, width = box.shape
+        self._host.say(f"{height} × {width} pixels are marked as right.")
+        if self._rectangles is not None and self._rectangles in self._viewer.layers:
+            self._viewer.layers.remove(self._rectangles)
+        self._rectangles = None
+        self._viewer.layers.selection.active = result.layer
+
+    def _ask_for_rectangle(self, result: Result) -> None:
+        if self._rectangles is None or self._rectangles not in self._viewer.layers:
+            self._rectangles = layers.add_rectangles(self._viewer, result.layer, "all correct")
+        self._viewer.layers.selection.active = self._rectangles
+        self._rectangles.mode = "add_rectangle"
+        self._host.say(DRAW_BOX)
+
+    def _press_take(self) -> None:
+        chosen, image = self.labels_layer.value, self._host.image.value
+        if chosen is None or image is None:
+            self._host.say("Choose a labels layer first; it must have the image's shape.")
+            return
+        try:
+            self._host.take_corrections(image, take_whole(chosen.data))
+        except UNetError as error:
+            self._host.say(str(error))
+        else:
+            self._host.say(f"All of {chosen.name} counts as corrected now.")
+
+
+def _count(result: Result) -> str:
+    objects, background = result.correcting.count
+    if not objects and not background:
+        return "Nothing is corrected yet."
+    noun = "object" if objects == 1 else "objects"
+    return f"{objects} {noun} and {background} px background corrected"

@@ -1,0 +1,243 @@
+"""One-key corrections of a result, bound only while its layer is the active one.
+
+Edits go through the layer, so that Ctrl+Z takes them back. No key is one of napari's own.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from napari import Viewer
+from napari.layers import Labels
+from napari.utils.key_bindings import coerce_keybinding
+
+from napari_unet.corrections import painted_ids
+from napari_unet.editing import (
+    Edit,
+    delete_object,
+    find_object,
+    merge_along,
+    next_object,
+    split_along,
+)
+from napari_unet.errors import UNetError
+from napari_unet.plugin import layers
+from napari_unet.plugin.correcting import Correcting
+
+DELETE, MERGE, SPLIT, CONFIRM, BRUSH = "D", "J", "S", "C", "G"
+NEXT, PREVIOUS = "N", "Shift-N"
+KEYS = {
+    DELETE: "delete the object under the cursor",
+    MERGE: "join objects: press, then draw a line across them",
+    SPLIT: "split an object: press, then draw a line through it",
+    CONFIRM: "confirm the object under the cursor; again: take it back",
+    BRUSH: "background brush; again: paint objects",
+    NEXT: "next object",
+    PREVIOUS: "previous object",
+}
+NAPARIS_KEYS = {
+    "M": "new object: the brush paints with a new number",
+    "Ctrl+Z": "undo",
+    "Ctrl+Shift+Z": "redo",
+}
+
+Stroke = list[tuple[float, float]]
+
+
+@dataclass(eq=False)
+class Keys:
+    """The keys of one result.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the cursor and the camera are.
+    correcting : Correcting
+        What is corrected.
+    say : callable
+        Shows a sentence.
+    """
+
+    viewer: Viewer
+    correcting: Correcting
+    say: Callable[[str], None]
+    _armed: "_LineTool | None" = field(default=None, init=False)
+
+    def bind(self) -> None:
+        """Bind the keys to the result's layer, except any that napari or the person uses."""
+        actions = {
+            DELETE: self.delete,
+            MERGE: self.merge,
+            SPLIT: self.split,
+            CONFIRM: self.confirm,
+            BRUSH: self.brush,
+            NEXT: lambda: self.go(1),
+            PREVIOUS: lambda: self.go(-1),
+        }
+        for key, action in actions.items():
+            if not self._is_taken(key):
+                self.layer.bind_key(key, _ignoring_argument(action), overwrite=True)
+
+    def bind_marks(self, marks: Labels) -> None:
+        """Bind the key that leads back from the background brush."""
+        if not self._is_taken(BRUSH):
+            marks.bind_key(BRUSH, _ignoring_argument(self.brush), overwrite=True)
+
+    def _is_taken(self, key: str) -> bool:
+        binding = coerce_keybinding(key)
+        classes = [*type(self.layer).__mro__, *type(self.viewer).__mro__]
+        keymaps = [c.class_keymap for c in classes if hasattr(c, "class_keymap")]
+        return any(binding in keymap for keymap in [*keymaps, self.viewer.keymap])
+
+    @property
+    def layer(self) -> Labels:
+        """The result's layer."""
+        return self.correcting.layer
+
+    # ---- what the keys do ------------------------------------------------------------------
+
+    def delete(self) -> None:
+        """Make the object under the cursor background."""
+        self._try(lambda labels, point: delete_object(labels, point))
+
+    def confirm(self) -> None:
+        """Mark the object under the cursor as right, or take that back."""
+        plane, point = self._under_cursor()
+        try:
+            self.correcting.confirm(plane, point)
+        except UNetError as error:
+            self.say(str(error))
+        else:
+            self.bind_marks(self.correcting.marks_layer())
+
+    def brush(self) -> None:
+        """Change between painting background and painting objects."""
+        painting_objects = self.viewer.layers.selection.active is self.layer
+        self.correcting.brush_background(on=painting_objects)
+        self.bind_marks(self.correcting.marks_layer())
+
+    def merge(self) -> None:
+        """Wait for a line across the objects to join."""
+        self._arm("Draw a line across the objects to join.", merge_along)
+
+    def split(self) -> None:
+        """Wait for a line through the object to split."""
+
+        def cut(labels: Any, line: Stroke) -> Edit:
+            return split_along(labels, line, new_id=self.correcting.tracker.new_id)
+
+        self._arm("Draw a line through the object to split.", cut)
+
+    def go(self, step: int) -> None:
+        """Select the next object of the plane, or the one before, and show it in the middle."""
+        plane = layers.shown_plane(self.viewer, self.layer)
+        labels = self.layer.data[plane]
+        number = next_object(painted_ids(labels), int(self.layer.selected_label), step)
+        box = None if number is None else find_object(labels, number)
+        if number is None or box is None:
+            self.say("There is no object in this plane.")
+            return
+        self.layer.selected_label = number
+        y, x = (middle - 0.5 for middle in box.centre)
+        world = self.layer.data_to_world((*plane, y, x))
+        self.viewer.scene.camera.center = (0.0, *world[-2:])
+
+    def _try(self, edit: Callable[[Any, tuple[float, float]], Edit]) -> None:
+        plane, point = self._under_cursor()
+        try:
+            self._carry_out(edit(self.layer.data[plane], point).on(plane))
+        except UNetError as error:
+            self.say(str(error))
+
+    def _carry_out(self, edit: Edit) -> None:
+        self.layer.data_setitem(edit.indices, edit.new)
+
+    def _under_cursor(self) -> tuple[tuple[int, ...], tuple[float, float]]:
+        y, x = self.layer.world_to_data(self.viewer.cursor.position)[-2:]
+        return layers.shown_plane(self.viewer, self.layer), (float(y), float(x))
+
+    # ---- lines -----------------------------------------------------------------------------
+
+    def _arm(self, text: str, edit: Callable[[Any, Stroke], Edit]) -> None:
+        """Wait for a line; the same key or Escape calls it off."""
+        waited = self._armed.text if self._armed is not None else ""
+        self.disarm()
+        if waited == text:
+            return
+        self.say(f"{text} Escape calls it off.")
+
+        def finish(line: Stroke) -> None:
+            self.disarm()
+            self._try_line(edit, line)
+
+        self._armed = _LineTool(self.layer, text, finish, self.disarm)
+
+    def disarm(self) -> None:
+        """Call off the line that is waited for."""
+        if self._armed is not None:
+            self._armed.put_back()
+            self._armed = None
+            self.say("")
+
+    def _try_line(self, edit: Callable[[Any, Stroke], Edit], line: Stroke) -> None:
+        plane = layers.shown_plane(self.viewer, self.layer)
+        try:
+            self._carry_out(edit(self.layer.data[plane], line).on(plane))
+        except UNetError as error:
+            self.say(str(error))
+
+
+class _LineTool:
+    """Takes the next drag over a layer as a line instead of letting napari paint or move."""
+
+    def __init__(
+        self,
+        layer: Labels,
+        text: str,
+        finish: Callable[[Stroke], None],
+        call_off: Callable[[], None],
+    ) -> None:
+        self.text = text
+        self._layer, self._finish = layer, finish
+        self._over = False
+        self._mode = layer.mode
+        layer.mode = "pan_zoom"  # the brush would paint along the line
+        layer.mouse_pan = False
+        layer.cursor = "cross"
+        layer.mouse_drag_callbacks.append(self._drag)
+        # Escape belongs to polygons, which cannot be drawn while a line is waited for.
+        layer.bind_key("Escape", _ignoring_argument(call_off), overwrite=True)
+
+    def put_back(self) -> None:
+        """Leave the layer as it was."""
+        layer, self._over = self._layer, True
+        if self._drag in layer.mouse_drag_callbacks:
+            layer.mouse_drag_callbacks.remove(self._drag)
+        layer.bind_key("Escape", None)
+        layer.mouse_pan = True
+        layer.cursor = "standard"
+        layer.mode = self._mode
+
+    def _drag(self, layer: Labels, event: Any) -> Generator[None, None, None]:
+        line = [_point(layer, event.position)]
+        yield
+        while event.type == "mouse_move":
+            line.append(_point(layer, event.position))
+            yield
+        if not self._over:  # else Escape was pressed on the way
+            self._finish(line)
+
+
+def _point(layer: Labels, position: Sequence[float]) -> tuple[float, float]:
+    y, x = np.asarray(layer.world_to_data(position))[-2:]
+    return float(y), float(x)
+
+
+def _ignoring_argument(action: Callable[[], None]) -> Callable[[Any], None]:
+    """napari binds functions of the layer."""
+
+    def call(_layer: Any) -> None:
+        action()
+
+    return call

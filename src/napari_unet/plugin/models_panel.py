@@ -1,0 +1,252 @@
+"""The panel "Models": what is in the library, what each model is, and what one can do with it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, Literal
+
+from magicgui.widgets import PushButton
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QGridLayout,
+    QInputDialog,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QTextBrowser,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.errors import UNetError
+from napari_unet.models import store
+from napari_unet.models.card import SUFFIX, describe, plain
+from napari_unet.models.library import bundled_folder, lineage, model_files
+from napari_unet.models.names import free_name
+from napari_unet.plugin.jobs import in_background, sentence
+from napari_unet.plugin.library_watch import LibraryWatch
+
+FILES = f"Models (*{SUFFIX})"
+COLUMNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A button: its text, what it does, and what must be chosen for it.
+
+    `needs` is a model ("any"), one that did not come with the plugin ("own"), or "nothing".
+    """
+
+    text: str
+    deed: Callable[[], None]
+    needs: Literal["nothing", "any", "own"]
+
+
+class ModelsPanel(QWidget):
+    """Dock widget "Models"."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.problem: str | None = None  # what went wrong last
+        self._asked = 0
+        self._closed = False
+        self._undo: Path | None = None  # in the bin, what was deleted last
+        self.list = QListWidget()
+        self.card = QTextBrowser()
+        self.card.setOpenLinks(False)
+        self._sentence = QLabel()
+        self._sentence.setWordWrap(True)
+        self._sentence.setTextFormat(Qt.TextFormat.PlainText)
+        self._sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.buttons = {row.text: PushButton(text=row.text) for row in self._rows()}
+        self.undo = PushButton(text="Undo")
+        self._lay_out()
+        self.list.currentTextChanged.connect(lambda _name: self._describe())
+        LibraryWatch(self).changed.connect(self.refresh)
+        self.destroyed.connect(self._close_down)
+        self.refresh()
+
+    def _rows(self) -> list[Row]:
+        return [
+            Row("Rename…", self._ask_name_and_rename, "own"),
+            Row("Duplicate…", self._ask_name_and_duplicate, "any"),
+            Row("Delete", self.delete, "own"),
+            Row("Import…", self._ask_file_and_import, "nothing"),
+            Row("Export…", self._ask_file_and_export, "any"),
+        ]
+
+    def _lay_out(self) -> None:
+        layout, grid = QVBoxLayout(self), QGridLayout()
+        for number, row in enumerate(self._rows()):
+            button = self.buttons[row.text]
+            button.clicked.connect(row.deed)
+            grid.addWidget(button.native, number // COLUMNS, number % COLUMNS)
+        grid.addWidget(self.undo.native, len(self.buttons) // COLUMNS, COLUMNS - 1)
+        self.undo.clicked.connect(self.restore)
+        layout.addWidget(self.list, 1)
+        layout.addWidget(self.card, 2)
+        layout.addLayout(grid)
+        layout.addWidget(self._sentence)
+
+    def _close_down(self, *_: Any) -> None:
+        self._closed = True
+
+    # ---- what is shown ---------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Name of the model chosen; empty if there is none."""
+        item = self.list.currentItem()
+        return item.text() if item is not None else ""
+
+    @property
+    def sentence(self) -> str:
+        """What the panel says at the moment."""
+        return self._sentence.text()
+
+    def refresh(self, choose: str = "") -> None:
+        """List the models there are now, bundled ones first."""
+        chosen = choose or self.name
+        names = list(model_files())
+        self.list.blockSignals(True)
+        self.list.clear()
+        self.list.addItems(names)
+        self.list.blockSignals(False)
+        self.list.setCurrentRow(names.index(chosen) if chosen in names else 0)
+        self._describe()
+
+    def _describe(self) -> None:
+        """Show the card; reading it and finding its ancestors may take a moment."""
+        name = self.name
+        path = model_files().get(name)
+        met = {"nothing"} if path is None else {"nothing", "any", "own"}
+        if path is not None and path.parent == bundled_folder():
+            met.remove("own")
+        for row in self._rows():
+            self.buttons[row.text].enabled = row.needs in met
+        self.undo.enabled = self._undo is not None
+        self._asked += 1
+        asked = self._asked
+        if path is None:
+            self.card.clear()
+            return
+
+        def described(html: str | None, problem: str | None) -> None:
+            if not self._closed and asked == self._asked:  # else another was chosen meanwhile
+                self.card.setHtml(html or f"<p>{escape(problem or '')}</p>")
+
+        in_background(lambda: card_as_html(path), described)
+
+    def say(self, text: str) -> None:
+        """Show one sentence."""
+        self._sentence.setText(text)
+
+    # ---- what can be done ------------------------------------------------------------------
+
+    def rename(self, new: str) -> None:
+        """Give the model chosen another name."""
+        old = self.name
+        self._do(lambda: store.rename(old, new), f"{old!r} is called {{name!r}} now.")
+
+    def duplicate(self, new: str) -> None:
+        """Copy the model chosen."""
+        old = self.name
+        self._do(lambda: store.duplicate(old, new), f"Copied {old!r} to {{name!r}}.")
+
+    def delete(self) -> None:
+        """Move the model chosen to the bin."""
+        name = self.name
+
+        def deed() -> Path:
+            self._undo = store.delete(name)
+            return self._undo
+
+        self._do(deed, f"Moved {name!r} to the bin. Undo brings it back.")
+
+    def restore(self) -> None:
+        """Bring back what was deleted last."""
+        path = self._undo
+        if path is None:
+            return
+
+        def deed() -> Path:
+            restored = store.restore(path)
+            self._undo = None
+            return restored
+
+        self._do(deed, "{name!r} is back.")
+
+    def import_from(self, path: Path) -> None:
+        """Copy a file into the library after checking all of it."""
+        self._do(lambda: store.import_model(path), "Imported {name!r}.")
+
+    def export_to(self, path: Path) -> None:
+        """Copy the model chosen to a file; the dialog has asked whether it may be replaced."""
+        name = self.name
+        self._do(
+            lambda: store.export_model(name, path, overwrite=True), f"Exported {name!r} to {path}."
+        )
+
+    def _do(self, deed: Callable[[], Path], done: str) -> None:
+        """Do something with a file in the background, then say what came of it."""
+        self.setEnabled(False)
+        self.problem = None
+
+        def ended(path: Path | None, problem: str | None) -> None:
+            if self._closed:
+                return
+            self.setEnabled(True)
+            self.problem = problem
+            name = path.stem if path is not None else ""
+            self.refresh(name)
+            self.say(problem or done.format(name=name))
+
+        in_background(deed, ended)
+
+    # ---- what is asked ---------------------------------------------------------------------
+
+    def _ask_name_and_rename(self) -> None:
+        self._ask_name("Rename", f"New name of {self.name!r}:", self.name, self.rename)
+
+    def _ask_name_and_duplicate(self) -> None:
+        try:
+            proposal = free_name(self.name)
+        except UNetError as error:  # a file that was named by hand
+            self.say(sentence(error))
+            proposal = ""
+        self._ask_name("Duplicate", f"Name of the copy of {self.name!r}:", proposal, self.duplicate)
+
+    def _ask_name(self, title: str, text: str, proposal: str, deed: Callable[[str], None]) -> None:
+        normal = QLineEdit.EchoMode.Normal
+        name, agreed = QInputDialog.getText(self, title, text, normal, proposal)
+        if agreed:
+            deed(name)
+
+    def _ask_file_and_import(self) -> None:
+        chosen, _ = QFileDialog.getOpenFileName(self, "Import a model", "", FILES)
+        if chosen:
+            self.import_from(Path(chosen))
+
+    def _ask_file_and_export(self) -> None:
+        suggestion = self.name + SUFFIX
+        chosen, _ = QFileDialog.getSaveFileName(self, f"Export {self.name!r}", suggestion, FILES)
+        if chosen:
+            self.export_to(Path(chosen))
+
+
+def card_as_html(path: Path) -> str:
+    """Return a model's card and its ancestors; text from the file is shown, never obeyed."""
+    cards = lineage(path)
+    rows = describe(cards[0])
+    if cards[0].parent:
+        names = [plain(card.name) for card in cards]
+        if cards[-1].parent:  # its file is gone
+            names.append(f"{plain(cards[-1].parent)} (not in the library)")
+        rows.insert(1, ("Lineage", " ← ".join(names)))
+    cells = "".join(
+        f"<tr><td><b>{escape(title)}</b>&nbsp;</td><td>{escape(value)}</td></tr>"
+        for title, value in rows
+    )
+    return f"<table>{cells}</table>"

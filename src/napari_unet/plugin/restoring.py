@@ -1,0 +1,192 @@
+"""Corrections left behind by a crash, or by a window that was closed: found, offered, restored."""
+
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from magicgui.widgets import Container, Label, PushButton
+from napari.layers import Image as ImageLayer
+
+from napari_unet.errors import InputError, UNetError
+from napari_unet.image import Image, sample_boxes
+from napari_unet.io.journal import Journal, JournalHeader, fingerprint, journal_folder
+from napari_unet.io.recovery import Recovery, clean, recoverable, replay, supersede
+from napari_unet.plugin.jobs import in_background
+from napari_unet.plugin.results import Result
+
+if TYPE_CHECKING:
+    from napari_unet.plugin.segment_panel import SegmentPanel
+
+
+class Restoring(Container):  # type: ignore[type-arg]
+    """Offers to restore what was painted on the chosen image before.
+
+    Parameters
+    ----------
+    host : SegmentPanel
+        The panel it is part of.
+    """
+
+    def __init__(self, host: "SegmentPanel") -> None:
+        super().__init__(labels=False, visible=False)
+        self._host = host
+        self._identities: weakref.WeakKeyDictionary[ImageLayer, tuple[Any, str]]
+        self._identities = weakref.WeakKeyDictionary()
+        self._offered: tuple[ImageLayer, Recovery] | None = None
+        self._declined: set[str] = set()  # tokens
+        self._closed = False
+        self.text = Label()
+        self.restore, self.not_now = PushButton(text="Restore"), PushButton(text="Not now")
+        self.extend([self.text, self.restore, self.not_now])
+        self.text.native.setWordWrap(True)
+        self.restore.clicked.connect(self._restore)
+        self.not_now.clicked.connect(self._decline)
+        in_background(lambda: clean(journal_folder()), lambda _removed, _problem: None)
+
+    def close_down(self) -> None:
+        """Offer nothing any more."""
+        self._closed = True
+
+    # ---- identity --------------------------------------------------------------------------
+
+    def identify(self, layer: ImageLayer, image: Image, then: Callable[[str], None]) -> None:
+        """Find out who an image is, in the background, and tell `then` on the main thread."""
+        array, identity = self._identities.get(layer, (None, ""))
+        if array is image.data:
+            then(identity)
+            return
+
+        def identified(found: str | None, problem: str | None) -> None:
+            if found is None:
+                self._say(f"Your corrections of this image cannot be kept safe. {problem}")
+                return
+            self._identities[layer] = (image.data, found)
+            then(found)
+
+        in_background(lambda: identity_of(image), identified)
+
+    def keep_safe(self, layer: ImageLayer, result: Result, model: str) -> None:
+        """Give a result its journal, as soon as the image is identified."""
+        image, name, path = result.image, result.layer.name, layer.source.path
+
+        def keep(identity: str) -> None:
+            axes = f"{image.leading_axes}YX"
+            try:
+                header = JournalHeader(
+                    identity, image.labels_shape, axes, image.name, path, model, name
+                )
+            except InputError as error:
+                self._say(str(error))
+                return
+            result.correcting.keep_in(Journal(journal_folder(), header))
+
+        self.identify(layer, image, keep)
+
+    def _say(self, text: str) -> None:
+        if not self._closed:
+            self._host.say(text)
+
+    # ---- the offer -------------------------------------------------------------------------
+
+    def look_for(self, layer: ImageLayer | None) -> None:
+        """Offer what is left of an image, if there is anything."""
+        self._offered = None
+        self.visible = False
+        if layer is None:
+            return
+        image = self._host.describe(layer, quietly=True)
+        if image is not None:
+            self.identify(layer, image, lambda identity: self._search(layer, image, identity))
+
+    def _search(self, layer: ImageLayer, image: Image, identity: str) -> None:
+        def found(recoveries: list[Recovery] | None, problem: str | None) -> None:
+            if self._closed or self._host.image.value is not layer:
+                return
+            if problem:
+                self._host.say(problem)
+            fitting = [
+                r
+                for r in recoveries or ()
+                if r.header.shape == image.labels_shape and r.header.token not in self._declined
+            ]
+            if fitting:
+                self._offer(layer, fitting[0])
+
+        in_background(lambda: recoverable(journal_folder(), identity), found)
+
+    def _offer(self, layer: ImageLayer, recovery: Recovery) -> None:
+        when = f"{recovery.changed.astimezone():%d %b %Y, %H:%M}"
+        text = f"Corrections of this image from {when} were found."
+        if recovery.saved:
+            text += f" The labels were saved to {recovery.saved}."
+        if recovery.damaged:
+            text += " A part of them is damaged and cannot be restored."
+        self.text.value = text
+        self.restore.text = f"Restore {recovery.strokes} strokes of {when}"
+        self._offered = layer, recovery
+        self.visible = True
+
+    def _decline(self) -> None:
+        if self._offered is not None:
+            self._declined.add(self._offered[1].header.token)
+        self._offered, self.visible = None, False
+
+    def _restore(self) -> None:
+        if self._offered is None:
+            return
+        layer, recovery = self._offered
+        self._offered, self.visible = None, False
+
+        def replayed(found: tuple[Any, JournalHeader] | None, problem: str | None) -> None:
+            if self._closed or found is None:
+                self._say(problem or "")
+                return
+            try:
+                self._host.take_corrections(layer, found[0])
+            except UNetError as error:
+                self._host.say(str(error))
+            else:
+                self._supersede(layer, recovery)
+
+        self._host.say("Restoring your corrections…")
+        in_background(lambda: replay(recovery.paths), replayed)
+
+    def _supersede(self, layer: ImageLayer, recovery: Recovery) -> None:
+        """Set the old journal aside once the new one has everything."""
+        result = self._host.result_of(layer)
+        journal = result.correcting.journal if result is not None else None
+        if journal is None:
+            return  # the old one stays, and is offered again
+        journal.note("restored", path=str(recovery.paths[0]))
+
+        def hand_over() -> bool:
+            if not journal.flush(60.0):
+                return False
+            supersede(recovery.paths)
+            return True
+
+        def done(complete: bool | None, problem: str | None) -> None:
+            if not self._closed:
+                said = "Your corrections are restored; no run changes them."
+                self._host.say(problem or (said if complete else journal.problem or said))
+
+        in_background(hand_over, done)
+
+
+def identity_of(image: Image) -> str:
+    """Return the fingerprint of an image, from samples of all its channels and planes."""
+    every = replace(image, channel=None)
+    count = int(np.prod(image.leading_shape, dtype=np.int64))
+    windows = (
+        every.read(_plane(number, image.leading_shape), box, every.channels)
+        for number, box in sample_boxes(image.shape, count)
+    )
+    return fingerprint(image.data.shape, image.data.dtype, windows)
+
+
+def _plane(number: int, leading: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(number, leading)) if leading else ()
+
+

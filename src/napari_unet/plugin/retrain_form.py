@@ -1,0 +1,126 @@
+"""The widgets of the Retrain section, and which of them are shown when."""
+
+from typing import Any
+
+from magicgui.widgets import CheckBox, ProgressBar, PushButton
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_unet.learning import Learning, Report
+from napari_unet.plugin.curve import Curve
+from napari_unet.plugin.form import field_widget
+from napari_unet.settings import FinetuneSettings
+
+SHORTEST, LONGEST = 10, 300  # seconds on the slider
+RETRAIN = "Retrain", "Teach the model everything painted on the open images"
+STOP = "Stop", "End now and keep the best so far"
+
+
+class RetrainForm(QWidget):
+    """Button, time, curve, and what came of it; knows no layers, starts nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = field_widget(
+            FinetuneSettings, "time_limit", "FloatSlider", min=SHORTEST, max=LONGEST, step=5
+        )
+        self.retrain = PushButton(text=RETRAIN[0], tooltip=RETRAIN[1])
+        self.cancel = PushButton(text="Cancel", tooltip="End without a new model")
+        self.progress = ProgressBar(min=0, max=1000)
+        self.curve = Curve()
+        self.keep = PushButton(text="Keep the new model")
+        self.discard = PushButton(text="Discard")
+        self.compare = CheckBox(text="Show before", tooltip="What the model before had found")
+        self.back = PushButton(text="Back")
+        self._outcome = QLabel()
+        self._outcome.setWordWrap(True)
+        self._outcome.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._outcome.setTextFormat(Qt.TextFormat.PlainText)
+        self._lay_out()
+        for widget in (self.cancel, self.progress, self.keep, self.discard, self.compare):
+            widget.native.hide()
+        self.back.native.hide()
+        self._outcome.hide()
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        time = QFormLayout()
+        time.addRow(self.time.label, self.time.native)
+        layout.addLayout(time)
+        layout.addLayout(_side_by_side(self.retrain, self.cancel))
+        layout.addWidget(self.progress.native)
+        layout.addWidget(self.curve)
+        layout.addWidget(self._outcome)
+        layout.addLayout(_side_by_side(self.keep, self.discard))
+        layout.addLayout(_side_by_side(self.compare, self.back))
+
+    @property
+    def native(self) -> QWidget:
+        """The Qt widget, as of other sections."""
+        return self
+
+    @property
+    def outcome(self) -> str:
+        """What is said about the last retraining."""
+        return self._outcome.text()
+
+    def settings(self) -> FinetuneSettings:
+        """Return what is set."""
+        return FinetuneSettings(time_limit=self.time.value)
+
+    def show_running(self, *, running: bool) -> None:
+        """Make one button Stop while it runs, which there is nothing to keep of at first."""
+        self.retrain.text, self.retrain.tooltip = STOP if running else RETRAIN
+        self.retrain.enabled = not running
+        self.cancel.native.setVisible(running)
+        self.progress.native.setVisible(running)
+        self.time.enabled = not running
+        if running:
+            self.progress.value = 0
+            self._outcome.hide()
+            self.curve.begin(self.time.value)
+        else:
+            self.curve.draw()
+
+    def show_step(self, event: Learning) -> None:
+        """Show how far it is."""
+        self.progress.value = round(1000 * min(1.0, event.seconds / event.limit))
+        self.curve.add(event)
+
+    def show_outcome(self, report: Report) -> None:
+        """Say what came of it, old and new side by side."""
+        self._outcome.setText(f"{report.sentence}\n\n{summary(report)}")
+        self._outcome.show()
+
+    def say_outcome(self, text: str) -> None:
+        """Say how it goes on."""
+        self._outcome.setText(text)
+        self._outcome.show()
+
+    def offer_preview(self, *, there: bool) -> None:
+        """Show or hide the question whether to keep the new model."""
+        self.keep.native.setVisible(there)
+        self.discard.native.setVisible(there)
+
+    def offer_way_back(self, previous: str) -> None:
+        """Offer the model before and what it found; with an empty name, hide both."""
+        self.back.text = f"Back to {previous}"
+        self.back.native.setVisible(bool(previous))
+        self.compare.value = False
+        self.compare.native.setVisible(bool(previous))
+
+
+def summary(report: Report) -> str:
+    """Return old and new scores in two lines."""
+    lines = [f"first training's images: {report.base_old:.2f} → {report.base_new:.2f}"]
+    if report.held:
+        lines.insert(0, f"held-out objects: {report.old:.2f} → {report.new:.2f}")
+    return "\n".join(lines)
+
+
+def _side_by_side(*widgets: Any) -> QHBoxLayout:
+    row = QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget.native)
+    return row

@@ -1,0 +1,173 @@
+"""What happens when a person presses Retrain, beside the window: no widget, no layer, no torch."""
+
+import shutil
+import tempfile
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.corrections import painted_objects
+from napari_unet.engine.client import Engine
+from napari_unet.errors import ModelError
+from napari_unet.image import Image
+from napari_unet.inference.run import Waiting
+from napari_unet.learning import Finished, LearnEvent
+from napari_unet.models.card import ModelCard
+from napari_unet.models.disk import explained
+from napari_unet.models.library import Model, lineage, load_model, user_folder
+from napari_unet.models.names import free_name
+from napari_unet.retraining import Teaching, gather, keep, painting_of
+from napari_unet.settings import FinetuneSettings
+
+ADDED = " retrained"
+LONGEST = 60  # characters of the parent's name in the new one
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """What the panel hands over when the button is pressed.
+
+    Attributes
+    ----------
+    pairs : sequence of (Image, ndarray of uint32)
+        Images, and a copy of what is painted on each, ``(..., Y, X)``.
+    active : str
+        Name of the model in use.
+    made : frozenset of str
+        sha256 of the models that were made of this session's paint.
+    settings : FinetuneSettings
+        Time and seed.
+    """
+
+    pairs: Sequence[tuple[Image, NDArray[np.uint32]]]
+    active: str
+    made: frozenset[str]
+    settings: FinetuneSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything is cut out; teaching begins.
+
+    Attributes
+    ----------
+    parent : Model
+        The model it begins with.
+    remark : str
+        Why that one, where a person may wonder; else empty.
+    """
+
+    parent: Model
+    remark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The end: the new model is in the library, a preview, or refused; see ``model.report``.
+
+    Attributes
+    ----------
+    model : Model
+        The new model, or the parent where the new one was refused.
+    name : str
+        Name the new model has, or would get.
+    """
+
+    model: Model
+    name: str
+
+
+RetrainEvent = Prepared | LearnEvent | Waiting | Kept
+
+
+def retrain(work: Work, engine: Engine) -> Generator[RetrainEvent, None, None]:
+    """Gather what was painted, have the engine teach it, and keep what it judges better.
+
+    Raises
+    ------
+    InputError
+        If there is too little paint.
+    TrainingError, EngineError
+        If it cannot be learned, or the engine died.
+    """
+    active = load_model(work.active)
+    yield Waiting()  # between steps that take a while, so that it can be cancelled
+    objects = sum(len(painted_objects(painted)) for _, painted in work.pairs)
+    parent, remark = choose_parent(active, len(work.pairs), objects, made=work.made)
+    paintings = []
+    for image, painted in work.pairs:
+        yield Waiting()
+        paintings.append(painting_of(image, painted, parent.card))
+    teaching = gather(paintings, parent, new_name(parent.card.name), work.settings)
+    yield Prepared(parent, remark)
+    yield from _taught(engine, teaching)
+
+
+def _taught(engine: Engine, teaching: Teaching) -> Generator[RetrainEvent, None, None]:
+    name, preview = str(teaching.card["name"]), False
+    with explained("Making room for the new model"):
+        user_folder().parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent))
+    try:
+        for event in engine.finetune(teaching, folder / "new.safetensors"):
+            if isinstance(event, Finished):
+                model = keep(event, teaching.parent, name)
+                preview = event.report.outcome == "preview"
+                yield Kept(model, model.card.name if event.report.outcome == "accepted" else name)
+                return
+            yield event
+    finally:
+        if not preview:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_name(parent: str) -> str:
+    """Return a free name for a model retrained from another."""
+    stem = parent[:LONGEST].rstrip()
+    return free_name(stem if ADDED in stem else stem + ADDED)
+
+
+def choose_parent(
+    active: Model, images: int, objects: int, *, made: frozenset[str]
+) -> tuple[Model, str]:
+    """Choose the model to begin with, and say why where a person may wonder.
+
+    A model made of paint is not taught further: its parent is taught anew, with all the paint
+    so far. That needs all the paint: where some of its images are not open, it is taught further
+    after all, or what it learned from them would be lost.
+
+    Parameters
+    ----------
+    active : Model
+        The model in use.
+    images, objects : int
+        What is painted now.
+    made : frozenset of str
+        sha256 of models made of this session's paint: there, fewer objects mean that some were
+        taken back, not that an image is missing.
+    """
+    card = active.card
+    if not card.images:
+        return active, ""
+    if images < card.images or (active.sha not in made and objects < card.painted_objects):
+        return active, (
+            f"Not all of what {card.name!r} was taught is open here, so it is taught further "
+            "itself. Open its images too, with what was painted on them, to begin with its parent."
+        )
+    parent = _parent(active)
+    if parent is None:
+        return active, f"The parent of {card.name!r} is gone, so it is taught further itself."
+    return parent, ""
+
+
+def _parent(model: Model) -> Model | None:
+    cards: list[ModelCard] = lineage(model.path)
+    if len(cards) < 2:
+        return None
+    try:
+        return load_model(cards[1].name)
+    except ModelError:  # its file was given another name by hand
+        return None

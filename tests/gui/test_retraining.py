@@ -1,0 +1,217 @@
+"""The Retrain section in a real window: what came of it, and that nothing is lost."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import tifffile
+
+from napari_unet.corrections import BACKGROUND
+from napari_unet.models.card import SUFFIX, read_card
+from napari_unet.models.disk import part_copy
+from napari_unet.models.library import bundled_folder, load_model, user_folder
+from napari_unet.plugin.hooks import sample_folder
+from napari_unet.plugin.retrain_job import choose_parent, new_name
+from napari_unet.plugin.retrain_section import RetrainSection
+
+PATIENCE = 300_000  # milliseconds
+SHORT = 5  # seconds of training
+BUNDLED = bundled_folder() / f"nuclei{SUFFIX}"
+CROP = slice(0, 224), slice(0, 256)
+
+
+def put(name: str, **changes: object) -> Path:
+    """Put a copy of the bundled model into the person's folder."""
+    user_folder().mkdir(parents=True, exist_ok=True)
+    target = user_folder() / f"{name}{SUFFIX}"
+    with part_copy(BUNDLED, user_folder(), {"name": name, **changes}) as part:
+        part.replace(target)
+    return target
+
+
+def poor() -> str:
+    """A model that finds far too little, which other thresholds alone put right."""
+    decode = {"sensitivity": 0.05, "separation": 0.5, "minimum_diameter": 4.0}
+    return put("poor", decode=decode).stem
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def section(panel) -> Iterator[RetrainSection]:
+    panel.retrain.time.min = SHORT
+    panel.retrain.time.value = SHORT
+    yield panel.retrain
+    assert list(user_folder().parent.glob("candidate-*")) == []
+
+
+@pytest.fixture
+def ended(panel, section, qtbot) -> Callable[[], None]:
+    def wait() -> None:
+        qtbot.waitUntil(lambda: not section.running, timeout=PATIENCE)
+        qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+
+    return wait
+
+
+@pytest.fixture
+def image(viewer, panel):
+    layer = viewer.add_image(tifffile.imread(sample_folder() / "nuclei.tif")[CROP], name="cells")
+    panel.image.value = layer
+    return layer
+
+
+@pytest.fixture
+def truth() -> np.ndarray:
+    return tifffile.imread(sample_folder() / "nuclei_truth.tif")[CROP]
+
+
+def painted(labels: np.ndarray, count: int | None = None) -> np.ndarray:
+    """Everything painted, or some objects that touch no border and a stroke of background."""
+    paint = np.where(labels > 0, labels.astype(np.uint32), np.uint32(BACKGROUND))
+    if count is None:
+        return paint
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    inner = np.setdiff1d(labels, [0, *rim])[:count]
+    paint[~np.isin(labels, inner)] = 0
+    y, x = np.argwhere(labels == 0)[len(labels)]
+    paint[y : y + 6, x : x + 30][labels[y : y + 6, x : x + 30] == 0] = BACKGROUND
+    return paint
+
+
+def use(panel, name: str) -> None:
+    panel.model.reset_choices()
+    panel.model.value = name
+
+
+def test_accepted_compared_and_taken_back(viewer, panel, section, image, truth, click, ended):
+    use(panel, poor())
+    panel.take_corrections(image, painted(truth))
+    corrected = panel.current_result().layer.data.copy()
+    click(section.retrain)
+    assert section.retrain.text == "Stop"
+    assert section.cancel.native.isVisible()
+    ended()
+    assert panel.model.value == "poor retrained", panel.sentence
+    assert section.retrain.text == "Retrain"
+    assert "held-out objects: " in section.outcome
+    assert section.outcome.count("→") == 2
+    assert section.curve.losses
+    card = read_card(user_folder() / f"poor retrained{SUFFIX}")
+    assert card.parent == "poor"
+    assert card.report["outcome"] == "accepted"
+    np.testing.assert_array_equal(panel.current_result().layer.data, corrected)  # all is locked
+    before = viewer.layers["cells before"]
+    assert not before.visible
+    click(section.compare)
+    assert before.visible
+    assert not panel.current_result().layer.visible
+    click(section.back)
+    ended()
+    assert panel.model.value == "poor"
+    assert before not in viewer.layers
+    assert panel.current_result().layer.visible
+
+
+def test_refused_the_old_one_stays(panel, section, image, click, ended):
+    click(panel.segment)
+    ended()
+    panel.take_corrections(image, painted(np.asarray(panel.current_result().layer.data)))
+    click(section.retrain)
+    ended()
+    assert panel.model.value == "nuclei"
+    assert "the old one stays" in section.outcome
+    assert not section.back.native.isVisible()
+    assert list(user_folder().glob(f"*{SUFFIX}")) == []
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_with_too_little_to_judge_the_person_decides(
+    panel, section, image, truth, click, ended, wanted
+):
+    panel.take_corrections(image, painted(truth, 2))
+    click(section.retrain)
+    ended()
+    assert panel.model.value == "nuclei"
+    assert "too few to tell" in section.outcome
+    click(section.keep if wanted else section.discard)
+    ended()
+    assert panel.model.value == ("nuclei retrained" if wanted else "nuclei")
+    assert (user_folder() / f"nuclei retrained{SUFFIX}").exists() is wanted
+    assert not section.keep.native.isVisible()
+
+
+def test_too_little_paint_is_a_sentence(panel, section, image, truth, click, ended):
+    click(section.retrain)
+    ended()
+    assert "paint" in panel.sentence.lower()
+    nothing = painted(truth, 2)
+    nothing[nothing == BACKGROUND] = 0
+    panel.take_corrections(image, nothing)
+    click(section.retrain)
+    ended()
+    assert "background" in panel.sentence
+    assert panel.model.value == "nuclei"
+
+
+def test_stop_cancel_and_a_dead_engine(panel, section, image, truth, click, ended, qtbot):
+    section.time.value = 300
+    panel.take_corrections(image, painted(truth))
+    shown = panel.current_result().layer.data.copy()
+    for deed in (lambda: click(section.cancel), lambda: psutil.Process(panel.engine.pid).kill()):
+        click(section.retrain)
+        qtbot.waitUntil(lambda: section.retrain.enabled, timeout=PATIENCE)
+        deed()
+        qtbot.waitUntil(lambda: not section.running, timeout=2_000)
+        assert panel.model.value == "nuclei"
+        np.testing.assert_array_equal(panel.current_result().layer.data, shown)
+    assert "press Retrain" in section.problem
+    click(section.retrain)
+    qtbot.waitUntil(lambda: section.retrain.enabled, timeout=PATIENCE)
+    click(section.retrain)
+    assert section.retrain.text == "Stop"
+    assert not section.retrain.enabled
+    ended()
+    assert section.problem is None
+    assert "held-out objects" in section.outcome
+
+
+def test_segmenting_and_retraining_take_turns(panel, section, image, truth, click, ended, qtbot):
+    panel.take_corrections(image, painted(truth))
+    click(section.retrain)
+    assert panel.busy
+    assert not panel.segment.enabled
+    panel.sliders[0].value = 0.8  # would replace the job in the engine
+    qtbot.wait(400)
+    assert section.running
+    click(section.cancel)
+    ended()
+    assert panel.segment.enabled
+
+
+def test_which_model_is_taught():
+    root = load_model("nuclei")
+    assert choose_parent(root, 1, 3, made=frozenset()) == (root, "")
+    child = load_model(put("child", parent="nuclei", parent_sha=root.sha, images=2,
+                           painted_objects=9))  # fmt: skip
+    made = frozenset([child.sha])
+    assert choose_parent(child, 2, 9, made=frozenset())[0].card.name == "nuclei"
+    assert choose_parent(child, 2, 8, made=made)[0].card.name == "nuclei"
+    for images, objects, ours in ((2, 8, frozenset()), (1, 9, frozenset()), (1, 9, made)):
+        chosen, remark = choose_parent(child, images, objects, made=ours)
+        assert chosen is child
+        assert "taught further" in remark
+    orphan = load_model(put("orphan", parent="gone", parent_sha="0" * 64, images=1))
+    chosen, remark = choose_parent(orphan, 5, 50, made=frozenset())
+    assert chosen is orphan
+    assert "'orphan' is gone" in remark
+    assert new_name("nuclei") == "nuclei retrained"
+    put("nuclei retrained")
+    assert new_name("nuclei") == new_name("nuclei retrained") == "nuclei retrained 2"
+    assert len(new_name("x" * 80)) <= 80

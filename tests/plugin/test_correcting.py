@@ -1,0 +1,216 @@
+"""Corrections on napari's layers, without a window: what is found, undone, kept and locked."""
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_unet.assembly import LiveLabels
+from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
+from napari_unet.image import Box
+from napari_unet.instances import Patch
+from napari_unet.io.journal import Journal, JournalHeader
+from napari_unet.io.recovery import replay
+from napari_unet.plugin.correcting import Correcting
+
+SHAPE = (120, 160)
+ALL = Box((0, 0), SHAPE)
+A, B = Box((20, 20), (50, 50)), Box((70, 90), (100, 130))
+
+
+class Scene:
+    """An image with a result on which the model found two objects."""
+
+    def __init__(self, folder, shape=SHAPE) -> None:
+        self.viewer = ViewerModel()
+        self.layer = self.viewer.add_labels(np.zeros(shape, np.uint32), name="cells objects")
+        self.live = LiveLabels.empty(shape)
+        self.says(A, B)
+        self.correcting = Correcting(self.viewer, self.layer, self.live, name="cells")
+        self.journal = Journal(folder, JournalHeader("0" * 32, shape, "TYX"[-len(shape) :]))
+        self.correcting.keep_in(self.journal)
+        self.viewer.layers.selection.active = self.layer
+
+    def says(self, *boxes, painted=None) -> None:
+        """Segment again."""
+        self.live.begin(self.layer.data, painted=painted)
+        for number, plane in enumerate(np.ndindex(self.layer.data.shape[:-2])):
+            picture = np.zeros(SHAPE, np.int32)
+            for i, box in enumerate(boxes, 1):
+                picture[box.slices] = i
+            patch = Patch(ALL, picture, len(boxes))
+            self.live.update(self.layer.data, plane, ALL, patch, number)
+
+    def settle(self) -> None:
+        """Let the timers' work be done."""
+        for _ in range(20):
+            self.correcting._work()
+
+    def kept(self) -> np.ndarray:
+        """What is on the disk."""
+        assert self.journal.flush(10)
+        return replay(self.journal.paths)[0]
+
+
+@pytest.fixture
+def scene(qapp, tmp_path):
+    scene = Scene(tmp_path)
+    yield scene
+    scene.correcting.close()
+
+
+def test_strokes_undo_and_redo_are_kept(scene):
+    layer = scene.layer
+    layer.brush_size = 10
+    layer.paint((100, 20), 9)
+    scene.settle()
+    stroke = layer.data == 9
+    np.testing.assert_array_equal(scene.kept(), np.where(stroke, 9, 0))
+    layer.undo()
+    scene.settle()
+    assert not scene.kept().any()
+    layer.redo()
+    scene.settle()
+    np.testing.assert_array_equal(scene.kept(), np.where(stroke, 9, 0))
+    assert scene.journal.acknowledged == 3
+
+
+def test_silent_edits_are_found_by_the_sweep_and_before_it_matters(scene):
+    scene.layer.data[0:5, 0:5] = 9
+    scene.correcting._tick()
+    scene.correcting._tick()
+    assert scene.kept()[0:5, 0:5].all()
+    scene.layer.data[10:15, 0:5] = 9
+    painted = scene.correcting.painted()
+    assert (painted[10:15, 0:5] == 9).all()
+    np.testing.assert_array_equal(scene.kept(), painted)
+    scene.layer.data[100:105, 0:5] = 9
+    scene.correcting.close()
+    assert replay(scene.journal.paths)[0][100:105, 0:5].all()
+
+
+def test_background_brush_and_undo_on_either_layer(scene):
+    layer, correcting = scene.layer, scene.correcting
+    before = layer.data.copy()
+    correcting.brush_background()
+    marks = scene.viewer.layers.selection.active
+    assert correcting.is_marks(marks)
+    assert (marks.mode, marks.selected_label) == ("paint", MARK_BACKGROUND)
+    marks.brush_size = 10
+    marks.paint((25, 20), 1)
+    scene.settle()
+    stroke = correcting.marks == MARK_BACKGROUND
+    assert stroke.any()
+    assert not layer.data[stroke].any()
+    np.testing.assert_array_equal(layer.data[~stroke], before[~stroke])
+    np.testing.assert_array_equal(scene.kept(), np.where(stroke, BACKGROUND, 0))
+    marks.undo()
+    scene.settle()
+    np.testing.assert_array_equal(layer.data, before)
+    assert not scene.kept().any()
+    marks.redo()
+    scene.settle()
+    assert not layer.data[stroke].any()
+    correcting.brush_background(on=False)
+    assert scene.viewer.layers.selection.active is layer
+
+
+def test_confirm_is_undone_with_the_result(scene):
+    layer, correcting = scene.layer, scene.correcting
+    correcting.confirm((), (30, 30))
+    assert (correcting.marks[A.slices] == MARK_CONFIRMED).all()
+    layer.paint((100, 20), 9)
+    layer.undo()
+    assert correcting.marks.any()
+    layer.undo()
+    assert not correcting.marks.any()
+    layer.redo()
+    assert np.count_nonzero(correcting.marks) == A.size
+    scene.settle()
+    np.testing.assert_array_equal(scene.kept() > 0, correcting.marks > 0)
+    correcting.confirm((), (30, 30))
+    assert not correcting.marks.any()
+
+
+def test_runs_change_nothing_that_is_painted(scene):
+    layer, correcting = scene.layer, scene.correcting
+    correcting.confirm((), (30, 30))
+    correcting.marks_layer().paint((110, 150), 1)
+    layer.paint((85, 130), int(layer.data[85, 110]))  # one object is made longer
+    correcting.mark_box((), Box((0, 100), (30, 160)))
+    painted = correcting.painted()
+    layer_before = layer.data.copy()
+    assert (painted == BACKGROUND).any()
+    scene.says(A.grow(3), Box((60, 80), (115, 159)), Box((2, 80), (20, 158)), painted=painted)
+    is_painted = painted != 0
+    np.testing.assert_array_equal(layer.data[is_painted], layer_before[is_painted])
+    np.testing.assert_array_equal(correcting.painted(), painted)
+    for number in np.unique(layer_before[is_painted & (layer_before > 0)]):
+        np.testing.assert_array_equal(layer.data == number, layer_before == number)
+    assert layer.data[5, 85] > 0  # a new object goes up to the box
+
+
+def test_marks_layer_removed_keeps_the_marks(scene):
+    correcting = scene.correcting
+    correcting.confirm((), (30, 30))
+    scene.viewer.layers.remove("cells marks")
+    assert np.count_nonzero(correcting.painted()) == A.size
+    correcting.confirm((), (80, 100))
+    assert correcting.marks_layer() in scene.viewer.layers
+    assert np.count_nonzero(correcting.painted()) == A.size + B.size
+
+
+def test_what_counts_is_shown(scene):
+    scene.layer.data[B.slices] = 0
+    scene.layer.data[100:110, 10:20] = 9
+    scene.correcting.look_everywhere()
+    scene.correcting.show_corrected(on=True)
+    overlay = scene.viewer.layers["cells corrected"]
+    assert scene.viewer.layers.selection.active is scene.layer
+    plane, box = (), ALL
+    assert overlay.data.shape == SHAPE
+    painted = scene.correcting.tracker.completed(scene.layer.data, plane, box)
+    shown = overlay.data > 0
+    assert shown.any()
+    assert (painted[shown] > 0).all()
+    scene.correcting.show_corrected(on=False)
+    assert not overlay.visible
+
+
+def test_stacks(qapp, tmp_path):
+    scene = Scene(tmp_path, (3, *SHAPE))
+    scene.viewer.dims.set_point(0, 1)
+    scene.layer.brush_size = 8
+    scene.layer.paint((1, 100, 20), 50)
+    scene.settle()
+    kept = scene.kept()
+    np.testing.assert_array_equal(kept, np.where(scene.layer.data == 50, 50, 0))
+    scene.correcting.confirm((2,), (30, 30))
+    painted = scene.correcting.painted()
+    assert (painted[(2, *A.slices)] == scene.layer.data[2, 30, 30]).all()
+    assert not painted[0].any()
+    scene.correcting.close()
+
+
+def test_changes_before_the_image_is_known_are_not_lost(qapp, tmp_path):
+    viewer = ViewerModel()
+    layer = viewer.add_labels(np.zeros(SHAPE, np.uint32))
+    correcting = Correcting(viewer, layer, LiveLabels.empty(SHAPE), name="cells")
+    layer.data[5:9, 5:9] = 3
+    correcting.look_everywhere()
+    journal = Journal(tmp_path, JournalHeader("0" * 32, SHAPE, "YX"))
+    correcting.keep_in(journal)
+    correcting.close()
+    layer.paint((50, 50), 4)  # nobody listens any more
+    assert np.count_nonzero(replay(journal.paths)[0]) == 16
+
+
+def test_listeners_are_told_once(scene, monkeypatch):
+    told = []
+    scene.correcting.changed.connect(lambda: told.append(1))
+    monkeypatch.setattr("napari_unet.plugin.correcting.QUIET", 0.0)
+    scene.layer.paint((100, 20), 9)
+    scene.settle()
+    for _ in range(3):
+        scene.correcting._tick()
+    assert told == [1]
+    assert scene.correcting.count == (1, 0)

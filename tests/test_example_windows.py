@@ -1,0 +1,110 @@
+"""Windows around paint: every stroke is in one, objects are whole, little is read."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_unet.corrections import BACKGROUND
+from napari_unet.examples import SIDE, Painting, examples_of, painted_diameter, windows
+from napari_unet.image import Box, Image
+from napari_unet.models.library import load_card
+
+CARD = load_card("nuclei")
+LIMITS = ((0.0, 1.0),)
+
+
+def painting(painted: np.ndarray, image: Any = None) -> Painting:
+    data = np.zeros(painted.shape, np.float32) if image is None else image
+    return Painting(Image(data, "YX"), painted, LIMITS)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10**6), st.integers(40, 900), st.integers(40, 900))
+def test_every_painted_object_is_whole_in_a_window(seed: int, height: int, width: int) -> None:
+    random = np.random.default_rng(seed)
+    painted = np.zeros((height, width), np.uint32)
+    for number in range(1, 6):
+        y, x = random.integers(0, height - 20), random.integers(0, width - 20)
+        painted[y : y + 20, x : x + 20] = number
+    seen: set[int] = set()
+    for example in examples_of([painting(painted)], CARD):
+        for number in np.unique(example.painted[example.painted > 0]):
+            assert (example.painted == number).sum() == (painted == number).sum()
+            seen.add(int(number))
+    assert seen == set(np.unique(painted[painted > 0]).tolist())
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10**6))
+def test_every_stroke_of_background_is_in_a_window(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    painted = np.zeros((700, 500), np.uint32)
+    for _ in range(4):
+        y, x = random.integers(0, 690), random.integers(0, 400)
+        painted[y : y + 8, x : x + 100] = BACKGROUND
+    covered = np.zeros(painted.shape, bool)
+    for box in windows(painted, SIDE, 64):
+        covered[box.slices] = True
+    assert covered[painted > 0].all()
+
+
+def test_only_the_neighbourhood_of_paint_is_read() -> None:
+    class Watched:
+        shape, dtype = (100_000, 100_000), np.dtype(np.uint8)
+        read = 0
+
+        def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+            size = tuple(s.stop - s.start for s in key)
+            self.read += size[0] * size[1]
+            return np.zeros(size, np.uint8)
+
+    image, painted = Watched(), np.zeros((100_000, 1_000), np.uint32)
+    image.shape = painted.shape
+    painted[50_000:50_030, 500:530] = 4
+    examples_of([painting(painted, image)], CARD)
+    assert image.read <= 2 * SIDE**2
+
+
+def test_objects_of_another_size_are_resized() -> None:
+    painted = np.zeros((1200, 1200), np.uint32)
+    painted[400:700, 400:700] = 4  # 339 px in diameter; the model is made for 75 at most
+    [example] = examples_of([painting(painted)], CARD)
+    side = (example.painted == 4).sum() ** 0.5
+    assert abs(side / 300 * 339 - CARD.object_diameter) < 3
+
+
+def test_held_out_objects_are_hidden_from_training() -> None:
+    painted = np.zeros((300, 300), np.uint32)
+    for number, (y, x) in enumerate(np.ndindex(3, 4), start=1):
+        painted[20 + 80 * y : 40 + 80 * y, 10 + 70 * x : 30 + 70 * x] = number
+    examples = examples_of([painting(painted)], CARD)
+    held = {i for e in examples for i in e.held}
+    assert 2 <= len(held) <= 4
+    for example in examples:
+        assert not np.isin(example.taught, list(held)).any()
+        assert np.isin(list(example.held), example.painted).all()
+
+
+def test_images_are_held_out_together() -> None:
+    painted = np.zeros((300, 300), np.uint32)
+    painted[20:40, 20:40], painted[100:120, 100:120] = 1, 2
+    examples = examples_of([painting(painted), painting(painted), painting(painted)], CARD)
+    assert any(e.held for e in examples)  # six objects, although two in each image
+
+
+def test_typical_diameter() -> None:
+    painted = np.zeros((300, 300), np.uint32)
+    assert painted_diameter([painting(painted)]) is None
+    painted[20:40, 20:40] = 1
+    diameter = painted_diameter([painting(painted)])
+    assert diameter is not None
+    assert abs(diameter - 22.6) < 0.1
+
+
+def test_windows_stay_in_the_image() -> None:
+    painted = np.zeros((100, 700), np.uint32)
+    painted[90:99, 690:699] = 3
+    [box] = windows(painted, SIDE, 64)
+    assert box == Box((0, 380), (100, 700))

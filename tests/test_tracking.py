@@ -1,0 +1,152 @@
+"""What is painted, found by looking; background strokes and the result agree."""
+
+import numpy as np
+
+from napari_unet.assembly import LiveLabels
+from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
+from napari_unet.image import Box
+from napari_unet.tracking import Tracker
+
+SHAPE = (60, 80)
+ALL = Box((0, 0), SHAPE)
+
+
+class Scene:
+    """A result with two objects that the model found, and a person."""
+
+    def __init__(self, shape=SHAPE) -> None:
+        self.live = LiveLabels.empty(shape)
+        said = self.live.assembly.labels
+        said[..., 10:20, 10:20] = 1
+        said[..., 30:40, 30:50] = 2
+        self.live.assembly.next_id = 3
+        self.shown = said.copy()
+        self.tracker = Tracker(self.live)
+
+    def look(self, plane=()):
+        for edit, array in zip(
+            self.tracker.reconcile(self.shown, plane, ALL),
+            (self.shown, self.live.marks),
+            strict=False,
+        ):
+            edit.apply(array)
+        change = self.tracker.look(self.shown, plane, ALL)
+        assert self.tracker.look(self.shown, plane, ALL) is None
+        return change
+
+    def brush(self, rows, columns, mark=MARK_BACKGROUND) -> None:
+        self.live.marks[rows, columns] = mark
+
+
+def test_untouched_is_nothing():
+    scene = Scene()
+    assert scene.look() is None
+    assert not scene.tracker.painted(scene.shown).any()
+
+
+def test_strokes_are_found_and_counted():
+    scene = Scene()
+    scene.shown[50:55, 60:70] = 7
+    change = scene.look()
+    assert change.box == Box((50, 60), (55, 70))
+    assert not change.before.any()
+    assert (change.after == 7).all()
+    assert (scene.tracker.objects, scene.tracker.background) == (1, 0)
+    assert scene.tracker.new_id == 8
+    scene.shown[50:55, 60:70] = 0
+    assert (scene.look().after == 0).all()
+    assert scene.tracker.objects == 0
+
+
+def test_background_stroke_and_undo():
+    scene = Scene()
+    before = scene.shown.copy()
+    scene.brush(slice(5, 15), slice(5, 15))
+    scene.look()
+    assert (scene.shown[5:15, 5:15] == 0).all()
+    assert scene.tracker.background == 100
+    scene.brush(slice(5, 15), slice(5, 15), 0)
+    scene.look()
+    np.testing.assert_array_equal(scene.shown, before)
+    assert scene.tracker.background == scene.tracker.objects == 0
+
+
+def test_undone_background_stroke_gives_back_what_the_person_painted():
+    scene = Scene()
+    scene.shown[50:55, 60:70] = 7
+    scene.look()
+    scene.brush(slice(50, 60), slice(60, 65))
+    scene.look()
+    assert (scene.shown[50:55, 60:65] == 0).all()
+    scene.brush(slice(50, 60), slice(60, 65), 0)
+    scene.look()
+    assert (scene.shown[50:55, 60:70] == 7).all()
+
+
+def test_undone_background_stroke_shows_what_the_model_says_now():
+    scene = Scene()
+    scene.brush(slice(5, 15), slice(5, 15))
+    scene.look()
+    scene.live.assembly.labels[10:20, 10:20] = 3
+    scene.brush(slice(5, 15), slice(5, 15), 0)
+    scene.look()
+    assert (scene.shown[10:15, 10:15] == 3).all()
+    assert (scene.shown[5:10, 5:10] == 0).all()
+
+
+def test_object_painted_over_a_stroke_hides_it():
+    scene = Scene()
+    scene.brush(slice(50, 60), slice(0, 10))
+    scene.look()
+    scene.shown[52:54, 0:10] = 9
+    scene.look()
+    assert not scene.live.marks[52:54, 0:10].any()
+    painted = scene.tracker.painted(scene.shown)
+    assert (painted[52:54, 0:10] == 9).all()
+    scene.shown[52:54, 0:10] = 0  # undone
+    scene.look()
+    assert (scene.live.marks[50:60, 0:10] == MARK_BACKGROUND).all()
+    assert scene.tracker.background == 100
+
+
+def test_touched_objects_count_wholly_in_their_plane():
+    scene = Scene((2, *SHAPE))
+    scene.shown[0, 40:42, 30:50] = 2  # a person makes it longer
+    scene.look((0,))
+    scene.look((1,))
+    painted = scene.tracker.painted(scene.shown)
+    assert (painted[0, 30:42, 30:50] == 2).all()
+    assert np.count_nonzero(painted[0]) == 12 * 20
+    assert not painted[1].any()
+
+
+def test_confirmed_box_is_object_and_background():
+    scene = Scene()
+    scene.brush(slice(0, 25), slice(0, 25), MARK_CONFIRMED)
+    scene.look()
+    painted = scene.tracker.painted(scene.shown)
+    assert (painted[10:20, 10:20] == 1).all()
+    assert (painted[0:10, 0:25] == BACKGROUND).all()
+    assert not painted[25:].any()
+
+
+def test_adopting_keeps_ids_unless_another_object_has_them():
+    scene = Scene()
+    scene.shown[50:55, 60:70] = 7
+    scene.look()
+    painted = np.zeros(SHAPE, np.uint32)
+    painted[8:20, 8:20] = 5  # over object 1, which goes
+    painted[50:55, 65:75] = 7  # another 7, which reaches into the person's own
+    painted[0:5, 0:5] = BACKGROUND
+    painted[30:32, 0:5] = 2  # the model's 2 is elsewhere
+    scene.tracker.adopt(scene.shown, painted)
+    scene.look()
+    assert (scene.shown[8:20, 8:20] == 5).all()
+    assert (scene.shown[50:55, 60:70] == 7).all()
+    ids = {int(scene.shown[52, 72]), int(scene.shown[30, 2])}
+    assert len(ids) == 2
+    assert not ids & {0, 1, 2, 5, 7}
+    assert (scene.shown[30:40, 30:50] == 2).all()
+    counted = scene.tracker.painted(scene.shown)
+    np.testing.assert_array_equal(counted != 0, (painted != 0) | (scene.tracker.known == 7))
+    assert (counted[0:5, 0:5] == BACKGROUND).all()
