@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.corrections import BACKGROUND
+from napari_unet.doubt import HEAT_STEP
 from napari_unet.image import Box
 from napari_unet.suggest import (
-    HEAT_STEP,
     Spot,
     SpotFinder,
     heat_map,

@@ -103,7 +103,11 @@ class Assembly:
         return area
 
     def remove_fringes(
-        self, plane: Plane, area: Box, block: int, there: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+        self,
+        plane: Plane,
+        area: Box,
+        block: int,
+        there: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     ) -> None:
         """Clear what peeps out from under corrected objects, which a model draws a bit larger.
 
@@ -287,11 +291,15 @@ class LiveLabels:
         said, seen = self.assembly.labels[index], shown[index]
         corrected, marks = self.corrected[index], self.marks[index]
         # Under a background stroke the stroke itself says so, and can be taken back.
-        corrected |= (seen != said) & (marks != MARK_BACKGROUND)
-        self.assembly.place(plane, owned, patch, block)
+        no_stroke = marks != MARK_BACKGROUND
+        corrected |= (seen != said) & no_stroke
         fixed = corrected | self.locked[index]
         fixed |= marks != MARK_NONE
+        agreed = fixed & no_stroke & ~corrected
+        self.assembly.place(plane, owned, patch, block)
         if patch.count and not self.assembly.classes:
             self.assembly.remove_fringes(plane, area, block, (fixed & (seen > 0), fixed))
+        # A new opinion about what was confirmed would turn into a correction once that is undone.
+        np.copyto(said, seen, where=agreed, casting="unsafe")
         np.copyto(seen, said, where=~fixed, casting="unsafe")
         return area

@@ -1,8 +1,7 @@
 """Where to paint next: places where the model is unsure, that look unlike what is painted.
 
-Everything comes from class maps that a segmentation left behind, so no network runs. Filters work
-on maps made smaller until objects are `WORKING` to twice that many pixels wide; block by block, so
-that time and memory do not depend on the size of the image.
+Everything comes from class maps that a segmentation left behind, so no network runs. It goes block
+by block, so that memory does not grow with the image.
 """
 
 import math
@@ -13,24 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.doubt import doubt_of, heat_map, odd, shrink, step_of, tells, uncertainty
 from napari_unet.image import Box
-from napari_unet.instances import DEEPEST
 
-TYPICAL = 24.0  # pixels; a diameter where none is given
-WORKING = 10  # pixels; smallest diameter that maps are reduced to
 WINDOW = 2.5  # diameters; side of what is pooled and shown
 APART = 1.5  # diameters; closest that two spots lie
 NEAR_PAINT = 0.25  # what is left of a score where the window holds or touches painted pixels
 LIKENESS = 0.1  # distance of two looks at which they still are much alike
 REPEATED = 0.8  # part of its score that a spot loses if it looks like one painted or ranked before
 LEAST = 0.05  # doubt worth showing, in objects
-SURE = 0.05  # probability whose entropy counts as none, for what is certain is never 0 or 1
-PASS = DEEPEST / 4  # prominence at which the middle of the separation slider divides objects
-PASS_RANGE = 0.12
-SMOOTHING = 0.5  # pixels of a smaller map, which is smooth already
 BLOCK = 512  # pixels
 PER_BLOCK, KEPT, LOOKS_KEPT = 32, 256, 1024  # so that memory stays flat
-HEAT_STEP = 4  # pixels
+
+__all__ = ["Spot", "SpotFinder", "heat_map", "outline", "suggest_spots", "uncertainty"]
 
 Plane = tuple[int, ...]
 
@@ -65,7 +59,7 @@ class Spot:
 class _Scene:
     """A block made smaller; `doubt`, `painted` and `looks` share their ``(Y, X)``.
 
-    `origin` and `step` lead back: pixel ``(i, j)`` begins at image pixel ``origin + step · (i, j)``.
+    `origin` and `step` lead back: a pixel begins at image pixel ``origin + step · (i, j)``.
     """
 
     origin: tuple[int, int]
@@ -74,54 +68,6 @@ class _Scene:
     doubt: NDArray[np.float32]
     painted: NDArray[np.bool_]
     looks: NDArray[np.float32]  # (3 or 4, Y, X): the class map, and the grey values if known
-
-
-def uncertainty(maps: NDArray[np.uint8], diameter: float = TYPICAL) -> NDArray[np.float32]:
-    """Tell how unsure the model is of each pixel.
-
-    It is unsure where object or background, or cell or touching border, are about equally
-    probable over more than the width of an ordinary edge; where an object has no middle; and
-    where two middles may belong to one object or to two.
-
-    Parameters
-    ----------
-    maps : ndarray of uint8
-        ``(3, Y, X)``: cell, touching border, distance, 255 = 1.
-    diameter : float, default `TYPICAL`
-        Typical diameter of the objects, image pixels.
-
-    Returns
-    -------
-    ndarray of float32
-        ``(Y, X)``, 0 = sure to 1; in squares of some pixels where objects are large. All 0 where
-        the maps are of one value, or of a class model: they do not tell.
-    """
-    step = _step(diameter)
-    small = _shrink(maps, (0, 0), step)
-    result = np.zeros(maps.shape[1:], np.float32)
-    if _tells(maps) and small.size:
-        doubt = _doubt(small / np.float32(255), diameter / step)
-        wide = doubt.repeat(step, axis=0).repeat(step, axis=1)
-        result[: wide.shape[0], : wide.shape[1]] = wide
-    return result
-
-
-def heat_map(maps: NDArray[np.uint8], diameter: float = TYPICAL) -> NDArray[np.uint8]:
-    """Return `uncertainty` for display: uint8 ``(⌈Y/4⌉, ⌈X/4⌉)``, 255 = most unsure.
-
-    Parameters
-    ----------
-    maps : ndarray of uint8
-        ``(3, Y, X)``, a class map.
-    diameter : float, default `TYPICAL`
-        Typical diameter of the objects, image pixels.
-    """
-    doubt = uncertainty(maps, diameter)
-    doubt = np.pad(doubt, [(0, -n % HEAT_STEP) for n in doubt.shape])
-    height, width = (n // HEAT_STEP for n in doubt.shape)
-    means = doubt.reshape(height, HEAT_STEP, width, HEAT_STEP).mean(axis=(1, 3))
-    heat: NDArray[np.uint8] = np.rint(255 * means).astype(np.uint8)
-    return heat
 
 
 def suggest_spots(
@@ -239,7 +185,7 @@ class SpotFinder:
         grey : ndarray, optional
             ``(Y, X)``, the image with 0 = dark and 1 = bright: for all blocks or for none.
         """
-        if not _tells(maps):
+        if not tells(maps):
             return
         scene = _scene(box, maps, painted, self.diameter, grey)
         if not scene.doubt.size:
@@ -309,37 +255,11 @@ def _likeness(looks: NDArray[np.float32], look: NDArray[np.float32]) -> NDArray[
     return alike
 
 
-def _tells(maps: NDArray[np.uint8]) -> bool:
-    """Whether maps hold probabilities, and more than one value."""
-    return len(maps) == 3 and maps.size > 0 and any(m.min() != m.max() for m in maps)
-
-
-def _step(diameter: float) -> int:
-    return max(1, int(diameter / WORKING))
-
-
-def _odd(length: float) -> int:
-    """Side of a filter about as long; 3 at least."""
-    return 2 * max(1, round((length - 1) / 2)) + 1
-
-
 def _blocks(whole: Box) -> Iterator[Box]:
     height, width = whole.shape
     for y in range(0, height, BLOCK):
         for x in range(0, width, BLOCK):
             yield Box((y, x), (y + BLOCK, x + BLOCK)).intersect(whole)
-
-
-def _shrink(array: NDArray[Any], start: tuple[int, int], step: int) -> NDArray[np.float32]:
-    """Average squares of ``(C, Y, X)``; they lie alike in every block, from multiples of `step`."""
-    y, x = (-s % step for s in start)
-    height, width = (max(0, n - m) // step for n, m in zip(array.shape[1:], (y, x), strict=True))
-    total = np.zeros((len(array), height, width), np.float32)
-    for dy in range(step):
-        for dx in range(step):
-            total += array[:, y + dy :: step, x + dx :: step][:, :height, :width]
-    total /= step**2
-    return total
 
 
 def _scene(
@@ -349,83 +269,26 @@ def _scene(
     diameter: float,
     grey: NDArray[Any] | None,
 ) -> _Scene:
-    step = _step(diameter)
-    looks = _shrink(maps, box.start, step) / np.float32(255)
+    step = step_of(diameter)
+    looks = shrink(maps, box.start, step) / np.float32(255)
     origin = box.start[0] + -box.start[0] % step, box.start[1] + -box.start[1] % step
     touched = np.zeros(looks.shape[1:], bool)
     if painted is not None and painted.any():
-        touched = _shrink((painted != 0)[None], box.start, step)[0] > 0
+        touched = shrink((painted != 0)[None], box.start, step)[0] > 0
     size = diameter / step
-    doubt = _doubt(looks, size) if looks.size else looks[0]
+    doubt = doubt_of(looks, size) if looks.size else looks[0]
     doubt[touched] = 0
     if grey is not None:
-        tones = _shrink(np.clip(np.nan_to_num(grey[None]), 0, 1), box.start, step)
+        tones = shrink(np.clip(np.nan_to_num(grey[None]), 0, 1), box.start, step)
         looks = np.concatenate([looks, tones])
     return _Scene(origin, step, size, doubt, touched, looks)
 
 
-def _doubt(maps: NDArray[np.float32], size: float) -> NDArray[np.float32]:
-    """Tell how unsure the model is, 0 to 1, from ``(3, Y, X)`` and the diameter in its pixels."""
-    from scipy import ndimage  # noqa: PLC0415  the panel needs this module at once
-
-    cell, border, distance = maps
-    object_ = np.minimum(cell + border, 1)
-    kind = border / np.maximum(object_, 1 / 255)
-    entropy = np.maximum(_entropy(object_), object_ * _entropy(np.minimum(kind, 1)))
-    # An opening takes away lines, such as ordinary edges, and leaves blobs.
-    blobs = ndimage.grey_opening(entropy, _odd(size / 4))
-    reach = _odd(size / 2)
-    inner = ndimage.minimum_filter(object_, reach)
-    inner *= np.clip(1 - 2 * ndimage.maximum_filter(distance, reach), 0, 1)
-    inner = np.maximum(inner, _passes(object_, distance * (1 - border), size))
-    doubt: NDArray[np.float32] = np.maximum(blobs, ndimage.maximum_filter(inner, reach))
-    return doubt
-
-
-def _entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Entropy in bits of yes or no; what little a sure answer has counts as none."""
-    p = np.clip(np.arange(256) / 255, 1e-6, 1 - 1e-6)
-    bits = -p * np.log2(p) - (1 - p) * np.log2(1 - p)
-    least = -SURE * np.log2(SURE) - (1 - SURE) * np.log2(1 - SURE)
-    table = np.maximum(0, (bits - least) / (1 - least)).astype(np.float32)
-    found: NDArray[np.float32] = table[np.rint(255 * probability).astype(np.uint8)]
-    return found
-
-
-def _passes(
-    object_: NDArray[np.float32], height: NDArray[np.float32], size: float
-) -> NDArray[np.float32]:
-    """Mark the middle between two summits where it is a close call whether they are one object."""
-    from scipy import ndimage, spatial  # noqa: PLC0415  see _doubt
-
-    marked = np.zeros(height.shape, np.float32)
-    smooth = ndimage.gaussian_filter(height, SMOOTHING, truncate=2)
-    near = _odd(size / 3)
-    tops = (ndimage.maximum_filter(smooth, near) == smooth) & (smooth > PASS) & (object_ > 0.5)
-    summits = np.argwhere(tops)
-    if len(summits) < 2:
-        return marked
-    _, first = np.unique(summits // near, axis=0, return_index=True)  # a plateau has many
-    summits = summits[first]
-    pairs = spatial.cKDTree(summits).query_pairs(size, output_type="ndarray")
-    if not len(pairs):
-        return marked
-    one, other = summits[pairs[:, 0], None], summits[pairs[:, 1], None]
-    way = np.linspace(0, 1, 9)[None, :, None]
-    y, x = np.moveaxis(np.rint(one + (other - one) * way).astype(np.intp), -1, 0)  # (n, 9)
-    levels = smooth[y, x]
-    prominence = np.minimum(levels[:, 0], levels[:, -1]) - levels.min(axis=1)
-    close_call = np.clip(1 - np.abs(prominence - PASS) / PASS_RANGE, 0, 1)
-    close_call *= object_[y, x].min(axis=1) > 0.5
-    np.maximum.at(marked, (y[:, 4], x[:, 4]), close_call.astype(np.float32))
-    return marked
-
-
 def _spots(scene: _Scene, owned: Box, seen: Box) -> list[Spot]:
     """Find the most doubtful windows of a block."""
-    from scipy import ndimage  # noqa: PLC0415  see _doubt
+    from scipy import ndimage  # noqa: PLC0415  see doubt.doubt_of
 
-    side = _odd(WINDOW * scene.size / 2)
+    side = odd(WINDOW * scene.size / 2)
     pooled = ndimage.uniform_filter(scene.doubt, side, mode="constant")
     # Twice, so that the weight falls towards the window's edge and the top is one pixel.
     pooled = ndimage.uniform_filter(pooled, side, mode="constant")
@@ -461,10 +324,10 @@ def _spot_at(
     scene: _Scene, top: tuple[int, int], score: float, barred: NDArray[np.bool_]
 ) -> Spot | None:
     """Move from the middle of a doubtful window to the unsure thing in it, and measure that."""
-    from scipy import ndimage  # noqa: PLC0415  see _doubt
+    from scipy import ndimage  # noqa: PLC0415  see doubt.doubt_of
 
     window = _around(scene.doubt.shape, top, round(scene.size * WINDOW / 4))
-    thing = ndimage.uniform_filter(scene.doubt[window], _odd(scene.size / 2), mode="constant")
+    thing = ndimage.uniform_filter(scene.doubt[window], odd(scene.size / 2), mode="constant")
     thing[barred[window]] = 0
     y, x = np.unravel_index(int(np.argmax(thing)), thing.shape)
     middle = int(y) + window[0].start, int(x) + window[1].start

@@ -80,7 +80,7 @@ def test_events_then_a_model(engine: Engine, parent: Model, tmp_path: Path) -> N
     *learning, finished = events
     assert all(isinstance(event, Learning) for event in learning)
     assert isinstance(finished, Finished)
-    assert np.quantile(waits, 0.95) < 0.2  # or nobody could cancel
+    assert np.median(waits) < 0.1  # or nobody could cancel
     assert len(learning) < 15 * (time.monotonic() - began)  # told at a pace that a panel can follow
     steps = [event.steps for event in learning]
     assert steps == sorted(steps)

@@ -162,7 +162,7 @@ def test_too_little_paint_is_a_sentence(panel, section, image, truth, click, end
 
 def test_stop_cancel_and_a_dead_engine(panel, section, image, truth, click, ended, qtbot):
     section.time.value = 300
-    panel.take_corrections(image, painted(truth))
+    panel.take_corrections(image, painted(truth, 8))
     shown = panel.current_result().layer.data.copy()
     for deed in (lambda: click(section.cancel), lambda: psutil.Process(panel.engine.pid).kill()):
         click(section.retrain)

@@ -12,10 +12,14 @@ from napari_unet.inference.tasks import (
     Drop,
     Predict,
     Predicted,
+    Rank,
+    Ranked,
     Remark,
+    Suggest,
     Task,
 )
 from napari_unet.instances import Patch, class_block, decode_block
+from napari_unet.suggest import SpotFinder
 
 
 class Executor:
@@ -35,6 +39,7 @@ class Executor:
         self.plan = plan
         self.predictor = predictor
         self._store = ClassMapStore(folder, plan)
+        self._finder = SpotFinder(plan.diameter)
 
     def predictor_for(self, plan: SegmentPlan) -> Predictor | None:
         """Return the loaded model if another plan wants the same one."""
@@ -51,6 +56,18 @@ class Executor:
             case Drop():
                 self._store.drop(task.plane, self.plan.tiles.tiles[task.tile].write)
                 return []
+            case Suggest():
+                self._suggest(task)
+                return []
+            case Rank():
+                finder, self._finder = self._finder, SpotFinder(self.plan.diameter)
+                return [Ranked(tuple(finder.best(task.count)))]
+
+    def _suggest(self, task: Suggest) -> None:
+        tile = self.plan.tiles.tiles[task.tile]
+        window, owned = self.plan.window(tile), self.plan.owned(tile)
+        maps = self._store.read(task.plane, window)
+        self._finder.add(self.plan.planes[task.plane], window, maps, task.painted, owned=owned)
 
     def _predict(self, task: Predict) -> list[Done]:
         plan = self.plan

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_unet.inference.plan import SegmentPlan
 from napari_unet.instances import Patch
 from napari_unet.settings import DecodeSettings
+from napari_unet.suggest import Spot
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +44,23 @@ class Drop:
     tile: int
 
 
-Task = Predict | Decode | Drop
+@dataclass(frozen=True, slots=True, eq=False)
+class Suggest:
+    """Look for unsure places in a block; `painted` is uint8 ``(Y, X)`` over its window, 0 = not."""
+
+    plane: int
+    tile: int
+    painted: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """Rank what was found in the blocks since the last ranking, and keep the first `count`."""
+
+    count: int
+
+
+Task = Predict | Decode | Drop | Suggest | Rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +87,14 @@ class Remark:
     text: str
 
 
-Done = Predicted | Decoded | Remark
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The spots where painting teaches most, best first."""
+
+    spots: tuple[Spot, ...]
+
+
+Done = Predicted | Decoded | Remark | Ranked
 
 
 class Backend(Protocol):

@@ -160,9 +160,7 @@ class Correcting:
         if self._journal is None:
             self._unwritten.append(change)
         else:
-            self._journal.append(
-                change.plane, change.box, change.before, change.after, owned=True
-            )
+            self._journal.append(change.plane, change.box, change.before, change.after, owned=True)
 
     # ---- hints -----------------------------------------------------------------------------
 

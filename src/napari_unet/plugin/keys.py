@@ -171,7 +171,7 @@ class Keys:
             self.disarm()
             self._try_line(edit, line)
 
-        self._armed = _LineTool(self.layer, text, finish, self.disarm)
+        self._armed = _LineTool(self.viewer, self.layer, text, finish, self.disarm)
 
     def disarm(self) -> None:
         """Call off the line that is waited for."""
@@ -193,13 +193,15 @@ class _LineTool:
 
     def __init__(
         self,
+        viewer: Viewer,
         layer: Labels,
         text: str,
         finish: Callable[[Stroke], None],
         call_off: Callable[[], None],
     ) -> None:
         self.text = text
-        self._layer, self._finish = layer, finish
+        self._viewer, self._layer, self._finish = viewer, layer, finish
+        self._shown = layers.add_line(viewer, layer)
         self._over = False
         self._mode = layer.mode
         layer.mode = "pan_zoom"  # the brush would paint along the line
@@ -212,6 +214,8 @@ class _LineTool:
     def put_back(self) -> None:
         """Leave the layer as it was."""
         layer, self._over = self._layer, True
+        if self._shown in self._viewer.layers:
+            self._viewer.layers.remove(self._shown)
         if self._drag in layer.mouse_drag_callbacks:
             layer.mouse_drag_callbacks.remove(self._drag)
         layer.bind_key("Escape", None)
@@ -221,9 +225,12 @@ class _LineTool:
 
     def _drag(self, layer: Labels, event: Any) -> Generator[None, None, None]:
         line = [_point(layer, event.position)]
+        plane = layers.shown_plane(self._viewer, layer)
         yield
         while event.type == "mouse_move":
             line.append(_point(layer, event.position))
+            if not self._over:
+                layers.show_line(self._shown, plane, line)
             yield
         if not self._over:  # else Escape was pressed on the way
             self._finish(line)
@@ -235,7 +242,7 @@ def _point(layer: Labels, position: Sequence[float]) -> tuple[float, float]:
 
 
 def _ignoring_argument(action: Callable[[], None]) -> Callable[[Any], None]:
-    """napari binds functions of the layer."""
+    """Make a function such as napari binds, which it gives the layer."""
 
     def call(_layer: Any) -> None:
         action()

@@ -142,6 +142,22 @@ def add_rectangles(viewer: Viewer, result: Labels, name: str) -> Shapes:
     return layer
 
 
+def add_line(viewer: Viewer, result: Labels) -> Shapes:
+    """Add an empty layer for a line that is being drawn over a result; what is active stays so."""
+    active = viewer.layers.selection.active
+    layer = add_rectangles(viewer, result, "line")
+    layer.metadata = {BESIDE: True}
+    viewer.layers.selection.active = active
+    return layer
+
+
+def show_line(layer: Shapes, plane: tuple[int, ...], line: Sequence[tuple[float, float]]) -> None:
+    """Draw a line ``(N, 2)`` in a plane."""
+    if len(line) > 1:
+        points = np.array([(*plane, y, x) for y, x in line])
+        layer.data = [(points, "path")]
+
+
 def is_beside(layer: Layer) -> bool:
     """Whether a layer is one of ours that only accompanies a result."""
     return bool(layer.metadata.get(BESIDE))
@@ -214,7 +230,7 @@ def _display_axis(layer: ImageLayer, image: Image, axis: str) -> int:
 def selected_box(viewer: Viewer, layer: ImageLayer, image: Image) -> Box:
     """Return the rectangle selected in a shapes layer, image pixels; `InputError` without one."""
     for shapes in reversed(viewer.layers):
-        if not isinstance(shapes, Shapes) or not len(shapes.data):
+        if not isinstance(shapes, Shapes) or not len(shapes.data) or is_beside(shapes):
             continue
         chosen = sorted(shapes.selected_data) or [len(shapes.data) - 1]
         corners = [layer.world_to_data(shapes.data_to_world(p)) for p in shapes.data[chosen[0]]]

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from qtpy.QtCore import QFileSystemWatcher, QObject, QTimer, Signal
+from psygnal import Signal
+from qtpy.QtCore import QFileSystemWatcher, QObject, QTimer
 
 from napari_unet.models.library import user_folder
 
@@ -22,7 +23,9 @@ class LibraryWatch(QObject):
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._timer = QTimer(self, singleShot=True, interval=PAUSE)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAUSE)
         self._timer.timeout.connect(self._tell)
         self._watcher = QFileSystemWatcher(self)
         self._watcher.directoryChanged.connect(lambda _path: self._timer.start())

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from magicgui.widgets import PushButton
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -51,7 +52,6 @@ class ModelsPanel(QWidget):
         super().__init__()
         self.problem: str | None = None  # what went wrong last
         self._asked = 0
-        self._closed = False
         self._undo: Path | None = None  # in the bin, what was deleted last
         self.list = QListWidget()
         self.card = QTextBrowser()
@@ -65,7 +65,6 @@ class ModelsPanel(QWidget):
         self._lay_out()
         self.list.currentTextChanged.connect(lambda _name: self._describe())
         LibraryWatch(self).changed.connect(self.refresh)
-        self.destroyed.connect(self._close_down)
         self.refresh()
 
     def _rows(self) -> list[Row]:
@@ -89,9 +88,6 @@ class ModelsPanel(QWidget):
         layout.addWidget(self.card, 2)
         layout.addLayout(grid)
         layout.addWidget(self._sentence)
-
-    def _close_down(self, *_: Any) -> None:
-        self._closed = True
 
     # ---- what is shown ---------------------------------------------------------------------
 
@@ -134,7 +130,7 @@ class ModelsPanel(QWidget):
             return
 
         def described(html: str | None, problem: str | None) -> None:
-            if not self._closed and asked == self._asked:  # else another was chosen meanwhile
+            if _alive(self) and asked == self._asked:  # else another was chosen meanwhile
                 self.card.setHtml(html or f"<p>{escape(problem or '')}</p>")
 
         in_background(lambda: card_as_html(path), described)
@@ -195,8 +191,8 @@ class ModelsPanel(QWidget):
         self.problem = None
 
         def ended(path: Path | None, problem: str | None) -> None:
-            if self._closed:
-                return
+            if not _alive(self):
+                return  # the window was closed meanwhile
             self.setEnabled(True)
             self.problem = problem
             name = path.stem if path is not None else ""
@@ -250,3 +246,8 @@ def card_as_html(path: Path) -> str:
         for title, value in rows
     )
     return f"<table>{cells}</table>"
+
+
+def _alive(widget: QWidget) -> bool:
+    """Whether a widget is still there: its window may be closed while something runs."""
+    return bool(isalive(widget))  # type: ignore[no-untyped-call]  # qtpy has none

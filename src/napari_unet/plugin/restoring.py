@@ -188,5 +188,3 @@ def identity_of(image: Image) -> str:
 
 def _plane(number: int, leading: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(number, leading)) if leading else ()
-
-

@@ -88,15 +88,16 @@ class Result:
 
     def begin(self) -> None:
         """Prepare for a run: what is painted is locked, and ids the person uses are left alone."""
-        shown = self.layer.data
-        if shown.shape != self.live.corrected.shape:
-            raise InputError(REPLACED)
+        correcting = self.correcting
         # In a new result there is nothing to find, and looking would cost its memory.
-        painted = self.painted() if self._begun or self.correcting.any else None
+        worth = correcting.fits and (self._begun or correcting.any)
+        painted = self.painted() if worth else None
         self._begun = True
-        if not self.correcting.any:
-            painted = None
-        self.live.begin(shown, above=int(self.layer.selected_label), painted=painted)
+        self.live.begin(
+            self.layer.data,
+            above=int(self.layer.selected_label),
+            painted=painted if correcting.any else None,
+        )
 
     def started(self, event: Started) -> None:
         """Note the plan of a run."""

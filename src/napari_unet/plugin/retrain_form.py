@@ -54,6 +54,7 @@ class RetrainForm(QWidget):
         layout.addWidget(self._outcome)
         layout.addLayout(_side_by_side(self.keep, self.discard))
         layout.addLayout(_side_by_side(self.compare, self.back))
+        layout.addStretch()
 
     @property
     def native(self) -> QWidget:

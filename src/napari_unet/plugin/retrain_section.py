@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from napari import Viewer
 from napari.layers import Labels, Layer
-from qtpy.QtCore import Signal
+from psygnal import Signal
 
 from napari_unet.engine.client import Engine
 from napari_unet.errors import UNetError

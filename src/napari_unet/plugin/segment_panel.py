@@ -9,6 +9,7 @@ import numpy as np
 from napari import Viewer
 from napari.layers import Image as ImageLayer
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog
 from superqt.utils import qdebounced
 
@@ -30,6 +31,7 @@ from napari_unet.plugin.segment_form import SegmentForm
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
 
+OFFER_DELAY = 300  # milliseconds from the loss of a result to the offer to restore it
 SLIDER_DELAY = 150  # milliseconds a slider must rest before the objects are made anew
 
 
@@ -68,6 +70,8 @@ class SegmentPanel(SegmentForm):
         for slider in self.sliders:
             slider.changed.connect(lambda _value: decode())
         self.image.changed.connect(self._look_around)
+        self._offer_timer = QTimer(self.native, singleShot=True)  # ends with the panel
+        self._offer_timer.timeout.connect(self._look_around)
         self._viewer.layers.events.inserted.connect(self.correct.refresh)
         self._viewer.layers.events.removed.connect(self.correct.refresh)
         self._viewer.layers.events.removed.connect(self._on_removed)
@@ -117,6 +121,7 @@ class SegmentPanel(SegmentForm):
         for result in [r for r in self._open if r.layer not in self._viewer.layers]:
             self._open.remove(result)
             result.correcting.close()
+            self._offer_timer.start(OFFER_DELAY)
 
     @property
     def closed(self) -> bool:
@@ -177,7 +182,7 @@ class SegmentPanel(SegmentForm):
         self._results[layer] = result
         self._open.append(result)
         self.correct.watch(result)
-        self.restoring.keep_safe(layer, result, self.model.value)
+        self.restoring.keep_safe(layer, result, self.model.value or "")
         return result
 
     def segment_again(self, result: Result) -> None:
