@@ -82,6 +82,8 @@ def test_held_out_objects_are_hidden_from_training() -> None:
     examples = examples_of([painting(painted)], CARD)
     held = {i for e in examples for i in e.held}
     assert 2 <= len(held) <= 4
+    judged = [i for e in examples for i in e.judged]
+    assert sorted(judged) == sorted(held)  # once each, although windows overlap
     for example in examples:
         assert not np.isin(example.taught, list(held)).any()
         assert np.isin(list(example.held), example.painted).all()

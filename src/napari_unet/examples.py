@@ -34,12 +34,15 @@ class Example:
         ``(Y, X)``: unlabelled, background, or an object's id; objects that the window cuts are
         left out.
     held : tuple of int
-        Ids that judge the result and are never learned from.
+        Ids that are never learned from.
+    judged : tuple of int
+        Those of them that judge the result here; windows overlap, and each judges once.
     """
 
     image: NDArray[np.float32]
     painted: NDArray[np.uint32]
     held: tuple[int, ...] = ()
+    judged: tuple[int, ...] = ()
 
     @property
     def taught(self) -> NDArray[np.uint32]:
@@ -108,7 +111,7 @@ def _of_one(
 ) -> Iterator[Example]:
     image, channels = painting.image, painting.image.used_channels(card.spec.in_channels)
     for plane in image.planes():
-        paint = painting.painted[plane]
+        paint, done = painting.painted[plane], set[int]()
         for box in windows(paint, round(SIDE / zoom), max(1, round(BLOCK / zoom))):
             pixels = image.read(plane, box, channels)
             values = np.stack(
@@ -116,7 +119,9 @@ def _of_one(
             )
             # a class has no outline that a window could cut
             seen = paint[box.slices] if card.kind == "classes" else _without_cut(paint, box)
-            yield _resized(values, seen, zoom, held.get(plane, set()))
+            example = _resized(values, seen, zoom, held.get(plane, set()))
+            yield replace(example, judged=tuple(i for i in example.held if i not in done))
+            done.update(example.held)
 
 
 def windows(paint: NDArray[np.uint32], side: int, block: int) -> list[Box]:

@@ -54,7 +54,8 @@ class Lesson:
             self.window = array
         else:
             assert self.window is not None, "paint comes after its window"
-            self.examples.append(Example(self.window, array, tuple(header["held"])))
+            held, judged = tuple(header["held"]), tuple(header["judged"])
+            self.examples.append(Example(self.window, array, held, judged))
 
 
 class Worker:

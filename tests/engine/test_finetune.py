@@ -54,7 +54,9 @@ def teaching(parent: Model, *, time_limit: float = 5.0, painted: bool = True) ->
     paint = np.where(disc, number, np.uint32(BACKGROUND))
     noise = np.random.default_rng(0).normal(0, 0.1, disc.shape)
     image = (disc + noise).astype(np.float32)[None]
-    examples = [Example(image, paint if painted else np.zeros_like(paint), (1, 6, 11, 16))]
+    examples = [
+        Example(image, paint if painted else np.zeros_like(paint), (1, 6, 11, 16), (1, 6, 11, 16))
+    ]
     card = {"name": "new", "parent": parent.card.name, "painted_objects": 16}
     return Teaching(parent, examples, card, FinetuneSettings(time_limit=time_limit))
 

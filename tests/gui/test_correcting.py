@@ -335,7 +335,9 @@ def test_take_a_labels_layer(viewer, image, panel, click, qtbot):
     result = panel.current_result()
     np.testing.assert_array_equal(result.layer.data, labels)  # with their ids
     assert result.layer.data is not labels
-    np.testing.assert_array_equal(result.painted(), np.where(labels, labels.astype(np.uint32), BACKGROUND))
+    np.testing.assert_array_equal(
+        result.painted(), np.where(labels, labels.astype(np.uint32), BACKGROUND)
+    )
     says(panel, result, [B])
     np.testing.assert_array_equal(result.layer.data, labels)
 

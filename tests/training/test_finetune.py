@@ -76,7 +76,7 @@ def test_the_parent_is_untouched() -> None:
 def test_stop_ends_the_training_and_judges(tmp_path: Path) -> None:
     image, truth = image_and_truth()
     grey = (image / image.max()).astype(np.float32)
-    examples = [Example(grey[None], painted_from(truth, 8), (1,))]
+    examples = [Example(grey[None], painted_from(truth, 8), (1,), (1,))]
     events = finetune_events(
         find_model("nuclei"),
         examples,

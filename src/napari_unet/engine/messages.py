@@ -16,12 +16,16 @@ from napari_unet.inference.tasks import (
     Drop,
     Predict,
     Predicted,
+    Rank,
+    Ranked,
     Remark,
+    Suggest,
     Task,
 )
 from napari_unet.instances import Patch
 from napari_unet.learning import Finished, LearnEvent, Learning, Report
 from napari_unet.settings import DecodeSettings
+from napari_unet.suggest import Spot
 
 if TYPE_CHECKING:
     from napari_unet.retraining import Teaching
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 def task_to_message(task: Task) -> Message:
     """Write a task."""
+    if isinstance(task, Rank):
+        return {"op": "rank", "count": task.count}, None
     header: Header = {"plane": task.plane, "tile": task.tile}
     match task:
         case Predict():
@@ -37,13 +43,20 @@ def task_to_message(task: Task) -> Message:
             return {"op": "decode", **header, "settings": task.settings.model_dump()}, None
         case Drop():
             return {"op": "drop", **header}, None
+        case Suggest():
+            return {"op": "suggest", **header}, task.painted
 
 
 def message_to_task(message: Message) -> Task:
     """Read a task."""
     header, array = message
+    if header["op"] == "rank":
+        return Rank(int(header["count"]))
     key = int(header["plane"]), int(header["tile"])
     match header["op"]:
+        case "suggest":
+            assert array is not None, "a suggest message carries what is painted"
+            return Suggest(*key, array)
         case "predict":
             assert array is not None, "a predict message carries its window"
             return Predict(*key, array)
@@ -62,10 +75,19 @@ def done_to_message(done: Done) -> Message:
             return {"op": "predicted", "plane": done.plane, "tile": done.tile}, None
         case Remark():
             return {"op": "remark", "text": done.text}, None
+        case Ranked():
+            return {"op": "ranked", "spots": [asdict(spot) for spot in done.spots]}, None
         case Decoded(patch=patch):
             header: dict[str, Any] = {"op": "decoded", "plane": done.plane, "tile": done.tile}
             box = {"start": patch.box.start, "stop": patch.box.stop, "count": patch.count}
             return header | box, patch.labels
+
+
+def _spot(values: dict[str, Any]) -> Spot:
+    box = Box(tuple(values["box"]["start"]), tuple(values["box"]["stop"]))
+    y, x = values["centre"]
+    yy, xx, yx = values["spread"]
+    return Spot(box, (y, x), float(values["score"]), tuple(values["plane"]), (yy, xx, yx))
 
 
 def message_to_done(message: Message) -> Done:
@@ -76,6 +98,8 @@ def message_to_done(message: Message) -> Done:
             return Predicted(int(header["plane"]), int(header["tile"]))
         case "remark":
             return Remark(str(header["text"]))
+        case "ranked":
+            return Ranked(tuple(_spot(values) for values in header["spots"]))
         case "decoded":
             assert array is not None, "a decoded message carries its labels"
             box = Box(tuple(header["start"]), tuple(header["stop"]))
@@ -97,7 +121,8 @@ def teaching_to_messages(teaching: "Teaching", target: Path) -> Iterator[Message
     yield header, None
     for example in teaching.examples:
         yield {"op": "window"}, example.image
-        yield {"op": "paint", "held": list(example.held)}, example.painted
+        ids = {"held": list(example.held), "judged": list(example.judged)}
+        yield {"op": "paint", **ids}, example.painted
     yield {"op": "learn"}, None
 
 

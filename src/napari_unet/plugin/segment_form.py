@@ -76,7 +76,7 @@ class SegmentForm(Container):  # type: ignore[type-arg]
         layout.addWidget(self._sentence)
         layout.addStretch()
 
-    def add_section(self, section: Container) -> None:  # type: ignore[type-arg]
+    def add_section(self, section: Any) -> None:
         """Show a part of the panel below those there are, above the sentence."""
         layout = self.native.layout()
         layout.insertWidget(layout.indexOf(self._sentence), section.native)

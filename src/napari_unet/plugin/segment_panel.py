@@ -25,8 +25,10 @@ from napari_unet.plugin.correct_section import CorrectSection
 from napari_unet.plugin.correcting import Correcting
 from napari_unet.plugin.hooks import write_labels
 from napari_unet.plugin.jobs import Job, import_early, in_background, sentence
+from napari_unet.plugin.library_watch import LibraryWatch
 from napari_unet.plugin.restoring import Restoring
 from napari_unet.plugin.results import Result
+from napari_unet.plugin.retrain_section import RetrainSection
 from napari_unet.plugin.segment_form import SegmentForm
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
@@ -36,7 +38,7 @@ SLIDER_DELAY = 150  # milliseconds a slider must rest before the objects are mad
 
 
 class SegmentPanel(SegmentForm):
-    """Dock widget "Segment and correct".
+    """Dock widget "Segment, paint, retrain".
 
     Parameters
     ----------
@@ -56,6 +58,8 @@ class SegmentPanel(SegmentForm):
         self.correct, self.restoring = CorrectSection(self), Restoring(self)
         self.add_section(self.restoring)
         self.add_section(self.correct)
+        self.retrain = RetrainSection(self)
+        self.add_section(self.retrain)
         self._connect()
         self.refresh()
         self._warm_up()
@@ -70,6 +74,8 @@ class SegmentPanel(SegmentForm):
         for slider in self.sliders:
             slider.changed.connect(lambda _value: decode())
         self.image.changed.connect(self._look_around)
+        self.retrain.running_changed.connect(self._take_turns)
+        LibraryWatch(self.native).changed.connect(self.model.reset_choices)
         self._offer_timer = QTimer(self.native, singleShot=True)  # ends with the panel
         self._offer_timer.timeout.connect(self._look_around)
         self._viewer.layers.events.inserted.connect(self.correct.refresh)
@@ -131,7 +137,13 @@ class SegmentPanel(SegmentForm):
     @property
     def busy(self) -> bool:
         """Whether a job runs or a file is being written."""
-        return self._saving or (self._job is not None and self._job.running)
+        segmenting = self._job is not None and self._job.running
+        return self._saving or segmenting or self.retrain.running
+
+    def _take_turns(self, retraining: bool) -> None:
+        """The engine does one thing at a time."""
+        for widget in (self.segment, *self.sliders):
+            widget.enabled = not retraining
 
     def _warm_up(self, *_: Any) -> None:
         if self.model.value:
@@ -153,6 +165,9 @@ class SegmentPanel(SegmentForm):
 
     def start(self) -> None:
         """Segment the chosen image; raises `UNetError` if that is not possible."""
+        if self.retrain.running:
+            self.say("The model is being retrained. Wait for it or stop it, then press Segment.")
+            return
         layer = self.image.value
         if layer is None:
             self.say("There is no image. Open one, or take one from File → Open Sample.")
@@ -268,6 +283,7 @@ class SegmentPanel(SegmentForm):
             return
         self._closed = True
         self.restoring.close_down()
+        self.retrain.close_down()
         self.cancel()
         for result in self._open:
             result.correcting.close()
@@ -280,7 +296,7 @@ class SegmentPanel(SegmentForm):
     def _decode_again(self) -> None:
         layer = self.image.value
         result = self._results.get(layer) if layer is not None else None
-        if result is None or result.plan is None:
+        if result is None or result.plan is None or self.retrain.running:
             return
         if self._job is not None and self._job.running:
             self._job.cancel()

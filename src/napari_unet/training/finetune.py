@@ -65,15 +65,16 @@ class Finetune:
         examples: Sequence[Example],
         settings: FinetuneSettings,
         more: dict[str, Any],
+        stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self.begun = time.monotonic()
+        self.begun, self.stop = time.monotonic(), stop
         self.settings = settings
         network, card = load_model(parent)
         self.card = card.child(str(more.get("parent_sha", "")), **more)
         self.fresh = self.card.spec != card.spec
         self.network = adapted(network, self.card.spec) if self.fresh else network
         self.examples = list(examples)
-        self.held = [e for e in self.examples if e.held]
+        self.held = [e for e in self.examples if e.judged]
         self.classes = self.card.kind == "classes"
         self.replay = [] if self.classes else replay_examples(self.card.spec.in_channels)
         self.learner = Learner(
@@ -96,11 +97,12 @@ class Finetune:
 
     def judged(self, network: UNet, settings: DecodeSettings) -> Verdict:
         """Look at the held-out objects."""
-        return sum((self._verdict(network, settings, e, e.held) for e in self.held), Verdict())
+        return sum((self._verdict(network, settings, e, e.judged) for e in self.held), Verdict())
 
     def _verdict(
         self, network: UNet, settings: DecodeSettings, example: Example, ids: Sequence[int] | None
     ) -> Verdict:
+        self.stop()  # its answer does not matter here, but it may raise
         maps = class_map(network, self.card, example.image)
         if self.classes:
             return judge_classes(maps[0], example.painted, ids or ())
@@ -111,7 +113,7 @@ class Finetune:
         settings, taught = self.card.decode, self.examples[:JUDGED]
         if not self.classes:
             maps = [class_map(network, self.card, e.image) for e in taught]
-            settings = best_thresholds(maps, [e.taught for e in taught], settings)
+            settings = best_thresholds(maps, [e.taught for e in taught], settings, self.stop)
         return Candidate(network, settings, self.judged(network, settings), self._base(network))
 
     def _base(self, network: UNet) -> float:
@@ -119,12 +121,12 @@ class Finetune:
         verdicts = (self._verdict(network, self.card.decode, e, None) for e in shown)
         return sum(verdicts, Verdict()).score
 
-    def learn(self, stop: Callable[[], bool]) -> Generator[LearnEvent, None, None]:
+    def learn(self) -> Generator[LearnEvent, None, None]:
         """Take steps until the time is up or the person has seen enough."""
         begun = looked = self.seconds
         # Judging at the end takes about as long as looking at the parent did in the beginning.
         end = max(begun + 1.0, self.settings.time_limit * (1 - RESERVE) - begun)
-        while self.seconds < end and not stop():
+        while self.seconds < end and not self.stop():
             loss = self.learner.step((self.seconds - begun) / (end - begun))
             if math.isnan(loss):
                 raise TrainingError(
@@ -174,7 +176,8 @@ def finetune_events(
     target : Path
         Model file to write, also where the result is refused: it can be looked at.
     stop : callable, optional
-        Asked before every step; True ends the training, and the best so far is judged.
+        Asked before every step; True ends the training, and the best so far is judged. Also
+        called between the windows that are judged, where it may raise: then nothing is written.
     card : dict, optional
         What else the new model's card says: name, parent, number of images, date.
 
@@ -183,11 +186,11 @@ def finetune_events(
     LearnEvent
         `Learning` after every step, `Finished` at the end.
     """
-    work = Finetune(parent, examples, settings, card or {})
+    work = Finetune(parent, examples, settings, card or {}, stop)
     old = work.unchanged()
     yield work.state(old.verdict.score if work.held else None)
     refit = work.candidate(work.network)
-    yield from work.learn(stop)
+    yield from work.learn()
     trained = work.candidate(work.learner.average)
     best = max((trained, refit), key=lambda c: (c.verdict.score, c is trained))
     outcome, sentence = decide(old.verdict, best.verdict, old.base, best.base)

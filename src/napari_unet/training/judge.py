@@ -1,6 +1,6 @@
 """How well a network does on painted objects: one number, and the thresholds that suit them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -97,7 +97,10 @@ def judge_classes(
 
 
 def best_thresholds(
-    maps: Sequence[NDArray[np.uint8]], painted: Sequence[NDArray[np.uint32]], now: DecodeSettings
+    maps: Sequence[NDArray[np.uint8]],
+    painted: Sequence[NDArray[np.uint32]],
+    now: DecodeSettings,
+    asked: Callable[[], object] = lambda: None,
 ) -> DecodeSettings:
     """Return the thresholds that suit painted objects best, `now` unless others are better.
 
@@ -109,9 +112,12 @@ def best_thresholds(
         ``(Y, X)``, of the same windows.
     now : DecodeSettings
         The model's own thresholds; the smallest diameter is kept.
+    asked : callable, optional
+        Called before each attempt; it may raise to give up.
     """
 
     def score(settings: DecodeSettings) -> float:
+        asked()
         pairs = zip(maps, painted, strict=True)
         return sum((judge(decode(m, settings), p) for m, p in pairs), Verdict()).score
 

@@ -1,0 +1,403 @@
+"""Painting in a real window: with the real mouse and the real keys, kept on the disk."""
+
+import time
+
+import numpy as np
+import pytest
+from napari.utils.action_manager import action_manager
+from napari.utils.key_bindings import coerce_keybinding
+from napari.utils.shortcuts import default_shortcuts
+from qtpy.QtCore import QPoint, Qt
+
+from napari_unet.assembly import LiveLabels
+from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
+from napari_unet.engine.client import Engine
+from napari_unet.image import Box
+from napari_unet.instances import Patch
+from napari_unet.io.journal import journal_folder
+from napari_unet.io.recovery import recoverable, replay
+from napari_unet.plugin.keys import KEYS, NAPARIS_KEYS
+from napari_unet.plugin.restoring import identity_of
+from napari_unet.plugin.segment_panel import SegmentPanel
+
+SHAPE = (200, 300)
+PATIENCE = 3_000  # milliseconds
+LEFT = Qt.MouseButton.LeftButton
+ALL = Box((0, 0), SHAPE)
+A, B, C = Box((40, 40), (80, 80)), Box((40, 84), (80, 124)), Box((120, 150), (170, 250))
+
+
+def says(panel, result, boxes) -> None:
+    """The model says that there is an object in each box, as in a run."""
+    picture = np.zeros(SHAPE, np.int32)
+    for number, box in enumerate(boxes, 1):
+        picture[box.slices] = number
+    result.begin()
+    result.live.update(result.layer.data, (), ALL, Patch(ALL, picture, len(boxes)), 0)
+    result.layer.refresh()
+
+
+@pytest.fixture(autouse=True)
+def own_journals_and_no_torch(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(Engine, "warm_up", lambda *_: None)  # nothing here needs a network
+
+
+@pytest.fixture
+def image(viewer):
+    noise = np.random.default_rng(0).integers(0, 4000, SHAPE, np.uint16)
+    return viewer.add_image(noise, name="cells")
+
+
+@pytest.fixture
+def panel(viewer, image):
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel, name="panel")
+    yield panel
+    panel.close_down()
+
+
+@pytest.fixture
+def result(viewer, image, panel, qtbot):
+    result = panel._result(image, panel.opened(image), classes=False)
+    says(panel, result, [A, B, C])
+    viewer.layers.selection.active = result.layer
+    panel._describe()
+    panel.correct.refresh()
+    viewer.reset_view()
+    qtbot.wait(100)
+    return result
+
+
+class Hand:
+    """Moves the mouse over the canvas, in image pixels, and presses keys."""
+
+    def __init__(self, viewer, qtbot) -> None:
+        self._viewer, self._qtbot = viewer, qtbot
+        self._native = viewer.window._qt_viewer.canvas.native
+
+    def _at(self, y: float, x: float) -> QPoint:
+        camera = self._viewer.scene.camera
+        (cy, cx), zoom = camera.center[-2:], camera.zoom
+        width, height = self._native.width(), self._native.height()
+        return QPoint(round(width / 2 + (x - cx) * zoom), round(height / 2 + (y - cy) * zoom))
+
+    def move(self, y: float, x: float) -> None:
+        def arrived() -> bool:
+            for point in ((y + 2, x), (y, x)):  # staying would be no move
+                self._qtbot.mouseMove(self._native, self._at(*point))
+                self._qtbot.wait(30)  # moves that follow at once are dropped
+            import sys; c=self._viewer.scene.camera; print(y,x,self._viewer.cursor.position, c.center, c.zoom, self._native.width(), self._native.height(), self._at(y,x), file=sys.stderr)
+            return bool(np.allclose(self._viewer.cursor.position[-2:], (y, x), atol=1))
+
+        self._qtbot.waitUntil(arrived, timeout=PATIENCE)
+
+    def drag(self, *points) -> None:
+        self.move(*points[0])
+        self._qtbot.mousePress(self._native, LEFT, pos=self._at(*points[0]))
+        for point in points[1:]:
+            self._qtbot.mouseMove(self._native, self._at(*point))
+            self._qtbot.wait(20)
+        self._qtbot.mouseRelease(self._native, LEFT, pos=self._at(*points[-1]))
+
+    def press(self, key, modifier=Qt.KeyboardModifier.NoModifier) -> None:
+        self._qtbot.keyClick(self._native, key, modifier)
+
+    def undo(self) -> None:
+        self.press(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+
+    def redo(self) -> None:
+        both = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+        self.press(Qt.Key.Key_Z, both)
+
+
+@pytest.fixture
+def hand(viewer, qtbot, result):
+    return Hand(viewer, qtbot)
+
+
+def kept(image, panel) -> np.ndarray | None:
+    """What a reader of the files finds, without the writer's help."""
+    files = sorted(journal_folder().glob("*.journal"))
+    return replay(files)[0] if files else None
+
+
+def wait_kept(qtbot, image, panel, wanted, timeout=1_000) -> None:
+    def same() -> None:
+        found = kept(image, panel)
+        assert found is not None
+        np.testing.assert_array_equal(found, wanted())
+
+    qtbot.waitUntil(lambda: _passes(same), timeout=timeout)
+
+
+def _passes(check) -> bool:
+    try:
+        check()
+    except AssertionError:
+        return False
+    return True
+
+
+def known_journal(qtbot, result) -> None:
+    qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=PATIENCE)
+
+
+def test_stroke_is_on_the_disk_within_a_second_and_so_is_undo(image, panel, result, hand, qtbot):
+    known_journal(qtbot, result)
+    layer = result.layer
+    layer.mode, layer.brush_size, layer.selected_label = "paint", 10, 9
+    hand.drag((20, 200), (20, 220), (30, 240))
+    assert (layer.data == 9).sum() > 300
+    wait_kept(qtbot, image, panel, lambda: np.where(layer.data == 9, 9, 0))
+    hand.undo()
+    assert not (layer.data == 9).any()
+    wait_kept(qtbot, image, panel, lambda: np.zeros(SHAPE))
+    hand.redo()
+    wait_kept(qtbot, image, panel, lambda: np.where(layer.data == 9, 9, 0))
+    layer.data[190:195, 5:10] = 12  # behind napari's back: the sweep finds it
+    wait_kept(
+        qtbot, image, panel, lambda: np.where(layer.data >= 9, layer.data, 0), timeout=PATIENCE
+    )
+    assert result.correcting.count == (2, 0)
+    qtbot.waitUntil(lambda: "2 objects and 0 px" in panel.correct.counter.value, timeout=5_000)
+
+
+def test_background_brush(viewer, image, panel, result, hand, click, qtbot):
+    known_journal(qtbot, result)
+    layer = result.layer
+    before = layer.data.copy()
+    layer.brush_size = 12
+    click(panel.correct.brush)
+    marks = viewer.layers.selection.active
+    assert marks.name == "cells marks"
+    assert panel.correct.brush.text == "Paint objects"
+    hand.drag((60, 20), (60, 60))
+    qtbot.waitUntil(lambda: not layer.data[60, 40:60].any(), timeout=PATIENCE)
+    stroke = marks.data == MARK_BACKGROUND
+    assert (layer.data[~stroke] == before[~stroke]).all()
+    wait_kept(qtbot, image, panel, lambda: np.where(stroke, BACKGROUND, 0))
+    hand.undo()
+    qtbot.waitUntil(lambda: np.array_equal(layer.data, before), timeout=PATIENCE)
+    hand.redo()
+    qtbot.waitUntil(lambda: not layer.data[60, 40:60].any(), timeout=PATIENCE)
+    says(panel, result, [A, B, C])  # another run
+    assert not layer.data[stroke].any()
+    np.testing.assert_array_equal(layer.data[~stroke], before[~stroke])
+    hand.press(Qt.Key.Key_G)
+    assert viewer.layers.selection.active is layer
+
+
+def test_confirm_and_undo(viewer, panel, result, hand, qtbot):
+    layer, correcting = result.layer, result.correcting
+    hand.move(60, 60)
+    hand.press(Qt.Key.Key_C)
+    assert viewer.layers.selection.active is layer
+    assert (correcting.marks[A.slices] == MARK_CONFIRMED).all()
+    painted = result.painted()
+    assert (painted[A.slices] == layer.data[60, 60]).all()
+    assert np.count_nonzero(painted) == A.size
+    layer.selected_label, layer.mode = 9, "paint"
+    layer.paint((20, 200), 9)
+    hand.undo()
+    assert correcting.marks.any()
+    hand.undo()
+    assert not correcting.marks.any()
+    hand.redo()
+    assert (correcting.marks[A.slices] == MARK_CONFIRMED).all()
+    number = layer.data[60, 60]
+    says(panel, result, [A.grow(3), B, C])  # the model draws it larger now
+    assert np.count_nonzero(layer.data == number) == A.size
+    hand.move(60, 60)
+    hand.press(Qt.Key.Key_C)
+    assert not correcting.marks.any()
+
+
+def test_delete_merge_split(viewer, panel, result, hand):
+    layer = result.layer
+    before = layer.data.copy()
+    layer.mode = "paint"
+    hand.move(140, 200)
+    hand.press(Qt.Key.Key_D)
+    assert not layer.data[C.slices].any()
+    hand.undo()
+    np.testing.assert_array_equal(layer.data, before)
+    hand.press(Qt.Key.Key_J)
+    assert "Draw a line" in panel.sentence
+    hand.drag((60, 60), (60, 80), (60, 110))
+    assert layer.data[60, 110] == layer.data[60, 60] == before[60, 60]
+    assert layer.mode == "paint"
+    assert "line" not in viewer.layers
+    assert viewer.layers.selection.active is layer
+    hand.undo()
+    np.testing.assert_array_equal(layer.data, before)
+    hand.press(Qt.Key.Key_S)
+    hand.drag((110, 200), (150, 200), (180, 200))
+    pieces = {int(layer.data[140, 160]), int(layer.data[140, 240])}
+    assert len(pieces) == 2
+    assert 0 not in pieces
+    assert (layer.data > 0).sum() == (before > 0).sum()
+    hand.undo()
+    np.testing.assert_array_equal(layer.data, before)
+
+
+def test_line_called_off(viewer, panel, result, hand):
+    layer = result.layer
+    before, layer.mode = layer.data.copy(), "paint"
+    keys, callbacks = set(layer.keymap), list(layer.mouse_drag_callbacks)
+    for call_off in (Qt.Key.Key_Escape, Qt.Key.Key_S):
+        hand.press(Qt.Key.Key_S)
+        assert layer.mode == "pan_zoom"
+        hand.press(call_off)
+        assert layer.mode == "paint"
+        assert panel.sentence == ""
+    assert set(layer.keymap) == keys
+    assert layer.mouse_drag_callbacks == callbacks
+    np.testing.assert_array_equal(layer.data, before)
+
+
+def test_problem_of_a_key_is_a_sentence(panel, result, hand):
+    hand.move(10, 10)
+    hand.press(Qt.Key.Key_D)
+    assert "no object under the cursor" in panel.sentence
+
+
+def test_next_object_is_shown_in_the_middle(viewer, result, hand):
+    for box in (A, B, C, A):
+        result.layer.selected_label = 0 if box is A else result.layer.selected_label
+        hand.press(Qt.Key.Key_N)
+        middle = viewer.scene.camera.center[-2:]
+        assert np.allclose(middle, np.array(box.centre) - 0.5)
+    hand.press(Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
+    assert result.layer.selected_label == result.layer.data[140, 200]
+
+
+def test_no_key_of_ours_is_napari_s(viewer, result):
+    ours = {coerce_keybinding(key) for key in KEYS}
+    used = {key for name, keys in default_shortcuts.items() for key in keys if used_by_us(name)}
+    for owner in [*type(result.layer).__mro__, *type(viewer).__mro__]:
+        used |= set(getattr(owner, "class_keymap", {}))
+    used |= set(viewer.keymap)
+    assert not ours & used
+    assert set(result.layer.keymap) == ours
+    assert coerce_keybinding("M") in used
+    assert all(coerce_keybinding(k) in used | {coerce_keybinding(k)} for k in NAPARIS_KEYS)
+    other = viewer.add_labels(np.zeros(SHAPE, np.uint8))
+    assert not ours & set(other.keymap)
+
+
+def used_by_us(name: str) -> bool:
+    """Whether an action of napari can be called while a labels layer is active."""
+    action = action_manager._actions.get(name)
+    owner = type(action.keymapprovider).__name__ if action is not None else ""
+    kind = action.keymapprovider.__name__ if action is not None else owner
+    return kind not in {"Points", "Shapes", "Image", "Vectors", "Tracks", "Surface"}
+
+
+def test_all_correct(viewer, panel, result, hand, click, qtbot):
+    click(panel.correct.all_correct)
+    assert "Draw a rectangle" in panel.sentence
+    shapes = viewer.layers.selection.active
+    assert shapes.mode == "add_rectangle"
+    hand.drag((30, 30), (60, 60), (100, 100))
+    assert len(shapes.data) == 1
+    click(panel.correct.all_correct)
+    assert "marked as right" in panel.sentence
+    assert shapes not in viewer.layers
+    painted = result.painted()
+    assert (painted[A.slices] == result.layer.data[A.slices]).all()
+    assert (painted[85:99, 35:99] == BACKGROUND).all()
+    assert (painted[B.slices] == result.layer.data[B.slices]).all()  # touched, so wholly
+    hand.undo()
+    assert not result.painted().any()
+
+
+def test_show_what_counts(viewer, panel, result, qtbot):
+    result.layer.data[C.slices] = 0
+    result.layer.data[10:20, 10:20] = 9
+    result.painted()
+    box = panel.correct.show_corrected.native
+    qtbot.mouseClick(box, LEFT, pos=QPoint(8, box.height() // 2))
+    overlay = viewer.layers["cells corrected"].data
+    qtbot.waitUntil(lambda: np.count_nonzero(overlay) == 100 + C.size, timeout=PATIENCE)
+    assert (overlay[10:20, 10:20] == 1).all()
+    assert (overlay[C.slices] == 2).all()
+    result.layer.data[10:20, 10:20] = 0
+    qtbot.waitUntil(lambda: not overlay[10:20, 10:20].any(), timeout=PATIENCE)
+
+
+def test_take_a_labels_layer(viewer, image, panel, click, qtbot):
+    labels = np.zeros(SHAPE, np.uint16)
+    labels[A.slices], labels[C.slices] = 41, 17
+    viewer.add_labels(labels, name="by hand")
+    panel.correct.labels_layer.value = viewer.layers["by hand"]
+    click(panel.correct.take)
+    assert "by hand" in panel.sentence
+    result = panel.current_result()
+    np.testing.assert_array_equal(result.layer.data, labels)  # with their ids
+    assert result.layer.data is not labels
+    np.testing.assert_array_equal(
+        result.painted(), np.where(labels, labels.astype(np.uint32), BACKGROUND)
+    )
+    says(panel, result, [B])
+    np.testing.assert_array_equal(result.layer.data, labels)
+
+
+def test_painting_costs_little_time(image, panel, result, qtbot):
+    known_journal(qtbot, result)
+    correcting, layer = result.correcting, result.layer
+    times = []
+    for i in range(40):
+        layer.paint((20 + i * 3, 20 + i * 5), 9 + i)
+        begun = time.process_time()
+        correcting._work()
+        times.append(time.process_time() - begun)
+    assert np.percentile(times, 95) < 0.005
+
+
+def test_restart_offers_and_restores(viewer, image, panel, result, hand, click, qtbot):
+    known_journal(qtbot, result)
+    layer = result.layer
+    hand.move(60, 60)
+    hand.press(Qt.Key.Key_C)
+    layer.mode, layer.brush_size, layer.selected_label = "paint", 10, 9
+    hand.drag((20, 200), (20, 240))
+    result.correcting.brush_background()
+    hand.drag((100, 20), (100, 60))
+    painted = result.painted()
+    assert (painted == BACKGROUND).any()
+    files = result.correcting.journal.paths
+    panel.close_down()  # as when the window is closed
+    viewer.window.remove_dock_widget("all")
+    viewer.layers.clear()
+    image = viewer.add_image(image.data.copy(), name="cells again")
+    again = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(again, name="again")
+    try:
+        qtbot.waitUntil(lambda: again.restoring.visible, timeout=PATIENCE)
+        assert "strokes of" in again.restoring.restore.text
+        click(again.restoring.restore)
+        qtbot.waitUntil(lambda: "are restored" in again.sentence, timeout=PATIENCE)
+        result = again.current_result()
+        np.testing.assert_array_equal(result.painted(), painted)
+        assert not any(path.exists() for path in files)
+        found = recoverable(journal_folder(), identity_of(again.opened(image)))
+        assert found == []  # the new one is alive
+        known_journal(qtbot, result)
+        np.testing.assert_array_equal(kept(image, again), painted)
+    finally:
+        again.close_down()
+
+
+def test_removed_result_can_be_restored(viewer, image, panel, result, click, qtbot):
+    known_journal(qtbot, result)
+    result.layer.data[10:20, 10:20] = 9
+    viewer.layers.remove(result.layer)
+    qtbot.waitUntil(lambda: panel.restoring.visible, timeout=PATIENCE)
+    click(panel.restoring.not_now)
+    assert not panel.restoring.visible
+
+
+def test_live_labels_are_the_trackers(result):
+    assert isinstance(result.live, LiveLabels)
+    assert result.correcting.marks is result.live.marks
