@@ -130,14 +130,14 @@ def test_functions_are_short() -> None:
 def test_functions_take_few_parameters() -> None:
     # A command has one parameter for each of its options: that is how typer declares them.
     long = {name for name, function in functions() if parameters(function) > 6}
-    assert not {name for name in long if not name.startswith("cli.py:")}
+    assert not {name for name in long if not name.startswith("cli")}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_module_keeps_the_house_rules(path: Path) -> None:
     nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
     broken = [node.lineno for node in nodes if is_handler_for_everything(node) or is_pickle(node)]
-    if path.name != "cli.py":
+    if not path.name.startswith("cli"):
         broken += [node.lineno for node in nodes if is_call_of(node, "print")]
     assert not broken, f"print, bare except or pickle on lines {broken} of {path.name}"
 

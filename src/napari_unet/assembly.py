@@ -122,7 +122,7 @@ class Assembly:
         """
         from scipy import ndimage  # noqa: PLC0415  the panel needs this module at once
 
-        said = self.labels[(*plane, *area.slices)]
+        said = self.labels[index_of(plane, area)]
         objects, fixed = there
         for number in np.unique(said[objects]).tolist():
             if not number or self._block_of[number] != block:
@@ -197,6 +197,11 @@ def _majorities(
     most = shared * 2 > areas[pairs[0]]
     order = np.argsort(-shared[most], kind="stable")  # the larger share has the first right
     return [(int(a), int(b)) for a, b in pairs[:, most][:, order].T]
+
+
+def index_of(plane: Plane, box: Box) -> Any:
+    """Return the index of a window in an array ``(..., Y, X)``."""
+    return (*plane, *box.slices)
 
 
 def empty_labels(shape: tuple[int, ...]) -> NDArray[Any]:
@@ -287,7 +292,7 @@ class LiveLabels:
             Image pixels that may have changed.
         """
         area = self.assembly.area(plane, owned, patch)
-        index = (*plane, *area.slices)
+        index = index_of(plane, area)
         said, seen = self.assembly.labels[index], shown[index]
         corrected, marks = self.corrected[index], self.marks[index]
         # Under a background stroke the stroke itself says so, and can be taken back.

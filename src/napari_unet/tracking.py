@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.assembly import PERSONAL, LiveLabels
+from napari_unet.assembly import PERSONAL, LiveLabels, Plane, index_of
 from napari_unet.corrections import (
     BACKGROUND,
     MARK_BACKGROUND,
@@ -28,8 +28,6 @@ from napari_unet.image import Box
 
 BLOCK = 512  # pixels; side of the windows that are looked at
 HIDDEN = 3  # in place of a mark: a background stroke that an object was painted over
-
-Plane = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +107,7 @@ class Tracker:
         list of Edit
             None, or two: of the result, then of the marks. They are expected to be carried out.
         """
-        index = (*plane, *box.slices)
+        index = index_of(plane, box)
         marks, seen, covered = self.live.marks[index], self._seen[index], self._covered[index]
         if not (marks.any() or seen.any()):
             return []
@@ -135,7 +133,7 @@ class Tracker:
 
     def look(self, shown: NDArray[Any], plane: Plane, box: Box) -> Change | None:
         """Compare a window with what was known of it; None if nothing changed since."""
-        index = (*plane, *box.slices)
+        index = index_of(plane, box)
         live, known = self.live, self.known[index]
         said = live.assembly.labels[index]
         painted = painted_of(shown[index], said, live.corrected[index], live.marks[index])
@@ -182,18 +180,18 @@ class Tracker:
             for box in cut(Box((0, 0), (self.known.shape[-2], self.known.shape[-1]))):
                 window = self._completed(shown, plane, box, ids)
                 if window.any():
-                    painted[(*plane, *box.slices)] = window
+                    painted[index_of(plane, box)] = window
         return painted
 
     def completed(self, shown: NDArray[Any], plane: Plane, box: Box) -> NDArray[np.uint32]:
         """Return a window ``(Y, X)`` of `painted`, completed from what is painted inside it."""
-        return self._completed(shown, plane, box, painted_ids(self.known[(*plane, *box.slices)]))
+        return self._completed(shown, plane, box, painted_ids(self.known[index_of(plane, box)]))
 
     def _completed(
         self, shown: NDArray[Any], plane: Plane, box: Box, ids: NDArray[np.uint32]
     ) -> NDArray[np.uint32]:
-        index = (*plane, *box.slices)
-        painted = self.known[index].copy()
+        index = index_of(plane, box)
+        painted: NDArray[np.uint32] = self.known[index].copy()
         if len(ids):
             np.copyto(
                 painted,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_unet.inference.predict import Predictor
 
 log = logging.getLogger(__name__)
-TASKS = ("predict", "decode", "drop", "window", "paint", "learn")
+TASKS = ("predict", "decode", "drop", "suggest", "rank", "window", "paint", "learn")
 NICENESS = 5  # the viewer's brush goes first
 PACE = 0.1  # seconds between two messages about a retraining
 

@@ -9,7 +9,6 @@ from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import QPoint, Qt
 
-from napari_unet.assembly import LiveLabels
 from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
 from napari_unet.engine.client import Engine
 from napari_unet.image import Box
@@ -51,6 +50,7 @@ def image(viewer):
 
 @pytest.fixture
 def panel(viewer, image):
+    viewer.window.resize(1500, 900)
     panel = SegmentPanel(viewer)
     viewer.window.add_dock_widget(panel, name="panel")
     yield panel
@@ -64,6 +64,7 @@ def result(viewer, image, panel, qtbot):
     viewer.layers.selection.active = result.layer
     panel._describe()
     panel.correct.refresh()
+    qtbot.wait(100)  # the dock takes its room before the image is fitted to the rest
     viewer.reset_view()
     qtbot.wait(100)
     return result
@@ -279,8 +280,7 @@ def test_no_key_of_ours_is_napari_s(viewer, result):
     used |= set(viewer.keymap)
     assert not ours & used
     assert set(result.layer.keymap) == ours
-    assert coerce_keybinding("M") in used
-    assert all(coerce_keybinding(k) in used | {coerce_keybinding(k)} for k in NAPARIS_KEYS)
+    assert {coerce_keybinding(key) for key in NAPARIS_KEYS} <= used  # listed, not bound
     other = viewer.add_labels(np.zeros(SHAPE, np.uint8))
     assert not ours & set(other.keymap)
 
@@ -395,8 +395,3 @@ def test_removed_result_can_be_restored(viewer, image, panel, result, click, qtb
     qtbot.waitUntil(lambda: panel.restoring.visible, timeout=PATIENCE)
     click(panel.restoring.not_now)
     assert not panel.restoring.visible
-
-
-def test_live_labels_are_the_trackers(result):
-    assert isinstance(result.live, LiveLabels)
-    assert result.correcting.marks is result.live.marks

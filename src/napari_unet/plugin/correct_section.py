@@ -69,7 +69,6 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self._key_list = QCollapsible("Keys")
         lines = [f"<b>{key}</b> {text}" for key, text in {**KEYS, **NAPARIS_KEYS}.items()]
         text = QLabel("<br>".join(lines))
-        text.setWordWrap(True)
         self._key_list.addWidget(text)
         self.native.layout().addWidget(self._key_list)
 

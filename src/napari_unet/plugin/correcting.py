@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_unet.assembly import LiveLabels
+from napari_unet.assembly import LiveLabels, Plane, index_of
 from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND
 from napari_unet.editing import Edit, confirm, mark_box
 from napari_unet.image import Box
 from napari_unet.io.journal import Journal
 from napari_unet.plugin import layers
-from napari_unet.tracking import BLOCK, Change, Plane, Tracker, cut
+from napari_unet.tracking import BLOCK, Change, Tracker, cut
 
 TICK = 100  # milliseconds between looks in the background
 SOON = 40  # milliseconds from the end of a stroke until it is looked at
@@ -297,7 +297,7 @@ class Correcting:
 
     def mark(self, edit: Edit) -> None:
         """Change marks so that Ctrl+Z on the result takes it back."""
-        window = self.marks[(*edit.plane, *edit.box.slices)]
+        window = self.marks[index_of(edit.plane, edit.box)]
         marked = _Marked(edit, window.copy())
         _carry_out(edit, self.marks_layer(), self.marks)
         # napari has no public way to add to the history what another layer shall undo.
@@ -348,7 +348,7 @@ class Correcting:
             return
         self._overlaid = place
         painted = self.tracker.completed(self.layer.data, plane, box)
-        window = overlay.data[(*plane, *box.slices)]
+        window = overlay.data[index_of(plane, box)]
         np.copyto(window, painted > 0, casting="unsafe")
         window[painted == BACKGROUND] = 2
         overlay.refresh(thumbnail=False, highlight=False, extent=False)
@@ -382,7 +382,7 @@ def _carry_out(edit: Edit, layer: Labels | None, array: NDArray[Any]) -> None:
     if layer is not None and count <= MOST_UNDOABLE:
         layer.data_setitem(edit.indices, edit.new)
         return
-    window = array[(*edit.plane, *edit.box.slices)]
+    window = array[index_of(edit.plane, edit.box)]
     np.copyto(window, edit.values, where=edit.pixels, casting="unsafe")
     if layer is not None:
         layer.refresh()

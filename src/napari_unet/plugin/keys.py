@@ -31,7 +31,7 @@ KEYS = {
     DELETE: "delete the object under the cursor",
     MERGE: "join objects: press, then draw a line across them",
     SPLIT: "split an object: press, then draw a line through it",
-    CONFIRM: "confirm the object under the cursor; again: take it back",
+    CONFIRM: "confirm the object under the cursor, or undo that",
     BRUSH: "background brush; again: paint objects",
     NEXT: "next object",
     PREVIOUS: "previous object",

@@ -76,7 +76,8 @@ class SegmentPanel(SegmentForm):
         self.image.changed.connect(self._look_around)
         self.retrain.running_changed.connect(self._take_turns)
         LibraryWatch(self.native).changed.connect(self.model.reset_choices)
-        self._offer_timer = QTimer(self.native, singleShot=True)  # ends with the panel
+        self._offer_timer = QTimer(self.native)  # ends with the panel
+        self._offer_timer.setSingleShot(True)
         self._offer_timer.timeout.connect(self._look_around)
         self._viewer.layers.events.inserted.connect(self.correct.refresh)
         self._viewer.layers.events.removed.connect(self.correct.refresh)

@@ -81,7 +81,8 @@ class Finetune:
             self.network,
             lessons(self.examples, self.card),
             lessons(self.replay, self.card),
-            settings.seed,
+            seed=settings.seed,
+            new_head=self.fresh,
         )
         self.loss = float("nan")
         if not self.learner.painted:

@@ -35,6 +35,7 @@ CROP = 192  # pixels
 PAINTED, REPLAYED = 3, 1  # crops of a batch
 REPLAY = 1.0  # weight of the replayed crops beside the painted ones
 RATE = 1e-3  # peak learning rate of AdamW
+NEW_HEAD = 10.0  # times the rate, for an output layer that begins anew
 DECAY = 1e-4
 WARM = 0.05  # of the time the rate rises, then it falls as a cosine
 AVERAGING = 0.95  # moving average of the weights; what is judged and kept
@@ -97,23 +98,37 @@ class Learner:
         Windows of what the parent was trained on, against forgetting.
     seed : int
         The same seed and number of steps give the same network on one machine.
+    new_head : bool
+        Whether the output layer begins anew; then it learns faster than the rest.
     """
 
     def __init__(
-        self, parent: UNet, painted: Sequence[Lesson], replay: Sequence[Lesson], seed: int = 0
+        self,
+        parent: UNet,
+        painted: Sequence[Lesson],
+        replay: Sequence[Lesson],
+        *,
+        seed: int = 0,
+        new_head: bool = False,
     ) -> None:
         self.network = copy.deepcopy(parent).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network)
         self.painted, self.replay = list(painted), list(replay)
         self.steps = 0
         self._random = Generator().manual_seed(seed)
-        self._optimiser = torch.optim.AdamW(self.network.parameters(), RATE, weight_decay=DECAY)
+        head = list(self.network.head.parameters())
+        rest = [p for name, p in self.network.named_parameters() if not name.startswith("head")]
+        groups = [
+            {"params": rest, "factor": 1.0},
+            {"params": head, "factor": NEW_HEAD if new_head else 1.0},
+        ]
+        self._optimiser = torch.optim.AdamW(groups, RATE, weight_decay=DECAY)
         self._precision: torch.dtype | None = None
 
     def step(self, progress: float) -> float:
         """Take one step and return its loss; `progress`, 0…1, decides the learning rate."""
         for group in self._optimiser.param_groups:
-            group["lr"] = RATE * _cycle(progress)
+            group["lr"] = RATE * group["factor"] * _cycle(progress)
         loss = self._loss()
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -101,7 +101,7 @@ def sparse_classes(painted: NDArray[np.integer], classes: int) -> SparseTargets:
 
 def _weights(allowed: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.float32]:
     """Weigh rims, the paper's w(x), and background as much as the objects."""
-    weights = (allowed != ANYTHING).astype(np.float32)
+    weights: NDArray[np.float32] = (allowed != ANYTHING).astype(np.float32)
     weights[(allowed != ANYTHING) & (allowed & 1 << BORDER > 0)] = RIM_WEIGHT
     background = allowed == 1 << BACKGROUND
     ratio = (labels > 0).sum() / max(1, background.sum())
