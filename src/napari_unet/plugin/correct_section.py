@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import CheckBox, ComboBox, Container, Label, PushButton
 from napari.layers import Labels, Shapes
 from qtpy.QtWidgets import QLabel
-from superqt import QCollapsible
 
 from napari_unet.corrections import take_whole
 from napari_unet.errors import InputError, UNetError
@@ -66,11 +65,13 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             container.margins = (0, 0, 0, 0)
         self.extend([row, self.show_corrected, taking, self.counter])
         self.counter.native.setWordWrap(True)
-        self._key_list = QCollapsible("Keys")
+        self.show_keys = CheckBox(text="Show the keys")
         lines = [f"<b>{key}</b> {text}" for key, text in {**KEYS, **NAPARIS_KEYS}.items()]
-        text = QLabel("<br>".join(lines))
-        self._key_list.addWidget(text)
-        self.native.layout().addWidget(self._key_list)
+        key_list = QLabel("<br>".join(lines))
+        key_list.setVisible(False)
+        self.show_keys.changed.connect(key_list.setVisible)
+        self.append(self.show_keys)
+        self.native.layout().addWidget(key_list)
 
     # ---- what there is ---------------------------------------------------------------------
 
