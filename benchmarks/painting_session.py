@@ -1,6 +1,7 @@
 """One simulated person who paints and retrains, and the other methods on the same strokes."""
 
 import importlib.util
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.annotator import Annotator, Eyes, Sheet, Spot
+from benchmarks.annotator import PER_VIEW, Annotator, Eyes, Sheet, Spot
 from benchmarks.matching import count, match
 from benchmarks.remaining import compare, figures, interval
 from benchmarks.rows import Row, Rows
@@ -17,8 +18,16 @@ from benchmarks.scenes import Scene, base_scenes, training_crops
 from benchmarks.teaching import Found, Taught, gathered, teach
 from napari_unet.corrections import BACKGROUND, take_whole
 from napari_unet.errors import UNetError
+from napari_unet.image import Image
+from napari_unet.inference.cache import ClassMapCache
+from napari_unet.inference.local import LocalBackend
+from napari_unet.inference.plan import SegmentPlan
+from napari_unet.inference.run import Started
+from napari_unet.inference.store import ClassMapStore
 from napari_unet.models.library import Model, load_model
-from napari_unet.settings import FinetuneSettings
+from napari_unet.planning import Where
+from napari_unet.segmentation import segment_events
+from napari_unet.settings import FinetuneSettings, SegmentSettings
 
 KEY = ("domain", "mode", "seed", "k", "method", "parent_sha", "time")
 COMPARED = (0, 10, 50)  # cells at which forest and scratch stand beside
@@ -292,12 +301,25 @@ def full_model(setting: Setting) -> Model:
 
 def can_suggest() -> bool:
     """Whether the program can say where to paint next."""
-    return importlib.util.find_spec("napari_unet.training.suggest") is not None
+    return importlib.util.find_spec("napari_unet.suggest") is not None
 
 
 def suggested(model: Model, sheet: Sheet) -> list[Spot]:
     """Ask the program where to paint next on an image; spots in image pixels, best first."""
-    from napari_unet.training import suggest  # type: ignore[attr-defined]
+    from napari_unet.suggest import suggest_spots
 
-    spots = suggest.suggest(sheet.scene.image, model, painted=sheet.painted)
-    return [(float(spot.y), float(spot.x)) for spot in spots]
+    maps, plan = class_map(sheet.scene.image, model)
+    spots = suggest_spots(maps, sheet.painted, plan.diameter, PER_VIEW)
+    return [spot.centre for spot in spots]
+
+
+def class_map(image: Image, model: Model) -> tuple[NDArray[np.uint8], SegmentPlan]:
+    """Run the network as `segment` does; return the class map ``(3, Y, X)`` and the plan."""
+    with tempfile.TemporaryDirectory(prefix="napari-unet-spots-") as folder:
+        where = Where(cache=ClassMapCache(Path(folder)))
+        events = segment_events(image, model, SegmentSettings(), LocalBackend(), where=where)
+        started = next(event for event in events if isinstance(event, Started))
+        for _ in events:
+            pass  # the class map is written on the way
+        plan = started.plan
+        return ClassMapStore(started.folder, plan).read(0, plan.region), plan

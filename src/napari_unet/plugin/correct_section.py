@@ -69,7 +69,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         lines = [f"<b>{key}</b> {text}" for key, text in {**KEYS, **NAPARIS_KEYS}.items()]
         key_list = QLabel("<br>".join(lines))
         key_list.setVisible(False)
-        self.show_keys.changed.connect(key_list.setVisible)
+        self.show_keys.changed.connect(lambda on: key_list.setVisible(on))
         self.append(self.show_keys)
         self.native.layout().addWidget(key_list)
 

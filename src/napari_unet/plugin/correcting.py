@@ -4,6 +4,7 @@ napari's events only say that something happened, not reliably what. They decide
 first; a slow sweep looks everywhere else, and everything is looked at before it matters.
 """
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -149,12 +150,14 @@ class Correcting:
         if self._closed:
             return
         self._closed = True
-        self._tick_timer.stop()
-        self._soon_timer.stop()
         for plane, box in self.tracker.blocks():
             self._check(plane, box, quiet=True)
         if self._journal is not None:
             self._journal.close()
+        for timer in (self._tick_timer, self._soon_timer):
+            # when the whole program ends, Qt may have deleted them before it tells us
+            with contextlib.suppress(RuntimeError):
+                timer.stop()
 
     def _write(self, change: Change) -> None:
         if self._journal is None:
