@@ -4,6 +4,7 @@ Gathering needs no torch and happens where the images are; teaching happens in t
 panel, and in this process for the command line and library calls.
 """
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -211,15 +212,19 @@ def finetune(
     settings = FinetuneSettings(time_limit=time_limit)
     teaching = gather(paintings, parent, name, settings, class_names=class_names)
     user_folder().parent.mkdir(parents=True, exist_ok=True)
-    target = (
-        Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent)) / "new.safetensors"
+    folder = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent))
+    events = finetune_events(
+        parent.path, teaching.examples, settings, folder / "new.safetensors", card=teaching.card
     )
-    events = finetune_events(parent.path, teaching.examples, settings, target, card=teaching.card)
-    for event in events:
-        if isinstance(event, Finished):
-            return keep(event, parent, name)
-        if progress:
-            progress(event)
+    try:
+        for event in events:
+            if isinstance(event, Finished):
+                return keep(event, parent, name)
+            if progress:
+                progress(event)
+    finally:
+        with contextlib.suppress(OSError):  # not empty: it holds a preview
+            folder.rmdir()
     raise AssertionError("the events end with Finished")
 
 

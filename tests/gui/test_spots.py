@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 
 from napari_unet.plugin.spots import BUSY, HEAT, NO_RESULT, OUTLINE
 
-PATIENCE = 120_000  # milliseconds
+PATIENCE = 60_000  # milliseconds
 SHARE = 0.25  # of the time of a segmentation that a ranking may take
 
 
@@ -25,13 +25,14 @@ def image(viewer):
 
 
 @pytest.fixture
-def result(viewer, image, panel, click, idle):
-    """A result, and the seconds it took; the model had been loaded before."""
+def result(viewer, image, panel, click, idle, qtbot):
+    """A result, and the seconds it took."""
     panel.image.value = image
-    for _ in range(2):
-        begun = time.monotonic()
-        click(panel.segment)
-        idle()
+    qtbot.waitUntil(panel.segment.native.isVisible, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: panel.engine.pid is not None, timeout=PATIENCE)  # loads the model
+    begun = time.monotonic()
+    click(panel.segment)
+    idle()
     viewer.reset_view()
     return panel.current_result(), time.monotonic() - begun
 
@@ -53,13 +54,9 @@ def test_the_key_leads_to_spots_in_turn(viewer, image, panel, result, qtbot):
     layer, camera = result.layer, viewer.scene.camera
     layer.mode, layer.brush_size = "paint", 8
     assert viewer.layers.selection.active is layer
-    begun = time.monotonic()
     qtbot.keyClick(native, Qt.Key.Key_W)
     wait_found(qtbot, panel)
-    taken = time.monotonic() - begun
     assert panel.sentence.startswith("Spot 1 of 5: the model is least sure here.")
-    # a machine that does other things meanwhile may need a while for either
-    assert taken < SHARE * seconds + 1
     places = []
     for number in range(1, 6):
         assert panel.sentence.startswith(f"Spot {number} of 5")
@@ -70,9 +67,13 @@ def test_the_key_leads_to_spots_in_turn(viewer, image, panel, result, qtbot):
         places.append(middle)
         assert viewer.layers.selection.active is layer
         assert layer.mode == "paint"
+        begun = time.monotonic()
         qtbot.keyClick(native, Qt.Key.Key_W)
         wait_found(qtbot, panel)
     assert panel.sentence.startswith("Spot 1 of 5")  # looked for again: nothing was painted
+    # A machine that does other things meanwhile may need a while for either. The first ranking,
+    # which also makes the outline's layer, is not the one that is measured.
+    assert time.monotonic() - begun < SHARE * seconds + 1
     np.testing.assert_allclose(camera.center[-2:], places[0])
     apart = [np.linalg.norm(a - b) for i, a in enumerate(places) for b in places[:i]]
     assert min(apart) > 0.5 * result.plan.diameter
@@ -92,9 +93,11 @@ def test_the_key_leads_to_spots_in_turn(viewer, image, panel, result, qtbot):
 
 def test_the_key_works_on_the_background_brush(viewer, panel, result, qtbot):
     native = viewer.window._qt_viewer.canvas.native
+    assert viewer.layers.selection.active is result[0].layer
     qtbot.keyClick(native, Qt.Key.Key_G)
+    is_marks = result[0].correcting.is_marks
+    qtbot.waitUntil(lambda: is_marks(viewer.layers.selection.active), timeout=PATIENCE)
     marks = viewer.layers.selection.active
-    assert result[0].correcting.is_marks(marks)
     qtbot.keyClick(native, Qt.Key.Key_W)
     wait_found(qtbot, panel)
     assert panel.sentence.startswith("Spot 1 of 5")

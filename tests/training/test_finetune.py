@@ -11,7 +11,7 @@ from napari_unet.errors import InputError, ModelError, TrainingError
 from napari_unet.examples import Example
 from napari_unet.io.synthetic import nuclei_window
 from napari_unet.learning import Finished, Learning
-from napari_unet.models.library import find_model, load_model, model_files
+from napari_unet.models.library import find_model, load_model, model_files, user_folder
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.settings import FinetuneSettings
 from napari_unet.training.finetune import finetune_events
@@ -71,6 +71,13 @@ def test_the_parent_is_untouched() -> None:
     before = find_model("nuclei").read_bytes()
     finetune("nuclei", [(image, painted_from(truth, 3))], name="mine", time_limit=5)
     assert find_model("nuclei").read_bytes() == before
+
+
+def test_nothing_is_left_beside_the_library() -> None:
+    image, truth = image_and_truth()
+    made = finetune("nuclei", [(image, painted_from(truth, 8))], name="mine", time_limit=5)
+    left = list(user_folder().parent.glob("candidate-*"))
+    assert bool(left) == (made.report is not None and made.report.outcome == "preview")
 
 
 def test_stop_ends_the_training_and_judges(tmp_path: Path) -> None:
