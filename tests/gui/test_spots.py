@@ -96,7 +96,7 @@ def test_the_key_works_on_the_background_brush(viewer, panel, result, qtbot):
     assert viewer.layers.selection.active is result[0].layer
     qtbot.keyClick(native, Qt.Key.Key_G)
     is_marks = result[0].correcting.is_marks
-    qtbot.waitUntil(lambda: is_marks(viewer.layers.selection.active), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: is_marks(viewer.layers.selection.active), timeout=5000)
     marks = viewer.layers.selection.active
     qtbot.keyClick(native, Qt.Key.Key_W)
     wait_found(qtbot, panel)

@@ -12,6 +12,7 @@ from napari_unet.errors import InputError, UNetError
 from napari_unet.plugin import layers
 from napari_unet.plugin.keys import KEYS, NAPARIS_KEYS, Keys
 from napari_unet.plugin.results import Result
+from napari_unet.plugin.spots import Spots
 
 if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
@@ -36,11 +37,14 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self._host, self._viewer = host, host._viewer
         self._keys: weakref.WeakKeyDictionary[Labels, Keys] = weakref.WeakKeyDictionary()
         self._rectangles: Shapes | None = None
+        self.spots = Spots(host)
         self._build()
         self.brush.clicked.connect(self._press_brush)
         self.all_correct.clicked.connect(self._press_all_correct)
         self.show_corrected.changed.connect(self._press_show)
         self.take.clicked.connect(self._press_take)
+        self.where.clicked.connect(self.spots.jump)
+        self.heat.changed.connect(self.spots.show_heat)
         self._viewer.layers.selection.events.active.connect(self.refresh)
         self.refresh()
 
@@ -50,6 +54,10 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             text="All correct", tooltip="Everything inside a rectangle is right, also empty parts"
         )
         self.show_corrected = CheckBox(text="Show what counts as corrected")
+        self.where = PushButton(
+            text="Where to paint next", tooltip="Go to where the model is least sure (key W)"
+        )
+        self.heat = CheckBox(text="Show where it is unsure")
         self.labels_layer = ComboBox(
             choices=self._other_labels,
             nullable=True,
@@ -63,7 +71,9 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         )
         for container in (row, taking, self):
             container.margins = (0, 0, 0, 0)
-        self.extend([row, self.show_corrected, taking, self.counter])
+        next_spot = Container(widgets=[self.where, self.heat], layout="horizontal", labels=False)
+        next_spot.margins = (0, 0, 0, 0)
+        self.extend([row, next_spot, self.show_corrected, taking, self.counter])
         self.counter.native.setWordWrap(True)
         self.show_keys = CheckBox(text="Show the keys")
         lines = [f"<b>{key}</b> {text}" for key, text in {**KEYS, **NAPARIS_KEYS}.items()]
@@ -77,7 +87,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
 
     def watch(self, result: Result) -> None:
         """Bind the keys to a new result and count its corrections."""
-        keys = Keys(self._viewer, result.correcting, self._host.say)
+        keys = Keys(self._viewer, result.correcting, self._host.say, self.spots.jump)
         keys.bind()
         self._keys[result.layer] = keys
         result.correcting.changed.connect(self._recount)
@@ -89,7 +99,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             return
         result = self._host.current_result()
         there = result is not None
-        for widget in (self.brush, self.all_correct, self.show_corrected):
+        for widget in (self.brush, self.all_correct, self.show_corrected, self.where, self.heat):
             widget.enabled = there
         self.labels_layer.reset_choices()
         self.take.enabled = bool(self.labels_layer.choices)

@@ -105,7 +105,8 @@ class Correcting:
 
     def is_marks(self, layer: Any) -> bool:
         """Whether a layer is that of the marks."""
-        return layer is not None and layer is self._marks_layer
+        # equal, not the same: what a docked panel is given is a proxy of the viewer
+        return layer is not None and bool(layer == self._marks_layer)
 
     def painted(self) -> NDArray[np.uint32]:
         """Return the painted array ``(..., Y, X)`` of now, with touched objects completed."""

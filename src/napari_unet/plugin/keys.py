@@ -26,7 +26,7 @@ from napari_unet.plugin import layers
 from napari_unet.plugin.correcting import Correcting
 
 DELETE, MERGE, SPLIT, CONFIRM, BRUSH = "D", "J", "S", "C", "G"
-NEXT, PREVIOUS = "N", "Shift-N"
+NEXT, PREVIOUS, WHERE = "N", "Shift-N", "W"
 KEYS = {
     DELETE: "delete the object under the cursor",
     MERGE: "join objects: press, then draw a line across them",
@@ -35,6 +35,7 @@ KEYS = {
     BRUSH: "background brush; again: paint objects",
     NEXT: "next object",
     PREVIOUS: "previous object",
+    WHERE: "where painting teaches most; again: the next spot",
 }
 NAPARIS_KEYS = {
     "M": "new object: the brush paints with a new number",
@@ -57,11 +58,14 @@ class Keys:
         What is corrected.
     say : callable
         Shows a sentence.
+    jump : callable
+        Leads to the next spot worth painting.
     """
 
     viewer: Viewer
     correcting: Correcting
     say: Callable[[str], None]
+    jump: Callable[[], None]
     _armed: "_LineTool | None" = field(default=None, init=False)
 
     def bind(self) -> None:
@@ -74,15 +78,17 @@ class Keys:
             BRUSH: self.brush,
             NEXT: lambda: self.go(1),
             PREVIOUS: lambda: self.go(-1),
+            WHERE: self.jump,
         }
         for key, action in actions.items():
             if not self._is_taken(key):
                 self.layer.bind_key(key, _ignoring_argument(action), overwrite=True)
 
     def bind_marks(self, marks: Labels) -> None:
-        """Bind the key that leads back from the background brush."""
-        if not self._is_taken(BRUSH):
-            marks.bind_key(BRUSH, _ignoring_argument(self.brush), overwrite=True)
+        """Bind the keys that are of use while the background brush paints."""
+        for key, action in ((BRUSH, self.brush), (WHERE, self.jump)):
+            if not self._is_taken(key):
+                marks.bind_key(key, _ignoring_argument(action), overwrite=True)
 
     def _is_taken(self, key: str) -> bool:
         binding = coerce_keybinding(key)
@@ -113,7 +119,8 @@ class Keys:
 
     def brush(self) -> None:
         """Change between painting background and painting objects."""
-        painting_objects = self.viewer.layers.selection.active is self.layer
+        # equal, not the same: what a docked panel is given is a proxy of the viewer
+        painting_objects = self.viewer.layers.selection.active == self.layer
         self.correcting.brush_background(on=painting_objects)
         self.bind_marks(self.correcting.marks_layer())
 

@@ -82,7 +82,8 @@ class SegmentForm(Container):  # type: ignore[type-arg]
         layout.insertWidget(layout.indexOf(self._sentence), section.native)
 
     def _image_layers(self, _widget: Any = None) -> list[ImageLayer]:
-        return [layer for layer in self._viewer.layers if isinstance(layer, ImageLayer)]
+        images = (layer for layer in self._viewer.layers if isinstance(layer, ImageLayer))
+        return [layer for layer in images if not layers.is_beside(layer)]
 
     def refresh(self, *_: Any) -> None:
         """Offer the image layers there are now."""

@@ -143,6 +143,8 @@ class SegmentPanel(SegmentForm):
 
     def _take_turns(self, retraining: bool) -> None:
         """The engine does one thing at a time."""
+        if retraining:
+            self.correct.spots.stop()
         for widget in (self.segment, *self.sliders):
             widget.enabled = not retraining
 
@@ -215,6 +217,7 @@ class SegmentPanel(SegmentForm):
             self.say(str(error))
 
     def _run(self, events: Any, result: Result, settings: SegmentSettings) -> None:
+        self.correct.spots.stop()
         self._begun, self.problem = time.monotonic(), None
         self.segment.text = "Cancel"
         self.progress.visible, self.progress.value = True, 0
@@ -269,6 +272,7 @@ class SegmentPanel(SegmentForm):
         cancelled = self._job is not None and self._job.cancelled
         self.segment.text, self.progress.visible = "Segment", False
         result.finish(settings)
+        self.correct.spots.renew()
         self._describe()
         self.problem = problem or self.problem
         if self.problem:
@@ -284,6 +288,7 @@ class SegmentPanel(SegmentForm):
             return
         self._closed = True
         self.restoring.close_down()
+        self.correct.spots.stop()
         self.retrain.close_down()
         self.cancel()
         for result in self._open:
