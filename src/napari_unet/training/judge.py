@@ -13,8 +13,8 @@ from napari_unet.learning import Outcome
 from napari_unet.settings import DecodeSettings
 
 SHIFTS = (-0.15, 0.0, 0.15)  # of sensitivity and separation
-FEWEST_TO_DECIDE = 2  # held-out objects
-FEWEST_PAINTED = 6  # objects, of which about a quarter is held out
+FEWEST_TO_DECIDE = 3  # held-out objects
+FEWEST_PAINTED = 12  # objects, of which about a quarter is held out
 LEAST_GAIN = 0.02  # of the score
 DOUBT = 0.5  # standard errors that a gain must exceed
 GIVEN_UP = 0.05  # of the score on the first training's images: worth a sentence
