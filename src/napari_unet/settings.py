@@ -114,10 +114,6 @@ class FinetuneSettings(Settings):
     seed: Annotated[
         int, Field(ge=0, title="Seed", description="Decides which crops are drawn.")
     ] = 0
-    device: Annotated[
-        Device,
-        Field(title="Device", description="Where to compute; auto takes a graphics card if any."),
-    ] = "auto"
 
 
 def validated_settings(**values: Any) -> SegmentSettings:

@@ -49,13 +49,6 @@ needs_signals = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    one = Engine()
-    yield one
-    one.close()
-
-
-@pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load_model(
         random_model(tmp_path_factory.mktemp("model"), UNetSpec(base_filters=2, depth=2))

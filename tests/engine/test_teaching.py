@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +30,6 @@ REPORT = Report(
     outcome="accepted", sentence="Better.", objects=5, held=2, old=0.4, new=0.7, base_old=0.8,
     base_new=0.8, trained=True, steps=9, seconds=5.5,
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    one = Engine()
-    yield one
-    one.close()
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from napari_unet.errors import SaveError
+from napari_unet.folders import sync_folder
 
 logger = logging.getLogger(__name__)
 
@@ -162,20 +163,6 @@ def _is_stale(part: Path, pid: int) -> bool:
 def _host() -> str:
     """Return eight hexadecimal digits for this machine: folders may be shared over a network."""
     return f"{zlib.crc32(socket.gethostname().encode()):08x}"
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut, where the system can."""
-    if os.name == "nt":
-        return
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:  # the file itself is complete and in place
-        logger.info("The folder %s cannot be flushed: %s", folder, error)
 
 
 def _explain(path: Path, error: OSError, needed: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
-from napari_unet.io.atomic import sync_folder
+from napari_unet.folders import sync_folder
 from napari_unet.io.records import JournalHeader, Kind, encode_record
 from napari_unet.models.library import APPLICATION
 

@@ -1,7 +1,6 @@
 """How a file comes into a folder: whole, flushed to the disk, never in the place of another."""
 
 import contextlib
-import logging
 import os
 import secrets
 import time
@@ -11,8 +10,6 @@ from typing import Any
 
 from napari_unet.errors import ModelError, SaveError
 from napari_unet.models.files import check_copy, copy_model
-
-logger = logging.getLogger(__name__)
 
 STALE_SECONDS = 24 * 3600  # a temporary file this old belongs to a program that has died
 
@@ -59,20 +56,6 @@ def move_new(source: Path, target: Path) -> None:
             raise
     else:
         source.unlink()
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a new name survive a power cut, where the system can."""
-    if os.name == "nt":
-        return
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:  # the file itself is complete and in place
-        logger.info("The folder %s cannot be flushed: %s", folder, error)
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.errors import ModelError, SaveError
+from napari_unet.folders import sync_folder
 from napari_unet.models.card import SUFFIX, plain, read_card, sha256_of
-from napari_unet.models.disk import explained, move_new, part_copy, sync_folder
+from napari_unet.models.disk import explained, move_new, part_copy
 from napari_unet.models.files import check_model
 from napari_unet.models.library import (
     bundled_folder,

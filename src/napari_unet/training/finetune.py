@@ -7,7 +7,7 @@ library calls run it in their own process.
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,17 +109,24 @@ class Finetune:
             return judge_classes(maps[0], example.painted, ids or ())
         return judge(decode(maps, settings), example.painted, ids)
 
-    def candidate(self, network: UNet, *, refit: bool) -> Candidate:
-        """Look at what was held out and at the replay, with thresholds fitted on what was taught.
+    def look(self, network: UNet) -> Candidate:
+        """Look at what was held out and at the replay, with the parent's thresholds.
 
         A network that has just learned the painted objects finds them with any thresholds, so
         there is nothing to fit then; measured, it cost up to a quarter of the AP elsewhere.
         """
-        settings, taught = self.card.decode, self.examples[:JUDGED]
-        if refit and not self.classes:
-            maps = [class_map(network, self.card, e.image) for e in taught]
-            settings = best_thresholds(maps, [e.taught for e in taught], settings, self.stop)
+        settings = self.card.decode
         return Candidate(network, settings, self.judged(network, settings), self._base(network))
+
+    def refitted(self, old: Candidate) -> Candidate:
+        """Return the parent with the thresholds that suit what was taught."""
+        settings, taught = old.decode, self.examples[:JUDGED]
+        if not self.classes:
+            maps = [class_map(old.network, self.card, e.image) for e in taught]
+            settings = best_thresholds(maps, [e.taught for e in taught], settings, self.stop)
+        if settings == old.decode and not self.fresh:
+            return old
+        return replace(old, decode=settings, verdict=self.judged(old.network, settings))
 
     def _base(self, network: UNet) -> float:
         shown = self.replay[:: max(1, len(self.replay) // REPLAY_JUDGED)]
@@ -152,11 +159,10 @@ class Finetune:
 
     def unchanged(self) -> Candidate:
         """Look at the parent as it is."""
-        settings = self.card.decode
-        verdict = self.judged(self.network, settings)
+        old = self.look(self.network)
         if self.fresh:  # what the parent would say of other classes means nothing
-            verdict = Verdict((0.0,) * len(verdict.overlaps))
-        return Candidate(self.network, settings, verdict, self._base(self.network))
+            return replace(old, verdict=Verdict((0.0,) * len(old.verdict.overlaps)))
+        return old
 
 
 def finetune_events(
@@ -194,9 +200,9 @@ def finetune_events(
     work = Finetune(parent, examples, settings, card or {}, stop)
     old = work.unchanged()
     yield work.state(old.verdict.score if work.held else None)
-    refit = work.candidate(work.network, refit=True)
+    refit = work.refitted(old)
     yield from work.learn()
-    trained = work.candidate(work.learner.average, refit=False)
+    trained = work.look(work.learner.average)
     best = max((trained, refit), key=lambda c: (c.verdict.score, c is trained))
     outcome, sentence = decide(old.verdict, best.verdict, old.base, best.base)
     report = Report(
