@@ -100,8 +100,10 @@ def examples_of(paintings: Sequence[Painting], card: ModelCard) -> list[Example]
         zoom = 1.0
         if card.kind == "instances":
             zoom = card.zoom(painted_diameter([painting]) or typical)
-        hidden = {o.plane[1:]: {h.id for h in held if h.plane == o.plane}
-                  for o in held if o.plane[0] == number}  # fmt: skip
+        hidden: dict[tuple[int, ...], set[int]] = {}
+        for one in held:
+            if one.plane[0] == number:
+                hidden.setdefault(one.plane[1:], set()).add(one.id)
         examples += _of_one(painting, card, zoom, hidden)
     return examples
 

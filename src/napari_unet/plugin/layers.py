@@ -107,19 +107,19 @@ def add_beside(
         array,
         name=name,
         colormap=DirectLabelColormap(color_dict=dict(colours)),
-        scale=result.scale,
-        translate=result.translate,
-        rotate=result.rotate,
-        shear=result.shear,
-        affine=result.affine,
-        units=result.units,
-        axis_labels=result.axis_labels,
+        **_placement(result),
         metadata={BESIDE: True},
     )
     active = viewer.layers.selection.active
     viewer.layers.insert(viewer.layers.index(result) + 1, layer)
     viewer.layers.selection.active = active
     return layer
+
+
+def _placement(result: Labels) -> dict[str, Any]:
+    """Return what puts another layer onto a result's grid: all transforms, units, axis labels."""
+    names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+    return {name: getattr(result, name) for name in names}
 
 
 def add_rectangles(viewer: Viewer, result: Labels, name: str) -> Shapes:
@@ -130,13 +130,7 @@ def add_rectangles(viewer: Viewer, result: Labels, name: str) -> Shapes:
         face_color="transparent",
         edge_color="#3fe06a",
         edge_width=2,
-        scale=result.scale,
-        translate=result.translate,
-        rotate=result.rotate,
-        shear=result.shear,
-        affine=result.affine,
-        units=result.units,
-        axis_labels=result.axis_labels,
+        **_placement(result),
     )
     viewer.add_layer(layer)
     return layer
