@@ -74,7 +74,6 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         next_spot = Container(widgets=[self.where, self.heat], layout="horizontal", labels=False)
         next_spot.margins = (0, 0, 0, 0)
         self.extend([row, next_spot, self.show_corrected, taking, self.counter])
-        self.counter.native.setWordWrap(True)
         self.show_keys = CheckBox(text="Show the keys")
         lines = [f"<b>{key}</b> {text}" for key, text in {**KEYS, **NAPARIS_KEYS}.items()]
         key_list = QLabel("<br>".join(lines))
