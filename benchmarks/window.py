@@ -20,12 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
+from benchmarks.strokes import Strokes
 from benchmarks.tables import ROOT
+from napari_unet.corrections import UNLABELLED, take_whole
+from napari_unet.image import Box
 from napari_unet.io.synthetic import nuclei_window
 
 PLUGIN, PANEL = "napari-unet-interactive", "Segment, paint, retrain"
 SIDE = 512  # pixels of the image of a cold start
 CANCELLED = 2048  # pixels of the image whose segmentation is cancelled
+TAUGHT = 1024  # pixels of the image that a model is retrained on
+CORNER = 512  # pixels of its painted corner; strokes are painted outside of it
 WARM = 15.0  # seconds in which the engine can load the network before Segment is pressed
 IDLE = 10.0  # seconds of the control
 TICK = 0.005  # seconds
@@ -102,6 +107,38 @@ def lag(side: int, *, profile: bool) -> Samples:
     _check(panel, found=_shown(viewer))
     viewer.close()
     return {"idle": _delays(idle), f"{side}": _delays(busy)}
+
+
+def retraining(seconds: float, *, profile: bool) -> Samples:
+    """How late ticks come while strokes are painted, without a job and while a model is taught."""
+    viewer, panel = _with_image(TAUGHT)
+    panel.take_corrections(panel.image.value, _painted_corner())
+    layer = panel.current_result().layer
+    strokes = Strokes(viewer, layer, Box((20, CORNER + 20), (TAUGHT - 20, TAUGHT - 20)))
+    _until(lambda: False, WARM)
+    with _ticks() as alone, strokes.painting():
+        _until(lambda: False, IDLE)
+    panel.retrain.time.value = seconds
+    before, done = np.count_nonzero(layer.data), strokes.done
+    with _ticks() as busy, _late_stacks(busy, report=profile), strokes.painting():
+        panel.retrain.retrain.native.click()
+        _until(lambda: not panel.retrain.running, LIMIT)
+    if not panel.retrain.outcome or strokes.done == done or np.count_nonzero(layer.data) <= before:
+        raise RuntimeError(f"nothing was taught, or no stroke was painted: {panel.sentence}")
+    _until(lambda: not panel.busy, LIMIT)  # a better model segments at once
+    viewer.close()
+    return {"painting": _delays(alone), "retraining": _delays(busy)}
+
+
+def _painted_corner() -> NDArray[np.uint32]:
+    """Everything in one corner as a person would paint it; objects that go on are left out."""
+    _, truth = nuclei_window((0, 0), (TAUGHT, TAUGHT), TAUGHT)
+    corner = np.zeros((TAUGHT, TAUGHT), bool)
+    corner[:CORNER, :CORNER] = True
+    cut = np.setdiff1d(np.asarray(truth)[~corner], [0])
+    painted = take_whole(np.asarray(truth))
+    painted[~corner | np.isin(painted, cut)] = UNLABELLED
+    return painted
 
 
 def nuclei(side: int) -> NDArray[Any]:
@@ -216,6 +253,7 @@ def main() -> None:
     name, arguments = sys.argv[1], json.loads(sys.argv[2])
     measures: dict[str, Callable[..., Samples]] = {
         "imports": imports, "cold": cold, "cancels": cancels, "lag": lag,
+        "retraining": retraining,
     }  # fmt: skip
     print(json.dumps(measures[name](**arguments)))
 

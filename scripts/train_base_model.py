@@ -16,11 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from skimage.io import imread
+from skimage.transform import resize
 
 from napari_unet.image import normalise, percentiles, to_grey
+from napari_unet.instances import typical_diameter
 from napari_unet.models.card import ModelCard, sha256_of
-from napari_unet.models.weights import save_model
+from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.network.unet import UNet
 from napari_unet.settings import DecodeSettings
@@ -58,12 +61,11 @@ class Phase:
 
 # Sizes and looks change a little at first, so that many are known; unchanged geometry at the end,
 # for outlines as sharp as the images. Right angles only: outlines stay on the pixel grid.
-MILD = Augmentation(scale=(0.7, 1.5), rotate=False, elastic=2.0, intensity=0.7, invert=0.05)
-SHARP = Augmentation(scale=(1.0, 1.0), rotate=False, elastic=0.0, intensity=0.4, invert=0.02)
+MILD = Augmentation(scale=(0.7, 1.4), rotate=False, elastic=2.0, intensity=0.8, invert=0.06)
+SHARP = Augmentation(scale=(1.0, 1.0), rotate=False, elastic=0.0, intensity=0.5, invert=0.03)
 PHASES = (
-    Phase(2400, 3e-3, 3.0, MILD),
-    Phase(1600, 2e-3, 3.0, SHARP),
-    Phase(1200, 2e-3, 8.0, SHARP),
+    Phase(2000, 2e-3, 4.0, MILD),
+    Phase(1800, 2e-3, 4.0, SHARP),
 )
 STEPS = sum(phase.steps for phase in PHASES)
 CHECKPOINT_SECONDS = 120
@@ -71,7 +73,7 @@ CARD = ModelCard(
     name="nuclei",
     spec=SPEC,
     object_diameter=25.0,
-    diameter_range=(7.0, 75.0),
+    diameter_range=(13.0, 48.0),
     description="Nuclei in fluorescence, bright-field and H&E images; grey values, any contrast. "
     "Weak on crowded tissue, on stained tissue, and on blurred or very dim nuclei.",
     licence="BSD-3-Clause",
@@ -111,6 +113,7 @@ def load(row: dict) -> dict:
     image = to_grey(imread(row["image"]))
     labels = imread(row["mask"]).astype(np.int32)
     image = normalise(image, percentiles(image))
+    image, labels = at_model_scale(image, labels)
     targets = targets_of(labels)
     planes = np.stack([image, targets.distance, targets.weights, targets.classes])
     centres = np.argwhere(labels > 0)
@@ -121,6 +124,22 @@ def load(row: dict) -> dict:
         "group": row["group"],
         "cluster": row["cluster"],
     }
+
+
+def at_model_scale(
+    image: NDArray[np.float32], labels: NDArray[np.int32]
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Resize an image whose objects are smaller or larger than the model expects."""
+    areas = np.bincount(labels.ravel())[1:]
+    if not areas.any():
+        return image, labels
+    zoom = CARD.zoom(typical_diameter(2 * np.sqrt(areas[areas > 0] / np.pi)))
+    if zoom == 1:
+        return image, labels
+    shape = [round(n * zoom) for n in image.shape]
+    resized = resize(image, shape, order=1, anti_aliasing=zoom < 1)
+    nearest = resize(labels, shape, order=0, anti_aliasing=False, preserve_range=True)
+    return resized.astype(np.float32), nearest.astype(np.int32)
 
 
 def load_all(data: Path, cache: Path) -> list[dict]:
@@ -212,12 +231,13 @@ def averaged(network: UNet) -> torch.optim.swa_utils.AveragedModel:
     return torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=rule, use_buffers=True)
 
 
-def train(data: Path, run: Path) -> None:
+def train(data: Path, run: Path, begin: Path | None = None) -> None:
     """Train through all phases, writing a checkpoint every two minutes."""
     run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
     sampler = Sampler(load_all(data, run / "samples.pt"))
-    network = UNet(SPEC).to(memory_format=torch.channels_last)
+    network = load_model(begin)[0] if begin else UNet(SPEC)
+    network = network.train().to(memory_format=torch.channels_last)
     average = averaged(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=PHASES[0].rate, weight_decay=DECAY)
     start, last = 0, run / "last.pt"
@@ -285,13 +305,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--run", type=Path, default=Path("runs/nuclei"))
+    parser.add_argument(
+        "--begin", type=Path, help="model file to begin with; default: random weights"
+    )
     parser.add_argument("--export", type=Path, help="folder to write the trained model to")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if options.export:
         export(options.run, options.export)
     else:
-        train(options.data, options.run)
+        train(options.data, options.run, options.begin)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The command ``finetune``: pairs of images and painted labels, and what it says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import tifffile
 from typer.testing import CliRunner, Result
 
 from napari_unet.cli import app
+from napari_unet.corrections import as_painted, hold_out, painted_objects, take_whole
 from napari_unet.io.synthetic import nuclei_window
 
 
@@ -50,3 +52,68 @@ def test_too_little_paint_is_one_line(pair: tuple[Path, Path], tmp_path: Path) -
     assert result.exit_code == 1
     assert "Nothing is painted" in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.fixture
+def folders(pair: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """Two images, and a mask for each; a third has none."""
+    images, masks = tmp_path / "fluo", tmp_path / "truth"
+    images.mkdir()
+    masks.mkdir()
+    for number, ending in enumerate(("", "_cp_masks")):
+        window = nuclei_window((0, 160 * number), (160, 160), 480)
+        image, truth = (np.asarray(array) for array in window)
+        tifffile.imwrite(images / f"w{number}.tif", image)
+        tifffile.imwrite(masks / f"w{number}{ending}.tif", truth.astype(np.uint16))
+    tifffile.imwrite(images / "w2.tif", image)
+    return images, masks
+
+
+def test_a_folder_of_images_and_masks(
+    pair: tuple[Path, Path], folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    images, masks = folders
+    again = images / "w1.tif"  # with its own labels, it is not taught twice
+    result = run(
+        "--images", images, "--masks", masks, "--name", "mine", "--time", 5,
+        "--image", pair[0], "--labels", pair[1], "--image", again, "--labels", pair[1],
+        "--background", 65535,
+    )  # fmt: skip
+    assert result.exit_code in (0, 3), result.output
+    assert "1 image with its mask from" in result.output
+    assert "no mask for them: w2.tif" in result.output
+    painted = [as_painted(tifffile.imread(p), background=65535) for p in (pair[1], pair[1])]
+    painted.append(take_whole(tifffile.imread(masks / "w0.tif")))
+    objects = [
+        replace(o, plane=(number,)) for number, p in enumerate(painted) for o in painted_objects(p)
+    ]
+    _, held = hold_out(objects)
+    assert f"on {len(held)} painted objects set aside" in result.output
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"--masks"}, "Give their folder as --images"),
+        ({"--images"}, "Give their folder as --masks"),
+        (set(), "nothing to learn from"),
+    ],
+)
+def test_a_folder_alone_is_one_line(folders: tuple[Path, Path], given: set[str], said: str) -> None:
+    options = dict(zip(("--images", "--masks"), folders, strict=True))
+    arguments = [part for name in sorted(given) for part in (name, options[name])]
+    result = run(*arguments, "--name", "mine")
+    assert result.exit_code == 1
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_mask_that_does_not_fit_is_one_line(folders: tuple[Path, Path]) -> None:
+    images, masks = folders
+    tifffile.imwrite(masks / "w0.tif", np.ones((80, 80), np.uint16))
+    result = run("--images", images, "--masks", masks, "--name", "mine")
+    assert result.exit_code == 1
+    assert "w0.tif has the shape (80, 80)" in result.output
+    tifffile.imwrite(masks / "w7.tif", np.ones((80, 80), np.uint16))
+    result = run("--images", images, "--masks", masks, "--name", "mine")
+    assert "no image for the mask w7.tif" in result.output

@@ -15,15 +15,31 @@ if TYPE_CHECKING:
     from napari_unet.learning import Learning
 
 BAR = 1000  # parts of the progress bar
+NOTHING = (
+    "There is nothing to learn from. Give --image and --labels, or a folder of --images and one of "
+    "--masks."
+)
 
 
 def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
-    image: Annotated[list[Path], typer.Option(help="Image; give one for each --labels.")],
-    labels: Annotated[
-        list[Path],
-        typer.Option(help="What was painted on the image: 0 = unlabelled, else an object's id."),
-    ],
     name: Annotated[str, typer.Option(help="Name of the new model in the library.")],
+    image: Annotated[
+        list[Path] | None, typer.Option(help="Image; give one for each --labels.")
+    ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(help="What was painted on the image: 0 = unlabelled, else an object's id."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of images; each is taught with its mask.")
+    ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of masks, named as the images are or with _mask, _labels, … at the end; "
+            "complete: 0 = background, else an object's id. Default: beside the images."
+        ),
+    ] = None,
     parent: Annotated[str, typer.Option(help="Model to begin with.")] = "nuclei",
     time: Annotated[
         float, typer.Option(help=f"{FinetuneSettings.model_fields['time_limit'].description} In s.")
@@ -33,20 +49,31 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
         typer.Option(help="Value in the labels that means background, such as 65535."),
     ] = None,
     whole: Annotated[
-        bool, typer.Option("--whole", help="The labels are complete: every 0 is background.")
+        bool, typer.Option("--whole", help="The --labels are complete: every 0 is background.")
     ] = False,
+    class_names: Annotated[
+        str,
+        typer.Option(
+            help="Names of classes, background first, such as background,cell,debris: the labels "
+            "hold classes, and the model tells them apart in the image's own channels."
+        ),
+    ] = "",
 ) -> None:
     """Retrain a model from painted labels; it is kept only if it is better."""
     from napari_unet.retraining import finetune as run  # noqa: PLC0415  quick --help
 
     try:
-        pairs = _pairs(image, labels, background, whole=whole)
+        pairs = _pairs(image or [], labels or [], background, whole=whole)
+        pairs += _from_folder(images, masks, known=image or [])
+        if not pairs:
+            raise InputError(NOTHING)
         with typer.progressbar(length=BAR, label=name) as bar:
 
             def show(event: "Learning") -> None:
                 bar.update(int(BAR * min(1, event.seconds / event.limit)) - bar.pos)
 
-            made = run(parent, pairs, name=name, time_limit=time, progress=show)
+            names = [part.strip() for part in class_names.split(",") if part.strip()]
+            made = run(parent, pairs, name=name, time_limit=time, class_names=names, progress=show)
     except (UNetError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from error
@@ -76,3 +103,21 @@ def _pairs(
         painted = take_whole(paint) if whole else as_painted(paint, background=background)
         pairs.append((read_image(image), painted))
     return pairs
+
+
+def _from_folder(
+    images: Path | None, masks: Path | None, *, known: list[Path]
+) -> "list[tuple[Image, NDArray[Any]]]":
+    """Read a folder's images and masks, without the images that are `known`, and say which."""
+    from napari_unet.io.pairs import find_pairs, read_pairs  # noqa: PLC0415  quick --help
+
+    if images is None and masks is None:
+        return []
+    if images is None:
+        raise InputError(f"The masks in {masks} belong to images. Give their folder as --images.")
+    found = find_pairs(images, masks)
+    if found is None:
+        raise InputError(f"There are no masks in {images}. Give their folder as --masks.")
+    found = found.excluding(known)  # with the labels given, they count once
+    typer.echo(found.sentence, err=True)
+    return list(read_pairs(found))

@@ -217,10 +217,14 @@ def check_enough(painted: Sequence[NDArray[Any]], *, classes: bool = False) -> N
             f"Only background is painted; at least one {thing} is needed too. Paint one, or "
             "confirm one that is right."
         )
-    if not background and not (classes and len(ids) > 1):
-        kind = "one class is" if classes else "objects are"
+    if not background and classes and len(ids) == 1:
         raise InputError(
-            f"Only {kind} painted; some background is needed too. Paint a stroke with the "
+            "Only one class is painted; at least two are needed, and background is one. Paint "
+            "another class, or a stroke with the background brush."
+        )
+    if not background and not classes:
+        raise InputError(
+            "Only objects are painted; some background is needed too. Paint a stroke with the "
             "background brush, or mark a box where all is correct."
         )
 

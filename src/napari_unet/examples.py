@@ -6,6 +6,7 @@ small image. No torch: the viewer's process reads, the engine learns.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +38,15 @@ class Example:
         Ids that are never learned from.
     judged : tuple of int
         Those of them that judge the result here; windows overlap, and each judges once.
+    zoom : float
+        Network pixels for each image pixel.
     """
 
     image: NDArray[np.float32]
     painted: NDArray[np.uint32]
     held: tuple[int, ...] = ()
     judged: tuple[int, ...] = ()
+    zoom: float = 1.0
 
     @property
     def taught(self) -> NDArray[np.uint32]:
@@ -51,7 +55,7 @@ class Example:
         return np.where(hidden, np.uint32(UNLABELLED), self.painted)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Painting:
     """An image and what a person painted on it.
 
@@ -69,10 +73,15 @@ class Painting:
     painted: NDArray[np.uint32]
     limits: Limits
 
+    @cached_property
+    def objects(self) -> list[PaintedObject]:
+        """The painted objects; they are looked for once, which takes a while on a slide."""
+        return painted_objects(self.painted)
+
 
 def painted_diameter(paintings: Sequence[Painting]) -> float | None:
     """Return the typical diameter of the painted objects, image pixels; None without any."""
-    areas = [o.area for p in paintings for o in painted_objects(p.painted)]
+    areas = [o.area for p in paintings for o in p.objects]
     return round(typical_diameter(2 * np.sqrt(np.array(areas) / np.pi)), 1) if areas else None
 
 
@@ -91,7 +100,7 @@ def examples_of(paintings: Sequence[Painting], card: ModelCard) -> list[Example]
     found = [
         replace(o, plane=(number, *o.plane))
         for number, painting in enumerate(paintings)
-        for o in painted_objects(painting.painted)
+        for o in painting.objects
     ]
     _, held = hold_out(found)
     typical = painted_diameter(paintings) or card.object_diameter
@@ -212,4 +221,4 @@ def _resized(
     image = resample(values, (0, 0), rows, columns)
     y = np.minimum((np.arange(height) + 0.5) / height * paint.shape[0], paint.shape[0] - 1)
     x = np.minimum((np.arange(width) + 0.5) / width * paint.shape[1], paint.shape[1] - 1)
-    return Example(image, paint[np.ix_(y.astype(int), x.astype(int))], here)
+    return Example(image, paint[np.ix_(y.astype(int), x.astype(int))], here, zoom=zoom)

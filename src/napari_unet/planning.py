@@ -21,7 +21,7 @@ from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model
 from napari_unet.settings import SegmentSettings
 
-NEAR = 1.5  # factor within which an estimate confirms the diameter a model was taught on
+NEAR = 2.5  # factor within which an estimate confirms the diameter a model was taught on
 PROBE = 512  # pixels; side of the window that the object size is estimated from
 
 

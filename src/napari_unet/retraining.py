@@ -22,7 +22,6 @@ from napari_unet.corrections import (
     check_enough,
     number_strokes,
     painted_ids,
-    painted_objects,
 )
 from napari_unet.errors import InputError, ModelError
 from napari_unet.examples import Example, Painting, examples_of, painted_diameter
@@ -90,7 +89,7 @@ def gather(
         "parent_sha": parent.sha,
         "created": date.today().isoformat(),
         "images": len(paintings),
-        "painted_objects": sum(len(painted_objects(p)) for p in painted),
+        "painted_objects": sum(len(p.objects) for p in paintings),
         "painted_background": sum(int((p == BACKGROUND).sum()) for p in painted),
         "usual_diameter": None if class_names else painted_diameter(paintings),
     }

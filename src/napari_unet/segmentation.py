@@ -91,6 +91,7 @@ def record(plan: SegmentPlan, settings: SegmentSettings) -> dict[str, Any]:
         "diameter": plan.diameter,
         "zoom": plan.zoom,
         "grey_values": plan.limits,
+        **({"class_names": list(plan.card.class_names)} if plan.card.kind == "classes" else {}),
         "versions": {name: version(name) for name in ("napari-unet-interactive", "torch", "numpy")},
     }
 

@@ -170,7 +170,7 @@ class Tracker:
         -------
         ndarray of uint32
             ``(..., Y, X)``, a new painted array; empty parts take no memory. An object is
-            completed in the planes where some of it is painted.
+            completed in the planes where some of it is painted; classes never are.
         """
         painted = np.zeros(self.known.shape, np.uint32)
         if not self.areas:
@@ -192,7 +192,7 @@ class Tracker:
     ) -> NDArray[np.uint32]:
         index = index_of(plane, box)
         painted: NDArray[np.uint32] = self.known[index].copy()
-        if len(ids):
+        if len(ids) and not self.live.assembly.classes:
             np.copyto(
                 painted,
                 shown[index],
@@ -204,7 +204,7 @@ class Tracker:
     def adopt(self, shown: NDArray[Any], painted: NDArray[np.uint32]) -> None:
         """Take over what was painted elsewhere, wherever nothing is painted here yet.
 
-        Ids stay unless another object has them already; such ones are numbered anew.
+        Ids stay unless another object has them already; such ones are numbered anew. Classes stay.
 
         Parameters
         ----------
@@ -216,7 +216,8 @@ class Tracker:
         new = (painted != UNLABELLED) & (self.known == UNLABELLED)
         is_object = new & (painted != BACKGROUND)
         ids = painted_ids(np.where(is_object, painted, 0))
-        taken = np.intersect1d(ids, painted_ids(np.where(new, 0, shown)))
+        classes = self.live.assembly.classes
+        taken = ids[:0] if classes else np.intersect1d(ids, painted_ids(np.where(new, 0, shown)))
         values = painted[is_object]
         if len(taken):
             above = max(self.new_id, int(ids[ids < PERSONAL].max(initial=0)) + 1)
@@ -226,7 +227,10 @@ class Tracker:
         shown[is_object] = values
         marks = self.live.marks
         marks[new] = MARK_BACKGROUND
-        marks[is_object] = MARK_CONFIRMED
+        # Of classes only what the model says too: a mark would turn what is erased to background.
+        agreed = is_object & (painted == self.live.assembly.labels) if classes else is_object
+        marks[is_object] = MARK_NONE
+        marks[agreed] = MARK_CONFIRMED
         self._seen[new] = marks[new]
         self._covered[new] = 0
 

@@ -10,7 +10,14 @@ from skimage.draw import disk
 from napari_unet.corrections import BACKGROUND as PAINTED_BACKGROUND
 from napari_unet.training.loss import partial_loss, segmentation_loss
 from napari_unet.training.sparse import ANYTHING, sparse_targets
-from napari_unet.training.targets import BACKGROUND, BORDER, BORDER_REACH, CELL, targets_of
+from napari_unet.training.targets import (
+    BACKGROUND,
+    BORDER,
+    CELL,
+    LEAST_REACH,
+    border_reach,
+    targets_of,
+)
 
 
 def painted_disk(radius: int = 8) -> np.ndarray:
@@ -35,8 +42,8 @@ def test_the_rim_of_a_lonely_object_leaves_room_for_a_neighbour() -> None:
     inner, outer = 27, 28  # the last pixel of the disk in this row, and the next
     assert row[inner] == 1 << CELL | 1 << BORDER
     assert row[outer] == 1 << BACKGROUND | 1 << BORDER
-    assert row[outer + BORDER_REACH] == ANYTHING
-    assert row[inner - BORDER_REACH] == 1 << CELL
+    assert row[outer + int(LEAST_REACH)] == ANYTHING
+    assert row[inner - int(border_reach(painted_disk())[20, 20])] == 1 << CELL
 
 
 def test_painted_background_ends_the_object_for_certain() -> None:

@@ -14,8 +14,10 @@ from napari_unet.settings import DecodeSettings
 from napari_unet.training.targets import (
     BACKGROUND,
     BORDER,
-    BORDER_REACH,
     CELL,
+    LEAST_REACH,
+    MOST_REACH,
+    border_reach,
     border_weights,
     class_target,
     distance_target,
@@ -36,13 +38,12 @@ def disks(*circles: tuple[int, int, int, int], dtype: type = np.int32) -> Labels
 
 def slow_class_target(labels: Labels) -> NDArray[np.uint8]:
     target = np.where(labels > 0, CELL, BACKGROUND).astype(np.uint8)
-    for y, x in np.ndindex(labels.shape):
-        near = labels[
-            max(0, y - BORDER_REACH) : y + BORDER_REACH + 1,
-            max(0, x - BORDER_REACH) : x + BORDER_REACH + 1,
-        ]
-        if labels[y, x] > 0 and len(np.unique(near[near > 0])) > 1:
-            target[y, x] = BORDER
+    reach = border_reach(labels)
+    for label in np.unique(labels[labels > 0]):
+        others = (labels > 0) & (labels != label)
+        if others.any():
+            near = ndimage.distance_transform_edt(~others) <= reach
+            target[near & (labels == label)] = BORDER
     return target
 
 
@@ -68,10 +69,18 @@ def test_border_only_between_two_objects() -> None:
     touching = class_target(disks((30, 20, 10, 7), (30, 39, 10, 900)))
     between = touching == BORDER
     assert between[30, 29]
-    assert not between[:, :27].any()  # the free sides stay cell and background
-    assert not between[:, 33:].any()
+    assert not between[:, :26].any()  # the free sides stay cell and background
+    assert not between[:, 34:].any()
     assert touching[30, 20] == CELL
     assert touching[5, 5] == BACKGROUND
+
+
+def test_the_border_reaches_further_into_larger_objects() -> None:
+    labels = disks((30, 20, 4, 3), (30, 50, 12, 9))
+    reach = border_reach(labels)
+    assert reach[30, 20] == LEAST_REACH
+    assert LEAST_REACH < reach[30, 50] < MOST_REACH
+    assert reach[0, 0] == 0
 
 
 @pytest.mark.parametrize(("gap", "marked"), [(0, True), (1, True), (2, False)])

@@ -30,7 +30,14 @@ from napari_unet.io.records import (
     encode_stroke,
 )
 
-__all__ = ["Journal", "JournalHeader", "fallback_folder", "fingerprint", "journal_folder"]
+__all__ = [
+    "Journal",
+    "JournalHeader",
+    "class_identity",
+    "fallback_folder",
+    "fingerprint",
+    "journal_folder",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +65,11 @@ def fingerprint(shape: Sequence[int], dtype: Any, windows: Iterable[NDArray[Any]
         little = pixels.dtype.newbyteorder("<")
         digest.update(np.ascontiguousarray(pixels, dtype=little).tobytes())
     return digest.hexdigest()[:32]
+
+
+def class_identity(identity: str) -> str:
+    """Return what the classes painted on an image are kept under, beside its objects."""
+    return hashlib.sha256(f"{identity} classes".encode()).hexdigest()[:32]
 
 
 class Journal:

@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.corrections import CLASSES
 from napari_unet.errors import InputError
 from napari_unet.io.atomic import replace
 from napari_unet.io.journal_file import NAME, OLD_SUFFIX, SUFFIX, fallback_folder, is_free
@@ -51,6 +53,8 @@ class Recovery:
         Places in the files that cannot be read.
     saved : str or None
         Where the labels were saved, if nothing was painted afterwards.
+    class_names : tuple of str
+        Names of the classes that were painted, background first; empty for objects.
     """
 
     paths: tuple[Path, ...]
@@ -60,6 +64,7 @@ class Recovery:
     pixels: int
     damaged: int
     saved: str | None
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +263,7 @@ def _recovery(parts: Sequence[_Content]) -> Recovery:
         pixels=max(0, sum(painted_more(stroke.payload) for stroke in strokes)),
         damaged=sum(part.damaged for part in parts),
         saved=_saved([record for part in parts for record in part.records]),
+        class_names=_class_names([record for part in parts for record in part.records]),
     )
 
 
@@ -272,6 +278,18 @@ def _saved(records: Sequence[Record]) -> str | None:
             if note.get("event") == "saved":
                 place = note.get("path", "")
     return place
+
+
+def _class_names(records: Sequence[Record]) -> tuple[str, ...]:
+    """Return the names noted last, each under its number."""
+    names: tuple[str, ...] = ()
+    for record in records:
+        if record.kind == Kind.NOTE:
+            note = decode_note(record.payload)
+            if note.get("event") == "classes":
+                numbers = takewhile(note.__contains__, map(str, range(CLASSES)))
+                names = tuple(note[number] for number in numbers)
+    return names
 
 
 def _strokes(

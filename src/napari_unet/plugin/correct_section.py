@@ -17,7 +17,7 @@ from napari_unet.plugin.spots import Spots
 if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
 
-BRUSH, OBJECTS = "Background brush", "Paint objects"
+BRUSH, OBJECTS, CLASSES = "Background brush", "Paint objects", "Paint classes"
 DRAW_BOX = (
     "Draw a rectangle around a part in which everything is right, then press All correct again."
 )
@@ -104,7 +104,8 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self.take.enabled = bool(self.labels_layer.choices)
         active = self._viewer.layers.selection.active
         on = result is not None and result.correcting.is_marks(active)
-        self.brush.text = OBJECTS if on else BRUSH
+        kind = CLASSES if self._host.classes.on else OBJECTS
+        self.brush.text = kind if on else BRUSH
         self._recount()
 
     def _recount(self) -> None:
@@ -133,8 +134,16 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         if result is None:
             return
         active = self._viewer.layers.selection.active
-        result.correcting.brush_background(on=not result.correcting.is_marks(active))
-        self._keys[result.layer].bind_marks(result.correcting.marks_layer())
+        self.paint_background(on=not result.correcting.is_marks(active))
+
+    def paint_background(self, *, on: bool) -> None:
+        """Let the person paint background; with `on` false, objects or classes."""
+        result = self._host.current_result()
+        if result is None:
+            return
+        result.correcting.brush_background(on=on)
+        if on:
+            self._keys[result.layer].bind_marks(result.correcting.marks_layer())
         self.refresh()
 
     def _press_show(self, on: bool) -> None:
@@ -184,5 +193,7 @@ def _count(result: Result) -> str:
     objects, background = result.correcting.count
     if not objects and not background:
         return "Nothing is corrected yet."
-    noun = "object" if objects == 1 else "objects"
-    return f"{objects} {noun} and {background} px background corrected"
+    singular, plural = ("class", "classes") if result.classes else ("object", "objects")
+    noun = singular if objects == 1 else plural
+    done = "painted" if result.classes else "corrected"
+    return f"{objects} {noun} and {background} px background {done}"

@@ -69,7 +69,10 @@ class Keys:
     _armed: "_LineTool | None" = field(default=None, init=False)
 
     def bind(self) -> None:
-        """Bind the keys to the result's layer, except any that napari or the person uses."""
+        """Bind the keys to the result's layer, except any that napari or the person uses.
+
+        A class is no object to delete, join or split, so classes only have the background brush.
+        """
         actions = {
             DELETE: self.delete,
             MERGE: self.merge,
@@ -80,6 +83,8 @@ class Keys:
             PREVIOUS: lambda: self.go(-1),
             WHERE: self.jump,
         }
+        if self.correcting.tracker.live.assembly.classes:
+            actions = {BRUSH: self.brush}
         for key, action in actions.items():
             if not self._is_taken(key):
                 self.layer.bind_key(key, _ignoring_argument(action), overwrite=True)

@@ -63,7 +63,7 @@ def attributes(layer: Layer) -> dict[str, Any]:
     return dict(layer.as_layer_data_tuple()[1])
 
 
-def add_result(viewer: Viewer, layer: ImageLayer, image: Image) -> Labels:
+def add_result(viewer: Viewer, layer: ImageLayer, image: Image, name: str) -> Labels:
     """Add an empty labels layer on the image's own pixel grid, with all its transforms."""
     kept = [i for i, axis in enumerate(image.axes) if axis != "C"]
     if layer.rgb:
@@ -72,7 +72,7 @@ def add_result(viewer: Viewer, layer: ImageLayer, image: Image) -> Labels:
     # napari hands the array it was given to painting as it is; unwritten zeros cost no memory
     labels = Labels(
         np.zeros(image.labels_shape, np.uint32),
-        name=f"{layer.name} objects",
+        name=name,
         scale=np.asarray(layer.scale)[kept],
         translate=np.asarray(layer.translate)[kept],
         rotate=np.asarray(layer.rotate)[grid],

@@ -11,8 +11,15 @@ from napari.layers import Image as ImageLayer
 
 from napari_unet.errors import InputError, UNetError
 from napari_unet.image import Image, sample_boxes
-from napari_unet.io.journal import Journal, JournalHeader, fingerprint, journal_folder
+from napari_unet.io.journal import (
+    Journal,
+    JournalHeader,
+    class_identity,
+    fingerprint,
+    journal_folder,
+)
 from napari_unet.io.recovery import Recovery, clean, recoverable, replay, supersede
+from napari_unet.plugin.classes import DEFAULT
 from napari_unet.plugin.jobs import in_background
 from napari_unet.plugin.results import Result
 
@@ -35,6 +42,7 @@ class Restoring(Container):  # type: ignore[type-arg]
         self._identities: weakref.WeakKeyDictionary[ImageLayer, tuple[Any, str]]
         self._identities = weakref.WeakKeyDictionary()
         self._offered: tuple[ImageLayer, Recovery] | None = None
+        self._next: list[Recovery] = []  # of the same image, offered afterwards
         self._declined: set[str] = set()  # tokens
         self._closed = False
         self.text = Label()
@@ -75,12 +83,20 @@ class Restoring(Container):  # type: ignore[type-arg]
             axes = f"{image.leading_axes}YX"
             try:
                 header = JournalHeader(
-                    identity, image.labels_shape, axes, image.name, path, model, name
+                    class_identity(identity) if result.classes else identity,
+                    image.labels_shape,
+                    axes,
+                    image.name,
+                    path,
+                    model,
+                    name,
                 )
             except InputError as error:
                 self._say(str(error))
                 return
             result.correcting.keep_in(Journal(journal_folder(), header))
+            if result.classes:
+                self._host.classes.note_names(result)
 
         self.identify(layer, image, keep)
 
@@ -101,24 +117,38 @@ class Restoring(Container):  # type: ignore[type-arg]
             self.identify(layer, image, lambda identity: self._search(layer, image, identity))
 
     def _search(self, layer: ImageLayer, image: Image, identity: str) -> None:
-        def found(recoveries: list[Recovery] | None, problem: str | None) -> None:
+        def search() -> list[list[Recovery]]:
+            return [recoverable(journal_folder(), i) for i in (identity, class_identity(identity))]
+
+        def found(kinds: list[list[Recovery]] | None, problem: str | None) -> None:
             if self._closed or self._host.image.value is not layer:
                 return
             if problem:
                 self._host.say(problem)
-            fitting = [
-                r
-                for r in recoveries or ()
-                if r.header.shape == image.labels_shape and r.header.token not in self._declined
-            ]
-            if fitting:
-                self._offer(layer, fitting[0])
+            fitting = (
+                [
+                    r
+                    for r in kind
+                    if r.header.shape == image.labels_shape and r.header.token not in self._declined
+                ]
+                for kind in kinds or ()
+            )
+            self._next = [kind[0] for kind in fitting if kind]
+            self._offer_next(layer)
 
-        in_background(lambda: recoverable(journal_folder(), identity), found)
+        in_background(search, found)
+
+    def _offer_next(self, layer: ImageLayer) -> None:
+        if self._next and not self._closed and self._host.image.value is layer:
+            self._offer(layer, self._next.pop(0))
+
+    def _is_of_classes(self, layer: ImageLayer, recovery: Recovery) -> bool:
+        return recovery.header.identity != self._identities[layer][1]
 
     def _offer(self, layer: ImageLayer, recovery: Recovery) -> None:
         when = f"{recovery.changed.astimezone():%d %b %Y, %H:%M}"
-        text = f"Corrections of this image from {when} were found."
+        what = "Classes painted on" if self._is_of_classes(layer, recovery) else "Corrections of"
+        text = f"{what} this image from {when} were found."
         if recovery.saved:
             text += f" The labels were saved to {recovery.saved}."
         if recovery.damaged:
@@ -129,33 +159,37 @@ class Restoring(Container):  # type: ignore[type-arg]
         self.visible = True
 
     def _decline(self) -> None:
-        if self._offered is not None:
-            self._declined.add(self._offered[1].header.token)
-        self._offered, self.visible = None, False
+        offered, self._offered, self.visible = self._offered, None, False
+        if offered is not None:
+            self._declined.add(offered[1].header.token)
+            self._offer_next(offered[0])
 
     def _restore(self) -> None:
         if self._offered is None:
             return
         layer, recovery = self._offered
         self._offered, self.visible = None, False
+        classes = self._is_of_classes(layer, recovery)
 
         def replayed(found: tuple[Any, JournalHeader] | None, problem: str | None) -> None:
             if self._closed or found is None:
                 self._say(problem or "")
                 return
             try:
-                self._host.take_corrections(layer, found[0])
+                if classes:
+                    self._host.classes.adopt_names(recovery.class_names or DEFAULT)
+                self._host.take_corrections(layer, found[0], classes=classes)
             except UNetError as error:
                 self._host.say(str(error))
             else:
-                self._supersede(layer, recovery)
+                self._supersede(layer, recovery, classes=classes)
 
         self._host.say("Restoring your corrections…")
         in_background(lambda: replay(recovery.paths), replayed)
 
-    def _supersede(self, layer: ImageLayer, recovery: Recovery) -> None:
+    def _supersede(self, layer: ImageLayer, recovery: Recovery, *, classes: bool) -> None:
         """Set the old journal aside once the new one has everything."""
-        result = self._host.result_of(layer)
+        result = self._host.result_of(layer, classes=classes)
         journal = result.correcting.journal if result is not None else None
         if journal is None:
             return  # the old one stays, and is offered again
@@ -171,6 +205,7 @@ class Restoring(Container):  # type: ignore[type-arg]
             if not self._closed:
                 said = "Your corrections are restored; no run changes them."
                 self._host.say(problem or (said if complete else journal.problem or said))
+                self._offer_next(layer)
 
         in_background(hand_over, done)
 

@@ -17,6 +17,7 @@ from napari_unet.inference.plan import Key, SegmentPlan
 from napari_unet.inference.run import Events, Started, TileDone, run
 from napari_unet.inference.schedule import Schedule
 from napari_unet.inference.tasks import Backend
+from napari_unet.instances import Patch
 from napari_unet.plugin.correcting import Correcting
 from napari_unet.plugin.layers import Redraw
 from napari_unet.segmentation import decoding, record
@@ -72,6 +73,11 @@ class Result:
         return self.correcting.painted()
 
     @property
+    def classes(self) -> bool:
+        """Whether it holds classes rather than objects."""
+        return self.live.assembly.classes
+
+    @property
     def count(self) -> int:
         """Objects of the last run."""
         return self.live.assembly.count
@@ -119,6 +125,16 @@ class Result:
                 "napari_unet": record(self.plan, settings),
             }
 
+    def forget(self) -> None:
+        """Take away what the model said; what is painted stays."""
+        self.begin()
+        for plane, box in self.correcting.tracker.blocks():
+            nothing = Patch(box, np.zeros(box.shape, np.int32), 0)
+            self.live.update(self.layer.data, plane, box, nothing, 0)
+        self.plan = self.folder = None
+        self.have = set()
+        self.layer.refresh()
+
     def in_view(self, key: Key, view: Box) -> bool:
         """Whether a block of the last run is shown."""
         assert self.plan is not None, "asked only after a run"
@@ -153,3 +169,24 @@ class Result:
         schedule = Schedule(plan, blocks, self.have, self.budget)
         backend.open(plan, folder)
         yield from run(plan, self.image, decoding(plan, settings), backend, schedule)
+
+
+def progress(event: TileDone, seconds: float) -> str:
+    """Return how far a run is after some seconds."""
+    left = seconds / event.done * (event.total - event.done)
+    return f"Tile {event.done} of {event.total}, about {left:.0f} s left"
+
+
+def summary(result: Result) -> str:
+    """Return what a run has found."""
+    if result.plan is None:
+        return ""
+    if result.plan.card.kind == "classes":
+        return "Done."
+    text = f"{result.count} objects, about {result.plan.diameter:.0f} px in diameter."
+    if not result.whole:
+        text += (
+            " The image is larger than what is kept for the sliders: they act on the current view; "
+            "press Segment to apply them everywhere."
+        )
+    return text

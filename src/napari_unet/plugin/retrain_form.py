@@ -9,10 +9,11 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidge
 from napari_unet.learning import Learning, Report
 from napari_unet.plugin.curve import Curve
 from napari_unet.plugin.form import field_widget
+from napari_unet.plugin.retrain_folder import FolderRow
 from napari_unet.settings import FinetuneSettings
 
 SHORTEST, LONGEST = 10, 300  # seconds on the slider
-RETRAIN = "Retrain", "Teach the model everything painted on the open images"
+RETRAIN = "Retrain", "Teach the model what is painted on the open images, and the folder added"
 STOP = "Stop", "End now and keep the best so far"
 
 
@@ -24,6 +25,7 @@ class RetrainForm(QWidget):
         self.time = field_widget(
             FinetuneSettings, "time_limit", "FloatSlider", min=SHORTEST, max=LONGEST, step=5
         )
+        self.folder = FolderRow()
         self.retrain = PushButton(text=RETRAIN[0], tooltip=RETRAIN[1])
         self.cancel = PushButton(text="Cancel", tooltip="End without a new model")
         self.progress = ProgressBar(min=0, max=1000)
@@ -48,6 +50,7 @@ class RetrainForm(QWidget):
         time = QFormLayout()
         time.addRow(self.time.label, self.time.native)
         layout.addLayout(time)
+        layout.addWidget(self.folder)
         layout.addLayout(_side_by_side(self.retrain, self.cancel))
         layout.addWidget(self.progress.native)
         layout.addWidget(self.curve)
@@ -77,6 +80,7 @@ class RetrainForm(QWidget):
         self.cancel.native.setVisible(running)
         self.progress.native.setVisible(running)
         self.time.enabled = not running
+        self.folder.setEnabled(not running)
         if running:
             self.progress.value = 0
             self._outcome.hide()
@@ -114,7 +118,9 @@ class RetrainForm(QWidget):
 
 def summary(report: Report) -> str:
     """Return old and new scores in two lines."""
-    lines = [f"first training's images: {report.base_old:.2f} → {report.base_new:.2f}"]
+    lines = []
+    if report.base_old or report.base_new:  # a model of classes is not judged on objects
+        lines.append(f"first training's images: {report.base_old:.2f} → {report.base_new:.2f}")
     if report.held:
         lines.insert(0, f"held-out objects: {report.old:.2f} → {report.new:.2f}")
     return "\n".join(lines)

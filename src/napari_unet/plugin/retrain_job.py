@@ -14,15 +14,17 @@ from napari_unet.engine.client import Engine
 from napari_unet.errors import ModelError
 from napari_unet.image import Image
 from napari_unet.inference.run import Waiting
+from napari_unet.io.pairs import Pairs, read_pairs
 from napari_unet.learning import Finished, LearnEvent
 from napari_unet.models.card import ModelCard
 from napari_unet.models.disk import explained
 from napari_unet.models.library import Model, lineage, load_model, user_folder
 from napari_unet.models.names import free_name
-from napari_unet.retraining import Teaching, gather, keep, painting_of
+from napari_unet.plugin.classes import check_classes, objects_parent
+from napari_unet.retraining import Teaching, class_parent, gather, keep, painting_of
 from napari_unet.settings import FinetuneSettings
 
-ADDED = " retrained"
+ADDED, CLASSES = " retrained", " classes"
 LONGEST = 60  # characters of the parent's name in the new one
 
 
@@ -40,12 +42,24 @@ class Work:
         sha256 of the models that were made of this session's paint.
     settings : FinetuneSettings
         Time and seed.
+    class_names : tuple of str
+        Names of the classes, background first, if classes are painted, not objects.
+    remark : str
+        What the person is told meanwhile.
+    folder : Pairs or None
+        Files to teach objects from as well; none of them is an image of `pairs`.
+    channel : int or None
+        The channel to use of those that have several; None = the average.
     """
 
     pairs: Sequence[tuple[Image, NDArray[np.uint32]]]
     active: str
     made: frozenset[str]
     settings: FinetuneSettings
+    class_names: tuple[str, ...] = ()
+    remark: str = ""
+    folder: Pairs | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +103,43 @@ def retrain(work: Work, engine: Engine) -> Generator[RetrainEvent, None, None]:
     Raises
     ------
     InputError
-        If there is too little paint.
+        If there is too little paint, or a file of the folder cannot be used.
     TrainingError, EngineError
         If it cannot be learned, or the engine died.
     """
-    active = load_model(work.active)
-    yield Waiting()  # between steps that take a while, so that it can be cancelled
-    objects = sum(len(painted_objects(painted)) for _, painted in work.pairs)
-    parent, remark = choose_parent(active, len(work.pairs), objects, made=work.made)
+    active, names = load_model(work.active), work.class_names
+    pairs = yield from _all_pairs(work)
+    paints = [painted for _, painted in pairs]
+    if names:
+        check_classes(paints, names)
+    if names and active.card.kind == "instances":
+        parent, remark = active, ""  # what it was taught are objects, none of them lost
+    else:
+        active = active if names else objects_parent(active)
+        objects = sum(len(painted_objects(painted)) for painted in paints)
+        parent, remark = choose_parent(active, len(pairs), objects, made=work.made)
     paintings = []
-    for image, painted in work.pairs:
+    for image, painted in pairs:
         yield Waiting()
-        paintings.append(painting_of(image, painted, parent.card))
-    teaching = gather(paintings, parent, new_name(parent.card.name), work.settings)
-    yield Prepared(parent, remark)
+        card = class_parent(parent.card, image, names) if names else parent.card
+        paintings.append(painting_of(image, painted, card))
+    name = new_name(parent.card.name, CLASSES if names else ADDED)
+    teaching = gather(paintings, parent, name, work.settings, class_names=names)
+    yield Prepared(parent, f"{work.remark} {remark}".strip())
     yield from _taught(engine, teaching)
+
+
+def _all_pairs(
+    work: Work,
+) -> Generator[Waiting, None, list[tuple[Image, NDArray[np.uint32]]]]:
+    """Read the folder, and return all there is to teach from."""
+    pairs = list(work.pairs)
+    yield Waiting()  # between steps that take a while, so that it can be cancelled
+    if work.folder is not None:
+        for pair in read_pairs(work.folder, channel=work.channel):
+            pairs.append(pair)
+            yield Waiting()
+    return pairs
 
 
 def _taught(engine: Engine, teaching: Teaching) -> Generator[RetrainEvent, None, None]:
@@ -124,10 +160,10 @@ def _taught(engine: Engine, teaching: Teaching) -> Generator[RetrainEvent, None,
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def new_name(parent: str) -> str:
+def new_name(parent: str, added: str = ADDED) -> str:
     """Return a free name for a model retrained from another."""
     stem = parent[:LONGEST].rstrip()
-    return free_name(stem if ADDED in stem else stem + ADDED)
+    return free_name(stem if added in stem else stem + added)
 
 
 def choose_parent(
@@ -136,8 +172,8 @@ def choose_parent(
     """Choose the model to begin with, and say why where a person may wonder.
 
     A model made of paint is not taught further: its parent is taught anew, with all the paint
-    so far. That needs all the paint: where some of its images are not open, it is taught further
-    after all, or what it learned from them would be lost.
+    so far. That needs all the paint: where some of its images are neither open nor in the folder,
+    it is taught further after all, or what it learned from them would be lost.
 
     Parameters
     ----------
@@ -154,8 +190,9 @@ def choose_parent(
         return active, ""
     if images < card.images or (active.sha not in made and objects < card.painted_objects):
         return active, (
-            f"Not all of what {card.name!r} was taught is open here, so it is taught further "
-            "itself. Open its images too, with what was painted on them, to begin with its parent."
+            f"Not all of what {card.name!r} was taught is here, so it is taught further itself. "
+            "Open its images too, with what was painted on them, or add their folder, to begin "
+            "with its parent."
         )
     parent = _parent(active)
     if parent is None:

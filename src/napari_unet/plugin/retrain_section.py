@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from pathlib import Path
 from typing import Any, Protocol
 
 from napari import Viewer
@@ -13,12 +14,15 @@ from napari_unet.errors import UNetError
 from napari_unet.inference.run import Waiting
 from napari_unet.learning import Learning
 from napari_unet.models.card import sha256_of
+from napari_unet.models.library import load_card
 from napari_unet.models.store import add
+from napari_unet.plugin.classes_section import ClassesSection
 from napari_unet.plugin.jobs import Job, sentence
 from napari_unet.plugin.layers import BESIDE
 from napari_unet.plugin.results import Result
 from napari_unet.plugin.retrain_form import RetrainForm
 from napari_unet.plugin.retrain_job import Kept, Prepared, RetrainEvent, Work, retrain
+from napari_unet.plugin.segment_form import AVERAGE
 
 QUIET = 1.5  # seconds without a step after which it must be judging
 
@@ -29,13 +33,15 @@ class Host(Protocol):
     _viewer: Viewer
     engine: Engine
     model: Any  # a combo box of names
+    channel: Any  # a combo box of numbers, and the average
+    classes: ClassesSection
 
     @property
     def busy(self) -> bool:
         """Whether a segmentation runs or a file is being written."""
 
-    def results(self) -> list[Result]:
-        """Results of the images that are open."""
+    def results(self, *, classes: bool | None = None) -> list[Result]:
+        """Results of the images that are open: classes or objects."""
 
     def current_result(self) -> Result | None:
         """Result of the image chosen."""
@@ -75,6 +81,7 @@ class RetrainSection(RetrainForm):
         self.discard.clicked.connect(self._discard_preview)
         self.back.clicked.connect(self._go_back)
         self.compare.changed.connect(self._before.show)
+        self.folder.said.connect(host.say)
 
     @property
     def running(self) -> bool:
@@ -90,7 +97,7 @@ class RetrainSection(RetrainForm):
             self.start()
 
     def start(self) -> None:
-        """Retrain the model in use with everything painted on the open images."""
+        """Retrain the model in use with what is painted on the open images, and the folder."""
         host = self._host
         if host.busy:
             host.say("Something is still running. Wait for it or cancel it, then press Retrain.")
@@ -98,20 +105,37 @@ class RetrainSection(RetrainForm):
         if not host.model.value:
             host.say("There is no model to retrain. Import one in the panel Models.")
             return
-        painted = ((result.image, result.painted()) for result in host.results())
-        work = Work(
-            [(image, paint) for image, paint in painted if paint.any()],
-            host.model.value,
-            frozenset(self._made),
-            self.settings(),
-        )
+        work = self._work()
         self._drop_preview()
         self.problem, self._remark, self._stepped, self._stopping = None, "", 0.0, False
         self.show_running(running=True)
-        host.say("Gathering what was painted…")
+        host.say(f"{work.remark} Gathering what was painted…".strip())
         self._job = Job(retrain(work, host.engine), self._on_event, self._on_end)
         self._job.start()
         self.running_changed.emit(True)
+
+    def _work(self) -> Work:
+        host, pairs, files = self._host, [], set[Path]()
+        folder = self.folder.pairs
+        names, remark = host.classes.to_teach(objects=folder is not None)
+        for result in host.results(classes=bool(names)):
+            painted, source = result.painted(), result.source()
+            if painted.any():
+                pairs.append((result.image, painted))
+                if source is not None and source.source.path:
+                    files.add(Path(source.source.path))
+        if folder is not None:  # an image that is painted on here counts as it is here, and once
+            folder = None if names else folder.excluding(files)
+        return Work(
+            pairs,
+            host.model.value,
+            frozenset(self._made),
+            self.settings(),
+            names,
+            remark,
+            folder=folder,
+            channel=None if host.channel.value in (None, AVERAGE) else int(host.channel.value),
+        )
 
     def stop(self) -> None:
         """End the training now and keep the best so far."""
@@ -135,6 +159,7 @@ class RetrainSection(RetrainForm):
     def close_down(self) -> None:
         """Stop everything this section started."""
         self._closed = True
+        self.folder.close_down()
         self.cancel_job()
         self._drop_preview()
 
@@ -193,6 +218,7 @@ class RetrainSection(RetrainForm):
         """Use the new model, keep what the old one found, and segment anew."""
         self._made.add(sha)
         self._previous = self._host.model.value
+        self._host.classes.show_on(on=load_card(name).kind == "classes")
         result = self._host.current_result()
         if result is not None:
             self._before.keep(result)

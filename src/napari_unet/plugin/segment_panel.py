@@ -15,24 +15,27 @@ from superqt.utils import qdebounced
 
 from napari_unet.assembly import LiveLabels
 from napari_unet.engine.client import Engine
-from napari_unet.errors import UNetError
+from napari_unet.errors import InputError, UNetError
 from napari_unet.image import Image
 from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.run import Event, Notice, Started, TileDone
 from napari_unet.models.library import find_model, load_card, load_model
 from napari_unet.plugin import layers
+from napari_unet.plugin.classes import names_of
+from napari_unet.plugin.classes_section import ClassesSection
 from napari_unet.plugin.correct_section import CorrectSection
 from napari_unet.plugin.correcting import Correcting
 from napari_unet.plugin.hooks import write_labels
 from napari_unet.plugin.jobs import Job, import_early, in_background, sentence
 from napari_unet.plugin.library_watch import LibraryWatch
 from napari_unet.plugin.restoring import Restoring
-from napari_unet.plugin.results import Result
+from napari_unet.plugin.results import Result, progress, summary
 from napari_unet.plugin.retrain_section import RetrainSection
 from napari_unet.plugin.segment_form import SegmentForm
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
 
+NO_IMAGE = "There is no image. Open one, or take one from File → Open Sample."
 OFFER_DELAY = 300  # milliseconds from the loss of a result to the offer to restore it
 SLIDER_DELAY = 150  # milliseconds a slider must rest before the objects are made anew
 
@@ -47,7 +50,9 @@ class SegmentPanel(SegmentForm):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        self._results: weakref.WeakKeyDictionary[ImageLayer, Result] = weakref.WeakKeyDictionary()
+        self._results: dict[bool, weakref.WeakKeyDictionary[ImageLayer, Result]]  # classes or not
+        self._results = {classes: weakref.WeakKeyDictionary() for classes in (False, True)}
+        self.classes = ClassesSection(self, napari_viewer)
         self._open: list[Result] = []  # whose corrections are looked after
         super().__init__(napari_viewer)
         self.engine, self._cache = Engine(), ClassMapCache()
@@ -57,6 +62,7 @@ class SegmentPanel(SegmentForm):
         self.problem: str | None = None  # what went wrong in the last job or save
         self.correct, self.restoring = CorrectSection(self), Restoring(self)
         self.add_section(self.restoring)
+        self.add_section(self.classes)
         self.add_section(self.correct)
         self.retrain = RetrainSection(self)
         self.add_section(self.retrain)
@@ -86,35 +92,60 @@ class SegmentPanel(SegmentForm):
 
     def has_result(self, layer: ImageLayer) -> bool:
         """Whether there is a result of the layer that sliders and Save act on."""
-        return layer in self._results
+        return layer in self._results[self.classes.on]
 
     # ---- results ---------------------------------------------------------------------------
 
-    def result_of(self, layer: ImageLayer | None) -> Result | None:
-        """Return the result of an image, None if there is none any more."""
-        result = self._results.get(layer) if layer is not None else None
+    def result_of(self, layer: ImageLayer | None, *, classes: bool | None = None) -> Result | None:
+        """Return the result of an image, None if there is none any more.
+
+        Parameters
+        ----------
+        layer : Image layer or None
+            The image.
+        classes : bool, optional
+            Whether its classes or its objects; by default what is worked on.
+        """
+        kind = self.classes.on if classes is None else classes
+        result = self._results[kind].get(layer) if layer is not None else None
         return result if result is not None and result.layer in self._viewer.layers else None
 
     def current_result(self) -> Result | None:
-        """Return the result of the chosen image."""
+        """Return the result of the chosen image that is worked on: its objects or its classes."""
         return self.result_of(self.image.value)
 
-    def results(self) -> list[Result]:
-        """Return the results of all images that are open."""
-        found = (self.result_of(layer) for layer in self._image_layers())
+    def results(self, *, classes: bool | None = None) -> list[Result]:
+        """Return the results of all images that are open: objects, classes, or by default both."""
+        kinds = (False, True) if classes is None else (classes,)
+        found = (self.result_of(i, classes=kind) for i in self._image_layers() for kind in kinds)
         return [result for result in found if result is not None and result.correcting.fits]
 
-    def take_corrections(self, layer: ImageLayer, painted: NDArray[np.uint32]) -> None:
+    def class_result(self) -> Result:
+        """Return the chosen image's classes, a layer added now if there is none."""
+        layer = self.image.value
+        if layer is None:
+            raise InputError(NO_IMAGE)
+        return self._result(layer, self.opened(layer), classes=True)
+
+    def kind_changed(self) -> None:
+        """Show what can be done with classes, or with objects again."""
+        self._describe()
+        self.correct.refresh()
+
+    def take_corrections(
+        self, layer: ImageLayer, painted: NDArray[np.uint32], *, classes: bool | None = None
+    ) -> None:
         """Take over a painted array ``(..., Y, X)`` of an image; a result is made if needed.
 
         Raises
         ------
         UNetError
-            If the image cannot be used with the chosen model.
+            If the image cannot be used.
         """
-        image, card = self.opened(layer), load_card(self.model.value)
-        result = self._result(layer, image, classes=card.kind == "classes")
+        kind = self.classes.on if classes is None else classes
+        result = self._result(layer, self.opened(layer), classes=kind)
         result.correcting.adopt(painted)
+        self.classes.show_on(on=kind)
         self._viewer.layers.selection.active = result.layer
         self._describe()
 
@@ -173,14 +204,18 @@ class SegmentPanel(SegmentForm):
             return
         layer = self.image.value
         if layer is None:
-            self.say("There is no image. Open one, or take one from File → Open Sample.")
+            self.say(NO_IMAGE)
             return
         if self._viewer.dims.ndisplay == 3:
             self.say("Planes are segmented in 2-D. Switch to the 2-D view and press Segment.")
             return
         image, settings = self.opened(layer), self.settings()
         where, model = self.part(layer, image, self._cache), load_model(settings.model)
-        result = self._result(layer, image, classes=model.card.kind == "classes")
+        classes = model.card.kind == "classes"
+        self.classes.show_on(on=classes)
+        if classes:
+            self.classes.adopt_names(names_of(model.card))
+        result = self._result(layer, image, classes=classes)
         result.image, result.have = image, where.have
         result.begin()
         self._viewer.layers.selection.active = result.layer  # ready to be painted on
@@ -190,21 +225,28 @@ class SegmentPanel(SegmentForm):
 
     def _result(self, layer: ImageLayer, image: Image, *, classes: bool) -> Result:
         """Return the image's result if its layer is still there and fits, else a new one."""
-        result = self._results.get(layer)
-        if result is not None and result.layer in self._viewer.layers and result.fits(image):
+        result = self.result_of(layer, classes=classes)
+        if result is not None and result.fits(image):
             return result
         live = LiveLabels.empty(image.labels_shape, classes=classes)
-        labels = layers.add_result(self._viewer, layer, image)
-        correcting = Correcting(self._viewer, labels, live, name=layer.name)
+        name = f"{layer.name} classes" if classes else f"{layer.name} objects"
+        labels = layers.add_result(self._viewer, layer, image, name)
+        beside = name if classes else layer.name
+        correcting = Correcting(self._viewer, labels, live, name=beside)
         result = Result(labels, live, weakref.ref(layer), image, correcting=correcting)
-        self._results[layer] = result
+        self._results[classes][layer] = result
         self._open.append(result)
+        if classes:
+            self.classes.dress(result)
         self.correct.watch(result)
         self.restoring.keep_safe(layer, result, self.model.value or "")
         return result
 
     def segment_again(self, result: Result) -> None:
-        """Segment a result's image anew, with the model chosen now, around the corrections."""
+        """Segment a result's image anew, with the model chosen now, around the corrections.
+
+        A model of another kind can say nothing about it: then only what is painted stays.
+        """
         source = result.source()
         if source is None or source not in self._viewer.layers:
             return
@@ -212,6 +254,9 @@ class SegmentPanel(SegmentForm):
             self._job.cancel()
         self.image.value = source
         try:
+            if result.classes != (load_card(self.model.value).kind == "classes"):
+                result.forget()
+                return
             self.start()
         except UNetError as error:
             self.say(str(error))
@@ -246,7 +291,7 @@ class SegmentPanel(SegmentForm):
                     return
                 result.place(event)
                 self.progress.max, self.progress.value = event.total, event.done
-                self.say(_progress(event, time.monotonic() - self._begun))
+                self.say(progress(event, time.monotonic() - self._begun))
             case Notice(text=text):
                 self._viewer.status = text
                 self.say(text)
@@ -280,7 +325,7 @@ class SegmentPanel(SegmentForm):
         elif cancelled:
             self.say("Cancelled. What is finished stays.")
         else:
-            self.say(_summary(result))
+            self.say(summary(result))
 
     def close_down(self, *_: Any) -> None:
         """Stop everything this panel started; what is on the layers stays."""
@@ -299,10 +344,14 @@ class SegmentPanel(SegmentForm):
 
     # ---- afterwards ------------------------------------------------------------------------
 
+    def _offer_afterwards(self, there: bool) -> None:
+        super()._offer_afterwards(there)
+        for slider in self.sliders:  # thresholds of objects
+            slider.visible = there and not self.classes.on
+
     def _decode_again(self) -> None:
-        layer = self.image.value
-        result = self._results.get(layer) if layer is not None else None
-        if result is None or result.plan is None or self.retrain.running:
+        layer, result = self.image.value, self.current_result()
+        if result is None or result.plan is None or result.classes or self.retrain.running:
             return
         if self._job is not None and self._job.running:
             self._job.cancel()
@@ -313,10 +362,10 @@ class SegmentPanel(SegmentForm):
         self._run(result.decode_again(settings, self.engine, view.centre, near), result, settings)
 
     def _ask_and_save(self) -> None:
-        result = self._results.get(self.image.value)
+        result = self.current_result()
         if result is None:
             return
-        suggestion = f"{result.image.name}_labels.ome.tif"
+        suggestion = f"{result.image.name}_{'classes' if result.classes else 'labels'}.ome.tif"
         chosen, _ = QFileDialog.getSaveFileName(
             self.native, "Save labels", suggestion, "Labels (*.ome.tif *.tif)"
         )
@@ -325,7 +374,7 @@ class SegmentPanel(SegmentForm):
 
     def save_to(self, path: Path) -> None:
         """Write the labels, in the background, from a copy taken now."""
-        result = self._results[self.image.value]
+        result = self._results[self.classes.on][self.image.value]
         correcting = result.correcting
         correcting.look_everywhere()
         edits = correcting.edits
@@ -344,22 +393,3 @@ class SegmentPanel(SegmentForm):
                 correcting.journal.note("saved", path=str(path))
 
         in_background(lambda: write_labels(str(path), data, meta), saved)
-
-
-def _progress(event: TileDone, seconds: float) -> str:
-    left = seconds / event.done * (event.total - event.done)
-    return f"Tile {event.done} of {event.total}, about {left:.0f} s left"
-
-
-def _summary(result: Result) -> str:
-    if result.plan is None:
-        return ""
-    if result.plan.card.kind == "classes":
-        return "Done."
-    text = f"{result.count} objects, about {result.plan.diameter:.0f} px in diameter."
-    if not result.whole:
-        text += (
-            " The image is larger than what is kept for the sliders: they act on the current view; "
-            "press Segment to apply them everywhere."
-        )
-    return text

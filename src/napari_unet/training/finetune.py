@@ -30,7 +30,8 @@ from napari_unet.training.learner import Learner, class_map, lessons
 from napari_unet.training.replay import replay_examples
 from napari_unet.training.transfer import adapted
 
-LOOK = 8.0  # seconds between looks at the held-out objects
+LOOK = 8.0  # seconds between looks at the held-out objects, at least
+LOOKING = 0.1  # part of the time that looks may take
 RESERVE = 0.12  # of the time, kept for judging at the end
 JUDGED = 16  # windows at most that thresholds are fitted on
 REPLAY_JUDGED = 8  # crops of the replay that show what is forgotten
@@ -107,7 +108,7 @@ class Finetune:
         maps = class_map(network, self.card, example.image)
         if self.classes:
             return judge_classes(maps[0], example.painted, ids or ())
-        return judge(decode(maps, settings), example.painted, ids)
+        return judge(decode(maps, at_zoom(settings, example.zoom)), example.painted, ids)
 
     def look(self, network: UNet) -> Candidate:
         """Look at what was held out and at the replay, with the parent's thresholds.
@@ -136,6 +137,7 @@ class Finetune:
     def learn(self) -> Generator[LearnEvent, None, None]:
         """Take steps until the time is up or the person has seen enough."""
         begun = looked = self.seconds
+        pause = LOOK
         # Judging at the end takes about as long as looking at the parent did in the beginning.
         end = max(begun + 1.0, self.settings.time_limit * (1 - RESERVE) - begun)
         while self.seconds < end and not self.stop():
@@ -147,9 +149,11 @@ class Finetune:
                 )
             self.loss = loss if self.learner.steps == 1 else 0.9 * self.loss + 0.1 * loss
             score = None
-            if self.held and self.seconds - looked > LOOK:
-                looked = self.seconds
+            if self.held and self.seconds - looked > pause:
+                start = self.seconds
                 score = self.judged(self.learner.average, self.card.decode).score
+                looked = self.seconds
+                pause = max(LOOK, (looked - start) / LOOKING)
             yield self.state(score)
 
     def state(self, score: float | None) -> Learning:
@@ -163,6 +167,12 @@ class Finetune:
         if self.fresh:  # what the parent would say of other classes means nothing
             return replace(old, verdict=Verdict((0.0,) * len(old.verdict.overlaps)))
         return old
+
+
+def at_zoom(settings: DecodeSettings, zoom: float) -> DecodeSettings:
+    """Return the decoding for a window whose pixels are `zoom` times as many as the image's."""
+    smallest = min(200.0, settings.minimum_diameter * zoom)
+    return settings.model_copy(update={"minimum_diameter": smallest})
 
 
 def finetune_events(

@@ -1,10 +1,16 @@
 """The loss: weighted cross-entropy, soft Dice of the foreground, and the distance."""
 
+import math
+
 import torch
 import torch.nn.functional as F  # noqa: N812  (the field's usual name)
 from torch import Tensor
 
-from napari_unet.training.targets import CELL
+from napari_unet.training.targets import BORDER, CELL
+
+# A touching border is allowed on both sides of a painted object's edge. Were it as welcome there
+# as background and cell, a network would be right with border everywhere, and learn just that.
+UNLIKELY = 0.05
 
 
 def segmentation_loss(output: Tensor, classes: Tensor, distance: Tensor, weights: Tensor) -> Tensor:
@@ -65,13 +71,15 @@ def partial_loss(
     sure = (allowed == 1 << CELL).float()
     decided = sure + (allowed >> CELL & 1 == 0).float()
     return (
-        partial_cross_entropy(logits, allowed, weights)
+        partial_cross_entropy(logits, allowed, weights, unlikely=BORDER)
         + 0.5 * _dice(cell, sure, decided)
         + _distance_loss(predicted, distance, measured)
     )
 
 
-def partial_cross_entropy(logits: Tensor, allowed: Tensor, weights: Tensor) -> Tensor:
+def partial_cross_entropy(
+    logits: Tensor, allowed: Tensor, weights: Tensor, *, unlikely: int | None = None
+) -> Tensor:
     """−log of the probability of the allowed classes, averaged by weight.
 
     Parameters
@@ -82,11 +90,17 @@ def partial_cross_entropy(logits: Tensor, allowed: Tensor, weights: Tensor) -> T
         ``(N, Y, X)``, bit k set where class k is possible.
     weights : Tensor
         ``(N, Y, X)``.
+    unlikely : int, optional
+        A class whose probability counts `UNLIKELY` times where others are allowed, too.
     """
+    logits = logits.float()
     bits = torch.arange(logits.shape[1]).view(1, -1, 1, 1)
     possible = (allowed[:, None] >> bits & 1).bool()
-    reached = torch.logsumexp(logits.float().masked_fill(~possible, -1e4), dim=1)
-    return _average(torch.logsumexp(logits.float(), dim=1) - reached, weights)
+    reached = logits.masked_fill(~possible, -1e4)
+    if unlikely is not None:
+        open_question = (possible.sum(dim=1) > 1) & possible[:, unlikely]
+        reached[:, unlikely] += math.log(UNLIKELY) * open_question
+    return _average(torch.logsumexp(logits, dim=1) - torch.logsumexp(reached, dim=1), weights)
 
 
 def _average(values: Tensor, weights: Tensor) -> Tensor:

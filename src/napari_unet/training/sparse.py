@@ -16,8 +16,9 @@ from napari_unet.corrections import CLASSES, UNLABELLED
 from napari_unet.training.targets import (
     BACKGROUND,
     BORDER,
-    BORDER_REACH,
     CELL,
+    LEAST_REACH,
+    border_reach,
     border_weights,
     class_target,
     distance_target,
@@ -68,15 +69,22 @@ def sparse_targets(painted: NDArray[np.integer]) -> SparseTargets:
     allowed[background] = 1 << BACKGROUND
     allowed[inside] = 1 << CELL
     # An unpainted neighbour may touch: its border and this object's lie on both sides of the edge.
-    cross = ndimage.generate_binary_structure(2, 2)
-    outer = unknown & ndimage.binary_dilation(inside, cross, BORDER_REACH)
-    inner = inside & ndimage.binary_dilation(unknown, cross, BORDER_REACH)
+    outer = unknown & _within(inside, LEAST_REACH)
+    inner = inside & _within(unknown, border_reach(labels))
     allowed[outer] = 1 << BACKGROUND | 1 << BORDER
     allowed[inner] = 1 << CELL | 1 << BORDER
     allowed[class_target(labels) == BORDER] = 1 << BORDER
     return SparseTargets(
         allowed, distance_target(labels), _weights(allowed, labels), inside | background
     )
+
+
+def _within(mask: NDArray[np.bool_], reach: float | NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether a pixel lies at most `reach` pixels from the mask."""
+    if not mask.any():
+        return mask
+    near: NDArray[np.bool_] = ndimage.distance_transform_edt(~mask) <= reach
+    return near
 
 
 def sparse_classes(painted: NDArray[np.integer], classes: int) -> SparseTargets:

@@ -3,6 +3,7 @@
 Three classes, the distance to the object's edge, and the weight of every pixel.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,9 @@ from skimage.segmentation import find_boundaries as _find_boundaries
 
 find_boundaries: Any = _find_boundaries  # scikit-image has no annotations
 BACKGROUND, CELL, BORDER = 0, 1, 2
-BORDER_REACH = 2  # pixels: how far from a second object a pixel still counts as touching border
+# How far from a second object a pixel still counts as touching border: a share of the own object's
+# diameter, so that the band is wide enough to be learned and leaves every object a middle.
+BORDER_SHARE, LEAST_REACH, MOST_REACH = 0.15, 2.0, 5.0  # of the diameter; pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,18 @@ def class_target(labels: NDArray[np.integer]) -> NDArray[np.uint8]:
     A gap between two objects is background, however narrow: the decoding gives border pixels to
     the objects, so a gap counted as border would make neighbours fat or merge them.
     """
-    size = 2 * BORDER_REACH + 1
-    highest = ndimage.maximum_filter(labels, size)
-    # where an object is near, the plane's highest id in place of 0 never is the only lowest one
-    lowest = ndimage.minimum_filter(np.where(labels == 0, labels.max(), labels), size)
-    touching = (labels > 0) & (lowest != highest)
+    _, other = _two_nearest(labels, math.ceil(MOST_REACH) + 1)
+    touching = (labels > 0) & (other <= border_reach(labels))
     return np.where(touching, BORDER, labels > 0).astype(np.uint8)
+
+
+def border_reach(labels: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Pixels that the touching border reaches into each pixel's object; 0 on background."""
+    ids, compact = np.unique(labels, return_inverse=True)
+    diameters = 2 * np.sqrt(np.bincount(compact.ravel()) / np.pi)
+    reach = np.clip(BORDER_SHARE * diameters, LEAST_REACH, MOST_REACH)
+    reach[ids == 0] = 0
+    return reach.astype(np.float32)[compact].reshape(labels.shape)
 
 
 def distance_target(labels: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -92,7 +101,19 @@ def border_weights(
         ``peak · exp(−(d1 + d2)² / 2σ²)`` outside objects, 0 inside; d1 and d2 are the distances
         to the nearest and second nearest object. Pairs further than 3σ away are left out.
     """
-    margin = int(np.ceil(3 * sigma))
+    first, second = _two_nearest(labels, math.ceil(3 * sigma))
+    weights = peak * np.exp(-((first + second) ** 2) / (2 * sigma**2))
+    return np.where(labels == 0, weights, 0).astype(np.float32)
+
+
+def _two_nearest(
+    labels: NDArray[np.integer], margin: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Distance of every pixel to the nearest and to the second nearest object.
+
+    Infinite beyond `margin` pixels around an object's bounding box; 0 and the distance to the
+    nearest *other* object inside objects.
+    """
     first = np.full(labels.shape, np.inf, np.float32)
     second = first.copy()
     for label, found in enumerate(ndimage.find_objects(labels), start=1):
@@ -106,5 +127,4 @@ def border_weights(
         nearer = np.minimum(first[window], distance)
         second[window] = np.minimum(second[window], np.maximum(first[window], distance))
         first[window] = nearer
-    weights = peak * np.exp(-((first + second) ** 2) / (2 * sigma**2))
-    return np.where(labels == 0, weights, 0).astype(np.float32)
+    return first, second

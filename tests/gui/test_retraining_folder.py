@@ -1,0 +1,155 @@
+"""Retrain with a folder of images and masks, in a real window, taught by the real engine."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtWidgets import QFileDialog
+
+from napari_unet.corrections import hold_out, painted_objects, take_whole
+from napari_unet.io import pairs
+from napari_unet.models.card import SUFFIX, read_card
+from napari_unet.models.disk import part_copy
+from napari_unet.models.library import bundled_folder, user_folder
+from napari_unet.plugin.hooks import sample_folder
+
+PATIENCE = 300_000  # milliseconds
+SHORT = 5  # seconds of training
+LEFT, RIGHT = (slice(0, 224), slice(0, 224)), (slice(0, 224), slice(224, 448))
+FAULTY = {"sensitivity": 0.05, "separation": 0.5, "minimum_diameter": 4.0}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path / "data")
+
+
+@pytest.fixture
+def section(panel):
+    """The section, with a model in use that other thresholds alone put right."""
+    user_folder().mkdir(parents=True)
+    changes = {"name": "poor", "decode": FAULTY}
+    with part_copy(bundled_folder() / f"nuclei{SUFFIX}", user_folder(), changes) as part:
+        part.replace(user_folder() / f"poor{SUFFIX}")
+    panel.model.reset_choices()
+    panel.model.value = "poor"
+    panel.retrain.time.min = SHORT
+    panel.retrain.time.value = SHORT
+    return panel.retrain
+
+
+@pytest.fixture
+def ended(panel, section, qtbot) -> Callable[[], None]:
+    def wait() -> None:
+        qtbot.waitUntil(lambda: not section.running, timeout=PATIENCE)
+        qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+
+    return wait
+
+
+def part(where: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
+    names = ("nuclei.tif", "nuclei_truth.tif")
+    image, truth = (tifffile.imread(sample_folder() / name)[where] for name in names)
+    return image, truth.astype(np.uint16)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two images with masks in folders of their own, and one that has none."""
+    for number, where in enumerate((LEFT, RIGHT)):
+        image, truth = part(where)
+        for kind, ending, array in (("images", "", image), ("masks", "_masks", truth)):
+            (tmp_path / "wells" / kind).mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(tmp_path / "wells" / kind / f"w{number}{ending}.tif", array)
+    tifffile.imwrite(tmp_path / "wells" / "images" / "w2.tif", image)
+    return tmp_path / "wells"
+
+
+@pytest.fixture
+def choose(section, click, qtbot, monkeypatch) -> Callable[..., None]:
+    """Press the button and choose folders in the dialogs, one after the other."""
+
+    def choose(*folders: Path) -> None:
+        answers = [*map(str, folders), *[""] * (2 - len(folders))]
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: answers.pop(0))
+        click(section.folder.add)
+        qtbot.waitUntil(lambda: section.folder.add.enabled, timeout=10_000)
+
+    return choose
+
+
+def test_a_folder_is_taught_with_what_is_painted(
+    viewer, panel, section, folder, choose, click, ended, qtbot
+):
+    [opened] = viewer.open(folder / "images" / "w0.tif", plugin="napari")
+    panel.image.value = opened
+    panel.take_corrections(opened, take_whole(part(LEFT)[1]))
+    choose(folder)
+    assert section.folder.line == "2 images with masks from wells"
+    assert "w2.tif" in panel.sentence
+    assert section.folder.remove.native.isVisible()
+    assert not section.folder.add.native.isVisible()
+    click(section.retrain)
+    assert not section.folder.remove.native.isEnabled()
+    ended()
+    assert panel.model.value == "poor retrained", panel.sentence
+    card = read_card(user_folder() / f"poor retrained{SUFFIX}")
+    assert card.images == 2  # what is open and painted is taught once
+    truths = [part(LEFT)[1], part(RIGHT)[1]]
+    assert card.painted_objects == sum(len(np.unique(t)) - 1 for t in truths)
+    assert section.folder.line  # and is there for the next retraining
+    click(section.folder.remove)
+    assert section.folder.line == ""
+    assert section.folder.add.native.isVisible()
+
+
+def test_a_folder_alone_is_enough(viewer, panel, section, folder, choose, click, ended):
+    choose(folder)
+    click(section.retrain)
+    ended()
+    assert panel.model.value == "poor retrained", panel.sentence
+    card = read_card(user_folder() / f"poor retrained{SUFFIX}")
+    assert card.images == 2
+    whole = [take_whole(part(where)[1]) for where in (LEFT, RIGHT)]
+    assert card.painted_objects == sum(len(painted_objects(p)) for p in whole)
+    assert 0 < card.report["held"] <= len(hold_out(painted_objects(np.stack(whole)))[1])
+
+
+def test_masks_elsewhere_are_asked_for(panel, section, folder, choose):
+    choose(folder / "images")
+    assert "Nothing was added" in panel.sentence
+    assert section.folder.line == ""
+    choose(folder / "images", folder / "masks")
+    assert section.folder.line == "2 images with masks from images"
+
+
+def test_what_cannot_be_used_is_a_sentence(panel, section, folder, choose, click, ended, tmp_path):
+    choose(tmp_path / "gone")
+    assert "does not exist" in panel.sentence
+    assert section.folder.line == ""
+    tifffile.imwrite(folder / "masks" / "w1_masks.tif", np.ones((9, 9), np.uint16))
+    choose(folder)
+    click(section.retrain)
+    ended()
+    assert "w1_masks.tif has the shape (9, 9)" in panel.sentence
+    assert panel.model.value == "poor"
+    assert section.folder.remove.native.isEnabled()
+
+
+def test_files_are_read_beside_the_window(section, folder, choose, click, ended, monkeypatch):
+    import threading
+
+    readers, read = set(), pairs.read_image
+
+    def noting(*arguments, **options):
+        readers.add(threading.current_thread())
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(pairs, "read_image", noting)
+    choose(folder)
+    click(section.retrain)
+    ended()
+    assert readers
+    assert threading.main_thread() not in readers

@@ -1,0 +1,400 @@
+"""A real napari window in which a script paints without end; runs as a process of its own.
+
+``python napari_painter.py painting|saving|training|restoring SEED FILE`` tells on standard output
+what it does, one line each, and goes on until it is killed (``restoring`` ends by itself):
+
+- ``begin K VALUE Y0 X0 Y1 X1``: stroke K begins, pixels of the box will hold the value;
+- ``painted K STATE``: this is what a person sees painted after K strokes;
+- ``kept K NUMBER``: the journal's files were read back, and up to this record hold that state;
+- ``armed``: from now on it is worth being killed;
+- ``saving N LABELS``, ``saved N``: the labels as they are handed over, and that they are saved;
+- ``does SENTENCE``: what the panel says.
+"""
+
+import base64
+import random
+import sys
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+SHAPE = (256, 256)
+PLUGIN, PANEL = "napari-unet-interactive", "Segment, paint, retrain"
+PATIENCE = 120.0  # seconds; all that takes longer never comes
+FIRST_ID = 2**26  # of strokes: from here on no model numbers its objects
+MARGIN = 12  # pixels
+TRAINING = 5.0  # seconds of one retraining
+ENOUGH = 6  # strokes before the first retraining
+
+
+def encode(array: np.ndarray) -> str:
+    """Return labels of `SHAPE` as one word."""
+    return base64.b64encode(zlib.compress(array.astype("<u4").tobytes(), 1)).decode()
+
+
+def decode(word: str) -> np.ndarray:
+    """Return the labels from a word."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(word)), "<u4").reshape(SHAPE)
+
+
+def tell(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
+def wait_until(there: Callable[[], object], what: str) -> None:
+    """Let Qt work until something is there."""
+    from qtpy.QtTest import QTest
+
+    end = time.monotonic() + PATIENCE
+    while not there():
+        if time.monotonic() > end:
+            raise TimeoutError(what)
+        QTest.qWait(5)
+
+
+class Window:
+    """The viewer with the image and the panel, and a hand that moves the mouse."""
+
+    def __init__(self) -> None:
+        import napari
+        import tifffile
+        from qtpy.QtTest import QTest
+
+        from napari_unet.plugin.hooks import sample_folder
+
+        self.viewer = napari.Viewer()
+        self.viewer.window.resize(1200, 900)
+        cells = tifffile.imread(sample_folder() / "nuclei.tif")[: SHAPE[0], : SHAPE[1]]
+        self.image = self.viewer.add_image(cells, name="cells")
+        _, self.panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+        self.panel.image.value = self.image
+        QTest.qWait(100)  # the dock takes its room before the image is fitted to the rest
+        self.viewer.reset_view()
+        QTest.qWait(50)
+        self._canvas = self.viewer.window._qt_viewer.canvas.native
+
+    def click(self, widget) -> None:
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        if not (widget.native.isVisible() and widget.native.isEnabled()):
+            raise RuntimeError(f"{widget.text!r} cannot be clicked. {self.panel.sentence}")
+        QTest.mouseClick(widget.native, Qt.MouseButton.LeftButton)
+
+    def segment(self):
+        """Press Segment, wait for the end, and return the result."""
+        self.click(self.panel.segment)
+        wait_until(lambda: not self.panel.busy, "the segmentation does not end")
+        if self.panel.problem:
+            raise RuntimeError(self.panel.problem)
+        return self.panel.current_result()
+
+    def drag(self, points: Sequence[tuple[float, float]]) -> None:
+        """Draw with the left button from point to point, in image pixels."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        button = Qt.MouseButton.LeftButton
+        self._move(points[0])
+        QTest.mousePress(self._canvas, button, pos=self._at(points[0]))
+        for point in points[1:]:
+            QTest.mouseMove(self._canvas, self._at(point))
+            QTest.qWait(15)  # moves that follow at once are dropped
+        QTest.mouseRelease(self._canvas, button, pos=self._at(points[-1]))
+
+    def press_undo(self, *, again: bool) -> None:
+        """Press Ctrl+Z, or Ctrl+Shift+Z to make it `again`."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        modifier = Qt.KeyboardModifier.ControlModifier
+        if again:
+            modifier |= Qt.KeyboardModifier.ShiftModifier
+        QTest.keyClick(self._canvas, Qt.Key.Key_Z, modifier)
+
+    def _move(self, point: tuple[float, float]) -> None:
+        from qtpy.QtTest import QTest
+
+        def arrived() -> bool:
+            for y, x in ((point[0] + 2, point[1]), point):  # staying would be no move
+                QTest.mouseMove(self._canvas, self._at((y, x)))
+                QTest.qWait(15)
+            return bool(np.allclose(self.viewer.cursor.position[-2:], point, atol=2))
+
+        wait_until(arrived, "the mouse does not get there")
+
+    def _at(self, point: tuple[float, float]):
+        from qtpy.QtCore import QPoint
+
+        camera = self.viewer.scene.camera
+        (cy, cx), zoom = camera.center[-2:], camera.zoom
+        width, height = self._canvas.width(), self._canvas.height()
+        y, x = point
+        return QPoint(round(width / 2 + (x - cx) * zoom), round(height / 2 + (y - cy) * zoom))
+
+
+class Painter:
+    """Paints stroke after stroke, and knows what must be painted without asking the journal.
+
+    Parameters
+    ----------
+    window : Window
+        With a result.
+    seed : int
+        The same strokes for the same seed.
+    runs : bool
+        Whether the model may run meanwhile. Then nothing is erased or undone: what that means
+        depends on what the model says below.
+    between : callable
+        Called while the painter waits.
+    """
+
+    def __init__(self, window: Window, seed: int, *, runs: bool, between: Callable[[], None]):
+        result = window.panel.current_result()
+        self._window, self._between, self._runs = window, between, runs
+        self._layer, self._correcting = result.layer, result.correcting
+        self._chance = random.Random(seed)
+        self._said = self._layer.data.copy()
+        self._brushed = np.zeros(SHAPE, bool)  # with the background brush
+        self._path = [(128.0, 128.0)]
+        self._state = np.zeros(SHAPE, np.uint32)
+        self.count = 0
+
+    def paint(self) -> None:
+        """Paint a few strokes, and wait until the journal holds them."""
+        deeds = [self._object] * 3 + [self._background]
+        if not self._runs:
+            deeds += [self._erase, self._undo]
+        deed = self._chance.choice(deeds) if self.count else self._object
+        many = deed == self._object and self._chance.random() < 0.3
+        for _ in range(self._chance.randint(2, 4) if many else 1):
+            deed()
+        self._wait_kept()
+
+    # ---- strokes ---------------------------------------------------------------------------
+
+    def _object(self) -> None:
+        value = FIRST_ID + self.count
+        self._use(self._layer, "paint")
+        self._layer.selected_label = value
+        self._drag(self._new_path(), value)
+        mask = self._layer.data == value
+        if not mask.any():
+            raise RuntimeError("a stroke has painted nothing")
+        self._now(mask, value)
+
+    def _background(self) -> None:
+        from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND
+
+        panel, marks = self._window.panel, self._correcting.marks
+        self._use(self._layer, "paint")
+        self._window.click(panel.correct.brush)
+        before = marks == MARK_BACKGROUND
+        self._drag(self._new_path(), BACKGROUND)
+        fresh = (marks == MARK_BACKGROUND) & ~before
+        self._brushed |= fresh
+        self._now(fresh, BACKGROUND)
+        self._window.click(panel.correct.brush)
+
+    def _erase(self) -> None:
+        from napari_unet.corrections import BACKGROUND
+
+        self._use(self._layer, "erase")
+        before = self._layer.data.copy()
+        self._drag(self._path, BACKGROUND)  # over the stroke before
+        erased = (before != 0) & (self._layer.data == 0)
+        # Where the model found nothing either, nothing is said any more.
+        values = np.where((self._said > 0) | self._brushed, np.uint32(BACKGROUND), np.uint32(0))
+        self._now(erased, values[erased])
+
+    def _undo(self) -> None:
+        before = self._state
+        self._object()
+        self._wait_kept()
+        painted = self._state
+        for again in (False, True)[: self._chance.randint(1, 2)]:
+            self._tell_begin((0, 0, 0, 0), 0)
+            self._state = painted if again else before
+            tell("painted", self.count, encode(self._state))
+            self._window.press_undo(again=again)
+            self._wait_kept()
+
+    def _use(self, layer, mode: str) -> None:
+        self._window.viewer.layers.selection.active = layer
+        layer.brush_size, layer.mode = self._chance.randint(3, 14), mode
+
+    def _new_path(self) -> list[tuple[float, float]]:
+        low, high = MARGIN, SHAPE[0] - MARGIN
+        y, x = self._chance.uniform(low, high), self._chance.uniform(low, high)
+        self._path = [(y, x)]
+        for _ in range(self._chance.randint(1, 4)):
+            y, x = (min(max(i + self._chance.uniform(-25, 25), low), high) for i in self._path[-1])
+            self._path.append((y, x))
+        return self._path
+
+    def _drag(self, path: list[tuple[float, float]], value: int) -> None:
+        corners = np.array(path)
+        start = np.maximum(corners.min(0).astype(int) - MARGIN, 0)
+        stop = corners.max(0).astype(int) + MARGIN
+        self._tell_begin((*start.tolist(), *stop.tolist()), value)
+        self._window.drag(path)
+
+    def _tell_begin(self, box: tuple[int, ...], value: int) -> None:
+        self.count += 1
+        tell("begin", self.count, value, *box)
+
+    def _now(self, mask: np.ndarray, values) -> None:
+        self._state = self._state.copy()
+        self._state[mask] = values
+        tell("painted", self.count, encode(self._state))
+
+    # ---- what is on the disk ---------------------------------------------------------------
+
+    def _wait_kept(self) -> None:
+        number: list[int] = []
+
+        def kept() -> bool:
+            self._between()
+            found = self._kept()
+            number[:] = [] if found is None else [found]
+            return bool(number)
+
+        wait_until(kept, f"stroke {self.count} is not kept")
+        tell("kept", self.count, *number)
+
+    def _kept(self) -> int | None:
+        """Return the last record's number if the files hold what is painted."""
+        from napari_unet.io.records import find_records
+        from napari_unet.io.recovery import replay
+
+        journal = self._correcting.journal
+        if journal is None or not journal.paths:
+            return None
+        flushed = journal.acknowledged  # before the files are read
+        records = [r for path in journal.paths for r in find_records(path.read_bytes())[0]]
+        number = max(record.number for record in records)
+        if number > flushed or not np.array_equal(replay(journal.paths)[0], self._state):
+            return None
+        return number
+
+
+class Saver:
+    """Saves the labels to the same file again and again."""
+
+    def __init__(self, window: Window, path: Path) -> None:
+        self._panel, self._path = window.panel, path
+        self.begun = self.saved = 0
+
+    def __call__(self) -> None:
+        """Begin another save once the one before has ended."""
+        panel = self._panel
+        if panel.busy:
+            return
+        if self.begun > self.saved:
+            if panel.problem:
+                raise RuntimeError(panel.problem)
+            self.saved = self.begun
+            tell("saved", self.saved)
+        self.begun += 1
+        result = panel.current_result()
+        result.correcting.look_everywhere()  # saving begins with it, too
+        tell("saving", self.begun, encode(result.layer.data))
+        panel.save_to(self._path)
+
+
+class Trainer:
+    """Retrains again and again."""
+
+    def __init__(self, window: Window) -> None:
+        self._window, self._section = window, window.panel.retrain
+        self._section.time.min = self._section.time.value = TRAINING
+        self._said = ""
+        self.on = False
+
+    def __call__(self) -> None:
+        """Press Retrain unless something runs; tell what goes on."""
+        panel = self._window.panel
+        if panel.sentence != self._said:
+            self._said = panel.sentence
+            tell("does", self._said)
+        if self.on and not panel.busy:
+            if self._section.problem:
+                raise RuntimeError(self._section.problem)
+            self._window.click(self._section.retrain)
+
+
+def paint(seed: int) -> None:
+    window = Window()
+    window.segment()
+    painter = Painter(window, seed, runs=False, between=lambda: None)
+    painter.paint()
+    tell("armed")
+    while True:
+        painter.paint()
+
+
+def paint_and_save(seed: int, path: Path) -> None:
+    window = Window()
+    window.segment()
+    saver = Saver(window, path)
+    painter = Painter(window, seed, runs=False, between=saver)
+    while saver.saved < 1:
+        painter.paint()
+    tell("armed")
+    while True:
+        painter.paint()
+
+
+def paint_and_retrain(seed: int) -> None:
+    window = Window()
+    window.segment()
+    trainer = Trainer(window)
+    painter = Painter(window, seed, runs=True, between=trainer)
+    painter._background()
+    while painter.count < ENOUGH:
+        painter.paint()
+    trainer.on = True
+    trainer()
+    tell("armed")
+    while True:
+        painter.paint()
+
+
+def restore(path: Path) -> None:
+    """Take the offer of the panel, tell what is painted, save the labels, and leave."""
+    window = Window()
+    panel = window.panel
+    wait_until(lambda: panel.restoring.visible, "nothing is offered to be restored")
+    tell("does", panel.restoring.restore.text)
+    window.click(panel.restoring.restore)
+    wait_until(lambda: "are restored" in panel.sentence, "it is not restored")
+    result = panel.current_result()
+    tell("painted", 0, encode(result.painted()))
+    tell("saving", 1, encode(result.layer.data))
+    panel.save_to(path)
+    wait_until(lambda: not panel.busy, "the labels are not saved")
+    if panel.problem:
+        raise RuntimeError(panel.problem)
+    tell("saved", 1)
+    panel.close_down()
+    window.viewer.close()
+
+
+def main(kind: str, seed: int, path: Path) -> None:
+    match kind:
+        case "painting":
+            paint(seed)
+        case "saving":
+            paint_and_save(seed, path)
+        case "training":
+            paint_and_retrain(seed)
+        case "restoring":
+            restore(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
