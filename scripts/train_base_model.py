@@ -84,6 +84,7 @@ CARD = ModelCard(
         "batch": BATCH,
         "crop": CROP,
         "averaging": AVERAGING,
+        "begun": "with the weights of 5,200 steps with an earlier form of these targets",
         "phases": [asdict(phase) for phase in PHASES],
     },
 )

@@ -99,7 +99,8 @@ def _pairs(
         )
     pairs: list[tuple[Image, NDArray[Any]]] = []
     for image, label in zip(images, labels, strict=True):
-        paint = np.asarray(read_image(label).data)
+        data: Any = read_image(label).data
+        paint = np.asarray(data[...])  # a large file is only read when indexed
         painted = take_whole(paint) if whole else as_painted(paint, background=background)
         pairs.append((read_image(image), painted))
     return pairs

@@ -138,6 +138,15 @@ def test_what_cannot_be_used_is_a_sentence(panel, section, folder, choose, click
     assert section.folder.remove.native.isEnabled()
 
 
+def test_retrain_waits_for_the_folder(panel, section, folder, click, monkeypatch, qtbot):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(folder))
+    click(section.folder.add)
+    click(section.retrain)  # no event was handled in between: its names cannot be known yet
+    assert not section.running
+    assert "still being looked at" in panel.sentence
+    qtbot.waitUntil(lambda: bool(section.folder.line), timeout=10_000)
+
+
 def test_files_are_read_beside_the_window(section, folder, choose, click, ended, monkeypatch):
     import threading
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import imageio.v3
 import numpy as np
 import pytest
 import tifffile
@@ -9,6 +10,7 @@ import tifffile
 from napari_unet.corrections import BACKGROUND
 from napari_unet.errors import InputError
 from napari_unet.image import Box
+from napari_unet.io import images as images_module
 from napari_unet.io import pairs as module
 from napari_unet.io.pairs import Pair, find_pairs, read_pairs
 
@@ -125,6 +127,27 @@ def test_a_mask_is_right_everywhere(tmp_path: Path) -> None:
     [(image, painted)] = read_pairs(found)
     assert image.labels_shape == SHAPE
     np.testing.assert_array_equal(painted, np.where(mask == 0, BACKGROUND, mask))
+
+
+def test_a_mask_too_large_to_be_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images_module, "LAZY_BYTES", 0)
+    write(tmp_path, np.ones(SHAPE, np.uint16), numbered())
+    tifffile.imwrite(tmp_path / "a_mask.tif", numbered(), compression="zlib")
+    found = find_pairs(tmp_path)
+    assert found is not None
+    [(_, painted)] = read_pairs(found)
+    np.testing.assert_array_equal(painted, np.where(numbered() == 0, BACKGROUND, numbered()))
+
+
+def test_a_jpeg_is_no_mask(tmp_path: Path) -> None:
+    touch(tmp_path, "a.tif")
+    imageio.v3.imwrite(tmp_path / "a_mask.jpg", numbered().astype(np.uint8))
+    found = find_pairs(tmp_path)
+    assert found is not None
+    with pytest.raises(InputError, match="does not keep ids"):
+        list(read_pairs(found))
 
 
 def test_the_channel_chosen_where_there_are_several(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ class Window:
         from napari_unet.plugin.hooks import sample_folder
 
         self.viewer = napari.Viewer()
-        self.viewer.window.resize(1200, 900)
+        self.viewer.window.resize(1000, 800)
         cells = tifffile.imread(sample_folder() / "nuclei.tif")[: SHAPE[0], : SHAPE[1]]
         self.image = self.viewer.add_image(cells, name="cells")
         _, self.panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
@@ -307,19 +307,21 @@ class Saver:
 
 
 class Trainer:
-    """Retrains again and again."""
+    """Retrains again and again; `steps` are the sentences about learning so far."""
 
     def __init__(self, window: Window) -> None:
         self._window, self._section = window, window.panel.retrain
         self._section.time.min = self._section.time.value = TRAINING
         self._said = ""
         self.on = False
+        self.steps = 0
 
     def __call__(self) -> None:
         """Press Retrain unless something runs; tell what goes on."""
         panel = self._window.panel
         if panel.sentence != self._said:
             self._said = panel.sentence
+            self.steps += "Learning" in self._said
             tell("does", self._said)
         if self.on and not panel.busy:
             if self._section.problem:
@@ -359,6 +361,8 @@ def paint_and_retrain(seed: int) -> None:
         painter.paint()
     trainer.on = True
     trainer()
+    while seed // 3 % 2 and not trainer.steps:  # every other time, not before it learns
+        painter.paint()
     tell("armed")
     while True:
         painter.paint()

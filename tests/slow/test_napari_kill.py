@@ -28,7 +28,8 @@ from napari_unet.io.recovery import Recovery, read_header, recoverable, replay
 from napari_unet.io.tiff import read_labels
 
 KILLS = int(os.environ.get("NAPARI_KILLS", "6"))
-KINDS = {"painting": 2.0, "saving": 2.0, "training": 12.0}  # seconds in which it is killed
+KINDS = {"painting": 20, "saving": 20, "training": 40}  # lines it tells at most before it is killed
+MOMENT = 0.5  # seconds after a line in which it is killed, about as long as a stroke takes
 EACH = 30  # kills; of as many, one of each kind is restored in another window
 PATIENCE = 400.0  # seconds for a window to open, paint and be killed
 LEAVING = 60.0  # seconds an engine may take to notice that its window is gone
@@ -66,7 +67,8 @@ class Told:
 
     def __str__(self) -> str:
         said = f"; {self.said[-1]}" if self.said else ""
-        return f"{len(self.kept)} times read back, {len(self.handed)} times saved{said}"
+        saves = f"{self.saved} of {len(self.handed)} saves complete"
+        return f"{len(self.kept)} times read back, {saves}{said}"
 
     def note(self, line: str) -> None:
         """Note one line; the last may be torn."""
@@ -119,16 +121,16 @@ class Window:
                 command, stdout=subprocess.PIPE, stderr=log, text=True, env=self.env
             )
         self.told = Told()
+        self.engines: list[psutil.Process] = []  # that lived when it was killed
 
-    def listen(self, armed: Callable[[], None] = lambda: None) -> int:
+    def listen(self, heard: Callable[[str], None] = lambda _line: None) -> int:
         """Note all it tells until it ends; return how it ended."""
         patience = threading.Timer(PATIENCE, self.process.terminate)
         patience.start()
         try:
             for line in self.process.stdout:
-                if line == "armed\n":
-                    armed()
                 self.told.note(line)
+                heard(line)
             return self.process.wait(PATIENCE)
         finally:
             patience.cancel()
@@ -136,20 +138,24 @@ class Window:
             self.process.communicate()
             self._check_nobody_stays()
 
-    def kill_after(self, seconds: float) -> None:
-        """Kill it, and only it, at a moment after it is ready; its engine is not told."""
-        timers: list[threading.Timer] = []
+    def kill_after(self, lines: int, seconds: float) -> None:
+        """Kill it, and only it, some lines after it is ready; its engine is not told."""
+        timer = threading.Timer(seconds, self._kill)
+        heard: list[str] = []
 
-        def armed() -> None:
-            timers.append(threading.Timer(seconds, self._kill))
-            timers[0].start()
+        def hear(line: str) -> None:
+            if heard or line == "armed\n":
+                heard.append(line)
+            if len(heard) == lines + 1:
+                timer.start()
 
-        code = self.listen(armed)
+        code = self.listen(hear)
         assert code == -signal.SIGKILL, f"{code}: {self.log}"
-        timers[0].join()
+        timer.join()
+        assert len(self.engines) == 1, "the test would not see an engine that stays"
 
     def _kill(self) -> None:
-        assert any("napari_unet.worker" in " ".join(p.cmdline()) for p in self._processes())
+        self.engines = [p for p in self._processes() if p.pid != self.process.pid]
         self.process.send_signal(signal.SIGKILL)
 
     @property
@@ -228,7 +234,8 @@ def check_restored(home: Path, whole: Array, recovery: Recovery) -> None:
 def test_napari_killed_at_a_random_moment(tmp_path, seed):
     kind = list(KINDS)[seed % len(KINDS)]
     window = Window(tmp_path, kind, seed)
-    window.kill_after(random.Random(seed).uniform(0, KINDS[kind]))
+    chance = random.Random(seed)
+    window.kill_after(chance.randint(0, KINDS[kind]), chance.uniform(0, MOMENT))
     told = window.told
     logger.info("%d %s: %s", seed, kind, told)
     recovery = check_strokes(told, tmp_path / "data" / "napari-unet-interactive" / "journals")

@@ -19,6 +19,7 @@ MASK_ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_label", "_seg")  # 
 IMAGE_ENDINGS = ("_image", "_img")  # what some data sets add to the images as well
 IMAGE_FOLDER, MASK_FOLDERS = "images", ("masks", "labels")
 MOST_PIXELS = 2**26  # of all images; cut into windows, each takes 40 bytes in two processes
+LOSSY = (".jpg", ".jpeg")
 SHOWN = 3  # names in a sentence
 
 
@@ -153,7 +154,13 @@ def read_pairs(
 
 
 def _painted(pair: Pair, image: Image) -> NDArray[np.uint32]:
-    mask = np.asarray(read_image(pair.mask).data)
+    if pair.mask.suffix.lower() in LOSSY:
+        raise InputError(
+            f"The mask {pair.mask} is a JPEG file, which does not keep ids exactly; a TIFF or PNG "
+            "file is needed. Save it anew from where it was made."
+        )
+    data: Any = read_image(pair.mask).data
+    mask: NDArray[Any] = np.asarray(data[...])  # a large file is only read when indexed
     if mask.shape != image.labels_shape:
         raise InputError(
             f"The mask {pair.mask} has the shape {mask.shape}; its image {pair.image.name} needs "

@@ -33,6 +33,7 @@ TOLD = (
     "Choose a class and paint some of it; double-click a class to name it. Then press Retrain for "
     "a model of these classes."
 )
+NO_OBJECTS = "Press Segment; then paint on the objects that it finds."
 BOTH = {
     True: "Objects are painted too; the classes are taught. Untick Paint classes for the objects.",
     False: "Classes are painted too; the objects are taught. Tick Paint classes for the classes.",
@@ -118,6 +119,7 @@ class ClassesSection(QWidget):
                 result.correcting.brush_background(on=False)
             else:  # nobody shall go on painting classes unawares
                 self._viewer.layers.selection.active = self._host.image.value
+            self._host.say("" if result is not None else NO_OBJECTS)
         self._host.kind_changed()
 
     def choose(self, number: int) -> None:

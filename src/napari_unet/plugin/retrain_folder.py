@@ -48,6 +48,11 @@ class FolderRow(QWidget):
         """What is said to be in the folder, empty without one."""
         return str(self._line.text())
 
+    @property
+    def looking(self) -> bool:
+        """Whether a folder was chosen whose names are not known yet."""
+        return not self.add.enabled
+
     def close_down(self) -> None:
         """Ask and show nothing any more."""
         self._closed = True

@@ -47,7 +47,9 @@ class Work:
     remark : str
         What the person is told meanwhile.
     folder : Pairs or None
-        Files to teach objects from as well; none of them is an image of `pairs`.
+        Files to teach objects from as well.
+    known : frozenset of Path
+        Files of the images of `pairs`; those of them in the folder count once, as painted.
     channel : int or None
         The channel to use of those that have several; None = the average.
     """
@@ -59,6 +61,7 @@ class Work:
     class_names: tuple[str, ...] = ()
     remark: str = ""
     folder: Pairs | None = None
+    known: frozenset[Path] = frozenset()
     channel: int | None = None
 
 
@@ -136,7 +139,7 @@ def _all_pairs(
     pairs = list(work.pairs)
     yield Waiting()  # between steps that take a while, so that it can be cancelled
     if work.folder is not None:
-        for pair in read_pairs(work.folder, channel=work.channel):
+        for pair in read_pairs(work.folder.excluding(work.known), channel=work.channel):
             pairs.append(pair)
             yield Waiting()
     return pairs

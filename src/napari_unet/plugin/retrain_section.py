@@ -105,6 +105,9 @@ class RetrainSection(RetrainForm):
         if not host.model.value:
             host.say("There is no model to retrain. Import one in the panel Models.")
             return
+        if self.folder.looking:
+            host.say("The folder is still being looked at. Press Retrain in a moment.")
+            return
         work = self._work()
         self._drop_preview()
         self.problem, self._remark, self._stepped, self._stopping = None, "", 0.0, False
@@ -124,8 +127,6 @@ class RetrainSection(RetrainForm):
                 pairs.append((result.image, painted))
                 if source is not None and source.source.path:
                     files.add(Path(source.source.path))
-        if folder is not None:  # an image that is painted on here counts as it is here, and once
-            folder = None if names else folder.excluding(files)
         return Work(
             pairs,
             host.model.value,
@@ -133,7 +134,8 @@ class RetrainSection(RetrainForm):
             self.settings(),
             names,
             remark,
-            folder=folder,
+            folder=None if names else folder,
+            known=frozenset(files),
             channel=None if host.channel.value in (None, AVERAGE) else int(host.channel.value),
         )
 

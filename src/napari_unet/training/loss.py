@@ -10,7 +10,7 @@ from napari_unet.training.targets import BORDER, CELL
 
 # A touching border is allowed on both sides of a painted object's edge. Were it as welcome there
 # as background and cell, a network would be right with border everywhere, and learn just that.
-UNLIKELY = 0.05
+UNLIKELY = 0.2
 
 
 def segmentation_loss(output: Tensor, classes: Tensor, distance: Tensor, weights: Tensor) -> Tensor:
