@@ -22,7 +22,7 @@ from scipy import ndimage
 from benchmarks.annotator import Cell, Sheet, brushed, cells_of, free_id, paint_cell, paint_stroke
 from benchmarks.painting import DATA
 from benchmarks.remaining import compare, figures
-from benchmarks.rows import Row, Rows, read_rows
+from benchmarks.rows import RESULTS, Row, Rows, read_rows
 from benchmarks.scenes import DOMAINS, Scene, scenes
 from benchmarks.tables import ROOT, TABLE, markdown, write_table
 from benchmarks.teaching import Found, gathered, teach
@@ -32,7 +32,7 @@ from napari_unet.image import Box
 from napari_unet.models.library import Model, load_model
 from napari_unet.settings import FinetuneSettings
 
-ROWS = ROOT / "runs" / "never_worse.jsonl"
+ROWS = RESULTS / "never_worse.jsonl"
 KEY = ("run", "parent_sha", "time")
 PLACES = (*DOMAINS, "fluo")
 FEWEST, MOST = 4, 20  # painted cells
@@ -163,7 +163,7 @@ class Trial:
         try:
             settings = FinetuneSettings(time_limit=self.seconds, seed=number)
             teaching = gathered(self.parent, sheets, settings)
-            taught = teach(teaching, self.rows.path.with_suffix("") / "candidate.safetensors")
+            taught = teach(teaching, self.rows.beside / "candidate.safetensors")
         except UNetError as error:
             return row | {"outcome": "error", "sentence": str(error)}
         found = Found(taught.model, [sheet.scene for sheet in sheets])

@@ -8,7 +8,7 @@
 
 The person segments, paints cells and background (see `benchmarks.annotator`), retrains from the
 parent with all corrections so far, and goes on with the model that is then in use. Scores are of
-what is not painted (see `benchmarks.remaining`). Rows go to runs/painting.jsonl; a row that is
+what is not painted (see `benchmarks.remaining`). Rows go to benchmarks/results/; a row that is
 there is not measured again. `--limit 1 --time 6` is a quick look with its own file of rows.
 """
 
@@ -20,14 +20,14 @@ from pathlib import Path
 from benchmarks.annotator import MODES
 from benchmarks.painting_session import KEY, Base, Session, Setting, can_suggest
 from benchmarks.painting_tables import show_tables
-from benchmarks.rows import Rows
+from benchmarks.rows import RESULTS, Rows
 from benchmarks.scenes import DOMAINS, scenes
 from benchmarks.tables import ROOT
 from benchmarks.teaching import Found
 from napari_unet.models.library import load_model
 
 DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
-ROWS = ROOT / "runs" / "painting.jsonl"
+ROWS = RESULTS / "painting.jsonl"
 METHODS = ("retrain", "forest", "scratch", "full")
 CELLS = (0, 2, 5, 10, 20, 50)
 

@@ -106,7 +106,7 @@ class Setting:
     def folder(self) -> Path:
         """Where paint and models are kept between runs."""
         name = f"{self.domain}-{self.parent.sha[:8]}-{self.time:g}s"
-        return self.rows.path.with_suffix("") / name
+        return self.rows.beside / name
 
 
 class Session:

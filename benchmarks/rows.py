@@ -7,9 +7,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import commit
+from benchmarks.tables import ROOT, commit
 
 Row = dict[str, Any]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 class Rows:
@@ -29,6 +30,13 @@ class Rows:
         self._rows: dict[tuple[Any, ...], Row] = {}
         for row in read_rows(path):
             self._rows[self._key(row)] = row
+
+    @property
+    def beside(self) -> Path:
+        """Folder for paint and models; those of the rows that are kept are left out of git."""
+        if self.path.parent == RESULTS:
+            return ROOT / "runs" / self.path.stem
+        return self.path.with_suffix("")
 
     def _key(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(row.get(name) for name in self.key)

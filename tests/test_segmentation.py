@@ -15,7 +15,7 @@ from napari_unet.image import Box, Image
 from napari_unet.inference.local import LocalBackend
 from napari_unet.inference.run import NOT_NUMBERS, Started, TileDone, Waiting
 from napari_unet.models.library import Model, load_model
-from napari_unet.planning import Where
+from napari_unet.planning import NEAR, Where, settled_diameter
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import DecodeSettings, SegmentSettings
 from tests.strategies import random_model
@@ -311,3 +311,20 @@ print(len(segment(image).objects))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 1
+
+
+@pytest.mark.parametrize(
+    ("usual", "found", "settled"),
+    [
+        (30.0, 20.0, 30.0),  # what it was taught on, where the estimate does not contradict
+        (30.0, 30.0 / NEAR - 1, 30.0 / NEAR - 1),
+        (30.0, 30.0 * NEAR + 1, 30.0 * NEAR + 1),
+        (30.0, None, 30.0),
+        (None, 20.0, 20.0),
+    ],
+)
+def test_a_retrained_model_trusts_the_size_that_was_painted(
+    usual: float | None, found: float | None, settled: float
+) -> None:
+    card = load_model("nuclei").card.model_copy(update={"usual_diameter": usual})
+    assert settled_diameter(found, card) == settled

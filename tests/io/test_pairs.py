@@ -138,7 +138,7 @@ def test_a_mask_too_large_to_be_read_at_once(
     found = find_pairs(tmp_path)
     assert found is not None
     [(_, painted)] = read_pairs(found)
-    np.testing.assert_array_equal(painted, np.where(numbered() == 0, BACKGROUND, numbered()))
+    np.testing.assert_array_equal(np.where(painted == BACKGROUND, 0, painted), numbered())
 
 
 def test_a_jpeg_is_no_mask(tmp_path: Path) -> None:

@@ -14,19 +14,16 @@ what it does, one line each, and goes on until it is killed (``restoring`` ends 
 import base64
 import random
 import sys
-import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from napari_by_hand import SHAPE, Window, wait_until
 
-SHAPE = (256, 256)
-PLUGIN, PANEL = "napari-unet-interactive", "Segment, paint, retrain"
-PATIENCE = 120.0  # seconds; all that takes longer never comes
 FIRST_ID = 2**26  # of strokes: from here on no model numbers its objects
 MARGIN = 12  # pixels
-TRAINING = 5.0  # seconds of one retraining
+TRAINING = 5.0, 30.0  # seconds of one retraining: it ends before the kill, or hardly
 ENOUGH = 6  # strokes before the first retraining
 
 
@@ -43,98 +40,6 @@ def decode(word: str) -> np.ndarray:
 def tell(*words: object) -> None:
     sys.stdout.write(" ".join(map(str, words)) + "\n")
     sys.stdout.flush()
-
-
-def wait_until(there: Callable[[], object], what: str) -> None:
-    """Let Qt work until something is there."""
-    from qtpy.QtTest import QTest
-
-    end = time.monotonic() + PATIENCE
-    while not there():
-        if time.monotonic() > end:
-            raise TimeoutError(what)
-        QTest.qWait(5)
-
-
-class Window:
-    """The viewer with the image and the panel, and a hand that moves the mouse."""
-
-    def __init__(self) -> None:
-        import napari
-        import tifffile
-        from qtpy.QtTest import QTest
-
-        from napari_unet.plugin.hooks import sample_folder
-
-        self.viewer = napari.Viewer()
-        self.viewer.window.resize(1000, 800)
-        cells = tifffile.imread(sample_folder() / "nuclei.tif")[: SHAPE[0], : SHAPE[1]]
-        self.image = self.viewer.add_image(cells, name="cells")
-        _, self.panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
-        self.panel.image.value = self.image
-        QTest.qWait(100)  # the dock takes its room before the image is fitted to the rest
-        self.viewer.reset_view()
-        QTest.qWait(50)
-        self._canvas = self.viewer.window._qt_viewer.canvas.native
-
-    def click(self, widget) -> None:
-        from qtpy.QtCore import Qt
-        from qtpy.QtTest import QTest
-
-        if not (widget.native.isVisible() and widget.native.isEnabled()):
-            raise RuntimeError(f"{widget.text!r} cannot be clicked. {self.panel.sentence}")
-        QTest.mouseClick(widget.native, Qt.MouseButton.LeftButton)
-
-    def segment(self):
-        """Press Segment, wait for the end, and return the result."""
-        self.click(self.panel.segment)
-        wait_until(lambda: not self.panel.busy, "the segmentation does not end")
-        if self.panel.problem:
-            raise RuntimeError(self.panel.problem)
-        return self.panel.current_result()
-
-    def drag(self, points: Sequence[tuple[float, float]]) -> None:
-        """Draw with the left button from point to point, in image pixels."""
-        from qtpy.QtCore import Qt
-        from qtpy.QtTest import QTest
-
-        button = Qt.MouseButton.LeftButton
-        self._move(points[0])
-        QTest.mousePress(self._canvas, button, pos=self._at(points[0]))
-        for point in points[1:]:
-            QTest.mouseMove(self._canvas, self._at(point))
-            QTest.qWait(15)  # moves that follow at once are dropped
-        QTest.mouseRelease(self._canvas, button, pos=self._at(points[-1]))
-
-    def press_undo(self, *, again: bool) -> None:
-        """Press Ctrl+Z, or Ctrl+Shift+Z to make it `again`."""
-        from qtpy.QtCore import Qt
-        from qtpy.QtTest import QTest
-
-        modifier = Qt.KeyboardModifier.ControlModifier
-        if again:
-            modifier |= Qt.KeyboardModifier.ShiftModifier
-        QTest.keyClick(self._canvas, Qt.Key.Key_Z, modifier)
-
-    def _move(self, point: tuple[float, float]) -> None:
-        from qtpy.QtTest import QTest
-
-        def arrived() -> bool:
-            for y, x in ((point[0] + 2, point[1]), point):  # staying would be no move
-                QTest.mouseMove(self._canvas, self._at((y, x)))
-                QTest.qWait(15)
-            return bool(np.allclose(self.viewer.cursor.position[-2:], point, atol=2))
-
-        wait_until(arrived, "the mouse does not get there")
-
-    def _at(self, point: tuple[float, float]):
-        from qtpy.QtCore import QPoint
-
-        camera = self.viewer.scene.camera
-        (cy, cx), zoom = camera.center[-2:], camera.zoom
-        width, height = self._canvas.width(), self._canvas.height()
-        y, x = point
-        return QPoint(round(width / 2 + (x - cx) * zoom), round(height / 2 + (y - cy) * zoom))
 
 
 class Painter:
@@ -309,9 +214,9 @@ class Saver:
 class Trainer:
     """Retrains again and again; `steps` are the sentences about learning so far."""
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, seconds: float) -> None:
         self._window, self._section = window, window.panel.retrain
-        self._section.time.min = self._section.time.value = TRAINING
+        self._section.time.min = self._section.time.value = seconds
         self._said = ""
         self.on = False
         self.steps = 0
@@ -354,7 +259,7 @@ def paint_and_save(seed: int, path: Path) -> None:
 def paint_and_retrain(seed: int) -> None:
     window = Window()
     window.segment()
-    trainer = Trainer(window)
+    trainer = Trainer(window, TRAINING[seed // 6 % 2])
     painter = Painter(window, seed, runs=True, between=trainer)
     painter._background()
     while painter.count < ENOUGH:

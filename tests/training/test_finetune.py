@@ -13,8 +13,8 @@ from napari_unet.io.synthetic import nuclei_window
 from napari_unet.learning import Finished, Learning
 from napari_unet.models.library import find_model, load_model, model_files, user_folder
 from napari_unet.models.weights import load_model as load_network
-from napari_unet.settings import FinetuneSettings
-from napari_unet.training.finetune import finetune_events
+from napari_unet.settings import DecodeSettings, FinetuneSettings
+from napari_unet.training.finetune import at_zoom, finetune_events
 
 SIDE = 192
 
@@ -166,3 +166,10 @@ def test_a_class_without_a_name_is_a_sentence() -> None:
     image, truth = image_and_truth()
     with pytest.raises(InputError, match="Name every class"):
         finetune("nuclei", [(image, painted_from(truth, 8))], name="x", class_names=("a", "b"))
+
+
+def test_the_smallest_object_is_measured_in_the_images_pixels() -> None:
+    settings = DecodeSettings(minimum_diameter=10)
+    assert at_zoom(settings, 0.5).minimum_diameter == 5
+    assert at_zoom(settings, 1.0) == settings
+    assert at_zoom(settings, 100.0).minimum_diameter == 200  # the most there can be

@@ -69,6 +69,10 @@ def test_thresholds_move_only_for_a_gain() -> None:
         ((0.8, 0.7, 0.9), (0.1, 0.2, 0.1), "refused"),
         ((0.8, 0.7, 0.9), (0.8, 0.7, 0.9), "refused"),
         ((0.5, 0.5, 0.5), (0.0, 0.0, 1.6), "refused"),  # one lucky object is no evidence
+        ((0.8, 0.7, 0.9), (0.84, 0.75, 0.95), "preview"),  # a little, on few
+        ((0.8, 0.7, 0.9) * 3, (0.84, 0.75, 0.95) * 3, "accepted"),
+        ((0.1, 0.2), (0.7, 0.9), "accepted"),
+        ((0.1, 0.2), (0.15, 0.26), "preview"),
         ((0.1,), (0.9,), "preview"),
         ((), (), "preview"),
     ],

@@ -9,7 +9,7 @@ from skimage.draw import disk
 
 from napari_unet.corrections import BACKGROUND as PAINTED_BACKGROUND
 from napari_unet.training.loss import partial_loss, segmentation_loss
-from napari_unet.training.sparse import ANYTHING, sparse_targets
+from napari_unet.training.sparse import ANYTHING, agreement, believed, sparse_targets
 from napari_unet.training.targets import (
     BACKGROUND,
     BORDER,
@@ -101,3 +101,55 @@ def test_unknown_pixels_have_no_gradient() -> None:
     assert output.grad is not None
     assert not output.grad[..., :8, :].any()
     assert output.grad[..., 20, 20].any()
+
+
+def test_border_everywhere_is_no_answer_to_a_lonely_object() -> None:
+    """It is allowed on both sides of the edge; it must cost more than cell and background."""
+    allowed, distance, weights, measured = as_batch(painted_disk())
+    right = np.where(painted_disk() > 0, CELL, BACKGROUND)
+
+    def loss_of(classes: np.ndarray) -> float:
+        output = torch.zeros((1, 4, 40, 40))
+        output[:, :3] = 8 * torch.nn.functional.one_hot(torch.from_numpy(classes), 3).permute(
+            2, 0, 1
+        )
+        output[:, 3] = distance
+        return partial_loss(output, allowed, distance, weights, measured).item()
+
+    rim = (allowed[0].numpy() >> BORDER & 1 > 0) & (weights[0].numpy() > 0)
+    assert rim.any()
+    assert loss_of(np.where(rim, BORDER, right)) > 2 * loss_of(right)
+
+
+def class_maps(cell: np.ndarray) -> np.ndarray:
+    """Return a class map that is sure of cell where `cell` is, and of background elsewhere."""
+    maps = np.zeros((3, *cell.shape), np.uint8)
+    maps[0] = 250 * cell
+    maps[2] = 128 * cell
+    return maps
+
+
+def test_the_parent_is_believed_only_where_nothing_is_painted_and_it_is_sure() -> None:
+    cell = np.zeros((40, 40), bool)
+    cell[2:6, 2:6] = True
+    maps = class_maps(cell)
+    maps[0, 30:, 30:] = 128  # unsure
+    before = sparse_targets(painted_disk())
+    targets = believed(before, maps, 0.5)
+    painted = before.weights > 0
+    assert (targets.allowed[painted] == before.allowed[painted]).all()
+    np.testing.assert_array_equal(targets.weights[painted], before.weights[painted])
+    assert (targets.allowed[cell] == 1 << CELL).all()
+    assert (targets.weights[cell] == 0.5).all()
+    assert targets.distance[3, 3] == pytest.approx(128 / 255)
+    assert targets.measured[3, 3] == 0.5
+    assert targets.allowed[2, 20] == 1 << BACKGROUND
+    assert not targets.weights[30:, 30:].any()
+
+
+def test_agreement_is_how_sure_the_parent_is_of_painted_objects() -> None:
+    painted = painted_disk()
+    painted[0] = PAINTED_BACKGROUND
+    assert agreement([painted], [class_maps(painted == 7)]) == pytest.approx(250 / 255)
+    assert agreement([painted], [class_maps(painted == 0)]) == 0
+    assert agreement([], []) == 0

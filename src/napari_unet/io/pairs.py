@@ -6,6 +6,7 @@ A mask is a label image that is right everywhere: 0 = background, one id for eac
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

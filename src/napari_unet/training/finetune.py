@@ -80,7 +80,7 @@ class Finetune:
         self.replay = [] if self.classes else replay_examples(self.card.spec.in_channels)
         self.learner = Learner(
             self.network,
-            lessons(self.examples, self.card),
+            lessons(self.examples, self.card, None if self.fresh else network),
             lessons(self.replay, self.card),
             seed=settings.seed,
             new_head=self.fresh,

@@ -28,12 +28,19 @@ from napari_unet.training.augment import (
     view,
 )
 from napari_unet.training.loss import partial_cross_entropy, partial_loss
-from napari_unet.training.sparse import SparseTargets, sparse_classes, sparse_targets
+from napari_unet.training.sparse import (
+    SparseTargets,
+    agreement,
+    believed,
+    sparse_classes,
+    sparse_targets,
+)
 from napari_unet.training.targets import BACKGROUND
 
 CROP = 192  # pixels
 PAINTED, REPLAYED = 3, 1  # crops of a batch
 REPLAY = 1.0  # weight of the replayed crops beside the painted ones
+BELIEF = 0.95  # most weight of a pixel that nobody painted, for what the parent says of it
 RATE = 1e-3  # peak learning rate of AdamW
 NEW_HEAD = 10.0  # times the rate, for an output layer that begins anew
 DECAY = 1e-4
@@ -65,7 +72,7 @@ class Lesson:
 
 def lesson(image: NDArray[np.float32], targets: SparseTargets) -> Lesson | None:
     """Prepare a window ``(C, Y, X)``; None if nothing is known there."""
-    known = targets.weights > 0
+    known = targets.weights >= 1  # not what the parent believes
     if not known.any():
         return None
     layers = [targets.distance, targets.weights, targets.measured, targets.allowed]
@@ -75,12 +82,29 @@ def lesson(image: NDArray[np.float32], targets: SparseTargets) -> Lesson | None:
     return Lesson(torch.from_numpy(planes), len(image), centres)
 
 
-def lessons(examples: Sequence[Example], card: ModelCard) -> list[Lesson]:
-    """Prepare every window that says something; held-out objects are not looked at."""
+def lessons(
+    examples: Sequence[Example], card: ModelCard, parent: UNet | None = None
+) -> list[Lesson]:
+    """Prepare every window that says something; held-out objects are not looked at.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        The windows.
+    card : ModelCard
+        The model that learns.
+    parent : UNet, optional
+        Network whose opinion counts a little where nothing is painted, as far as it agrees with
+        what is; not for classes.
+    """
     if card.kind == "classes":
         targets = [sparse_classes(e.taught, card.spec.classes) for e in examples]
     else:
         targets = [sparse_targets(e.taught) for e in examples]
+    if parent is not None and card.kind == "instances":
+        maps = [class_map(parent, card, e.image) for e in examples]
+        trust = BELIEF * agreement([e.taught for e in examples], maps) ** 2
+        targets = [believed(t, m, trust) for t, m in zip(targets, maps, strict=True)]
     prepared = [lesson(e.image, t) for e, t in zip(examples, targets, strict=True)]
     return [one for one in prepared if one is not None]
 

@@ -58,7 +58,7 @@ def partial_loss(
     distance, weights : Tensor
         ``(N, Y, X)``.
     measured : Tensor
-        ``(N, Y, X)``, 1 where the distance is known, else 0.
+        ``(N, Y, X)``, how far the distance is known, 0…1.
 
     Returns
     -------
@@ -68,8 +68,9 @@ def partial_loss(
     """
     logits, predicted = output[:, :-1].float(), output[:, -1].float()
     cell = torch.softmax(logits, dim=1)[:, CELL]
-    sure = (allowed == 1 << CELL).float()
-    decided = sure + (allowed >> CELL & 1 == 0).float()
+    painted = weights >= 1  # what the parent only believes weighs less
+    sure = (painted & (allowed == 1 << CELL)).float()
+    decided = sure + (painted & (allowed >> CELL & 1 == 0)).float()
     return (
         partial_cross_entropy(logits, allowed, weights, unlikely=BORDER)
         + 0.5 * _dice(cell, sure, decided)

@@ -5,6 +5,7 @@ edge is not this cell's inside. It is background, or the touching border of a ne
 painted. So a pixel's target is a *set* of classes; a set of all of them teaches nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ from napari_unet.training.targets import (
 
 ANYTHING = 1 << BACKGROUND | 1 << CELL | 1 << BORDER
 RIM_WEIGHT = 3.0  # of the pixels that decide where an object ends
+SURE = 0.9  # probability from which on the parent's opinion counts
 MOST_BALANCE = 8.0  # how much more a background pixel may count where little of it is painted
 
 
@@ -41,14 +43,14 @@ class SparseTargets:
         Distance to the object's edge divided by the object's largest one; 0 on background.
     weights : ndarray of float32
         Weight of each pixel in the loss of the classes; 0 where nothing is known.
-    measured : ndarray of bool
-        Where the distance is known.
+    measured : ndarray of float32
+        1 where the distance is known, less where it is only believed, else 0.
     """
 
     allowed: NDArray[np.uint8] | NDArray[np.uint16]
     distance: NDArray[np.float32]
     weights: NDArray[np.float32]
-    measured: NDArray[np.bool_]
+    measured: NDArray[np.float32]
 
 
 def sparse_targets(painted: NDArray[np.integer]) -> SparseTargets:
@@ -75,7 +77,10 @@ def sparse_targets(painted: NDArray[np.integer]) -> SparseTargets:
     allowed[inner] = 1 << CELL | 1 << BORDER
     allowed[class_target(labels) == BORDER] = 1 << BORDER
     return SparseTargets(
-        allowed, distance_target(labels), _weights(allowed, labels), inside | background
+        allowed,
+        distance_target(labels),
+        _weights(allowed, labels),
+        (inside | background).astype(np.float32),
     )
 
 
@@ -85,6 +90,49 @@ def _within(mask: NDArray[np.bool_], reach: float | NDArray[np.float32]) -> NDAr
         return mask
     near: NDArray[np.bool_] = ndimage.distance_transform_edt(~mask) <= reach
     return near
+
+
+def agreement(painted: Sequence[NDArray[np.integer]], maps: Sequence[NDArray[np.uint8]]) -> float:
+    """How far a network agrees with what was painted: how sure it is of objects where they are.
+
+    Parameters
+    ----------
+    painted : sequence of ndarray
+        ``(Y, X)``, painted windows.
+    maps : sequence of ndarray of uint8
+        ``(3, Y, X)``, the network's class maps of the same windows.
+    """
+    said = [
+        (m[0].astype(np.float32) + m[1])[(p != UNLABELLED) & (p != PAINTED_BACKGROUND)] / 255
+        for p, m in zip(painted, maps, strict=True)
+    ]
+    found = np.concatenate(said) if said else np.zeros(0)
+    return float(found.mean()) if found.size else 0.0
+
+
+def believed(targets: SparseTargets, maps: NDArray[np.uint8], weight: float) -> SparseTargets:
+    """Fill what nobody painted with what the parent is sure of, at a small weight (distillation).
+
+    Parameters
+    ----------
+    targets : SparseTargets
+        Targets of a painted window.
+    maps : ndarray of uint8
+        ``(3, Y, X)``, the parent's class map of the window: cell, border, distance.
+    weight : float
+        Of a pixel, below 1.
+    """
+    cell, border = maps[:2].astype(np.int16)
+    said = np.stack([255 - cell - border, cell, border])  # in the order of the classes
+    filled = (targets.allowed == ANYTHING) & (said.max(axis=0) > SURE * 255)
+    opinion = (1 << said.argmax(axis=0)).astype(targets.allowed.dtype)
+    light = np.float32(weight)
+    return SparseTargets(
+        np.where(filled, opinion, targets.allowed),
+        np.where(filled, maps[2] / np.float32(255), targets.distance),
+        np.where(filled, light, targets.weights),
+        np.where(filled, light, targets.measured),
+    )
 
 
 def sparse_classes(painted: NDArray[np.integer], classes: int) -> SparseTargets:
@@ -104,7 +152,7 @@ def sparse_classes(painted: NDArray[np.integer], classes: int) -> SparseTargets:
     rarity = np.clip(counts.max(initial=1) / np.maximum(counts, 1), 1, MOST_BALANCE)
     weights = np.where(known, rarity[np.where(known, target, 0)], 0).astype(np.float32)
     nothing = np.zeros(painted.shape, np.float32)
-    return SparseTargets(allowed, nothing, weights, nothing > 0)
+    return SparseTargets(allowed, nothing, weights, nothing)
 
 
 def _weights(allowed: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.float32]:
