@@ -6,7 +6,13 @@ from skimage.draw import disk
 
 from napari_unet.corrections import BACKGROUND
 from napari_unet.settings import DecodeSettings
-from napari_unet.training.judge import Verdict, best_thresholds, decide, judge
+from napari_unet.training.judge import (
+    Verdict,
+    best_single_class,
+    best_thresholds,
+    decide,
+    judge,
+)
 from napari_unet.training.targets import targets_of
 
 
@@ -86,3 +92,11 @@ def test_decisions(old: tuple[float, ...], new: tuple[float, ...], outcome: str)
 def test_what_is_given_up_is_said() -> None:
     _, sentence = decide(Verdict((0.1, 0.2)), Verdict((0.8, 0.9)), 0.9, 0.5)
     assert "0.90 before" in sentence
+
+
+def test_a_model_of_classes_must_beat_one_class_everywhere() -> None:
+    strokes = [16 + 1, 32 + 1, 48 + 2, 64]
+    assert best_single_class(strokes).overlaps == (1.0, 1.0, 0.0, 0.0)
+    everywhere = best_single_class(strokes)
+    assert decide(everywhere, everywhere)[0] == "refused"
+    assert best_single_class([]).overlaps == ()

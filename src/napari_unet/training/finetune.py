@@ -21,6 +21,7 @@ from napari_unet.network.unet import UNet
 from napari_unet.settings import DecodeSettings, FinetuneSettings
 from napari_unet.training.judge import (
     Verdict,
+    best_single_class,
     best_thresholds,
     decide,
     judge,
@@ -165,7 +166,8 @@ class Finetune:
         """Look at the parent as it is."""
         old = self.look(self.network)
         if self.fresh:  # what the parent would say of other classes means nothing
-            return replace(old, verdict=Verdict((0.0,) * len(old.verdict.overlaps)))
+            strokes = [i for e in self.held for i in e.judged]
+            return replace(old, verdict=best_single_class(strokes))
         return old
 
 

@@ -100,6 +100,18 @@ def judge_classes(
     return Verdict(tuple(float((found[painted == i] == i % CLASSES).mean()) for i in ids))
 
 
+def best_single_class(strokes: Sequence[int]) -> Verdict:
+    """Verdict of one class everywhere, the best one: what a new model of classes must beat.
+
+    Parameters
+    ----------
+    strokes : sequence of int
+        Strokes that count, as for `judge_classes`.
+    """
+    answers = [Verdict(tuple(float(i % CLASSES == c) for i in strokes)) for c in range(CLASSES)]
+    return max(answers, key=lambda verdict: verdict.score)
+
+
 def best_thresholds(
     maps: Sequence[NDArray[np.uint8]],
     painted: Sequence[NDArray[np.uint32]],
