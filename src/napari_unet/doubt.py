@@ -106,11 +106,12 @@ def _passes(
     smooth = ndimage.gaussian_filter(height, SMOOTHING, truncate=2)
     near = odd(size / 3)
     tops = (ndimage.maximum_filter(smooth, near) == smooth) & (smooth > PASS) & (object_ > 0.5)
-    summits = np.argwhere(tops)
-    if len(summits) < 2:
+    plateaus, count = ndimage.label(tops, np.ones((3, 3)))
+    if count < 2:
         return marked
-    _, first = np.unique(summits // near, axis=0, return_index=True)  # a plateau has many
-    summits = summits[first]
+    # One pixel of each, chosen without a grid: that would lie otherwise in another block.
+    _, first = np.unique(plateaus[tops], return_index=True)
+    summits = np.argwhere(tops)[first]
     pairs = spatial.cKDTree(summits).query_pairs(size, output_type="ndarray")
     if not len(pairs):
         return marked
