@@ -47,7 +47,7 @@ def image(viewer, panel, qtbot):
     viewer.window.resize(1500, 900)
     layer = viewer.add_image(stripes()[0], name="tissue", rgb=True)
     panel.image.value = layer
-    panel.retrain.time.min = panel.retrain.time.value = 10
+    panel.retrain.time.min = panel.retrain.time.value = 20
     qtbot.wait(100)  # the dock takes its room before the image is fitted to the rest
     viewer.reset_view()
     qtbot.wait(100)
