@@ -182,7 +182,9 @@ class Painter:
         flushed = journal.acknowledged  # before the files are read
         records = [r for path in journal.paths for r in find_records(path.read_bytes())[0]]
         number = max(record.number for record in records)
-        if number > flushed or not np.array_equal(replay(journal.paths)[0], self._state):
+        # Up to that record: another may be written between the two looks at the files.
+        found, _ = replay(journal.paths, until=number)
+        if number > flushed or not np.array_equal(found, self._state):
             return None
         return number
 
