@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_unet.errors import TrainingError
 from napari_unet.examples import Example
 from napari_unet.instances import decode
@@ -79,9 +82,10 @@ class Finetune:
         self.held = [e for e in self.examples if e.judged]
         self.classes = self.card.kind == "classes"
         self.replay = [] if self.classes else replay_examples(self.card.spec.in_channels)
+        self.opinions = [] if self.classes else self._maps(self.examples)
         self.learner = Learner(
             self.network,
-            lessons(self.examples, self.card, None if self.fresh else network),
+            lessons(self.examples, self.card, self.opinions),
             lessons(self.replay, self.card),
             seed=settings.seed,
             new_head=self.fresh,
@@ -97,6 +101,14 @@ class Finetune:
     def seconds(self) -> float:
         """Time since the beginning."""
         return time.monotonic() - self.begun
+
+    def _maps(self, examples: Sequence[Example]) -> list[NDArray[np.uint8]]:
+        """What the parent says of windows; it may be cancelled between them."""
+        maps = []
+        for example in examples:
+            self.stop()  # see _verdict
+            maps.append(class_map(self.network, self.card, example.image))
+        return maps
 
     def judged(self, network: UNet, settings: DecodeSettings) -> Verdict:
         """Look at the held-out objects."""
@@ -124,8 +136,8 @@ class Finetune:
         """Return the parent with the thresholds that suit what was taught."""
         settings, taught = old.decode, self.examples[:JUDGED]
         if not self.classes:
-            maps = [class_map(old.network, self.card, e.image) for e in taught]
-            settings = best_thresholds(maps, [e.taught for e in taught], settings, self.stop)
+            maps, paint = self.opinions[:JUDGED], [e.taught for e in taught]
+            settings = best_thresholds(maps, paint, settings, self.stop)
         if settings == old.decode and not self.fresh:
             return old
         return replace(old, decode=settings, verdict=self.judged(old.network, settings))

@@ -83,7 +83,7 @@ def lesson(image: NDArray[np.float32], targets: SparseTargets) -> Lesson | None:
 
 
 def lessons(
-    examples: Sequence[Example], card: ModelCard, parent: UNet | None = None
+    examples: Sequence[Example], card: ModelCard, opinions: Sequence[NDArray[np.uint8]] = ()
 ) -> list[Lesson]:
     """Prepare every window that says something; held-out objects are not looked at.
 
@@ -93,18 +93,17 @@ def lessons(
         The windows.
     card : ModelCard
         The model that learns.
-    parent : UNet, optional
-        Network whose opinion counts a little where nothing is painted, as far as it agrees with
-        what is; not for classes.
+    opinions : sequence of ndarray of uint8, optional
+        ``(3, Y, X)``, the parent's class map of every window: it counts a little where nothing is
+        painted, as far as it agrees with what is.
     """
     if card.kind == "classes":
         targets = [sparse_classes(e.taught, card.spec.classes) for e in examples]
     else:
         targets = [sparse_targets(e.taught) for e in examples]
-    if parent is not None and card.kind == "instances":
-        maps = [class_map(parent, card, e.image) for e in examples]
-        trust = BELIEF * agreement([e.taught for e in examples], maps) ** 2
-        targets = [believed(t, m, trust) for t, m in zip(targets, maps, strict=True)]
+    if opinions:
+        trust = BELIEF * agreement([e.taught for e in examples], opinions) ** 2
+        targets = [believed(t, m, trust) for t, m in zip(targets, opinions, strict=True)]
     prepared = [lesson(e.image, t) for e, t in zip(examples, targets, strict=True)]
     return [one for one in prepared if one is not None]
 
