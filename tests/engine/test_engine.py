@@ -169,6 +169,24 @@ def test_killed_between_jobs_the_next_one_works(
     assert same_partition(labels_of(events_of(engine, model)), expected)
 
 
+@needs_signals
+def test_a_job_ends_though_another_process_was_started_before_it_noticed(
+    engine: Engine, model: Model, expected: np.ndarray
+) -> None:
+    """The panel warms an engine up whenever a model is chosen, also while a job loses its own."""
+    events = events_of(engine, model)
+    next(e for e in events if isinstance(e, TileDone))
+    os.kill(engine.pid or 0, signal.SIGKILL)
+    while engine.pid is not None:
+        time.sleep(0.01)
+    engine.warm_up(model.path, "cpu")
+    second = engine.pid
+    with pytest.raises(EngineError, match=STOPPED):
+        list(events)
+    assert engine.pid == second, "the new process has done nothing wrong"
+    assert same_partition(labels_of(events_of(engine, model)), expected)
+
+
 def test_cancelling_drops_the_rest_and_mixes_nothing(
     engine: Engine, model: Model, expected: np.ndarray
 ) -> None:

@@ -47,6 +47,7 @@ class Engine:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._serving = self._process  # what the open job was sent to
         self._messages: queue.Queue[Message | None] = queue.Queue()
         self._log: IO[bytes] | None = None
         self._job = 0
@@ -100,7 +101,7 @@ class Engine:
             self._job += 1
             self._owner, self._opened = threading.get_ident(), time.monotonic()
             self._messages = queue.Queue()  # the job before may still wait at its own
-            self._rest = rest
+            self._serving, self._rest = self._process, rest
             return self._job
 
     def submit(self, task: Task) -> None:
@@ -192,12 +193,26 @@ class Engine:
             try:
                 message = messages.get(timeout=wait) if wait else messages.get_nowait()
             except queue.Empty:
-                if self._ended and messages is self._messages:
+                if self._is_lost(job):
                     raise self._death() from None
                 break
             if message is not None and message[0].get("job") == job:
                 found.append(_checked(message))
         return found
+
+    def _is_lost(self, job: int) -> bool:
+        """Whether nothing more can come for a job: its process is gone, or another has begun.
+
+        The end of the pipe is not enough to tell: the next process may have been started
+        already, for another reason, such as another model chosen in the panel.
+        """
+        with self._lock:
+            if job != self._job:
+                return False  # cancelled, or replaced: nobody waits for it
+            serving = self._serving
+            if serving is None or serving is not self._process:
+                return True
+            return self._ended or serving.poll() is not None
 
     def close(self) -> None:
         """End the process and wait for it."""
@@ -220,6 +235,8 @@ class Engine:
     def _send(self, header: Header, array: Any = None, *, mine: bool = False) -> None:
         """Write a message; with `mine`, only if the open job belongs to this thread."""
         process = self._process
+        if mine and self._is_lost(self._job):
+            raise self._death()
         if process is None or process.stdin is None:
             raise errors.EngineError(STOPPED.format(reason="", rest=self._rest))
         try:
@@ -244,6 +261,8 @@ class Engine:
     def _death(self) -> errors.EngineError:
         """Say how the process ended, and forget it so that the next start makes another."""
         process = self._process
+        if process is not self._serving:  # another one took its place, and is well
+            return errors.EngineError(STOPPED.format(reason="", rest=self._rest))
         code = None
         if process is not None:
             try:
