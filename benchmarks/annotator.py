@@ -3,7 +3,8 @@
 The person sees one view after the other: a window of an image with the current result on it. In
 each view a few cells are painted and a few strokes drawn on background. Which cells, is the mode:
 
-- ``worst``: those of the view that the result gets most wrong;
+- ``worst``: those of the view that the result gets most wrong; slivers, of less than half the usual
+  diameter, come last: a person sees a large cell that is missed before them;
 - ``random``: any of the view;
 - ``suggested``: those nearest the spots that the program suggests, in their order.
 """
@@ -29,6 +30,7 @@ CELLS_PER_STROKE = 3
 BRUSH = 1 / 6  # of the cell's diameter
 JITTER = 1.0  # pixels that the edge is off at most
 SMALLEST = 5.0  # pixels; cells of a smaller diameter are not painted
+SLIVER = 0.5  # of the usual diameter: smaller cells are painted last
 STROKE_WIDTH = (6.0, 10.0)  # pixels
 STROKE_LENGTH = (60.0, 100.0)  # pixels
 ON_FALSE = 0.75  # of the strokes begin on an object that is not there, if one is in view
@@ -180,7 +182,14 @@ class Annotator:
             return order
         truth, found = self.sheets[number].scene.truth, eyes.labels(number)
         areas = np.bincount(found.ravel())
-        return sorted(order, key=lambda cell: overlap(cell, truth, found, areas)[1])
+        sizes = [int((truth[c.box.slices] == c.id).sum()) for c in self._cells[number]]
+        sliver = float(np.median(sizes)) * SLIVER**2
+
+        def wrong(cell: Cell) -> tuple[bool, float]:
+            size = int((truth[cell.box.slices] == cell.id).sum())
+            return size < sliver, overlap(cell, truth, found, areas)[1]
+
+        return sorted(order, key=wrong)
 
     def _paint_view(
         self, number: int, chosen: list[Cell], view: Box, eyes: Eyes, hand: Generator

@@ -95,8 +95,8 @@ STORED_BORDER = 3.0  # what `targets_of` gives a touching-border pixel
 log = logging.getLogger("train")
 
 
-def training_images(data: Path) -> list[dict]:
-    """List every training image with its group (modality) and cluster (field of view)."""
+def training_images(data: Path, groups: list[str]) -> list[dict]:
+    """List the training images of some groups (modalities), each with its cluster (field)."""
     rows = []
     with open(data / "dsb2018" / "split.csv", newline="") as file:
         for row in csv.DictReader(file):
@@ -106,7 +106,7 @@ def training_images(data: Path) -> list[dict]:
     for image in sorted((data / "mnfinder/train/images").glob("*.png")):
         mask = data / "mnfinder/train/masks" / image.name
         rows.append({"image": image, "mask": mask, "group": "mnfinder", "cluster": image.stem})
-    return rows
+    return [row for row in rows if row["group"] in groups]
 
 
 def load(row: dict) -> dict:
@@ -143,11 +143,11 @@ def at_model_scale(
     return resized.astype(np.float32), nearest.astype(np.int32)
 
 
-def load_all(data: Path, cache: Path) -> list[dict]:
+def load_all(data: Path, cache: Path, groups: list[str]) -> list[dict]:
     """Load every training image, from the cache of an earlier start if there is one."""
     if cache.exists():
         return torch.load(cache, weights_only=True)
-    samples = [load(row) for row in training_images(data)]
+    samples = [load(row) for row in training_images(data, groups)]
     torch.save(samples, cache)
     return samples
 
@@ -232,11 +232,11 @@ def averaged(network: UNet) -> torch.optim.swa_utils.AveragedModel:
     return torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=rule, use_buffers=True)
 
 
-def train(data: Path, run: Path, begin: Path | None = None) -> None:
+def train(data: Path, run: Path, begin: Path | None, groups: list[str]) -> None:
     """Train through all phases, writing a checkpoint every two minutes."""
     run.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(SEED)
-    sampler = Sampler(load_all(data, run / "samples.pt"))
+    sampler = Sampler(load_all(data, run / "samples.pt", groups))
     network = load_model(begin)[0] if begin else UNet(SPEC)
     network = network.train().to(memory_format=torch.channels_last)
     average = averaged(network)
@@ -309,13 +309,14 @@ def main() -> None:
     parser.add_argument(
         "--begin", type=Path, help="model file to begin with; default: random weights"
     )
+    parser.add_argument("--groups", nargs="+", default=list(SHARE), choices=SHARE)
     parser.add_argument("--export", type=Path, help="folder to write the trained model to")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if options.export:
         export(options.run, options.export)
     else:
-        train(options.data, options.run, options.begin)
+        train(options.data, options.run, options.begin, options.groups)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.corrections import BACKGROUND
-from napari_unet.examples import SIDE, Painting, examples_of, painted_diameter, windows
+from napari_unet.examples import (
+    SIDE,
+    Painting,
+    examples_of,
+    painted_diameter,
+    smallest_diameter,
+    taught_diameters,
+    windows,
+)
 from napari_unet.image import Box, Image
 from napari_unet.models.library import load_card
 
@@ -29,7 +37,8 @@ def test_every_painted_object_is_whole_in_a_window(seed: int, height: int, width
         y, x = random.integers(0, height - 20), random.integers(0, width - 20)
         painted[y : y + 20, x : x + 20] = number
     seen: set[int] = set()
-    for example in examples_of([painting(painted)], CARD):
+    card = CARD.model_copy(update={"usual_diameter": 20.0, "taught_diameters": (2.0, 30.0)})
+    for example in examples_of([painting(painted)], card):  # not resized
         for number in np.unique(example.painted[example.painted > 0]):
             assert (example.painted == number).sum() == (painted == number).sum()
             seen.add(int(number))
@@ -69,10 +78,10 @@ def test_only_the_neighbourhood_of_paint_is_read() -> None:
 
 def test_objects_of_another_size_are_resized() -> None:
     painted = np.zeros((1200, 1200), np.uint32)
-    painted[400:700, 400:700] = 4  # 339 px in diameter; the model is made for 75 at most
+    painted[400:700, 400:700] = 4  # 339 px in diameter; the model is made for 48 at most
     [example] = examples_of([painting(painted)], CARD)
     side = (example.painted == 4).sum() ** 0.5
-    assert abs(side / 300 * 339 - CARD.object_diameter) < 3
+    assert CARD.object_diameter < side / 300 * 339 < CARD.diameter_range[1]
 
 
 def test_held_out_objects_are_hidden_from_training() -> None:
@@ -103,6 +112,40 @@ def test_typical_diameter() -> None:
     diameter = painted_diameter([painting(painted)])
     assert diameter is not None
     assert abs(diameter - 22.6) < 0.1
+
+
+def squares(*sides: int) -> np.ndarray:
+    painted = np.zeros((100 + 100 * len(sides), 110), np.uint32)
+    for number, side in enumerate(sides, start=1):
+        painted[number * 100 - 90 : number * 100 - 90 + side, 10 : 10 + side] = number
+    return painted
+
+
+def test_one_giant_does_not_decide_the_size() -> None:
+    many = painting(squares(*[20] * 19))
+    giant = painting(np.full((300, 300), 7, np.uint32))
+    assert painted_diameter([many, giant]) == painted_diameter([many])
+    assert painted_diameter([many]) == 22.6
+
+
+def test_most_painted_objects_lie_between_the_taught_diameters() -> None:
+    assert taught_diameters([painting(squares())]) is None
+    found = taught_diameters([painting(squares(10, *[20] * 8, 30))])
+    assert found is not None
+    low, high = found
+    assert 11 < low <= 22.6 <= high < 34
+
+
+def test_debris_is_smaller_than_any_painted_object() -> None:
+    assert smallest_diameter(40, 40) == 16
+    assert smallest_diameter(40, 10) == 7.5  # small ones were painted, too
+
+
+def test_all_images_are_taught_at_one_scale() -> None:
+    """Slices of one volume: what happens to be painted on one must not change its size."""
+    card = CARD.model_copy(update={"usual_diameter": 30.0, "taught_diameters": (10.0, 60.0)})
+    examples = examples_of([painting(squares(9)), painting(squares(80))], card)
+    assert {example.zoom for example in examples} == {1.0}
 
 
 def test_windows_stay_in_the_image() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from napari_unet import Segmentation, segment
@@ -14,8 +15,11 @@ from napari_unet.errors import InputError, ModelError
 from napari_unet.image import Box, Image
 from napari_unet.inference.local import LocalBackend
 from napari_unet.inference.run import NOT_NUMBERS, Started, TileDone, Waiting
+from napari_unet.models.card import NEAR
 from napari_unet.models.library import Model, load_model
-from napari_unet.planning import NEAR, Where, settled_diameter
+from napari_unet.models.weights import load_model as load_network
+from napari_unet.models.weights import save_model
+from napari_unet.planning import Where
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import DecodeSettings, SegmentSettings
 from tests.strategies import random_model
@@ -23,6 +27,7 @@ from tests.strategies import random_model
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+SAMPLE = Path(__file__).parents[1] / "sample_data" / "nuclei.tif"
 NO_CONTRAST = "The image has no contrast, so there is nothing to find."
 BASE = np.random.default_rng(0).integers(0, 2, (24, 30)).astype(np.uint8)
 
@@ -327,4 +332,27 @@ def test_a_retrained_model_trusts_the_size_that_was_painted(
     usual: float | None, found: float | None, settled: float
 ) -> None:
     card = load_model("nuclei").card.model_copy(update={"usual_diameter": usual})
-    assert settled_diameter(found, card) == settled
+    assert card.diameter_for(found) == settled
+
+
+def test_a_model_of_objects_of_many_sizes_trusts_what_it_was_taught() -> None:
+    sizes = {"usual_diameter": 30.0, "taught_diameters": (10.0, 90.0)}
+    card = load_model("nuclei").card.model_copy(update=sizes)
+    assert card.diameter_for(90.0) == 30.0
+    assert card.diameter_for(300.0) == 300.0
+
+
+def test_a_model_of_large_cells_still_sees_that_an_image_has_small_ones(tmp_path: Path) -> None:
+    """Else nothing would be left to estimate from, and the small ones would be left out."""
+    nuclei = load_model("nuclei")
+    network, card = load_network(nuclei.path)
+    taught = {"usual_diameter": 60.0, "decode": DecodeSettings(minimum_diameter=60.0)}
+    large = save_model(tmp_path / "large.safetensors", network, card.model_copy(update=taught))
+    image = tifffile.imread(SAMPLE)[:256, :256]
+    found = segment(image, large)
+    usual = segment(image, nuclei).plan.found
+    assert found.plan.found is not None
+    assert usual is not None
+    assert 0.7 < found.plan.found / usual < 1.4
+    assert 20 < found.record["decode"]["minimum_diameter"] < 45
+    assert found.labels.max() > 5

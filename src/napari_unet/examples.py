@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from napari_unet.corrections import BACKGROUND, UNLABELLED, PaintedObject, hold_out, painted_objects
 from napari_unet.image import Box, Image, normalise
 from napari_unet.inference.resample import axis_taps, resample
-from napari_unet.instances import typical_diameter
 from napari_unet.models.card import ModelCard
 
 SIDE = 320  # network pixels of a window: a crop of the training and room to shift it
 BLOCK = 64  # network pixels; background strokes are visited block by block
 INNER = 0.2  # of a window's side: paint nearer to its edge asks for another window
+DEBRIS = 0.4  # of the typical painted diameter: what is smaller is debris
+WELL_BELOW = 0.75  # of the diameter that nine in ten painted objects exceed
 Limits = tuple[tuple[float, float], ...]
 
 
@@ -80,9 +81,38 @@ class Painting:
 
 
 def painted_diameter(paintings: Sequence[Painting]) -> float | None:
-    """Return the typical diameter of the painted objects, image pixels; None without any."""
-    areas = [o.area for p in paintings for o in p.objects]
-    return round(typical_diameter(2 * np.sqrt(np.array(areas) / np.pi)), 1) if areas else None
+    """Return the middle of the painted objects' diameters, image pixels; None without any.
+
+    The middle of `taught_diameters` as a factor: the network must see the small ones among the
+    objects as well as the large ones.
+    """
+    taught = taught_diameters(paintings)
+    return round((taught[0] * taught[1]) ** 0.5, 1) if taught else None
+
+
+def taught_diameters(paintings: Sequence[Painting]) -> tuple[float, float] | None:
+    """Return the diameters that most painted objects lie between, image pixels; None without any.
+
+    One in ten is smaller, one in ten larger.
+    """
+    areas = np.array([o.area for p in paintings for o in p.objects], float)
+    if not areas.size:
+        return None
+    low, high = np.percentile(2 * np.sqrt(areas / np.pi), (10, 90)).tolist()
+    return round(low, 1), round(high, 1)
+
+
+def smallest_diameter(typical: float, small: float) -> float:
+    """Return the diameter below which nothing is an object like the painted ones, image pixels.
+
+    Parameters
+    ----------
+    typical : float
+        Of the painted objects, image pixels.
+    small : float
+        What nine in ten painted objects exceed, image pixels.
+    """
+    return round(min(DEBRIS * typical, WELL_BELOW * small), 1)
 
 
 def examples_of(paintings: Sequence[Painting], card: ModelCard) -> list[Example]:
@@ -103,12 +133,11 @@ def examples_of(paintings: Sequence[Painting], card: ModelCard) -> list[Example]
         for o in painting.objects
     ]
     _, held = hold_out(found)
-    typical = painted_diameter(paintings) or card.object_diameter
     examples: list[Example] = []
     for number, painting in enumerate(paintings):
         zoom = 1.0
         if card.kind == "instances":
-            zoom = card.zoom(painted_diameter([painting]) or typical)
+            zoom = card.zoom(card.diameter_for(painted_diameter([painting])))  # as when segmenting
         hidden: dict[tuple[int, ...], set[int]] = {}
         for one in held:
             if one.plane[0] == number:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,10 @@ from napari_unet.inference.run import KEEP_ALL, Event, Notice, TileDone, Waiting
 from napari_unet.inference.schedule import Schedule
 from napari_unet.inference.tasks import Backend
 from napari_unet.instances import object_diameters, typical_diameter
-from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model
 from napari_unet.settings import SegmentSettings
 
-NEAR = 2.5  # factor within which an estimate confirms the diameter a model was taught on
+SPECK = 0.25  # of the diameter a model is used to: what is smaller is no object
 PROBE = 512  # pixels; side of the window that the object size is estimated from
 
 
@@ -95,29 +94,13 @@ def make_plan(
         probe = plan(_middle(region), expected, planes[len(planes) // 2 :][:1])
         have: set[Key] = set()
         found = yield from estimate_diameter(probe, image, backend, folder, have)
-        decided = plan(region, settled_diameter(found, model.card), planes)
+        decided = replace(plan(region, model.card.diameter_for(found), planes), found=found)
         if decided.tiles == probe.tiles and decided.planes == probe.planes:
             where.have.update(have)
         else:
             shutil.rmtree(folder, ignore_errors=True)
         return decided
     return plan(region, diameter or model.card.object_diameter, planes)
-
-
-def settled_diameter(found: float | None, card: ModelCard) -> float:
-    """Diameter to plan with: what a model was taught on, unless the image clearly differs.
-
-    Parameters
-    ----------
-    found : float or None
-        Image pixels, as estimated from the image.
-    card : ModelCard
-        The model.
-    """
-    usual = card.usual_diameter
-    if usual and found and usual / NEAR < found < usual * NEAR:
-        return usual
-    return found or usual or card.object_diameter
 
 
 def estimate_diameter(
@@ -146,7 +129,11 @@ def estimate_diameter(
     found: list[float] = []
     backend.open(probe, folder)
     schedule = Schedule(probe, probe.blocks(), have, KEEP_ALL)
-    for event in run(probe, image, probe.card.decode, backend, schedule):
+    decode = probe.card.decode
+    # A model of large cells leaves out what is small; here small objects are what may be found.
+    least = min(decode.minimum_diameter, SPECK * probe.card.object_diameter / probe.zoom)
+    decode = decode.model_copy(update={"minimum_diameter": least})
+    for event in run(probe, image, decode, backend, schedule):
         if isinstance(event, TileDone):
             found.extend(object_diameters(event.patch))
         yield Waiting()

@@ -24,7 +24,14 @@ from napari_unet.corrections import (
     painted_ids,
 )
 from napari_unet.errors import InputError, ModelError
-from napari_unet.examples import Example, Painting, examples_of, painted_diameter
+from napari_unet.examples import (
+    Example,
+    Painting,
+    examples_of,
+    painted_diameter,
+    smallest_diameter,
+    taught_diameters,
+)
 from napari_unet.image import Image
 from napari_unet.learning import Finished, Learning
 from napari_unet.models.card import ModelCard
@@ -91,14 +98,27 @@ def gather(
         "images": len(paintings),
         "painted_objects": sum(len(p.objects) for p in paintings),
         "painted_background": sum(int((p == BACKGROUND).sum()) for p in painted),
-        "usual_diameter": None if class_names else painted_diameter(paintings),
+        "usual_diameter": None,
+        "taught_diameters": None,
     }
     if class_names:
         card |= _class_card(paintings, parent, class_names)
         strokes = [number_strokes(p) for p in painted]
         paintings = [replace(p, painted=s) for p, s in zip(paintings, strokes, strict=True)]
+    else:
+        card |= _sizes(paintings, parent.card)
     wanted = parent.card.child(parent.sha, **card)
     return Teaching(parent, examples_of(paintings, wanted), card, settings)
+
+
+def _sizes(paintings: Sequence[Painting], parent: ModelCard) -> dict[str, Any]:
+    """What a model's card says of the size of the painted objects, if there are any."""
+    typical, taught = painted_diameter(paintings), taught_diameters(paintings)
+    if typical is None or taught is None:
+        return {}
+    least = {"minimum_diameter": min(200.0, smallest_diameter(typical, taught[0]))}
+    decode = parent.decode.model_copy(update=least)
+    return {"usual_diameter": typical, "taught_diameters": taught, "decode": decode.model_dump()}
 
 
 def class_parent(parent: ModelCard, image: Image, class_names: Sequence[str]) -> ModelCard:

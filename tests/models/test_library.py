@@ -15,10 +15,18 @@ from safetensors.torch import load_file, save_file
 
 from napari_unet.errors import ModelError
 from napari_unet.models import library
-from napari_unet.models.card import CARD_KEY, LARGEST_HEADER, ModelCard, read_card, sha256_of
+from napari_unet.models.card import (
+    CARD_KEY,
+    LARGEST_HEADER,
+    LARGEST_ZOOM,
+    ModelCard,
+    read_card,
+    sha256_of,
+)
 from napari_unet.models.library import bundled_folder, find_model, load_card, model_files
 from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.spec import UNetSpec
+from napari_unet.settings import DecodeSettings
 from tests.strategies import random_card, random_model, random_network, specs
 
 SPEC = UNetSpec(base_filters=2, depth=2)
@@ -220,4 +228,13 @@ def test_a_tampered_bundled_model_is_refused(
 def test_zoom_only_outside_the_range() -> None:
     card = ModelCard(name="x", spec=UNetSpec(), object_diameter=20, diameter_range=(8, 50))
     assert [card.zoom(d) for d in (8, 20, 50)] == [1, 1, 1]
-    assert np.allclose([card.zoom(5), card.zoom(100)], [4, 0.2])
+    assert np.allclose([card.zoom(5), card.zoom(100)], [2, 0.4])  # no more than is needed
+    assert np.allclose(card.zoom(0.1), LARGEST_ZOOM)
+
+
+def test_the_smallest_object_follows_the_size_of_the_images_objects() -> None:
+    large = DecodeSettings(minimum_diameter=20)
+    card = ModelCard(name="x", spec=UNetSpec(), usual_diameter=50, decode=large)
+    assert card.decode_for(25).minimum_diameter == 10
+    assert card.decode_for(100) == card.decode_for(None) == large
+    assert card.model_copy(update={"usual_diameter": None}).decode_for(25) == large

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from skimage.draw import disk
 
 from napari_unet.corrections import BACKGROUND
 from napari_unet.settings import DecodeSettings
 from napari_unet.training.judge import (
+    OUTLINES,
     Verdict,
     best_single_class,
     best_thresholds,
@@ -66,6 +68,19 @@ def test_thresholds_move_only_for_a_gain() -> None:
     faint = maps.copy()
     faint[0] = maps[0] * 0.45  # found only with a higher sensitivity
     assert best_thresholds([faint], [painted], now).sensitivity > 0.5
+
+
+def test_outlines_are_fitted_on_the_objects_asked_for() -> None:
+    labels = two_disks()
+    targets = targets_of(labels)
+    wide = ndimage.gaussian_filter((labels > 0).astype(float), 3)  # blurred: how wide is a matter
+    maps = (np.stack([wide, 0 * wide, targets.distance]) * 255).astype(np.uint8)
+    now = DecodeSettings(sensitivity=0.85)
+    fitted = best_thresholds([maps], [labels.astype(np.uint32)], now, ids=[[1]], shifts=OUTLINES)
+    assert fitted.sensitivity < now.sensitivity
+    assert fitted.separation == now.separation
+    nobody = best_thresholds([maps], [labels.astype(np.uint32)], now, ids=[[]], shifts=OUTLINES)
+    assert nobody == now
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ class Engine:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._serving = self._process  # what the open job was sent to
+        self._serving: subprocess.Popen[bytes] | None = None  # what the open job was sent to
         self._messages: queue.Queue[Message | None] = queue.Queue()
         self._log: IO[bytes] | None = None
         self._job = 0

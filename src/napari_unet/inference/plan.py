@@ -40,6 +40,8 @@ class SegmentPlan:
         Grey values that become 0 and 1, for each channel; of the image, never of a tile.
     diameter : float
         Typical diameter of the objects, image pixels.
+    found : float or None
+        The same as estimated from the image, where it was; `diameter` may be the model's own.
     tile : int
         Largest side of a write box, image pixels.
     device : str
@@ -55,6 +57,7 @@ class SegmentPlan:
     channels: int
     limits: tuple[tuple[float, float], ...]
     diameter: float
+    found: float | None = None
     tile: int = 512
     device: str = "auto"
 

@@ -21,6 +21,8 @@ from napari_unet.settings import DecodeSettings, explain
 CARD_KEY = "napari_unet_card"
 SUFFIX = ".safetensors"
 LARGEST_ZOOM = 4.0
+NEAR = 1.6  # factor within which an estimate confirms the diameters a model was taught on
+WELL_INSIDE = 1.25  # times the smallest diameter of the range, or the largest divided by it
 LARGEST_HEADER = 10**6  # bytes; a card and the list of a network's tensors need some ten thousand
 LONGEST_TEXT = 300  # characters of a card's field that are shown
 MOST_SCORES = 8  # shown; a card may hold dozens
@@ -51,6 +53,8 @@ class ModelCard(BaseModel):
     usual_diameter : float or None
         Pixels of the image; diameter of the objects it was taught on. None = not known, so the
         diameter is estimated from each image.
+    taught_diameters : tuple of float or None
+        Pixels of the image; four in five of the objects it was taught on lie between them.
     description, licence, data, created : str
         For people: what it is good and bad at, licence, training images, date.
     parent, parent_sha : str
@@ -81,6 +85,7 @@ class ModelCard(BaseModel):
     decode: DecodeSettings = DecodeSettings()
     class_names: tuple[str, ...] = ("background", "cell", "touching border")
     usual_diameter: Diameter | None = None
+    taught_diameters: tuple[Diameter, Diameter] | None = None
     description: str = ""
     licence: str = ""
     data: str = ""
@@ -109,13 +114,43 @@ class ModelCard(BaseModel):
     def zoom(self, diameter: float) -> float:
         """Factor to resize an image by, so that objects of `diameter` px suit the network.
 
-        1.0 (no resizing) as long as the diameter lies in `diameter_range`; never more than
-        `LARGEST_ZOOM`, which costs its square in time.
+        1.0 (no resizing) as long as the diameter lies in `diameter_range`, else as little as
+        brings it well inside; never more than `LARGEST_ZOOM`, which costs its square in time.
         """
         low, high = self.diameter_range
         if low <= diameter <= high:
             return 1.0
-        return min(LARGEST_ZOOM, self.object_diameter / diameter)
+        wanted = min(WELL_INSIDE * low, high) if diameter < low else max(high / WELL_INSIDE, low)
+        return min(LARGEST_ZOOM, wanted / diameter)
+
+    def diameter_for(self, found: float | None) -> float:
+        """Diameter to plan with: what it was taught on, unless an image clearly differs.
+
+        Parameters
+        ----------
+        found : float or None
+            Image pixels, as estimated from the image or painted on it.
+        """
+        usual = self.usual_diameter
+        low, high = self.taught_diameters or (usual, usual)
+        if usual and found and low and high and low / NEAR < found < high * NEAR:
+            return usual
+        return found or usual or self.object_diameter
+
+    def decode_for(self, found: float | None) -> DecodeSettings:
+        """Thresholds for an image with objects of a typical diameter.
+
+        A model taught on larger objects than this image has would leave the small ones out.
+
+        Parameters
+        ----------
+        found : float or None
+            Image pixels, estimated from the image.
+        """
+        if not (found and self.usual_diameter) or found >= self.usual_diameter:
+            return self.decode
+        smallest = self.decode.minimum_diameter * found / self.usual_diameter
+        return self.decode.model_copy(update={"minimum_diameter": round(smallest, 1)})
 
     def child(self, sha: str, **fields: Any) -> "ModelCard":
         """Card of a model retrained from this one.

@@ -33,6 +33,7 @@ class SegmentForm(Container):  # type: ignore[type-arg]
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(labels=True)
         self._viewer = viewer
+        self._recommended: dict[str, float] = {}  # values of the sliders, by the model's card
         self._described: tuple[int, ...] = ()  # shape the axes and channels are shown for
         self._build()
         viewer.layers.selection.events.active.connect(self._follow)
@@ -156,14 +157,16 @@ class SegmentForm(Container):  # type: ignore[type-arg]
         for slider in self.sliders:
             with slider.changed.blocked():
                 slider.value = getattr(recommended, slider.name)
+        self._recommended = {slider.name: slider.value for slider in self.sliders}
 
     def settings(self) -> SegmentSettings:
         """Return what the panel is set to."""
         values = {slider.name: slider.value for slider in self.sliders}
+        untouched = values == self._recommended  # then the model may fit them to the image
         return SegmentSettings(
             model=self.model.value,
             diameter=self.diameter.value or None,
-            decode=DecodeSettings(**values),
+            decode=None if untouched else DecodeSettings(**values),
         )
 
     def opened(self, layer: ImageLayer) -> Image:

@@ -12,7 +12,10 @@ from napari_unet.instances import decode
 from napari_unet.learning import Outcome
 from napari_unet.settings import DecodeSettings
 
-SHIFTS = (-0.15, 0.0, 0.15)  # of sensitivity and separation
+SHIFTS = tuple(product((-0.15, 0.0, 0.15), (-0.15, 0.0, 0.15)))  # of sensitivity and separation
+OUTLINES: tuple[tuple[float, float], ...] = tuple(
+    (shift, 0.0) for shift in (-0.2, -0.1, 0.0, 0.1)
+)  # of sensitivity alone
 FEWEST_TO_DECIDE = 2  # held-out objects
 FEWEST_PAINTED = 12  # objects, of which about a quarter is held out
 LEAST_GAIN = 0.02  # of the score
@@ -117,6 +120,9 @@ def best_thresholds(
     painted: Sequence[NDArray[np.uint32]],
     now: DecodeSettings,
     asked: Callable[[], object] = lambda: None,
+    *,
+    ids: Sequence[Sequence[int] | None] | None = None,
+    shifts: Sequence[tuple[float, float]] = SHIFTS,
 ) -> DecodeSettings:
     """Return the thresholds that suit painted objects best, `now` unless others are better.
 
@@ -130,15 +136,19 @@ def best_thresholds(
         The model's own thresholds; the smallest diameter is kept.
     asked : callable, optional
         Called before each attempt; it may raise to give up.
+    ids : sequence, optional
+        For each window the objects that count; default all.
+    shifts : sequence of (float, float)
+        What is tried: changes of sensitivity and separation.
     """
+    windows = list(zip(maps, painted, ids or [None] * len(maps), strict=True))
 
     def score(settings: DecodeSettings) -> float:
         asked()
-        pairs = zip(maps, painted, strict=True)
-        return sum((judge(decode(m, settings), p) for m, p in pairs), Verdict()).score
+        return sum((judge(decode(m, settings), p, i) for m, p, i in windows), Verdict()).score
 
     best, most = now, score(now) + GAIN
-    for up, apart in product(SHIFTS, SHIFTS):
+    for up, apart in shifts:
         sensitivity = min(0.95, max(0.05, now.sensitivity + up))
         separation = min(0.95, max(0.05, now.separation + apart))
         tried = now.model_copy(update={"sensitivity": sensitivity, "separation": separation})
@@ -149,7 +159,12 @@ def best_thresholds(
 
 
 def decide(
-    old: Verdict, new: Verdict, base_old: float = 0.0, base_new: float = 0.0
+    old: Verdict,
+    new: Verdict,
+    base_old: float = 0.0,
+    base_new: float = 0.0,
+    *,
+    what: str = "objects",
 ) -> tuple[Outcome, str]:
     """Say whether a new model replaces the old one, and why, in a sentence.
 
@@ -159,6 +174,8 @@ def decide(
         Of the same held-out objects, in the same order.
     base_old, base_new : float
         Scores on crops of what the old model was trained on.
+    what : str
+        What was painted: objects, or strokes of classes.
     """
     held = len(new.overlaps)
     scores = f"{old.score:.2f} before, {new.score:.2f} after"
@@ -170,14 +187,14 @@ def decide(
         )
     if held < FEWEST_TO_DECIDE:
         return "preview", (
-            f"Only {held} painted objects could be set aside to judge, too few to tell. The old "
+            f"Only {held} painted {what} could be set aside to judge, too few to tell. The old "
             "model stays; look at the new one and keep it if it is better, or paint a few more "
-            f"objects ({FEWEST_PAINTED} in all are enough)." + given_up
+            f"{what} ({FEWEST_PAINTED} in all are enough)." + given_up
         )
     gains = np.array(new.overlaps) - np.array(old.overlaps)
     doubt = float(gains.std(ddof=1)) / held**0.5
     gain = new.score - old.score
-    judged = f"on {held} painted objects set aside to judge ({scores}, 1 = perfect overlap)"
+    judged = f"on {held} painted {what} set aside to judge ({scores}, 1 = perfect overlap)"
     if gain < max(LEAST_GAIN, DOUBT * doubt):
         return "refused", (
             f"The new model is not better {judged}, so the old one stays. Paint more of what it "
@@ -187,6 +204,6 @@ def decide(
         return "preview", (
             f"The new model is a little better {judged}, too little to be sure with so few. The "
             "old one stays; look at the new one and keep it if it is better, or paint a few more "
-            "objects." + given_up
+            f"{what}." + given_up
         )
     return "accepted", f"The new model is better {judged}." + given_up

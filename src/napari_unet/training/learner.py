@@ -7,7 +7,7 @@ images in general, and results stay exact from tile to tile.
 import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from napari_unet.corrections import UNLABELLED
 from napari_unet.examples import Example
 from napari_unet.inference.predict import encode
 from napari_unet.models.card import ModelCard
@@ -37,11 +38,13 @@ from napari_unet.training.sparse import (
 )
 from napari_unet.training.targets import BACKGROUND
 
-CROP = 192  # pixels
+# Little of a window is painted: small crops around the paint teach as much as large ones, and
+# twice as many fit into the minute.
+CROP = 128  # pixels
 PAINTED, REPLAYED = 3, 1  # crops of a batch
 REPLAY = 1.0  # weight of the replayed crops beside the painted ones
 BELIEF = 0.95  # most weight of a pixel that nobody painted, for what the parent says of it
-RATE = 1e-3  # peak learning rate of AdamW
+RATE = 2e-3  # peak learning rate of AdamW
 NEW_HEAD = 10.0  # times the rate, for an output layer that begins anew
 DECAY = 1e-4
 WARM = 0.05  # of the time the rate rises, then it falls as a cosine
@@ -70,11 +73,9 @@ class Lesson:
     centres: NDArray[np.intp]
 
 
-def lesson(image: NDArray[np.float32], targets: SparseTargets) -> Lesson | None:
-    """Prepare a window ``(C, Y, X)``; None if nothing is known there."""
+def lesson(image: NDArray[np.float32], targets: SparseTargets) -> Lesson:
+    """Prepare a window ``(C, Y, X)`` in which something is painted."""
     known = targets.weights >= 1  # not what the parent believes
-    if not known.any():
-        return None
     layers = [targets.distance, targets.weights, targets.measured, targets.allowed]
     planes = np.concatenate([image, np.stack([layer.astype(np.float32) for layer in layers])])
     objects = known & (targets.allowed != 1 << BACKGROUND)
@@ -82,10 +83,10 @@ def lesson(image: NDArray[np.float32], targets: SparseTargets) -> Lesson | None:
     return Lesson(torch.from_numpy(planes), len(image), centres)
 
 
-def lessons(
-    examples: Sequence[Example], card: ModelCard, opinions: Sequence[NDArray[np.uint8]] = ()
-) -> list[Lesson]:
-    """Prepare every window that says something; held-out objects are not looked at.
+class Lessons:
+    """Every window that says something; made ready when it is first drawn.
+
+    Of a large folder few windows ever are. Held-out objects are not looked at.
 
     Parameters
     ----------
@@ -93,19 +94,52 @@ def lessons(
         The windows.
     card : ModelCard
         The model that learns.
-    opinions : sequence of ndarray of uint8, optional
-        ``(3, Y, X)``, the parent's class map of every window: it counts a little where nothing is
-        painted, as far as it agrees with what is.
+    opinion : callable, optional
+        Gives the parent's class map ``(3, Y, X)`` of a window.
+    trust : float
+        How much the opinion counts where nothing is painted, 0…1; see `trust_in`.
     """
-    if card.kind == "classes":
-        targets = [sparse_classes(e.taught, card.spec.classes) for e in examples]
-    else:
-        targets = [sparse_targets(e.taught) for e in examples]
-    if opinions:
-        trust = BELIEF * agreement([e.taught for e in examples], opinions) ** 2
-        targets = [believed(t, m, trust) for t, m in zip(targets, opinions, strict=True)]
-    prepared = [lesson(e.image, t) for e, t in zip(examples, targets, strict=True)]
-    return [one for one in prepared if one is not None]
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        card: ModelCard,
+        opinion: Callable[[Example], NDArray[np.uint8]] | None = None,
+        trust: float = 0.0,
+    ) -> None:
+        self._examples = [example for example in examples if example.taught.any()]
+        self._card, self._opinion, self._trust = card, opinion, trust
+        self._ready: dict[int, Lesson] = {}
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, number: int) -> Lesson:
+        if number not in self._ready:
+            self._ready[number] = self._prepared(self._examples[number])
+        return self._ready[number]
+
+    def _prepared(self, example: Example) -> Lesson:
+        taught = example.taught
+        if self._card.kind == "classes":
+            return lesson(example.image, sparse_classes(taught, self._card.spec.classes))
+        targets = sparse_targets(taught)
+        if self._opinion is not None and self._trust and (taught == UNLABELLED).any():
+            targets = believed(targets, self._opinion(example), self._trust)
+        return lesson(example.image, targets)
+
+
+def trust_in(examples: Sequence[Example], opinions: Sequence[NDArray[np.uint8]]) -> float:
+    """How much the parent is believed where nothing is painted, as it agrees with what is.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+        Some of the windows.
+    opinions : sequence of ndarray of uint8
+        ``(3, Y, X)``, the parent's class maps of them.
+    """
+    return BELIEF * agreement([example.taught for example in examples], opinions) ** 2
 
 
 class Learner:
@@ -115,9 +149,9 @@ class Learner:
     ----------
     parent : UNet
         Where it starts; left as it is.
-    painted : sequence of Lesson
+    painted : Lessons
         Windows of what was painted.
-    replay : sequence of Lesson
+    replay : Lessons
         Windows of what the parent was trained on, against forgetting.
     seed : int
         The same seed and number of steps give the same network on one machine.
@@ -128,15 +162,15 @@ class Learner:
     def __init__(
         self,
         parent: UNet,
-        painted: Sequence[Lesson],
-        replay: Sequence[Lesson],
+        painted: Lessons,
+        replay: Lessons,
         *,
         seed: int = 0,
         new_head: bool = False,
     ) -> None:
         self.network = copy.deepcopy(parent).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network)
-        self.painted, self.replay = list(painted), list(replay)
+        self.painted, self.replay = painted, replay
         self.steps = 0
         self._random = Generator().manual_seed(seed)
         head = list(self.network.head.parameters())
@@ -168,12 +202,12 @@ class Learner:
             for mean, now in pairs:
                 mean.lerp_(now, 1 - keep)
 
-    def _batch(self, lessons: Sequence[Lesson], size: int) -> Tensor:
+    def _batch(self, lessons: Lessons, size: int) -> Tensor:
         if not size:
             return torch.empty(0)
         return torch.stack([self._crop(lessons) for _ in range(size)])
 
-    def _crop(self, lessons: Sequence[Lesson]) -> Tensor:
+    def _crop(self, lessons: Lessons) -> Tensor:
         one = lessons[int(uniform(0, len(lessons), self._random))]
         y, x = one.centres[int(uniform(0, len(one.centres), self._random))].tolist()
         if uniform(0, 1, self._random) > ON_OBJECT:

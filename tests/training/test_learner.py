@@ -1,0 +1,54 @@
+"""The learner's windows: made ready when drawn; the parent is asked only where it helps."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.corrections import BACKGROUND
+from napari_unet.examples import Example
+from napari_unet.models.library import load_card
+from napari_unet.training.learner import Lessons
+
+CARD = load_card("nuclei")
+
+
+def window(*, wholly: bool = False) -> Example:
+    painted = np.full((64, 64), BACKGROUND if wholly else 0, np.uint32)
+    painted[20:40, 20:40] = 1
+    return Example(np.zeros((1, 64, 64), np.float32), painted)
+
+
+class Parent:
+    """Counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __call__(self, example: Example) -> NDArray[np.uint8]:
+        self.asked += 1
+        return np.zeros((3, *example.painted.shape), np.uint8)
+
+
+def test_a_window_is_made_ready_when_it_is_drawn_and_only_once() -> None:
+    parent = Parent()
+    lessons = Lessons([window() for _ in range(500)], CARD, parent, 0.5)
+    assert len(lessons) == 500
+    assert parent.asked == 0
+    assert lessons[7] is lessons[7]
+    assert parent.asked == 1
+
+
+def test_windows_that_say_nothing_are_left_out() -> None:
+    blank = Example(np.zeros((1, 64, 64), np.float32), np.zeros((64, 64), np.uint32))
+    held = Example(blank.image, window().painted, (1,))
+    assert len(Lessons([blank, held, window()], CARD)) == 1
+
+
+def test_the_parent_is_believed_only_where_nothing_is_painted() -> None:
+    parent = Parent()
+    weights = Lessons([window()], CARD, parent, 0.5)[0].planes[2]
+    assert weights[0, 0] == 0.5
+    assert weights[30, 30] >= 1
+    assert Lessons([window(wholly=True)], CARD, parent, 0.5)[0].planes[2].min() >= 1
+    assert parent.asked == 1
+    assert Lessons([window()], CARD, parent, 0.0)[0].planes[2][0, 0] == 0
+    assert parent.asked == 1
