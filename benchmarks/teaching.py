@@ -45,10 +45,8 @@ def gathered(parent: Model, sheets: Sequence[Sheet], settings: FinetuneSettings)
 
 def teach(teaching: Teaching, target: Path) -> Taught:
     """Retrain, and load what was written to `target`."""
-    parent, settings = teaching.parent, teaching.settings
     target.parent.mkdir(parents=True, exist_ok=True)
-    events = finetune_events(parent.path, teaching.examples, settings, target, card=teaching.card)
-    for event in events:
+    for event in finetune_events(teaching.plan(target), teaching.examples):
         if isinstance(event, Finished):
             return Taught(load_model(event.path), event.report)
     raise AssertionError("the events end with Finished")

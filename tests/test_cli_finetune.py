@@ -39,6 +39,23 @@ def test_it_ends_with_a_sentence(pair: tuple[Path, Path]) -> None:
     assert "painted objects" in result.output
 
 
+def test_a_time_that_cannot_be_used_is_one_line(pair: tuple[Path, Path]) -> None:
+    result = run("--image", pair[0], "--labels", pair[1], "--name", "mine", "--time", 3)
+    assert result.exit_code == 1
+    assert "time_limit" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_axes_and_channel_are_those_of_segment(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    image = np.stack([tifffile.imread(pair[0])] * 2)
+    tifffile.imwrite(tmp_path / "two.tif", image)
+    painted = ("--labels", pair[1], "--name", "mine", "--time", 5, "--background", 65535)
+    for options, code in ((("--axes", "ZYX"), 1), (("--axes", "CYX", "--channel", 1), 0)):
+        result = run("--image", tmp_path / "two.tif", *painted, *options)
+        assert result.exit_code in (code, 3 * (1 - code)), result.output
+        assert ("shape" in result.output) == bool(code)  # planes need paint of their own
+
+
 def test_files_come_in_pairs(pair: tuple[Path, Path]) -> None:
     result = run("--image", pair[0], "--image", pair[0], "--labels", pair[1], "--name", "mine")
     assert result.exit_code == 1

@@ -51,6 +51,15 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
     whole: Annotated[
         bool, typer.Option("--whole", help="The --labels are complete: every 0 is background.")
     ] = False,
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            help="Of each --image: one letter for each dimension, such as ZYX; C = channels."
+        ),
+    ] = None,
+    channel: Annotated[
+        int | None, typer.Option(help="Channel to use, from 0; default: the average.")
+    ] = None,
     class_names: Annotated[
         str,
         typer.Option(
@@ -63,8 +72,9 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
     from napari_unet.retraining import finetune as run  # noqa: PLC0415  quick --help
 
     try:
-        pairs = _pairs(image or [], labels or [], background, whole=whole)
-        pairs += _from_folder(images, masks, known=image or [])
+        given = _opened(image or [], axes, channel)
+        pairs = _pairs(given, labels or [], background, whole=whole)
+        pairs += _from_folder(images, masks, known=image or [], channel=channel)
         if not pairs:
             raise InputError(NOTHING)
         with typer.progressbar(length=BAR, label=name) as bar:
@@ -84,8 +94,14 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
     typer.echo(f"{made.report.outcome}: {made.path}")
 
 
+def _opened(images: list[Path], axes: str | None, channel: int | None) -> "list[Image]":
+    from napari_unet.io.images import read_image  # noqa: PLC0415  quick --help
+
+    return [read_image(image, axes=axes, channel=channel) for image in images]
+
+
 def _pairs(
-    images: list[Path], labels: list[Path], background: int | None, *, whole: bool
+    images: "list[Image]", labels: list[Path], background: int | None, *, whole: bool
 ) -> "list[tuple[Image, NDArray[Any]]]":
     import numpy as np  # noqa: PLC0415  quick --help
 
@@ -102,12 +118,12 @@ def _pairs(
         data: Any = read_image(label).data
         paint = np.asarray(data[...])  # a large file is only read when indexed
         painted = take_whole(paint) if whole else as_painted(paint, background=background)
-        pairs.append((read_image(image), painted))
+        pairs.append((image, painted))
     return pairs
 
 
 def _from_folder(
-    images: Path | None, masks: Path | None, *, known: list[Path]
+    images: Path | None, masks: Path | None, *, known: list[Path], channel: int | None
 ) -> "list[tuple[Image, NDArray[Any]]]":
     """Read a folder's images and masks, without the images that are `known`, and say which."""
     from napari_unet.io.pairs import find_pairs, read_pairs  # noqa: PLC0415  quick --help
@@ -121,4 +137,4 @@ def _from_folder(
         raise InputError(f"There are no masks in {images}. Give their folder as --masks.")
     found = found.excluding(known)  # with the labels given, they count once
     typer.echo(found.sentence, err=True)
-    return list(read_pairs(found))
+    return list(read_pairs(found, channel=channel))

@@ -1,12 +1,39 @@
 """What a retraining tells while it runs and when it ends; known to the panel and to the engine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from napari_unet.settings import FinetuneSettings
+
 Outcome = Literal["accepted", "refused", "preview"]
+
+
+@dataclass(frozen=True, slots=True)
+class FinetunePlan:
+    """Everything decided about a retraining.
+
+    Attributes
+    ----------
+    parent : Path
+        Model file to begin with.
+    target : Path
+        Model file to write, also where the result is refused: it can be looked at.
+    settings : FinetuneSettings
+        Time and seed.
+    card : dict
+        What else the new model's card says: name, parent, number of images, date.
+    in_use : Path or None
+        Model file that the new one must beat; None = the parent.
+    """
+
+    parent: Path
+    target: Path
+    settings: FinetuneSettings
+    card: dict[str, Any] = field(default_factory=dict)
+    in_use: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +71,10 @@ class Report(BaseModel):
     objects, held : int
         Painted objects, and how many of them judged and were not learned from.
     old, new : float
-        Mean overlap (IoU) of the held-out objects with what the parent and the new model find.
+        Mean overlap (IoU) of the held-out objects with what the model in use (the parent, where
+        nothing else was in use) and the new model find.
     base_old, base_new : float
-        The same on crops of what the parent was trained on.
+        The same on crops of what the bundled model was trained on.
     trained : bool
         Whether the weights changed, or only the thresholds.
     steps : int

@@ -33,14 +33,15 @@ from napari_unet.examples import (
     taught_diameters,
 )
 from napari_unet.image import Image
-from napari_unet.learning import Finished, Learning
+from napari_unet.io.identity import identity_of
+from napari_unet.learning import FinetunePlan, Finished, Learning
 from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model, load_model, model_files, user_folder
 from napari_unet.models.names import save_name
 from napari_unet.models.store import add
 from napari_unet.planning import grey_values
 from napari_unet.segmentation import open_image
-from napari_unet.settings import FinetuneSettings
+from napari_unet.settings import FinetuneSettings, checked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,12 +58,20 @@ class Teaching:
         What the new model's card says besides its scores.
     settings : FinetuneSettings
         Time and seed.
+    in_use : Model or None
+        The model in use, which the new one must beat; None = the parent.
     """
 
     parent: Model
     examples: list[Example]
     card: dict[str, Any]
     settings: FinetuneSettings
+    in_use: Model | None = None
+
+    def plan(self, target: Path) -> FinetunePlan:
+        """Return all that is decided but the windows, with the file to write."""
+        in_use = self.in_use.path if self.in_use else None
+        return FinetunePlan(self.parent.path, target, self.settings, self.card, in_use)
 
 
 def gather(
@@ -96,6 +105,7 @@ def gather(
         "parent_sha": parent.sha,
         "created": date.today().isoformat(),
         "images": len(paintings),
+        "taught_images": tuple(sorted(identity_of(p.image) for p in paintings)),
         "painted_objects": sum(len(p.objects) for p in paintings),
         "painted_background": sum(int((p == BACKGROUND).sum()) for p in painted),
         "usual_diameter": None,
@@ -214,12 +224,13 @@ def finetune(
     Raises
     ------
     InputError
-        If there is too little paint, or it does not fit its image.
+        If there is too little paint, it does not fit its image, or the time cannot be used.
     ModelError
         If the parent cannot be used, or the name is taken.
     """
     from napari_unet.training.finetune import finetune_events  # noqa: PLC0415  loads torch
 
+    settings = checked(FinetuneSettings, time_limit=time_limit)
     parent = model if isinstance(model, Model) else load_model(model)
     if save_name(name) in model_files():
         raise ModelError(f"There is a model called {name!r} already. Choose another name.")
@@ -228,13 +239,10 @@ def finetune(
         painting_of(i, p, class_parent(parent.card, i, class_names) if class_names else parent.card)
         for i, p in opened
     ]
-    settings = FinetuneSettings(time_limit=time_limit)
     teaching = gather(paintings, parent, name, settings, class_names=class_names)
     user_folder().parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent))
-    events = finetune_events(
-        parent.path, teaching.examples, settings, folder / "new.safetensors", card=teaching.card
-    )
+    events = finetune_events(teaching.plan(folder / "new.safetensors"), teaching.examples)
     try:
         for event in events:
             if isinstance(event, Finished):

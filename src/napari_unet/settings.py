@@ -3,7 +3,7 @@
 The panel, the command line and the record kept with a result are all made from these fields.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,6 +16,9 @@ class Settings(BaseModel):
     """Base: frozen, and strict about unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Kind = TypeVar("Kind", bound=Settings)
 
 
 def explain(error: Exception) -> str:
@@ -118,12 +121,17 @@ class FinetuneSettings(Settings):
 
 def validated_settings(**values: Any) -> SegmentSettings:
     """Make settings from values by name; what cannot be used raises `InputError` in a sentence."""
+    return checked(SegmentSettings, **values)
+
+
+def checked(kind: type[Kind], **values: Any) -> Kind:
+    """Make settings of a kind; what cannot be used raises `InputError` in a sentence."""
     try:
-        return SegmentSettings.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise InputError(
             f"The setting {name!r} was given as {first['input']!r}, which cannot be used: "
-            f"{first['msg']}. Known settings are {', '.join(SegmentSettings.model_fields)}."
+            f"{first['msg']}. Known settings are {', '.join(kind.model_fields)}."
         ) from error

@@ -16,13 +16,17 @@ from typing import IO, TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from napari_unet.engine.messages import done_to_message, learning_to_message, message_to_task
+from napari_unet.engine.messages import (
+    done_to_message,
+    header_to_plan,
+    learning_to_message,
+    message_to_task,
+)
 from napari_unet.engine.protocol import Header, Message, read_message, write_message
 from napari_unet.errors import UNetError
 from napari_unet.examples import Example
 from napari_unet.inference.plan import SegmentPlan
 from napari_unet.learning import Learning
-from napari_unet.settings import FinetuneSettings
 
 if TYPE_CHECKING:
     from napari_unet.inference.executor import Executor
@@ -55,7 +59,7 @@ class Lesson:
         else:
             assert self.window is not None, "paint comes after its window"
             held, judged = tuple(header["held"]), tuple(header["judged"])
-            self.examples.append(Example(self.window, array, held, judged))
+            self.examples.append(Example(self.window, array, held, judged, header["zoom"]))
 
 
 class Worker:
@@ -141,14 +145,7 @@ class Worker:
                 raise _NotWantedError
             return self._stopped == job
 
-        events = finetune_events(
-            Path(lesson.header["parent"]),
-            lesson.examples,
-            FinetuneSettings.model_validate(lesson.header["settings"]),
-            Path(lesson.header["target"]),
-            stop=stop,
-            card=lesson.header["card"],
-        )
+        events = finetune_events(header_to_plan(lesson.header), lesson.examples, stop=stop)
         told = 0.0
         for event in events:
             stop()

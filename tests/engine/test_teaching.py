@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from napari_unet.corrections import BACKGROUND
 from napari_unet.engine.client import Engine
 from napari_unet.engine.messages import (
+    header_to_plan,
     learning_to_message,
     message_to_learning,
     teaching_to_messages,
@@ -24,12 +26,16 @@ from napari_unet.models.library import Model, load_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.retraining import Teaching
 from napari_unet.settings import FinetuneSettings
+from napari_unet.worker import Lesson
 from tests.strategies import random_model
 
 REPORT = Report(
     outcome="accepted", sentence="Better.", objects=5, held=2, old=0.4, new=0.7, base_old=0.8,
     base_new=0.8, trained=True, steps=9, seconds=5.5,
 )  # fmt: skip
+
+
+HELD = (1, 6, 11, 16)  # of sixteen discs
 
 
 @pytest.fixture(scope="module")
@@ -46,19 +52,23 @@ def teaching(parent: Model, *, time_limit: float = 5.0, painted: bool = True) ->
     paint = np.where(disc, number, np.uint32(BACKGROUND))
     noise = np.random.default_rng(0).normal(0, 0.1, disc.shape)
     image = (disc + noise).astype(np.float32)[None]
-    examples = [
-        Example(image, paint if painted else np.zeros_like(paint), (1, 6, 11, 16), (1, 6, 11, 16))
-    ]
+    examples = [Example(image, paint if painted else np.zeros_like(paint), HELD, HELD, zoom=0.5)]
     card = {"name": "new", "parent": parent.card.name, "painted_objects": 16}
     return Teaching(parent, examples, card, FinetuneSettings(time_limit=time_limit))
 
 
 def test_what_is_taught_and_told_survives_the_way(parent: Model, tmp_path: Path) -> None:
-    given = teaching(parent)
+    given = replace(teaching(parent), in_use=parent)
     messages = list(teaching_to_messages(given, tmp_path / "new.safetensors"))
     assert [header["op"] for header, _ in messages] == ["teach", "window", "paint", "learn"]
-    assert messages[0][0]["card"] == given.card
-    assert messages[2][0]["held"] == [1, 6, 11, 16]
+    assert header_to_plan(messages[0][0]) == given.plan(tmp_path / "new.safetensors")
+    lesson = Lesson(messages[0][0])
+    for message in messages[1:3]:
+        lesson.note(message)
+    [arrived], [sent] = lesson.examples, given.examples
+    assert (arrived.image == sent.image).all()
+    assert (arrived.painted == sent.painted).all()
+    assert (arrived.held, arrived.judged, arrived.zoom) == (HELD, HELD, 0.5)
     for event in (Learning(3, 1.5, 60, 0.4, 0.5), Finished(REPORT, tmp_path / "new.safetensors")):
         assert message_to_learning(learning_to_message(event)) == event
 

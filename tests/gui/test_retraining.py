@@ -197,18 +197,21 @@ def test_segmenting_and_retraining_take_turns(panel, section, image, truth, clic
 
 def test_which_model_is_taught():
     root = load_model("nuclei")
-    assert choose_parent(root, 1, 3, made=frozenset()) == (root, "")
+    assert choose_parent(root, ["a"], 3, made=frozenset()) == (root, "")
     child = load_model(put("child", parent="nuclei", parent_sha=root.sha, images=2,
-                           painted_objects=9))  # fmt: skip
+                           taught_images=("a", "b"), painted_objects=9))  # fmt: skip
     made = frozenset([child.sha])
-    assert choose_parent(child, 2, 9, made=frozenset())[0].card.name == "nuclei"
-    assert choose_parent(child, 2, 8, made=made)[0].card.name == "nuclei"
-    for images, objects, ours in ((2, 8, frozenset()), (1, 9, frozenset()), (1, 9, made)):
+    both, one, other = ["a", "b"], ["a"], ["a", "c", "d"]
+    assert choose_parent(child, both, 9, made=frozenset())[0].card.name == "nuclei"
+    assert choose_parent(child, both, 8, made=made)[0].card.name == "nuclei"
+    for images, objects, ours in (
+        (both, 8, frozenset()), (one, 9, frozenset()), (one, 9, made), (other, 50, frozenset()),
+    ):  # fmt: skip
         chosen, remark = choose_parent(child, images, objects, made=ours)
         assert chosen is child
         assert "taught further" in remark
     orphan = load_model(put("orphan", parent="gone", parent_sha="0" * 64, images=1))
-    chosen, remark = choose_parent(orphan, 5, 50, made=frozenset())
+    chosen, remark = choose_parent(orphan, both, 50, made=frozenset())
     assert chosen is orphan
     assert "'orphan' is gone" in remark
     assert new_name("nuclei") == "nuclei retrained"

@@ -1,20 +1,23 @@
 """Retraining from end to end on small images: what it yields, keeps, and refuses."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from napari_unet import finetune, segment
 from napari_unet.corrections import BACKGROUND
 from napari_unet.errors import InputError, ModelError, TrainingError
 from napari_unet.examples import Example
 from napari_unet.io.synthetic import nuclei_window
-from napari_unet.learning import Finished, Learning
+from napari_unet.learning import FinetunePlan, Finished, Learning
 from napari_unet.models.library import find_model, load_model, model_files, user_folder
 from napari_unet.models.weights import load_model as load_network
+from napari_unet.models.weights import save_model
 from napari_unet.settings import DecodeSettings, FinetuneSettings
-from napari_unet.training.finetune import at_zoom, finetune_events
+from napari_unet.training.finetune import Finetune, at_zoom, finetune_events
 
 SIDE = 192
 
@@ -39,6 +42,12 @@ def painted_from(truth: np.ndarray, count: int) -> np.ndarray:
     stroke = (truth == 0) & (np.indices(truth.shape)[0] // 8 % 4 == 0)
     painted[stroke] = BACKGROUND
     return painted
+
+
+def plan(folder: Path, *, in_use: Path | None = None, time_limit: float = 60) -> FinetunePlan:
+    settings = FinetuneSettings(time_limit=time_limit)
+    target = folder / "new.safetensors"
+    return FinetunePlan(find_model("nuclei"), target, settings, in_use=in_use)
 
 
 def test_a_few_cells_give_a_model_with_a_report() -> None:
@@ -84,13 +93,7 @@ def test_stop_ends_the_training_and_judges(tmp_path: Path) -> None:
     image, truth = image_and_truth()
     grey = (image / image.max()).astype(np.float32)
     examples = [Example(grey[None], painted_from(truth, 8), (1,), (1,))]
-    events = finetune_events(
-        find_model("nuclei"),
-        examples,
-        FinetuneSettings(time_limit=600),
-        tmp_path / "new.safetensors",
-        stop=lambda: True,
-    )
+    events = finetune_events(plan(tmp_path, time_limit=600), examples, stop=lambda: True)
     last = list(events)[-1]
     assert isinstance(last, Finished)
     assert last.report.steps == 0
@@ -100,11 +103,10 @@ def test_stop_ends_the_training_and_judges(tmp_path: Path) -> None:
 def test_batch_normalisation_keeps_its_statistics(tmp_path: Path) -> None:
     image, truth = image_and_truth()
     grey = (image / image.max()).astype(np.float32)
-    target = tmp_path / "new.safetensors"
-    settings = FinetuneSettings(time_limit=6)
+    made = plan(tmp_path, time_limit=6)
     example = Example(grey[None], painted_from(truth, 8))
-    list(finetune_events(find_model("nuclei"), [example], settings, target))
-    old, new = load_network(find_model("nuclei"))[0], load_network(target)[0]
+    list(finetune_events(made, [example]))
+    old, new = load_network(find_model("nuclei"))[0], load_network(made.target)[0]
     for name, value in old.state_dict().items():
         if "running" in name:
             assert (new.state_dict()[name] == value).all()
@@ -124,11 +126,7 @@ def test_too_little_paint_is_a_sentence() -> None:
 def test_only_cut_objects_are_a_sentence(tmp_path: Path) -> None:
     blank = Example(np.zeros((1, 64, 64), np.float32), np.zeros((64, 64), np.uint32))
     with pytest.raises(TrainingError, match="whole"):
-        list(
-            finetune_events(
-                find_model("nuclei"), [blank], FinetuneSettings(), tmp_path / "new.safetensors"
-            )
-        )
+        list(finetune_events(plan(tmp_path), [blank]))
 
 
 def test_a_parent_that_is_loaded_can_be_given() -> None:
@@ -174,3 +172,54 @@ def test_the_smallest_object_is_measured_in_the_images_pixels() -> None:
     assert at_zoom(settings, 0.5).minimum_diameter == 5
     assert at_zoom(settings, 1.0) == settings
     assert at_zoom(settings, 100.0).minimum_diameter == 200  # the most there can be
+
+
+def disc_example() -> Example:
+    """Sixteen discs, all painted; four are held out."""
+    y, x = np.mgrid[:128, :128]
+    disc = np.hypot(y % 32 - 16, x % 32 - 16) < 9
+    number = (y // 32 * 4 + x // 32 + 1).astype(np.uint32)
+    noise = np.random.default_rng(0).normal(0, 0.1, disc.shape)
+    held = (1, 6, 11, 16)
+    painted = np.where(disc, number, np.uint32(BACKGROUND))
+    return Example((disc + noise).astype(np.float32)[None], painted, held, held)
+
+
+def finished(made: FinetunePlan) -> Finished:
+    last = list(finetune_events(made, [disc_example()], stop=lambda: True))[-1]
+    assert isinstance(last, Finished)
+    return last
+
+
+def test_the_new_model_must_beat_the_one_in_use(tmp_path: Path) -> None:
+    """A retraining begins with the parent again, but it replaces what was in use meanwhile."""
+    network, card = load_network(find_model("nuclei"))
+    blind = card.model_copy(update={"decode": DecodeSettings(minimum_diameter=100)})
+    worse = save_model(tmp_path / "worse.safetensors", network, blind)
+    against_parent = finished(plan(tmp_path)).report
+    assert against_parent.old > 0.5
+    assert against_parent.outcome == "refused"
+    against_worse = finished(plan(tmp_path, in_use=worse)).report
+    assert against_worse.old == 0
+    assert against_worse.outcome == "accepted"
+
+
+def test_stopped_early_the_best_look_is_kept_and_not_the_last(tmp_path: Path) -> None:
+    work = Finetune(plan(tmp_path), [disc_example()])
+    good = copy.deepcopy(work.learner.average)
+    assert work._glance() > 0.5
+    with torch.no_grad():
+        for weights in work.learner.average.parameters():
+            weights.zero_()
+    assert work._glance() < 0.2  # nothing but chance
+    assert work.best is not None
+    assert work.trained().verdict.score > 0.5
+    pairs = zip(work.trained().network.parameters(), good.parameters(), strict=True)
+    assert all((one == other).all() for one, other in pairs)
+    work.best = None  # as at the end of the time
+    assert work.trained().verdict.score < 0.2
+
+
+def test_a_time_that_cannot_be_used_is_a_sentence() -> None:
+    with pytest.raises(InputError, match="time_limit"):
+        finetune("nuclei", [], name="mine", time_limit=1)

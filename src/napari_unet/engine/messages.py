@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from napari_unet.engine.protocol import Header, Message
 from napari_unet.image import Box
@@ -23,7 +24,7 @@ from napari_unet.inference.tasks import (
     Task,
 )
 from napari_unet.instances import Patch
-from napari_unet.learning import Finished, LearnEvent, Learning, Report
+from napari_unet.learning import FinetunePlan, Finished, LearnEvent, Learning, Report
 from napari_unet.settings import DecodeSettings
 from napari_unet.suggest import Spot
 
@@ -111,19 +112,19 @@ def message_to_done(message: Message) -> Done:
 
 def teaching_to_messages(teaching: "Teaching", target: Path) -> Iterator[Message]:
     """Write everything one retraining needs: the settings, window after window, and "learn"."""
-    header: Header = {
-        "op": "teach",
-        "parent": str(teaching.parent.path),
-        "settings": teaching.settings.model_dump(),
-        "card": teaching.card,
-        "target": str(target),
-    }
-    yield header, None
+    plan = TypeAdapter(FinetunePlan).dump_python(teaching.plan(target), mode="json")
+    yield {"op": "teach", "plan": plan}, None
     for example in teaching.examples:
         yield {"op": "window"}, example.image
         ids = {"held": list(example.held), "judged": list(example.judged)}
-        yield {"op": "paint", **ids}, example.painted
+        yield {"op": "paint", **ids, "zoom": example.zoom}, example.painted
     yield {"op": "learn"}, None
+
+
+def header_to_plan(header: Header) -> FinetunePlan:
+    """Read what a retraining is to do."""
+    plan: FinetunePlan = TypeAdapter(FinetunePlan).validate_python(header["plan"])
+    return plan
 
 
 def learning_to_message(event: LearnEvent) -> Message:

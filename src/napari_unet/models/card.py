@@ -64,6 +64,8 @@ class ModelCard(BaseModel):
         card, and models retrained from it must still find it.
     images : int
         Images with corrections it was retrained on.
+    taught_images : tuple of str
+        Fingerprints of those images, which tell whether they are open again.
     painted_objects, painted_background : int
         Corrections it was retrained on: objects, and pixels of background.
     scores : dict
@@ -94,6 +96,7 @@ class ModelCard(BaseModel):
     parent_sha: str = ""
     former_shas: tuple[str, ...] = ()
     images: Count = 0
+    taught_images: tuple[str, ...] = ()
     painted_objects: Count = 0
     painted_background: Count = 0
     scores: dict[str, float] = {}

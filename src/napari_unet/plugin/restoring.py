@@ -2,20 +2,18 @@
 
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import Container, Label, PushButton
 from napari.layers import Image as ImageLayer
 
 from napari_unet.errors import InputError, UNetError
-from napari_unet.image import Image, sample_boxes
+from napari_unet.image import Image
+from napari_unet.io.identity import identity_of
 from napari_unet.io.journal import (
     Journal,
     JournalHeader,
     class_identity,
-    fingerprint,
     journal_folder,
 )
 from napari_unet.io.recovery import Recovery, clean, recoverable, replay, supersede
@@ -208,18 +206,3 @@ class Restoring(Container):  # type: ignore[type-arg]
                 self._offer_next(layer)
 
         in_background(hand_over, done)
-
-
-def identity_of(image: Image) -> str:
-    """Return the fingerprint of an image, from samples of all its channels and planes."""
-    every = replace(image, channel=None)
-    count = int(np.prod(image.leading_shape, dtype=np.int64))
-    windows = (
-        every.read(_plane(number, image.leading_shape), box, every.channels)
-        for number, box in sample_boxes(image.shape, count)
-    )
-    return fingerprint(image.data.shape, image.data.dtype, windows)
-
-
-def _plane(number: int, leading: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(number, leading)) if leading else ()

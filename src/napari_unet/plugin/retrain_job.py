@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from napari_unet.corrections import painted_objects
 from napari_unet.engine.client import Engine
-from napari_unet.errors import ModelError
+from napari_unet.errors import ModelError, SaveError
 from napari_unet.image import Image
 from napari_unet.inference.run import Waiting
+from napari_unet.io.identity import identity_of
 from napari_unet.io.pairs import Pairs, read_pairs
 from napari_unet.learning import Finished, LearnEvent
 from napari_unet.models.card import ModelCard
@@ -120,7 +121,9 @@ def retrain(work: Work, engine: Engine) -> Generator[RetrainEvent, None, None]:
     else:
         active = active if names else objects_parent(active)
         objects = sum(len(painted_objects(painted)) for painted in paints)
-        parent, remark = choose_parent(active, len(pairs), objects, made=work.made)
+        yield Waiting()
+        images = [identity_of(image) for image, _ in pairs]
+        parent, remark = choose_parent(active, images, objects, made=work.made)
     paintings = []
     for image, painted in pairs:
         yield Waiting()
@@ -128,6 +131,7 @@ def retrain(work: Work, engine: Engine) -> Generator[RetrainEvent, None, None]:
         paintings.append(painting_of(image, painted, card))
     name = new_name(parent.card.name, CLASSES if names else ADDED)
     teaching = gather(paintings, parent, name, work.settings, class_names=names)
+    teaching = replace(teaching, in_use=active)
     yield Prepared(parent, f"{work.remark} {remark}".strip())
     yield from _taught(engine, teaching)
 
@@ -146,21 +150,31 @@ def _all_pairs(
 
 
 def _taught(engine: Engine, teaching: Teaching) -> Generator[RetrainEvent, None, None]:
-    name, preview = str(teaching.card["name"]), False
+    name, left = str(teaching.card["name"]), False
     with explained("Making room for the new model"):
         user_folder().parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent))
     try:
         for event in engine.finetune(teaching, folder / "new.safetensors"):
             if isinstance(event, Finished):
-                model = keep(event, teaching.parent, name)
-                preview = event.report.outcome == "preview"
+                left = True  # until it is in the library this file is all there is of it
+                model = _kept(event, teaching.in_use or teaching.parent, name)
+                left = event.report.outcome == "preview"
                 yield Kept(model, model.card.name if event.report.outcome == "accepted" else name)
                 return
             yield event
     finally:
-        if not preview:
+        if not left:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kept(event: Finished, before: Model, name: str) -> Model:
+    try:
+        return keep(event, before, name)
+    except SaveError as error:
+        raise SaveError(
+            f"{error} The new model is in {event.path}: import it in the panel Models later."
+        ) from error
 
 
 def new_name(parent: str, added: str = ADDED) -> str:
@@ -170,7 +184,7 @@ def new_name(parent: str, added: str = ADDED) -> str:
 
 
 def choose_parent(
-    active: Model, images: int, objects: int, *, made: frozenset[str]
+    active: Model, images: Sequence[str], objects: int, *, made: frozenset[str]
 ) -> tuple[Model, str]:
     """Choose the model to begin with, and say why where a person may wonder.
 
@@ -182,8 +196,10 @@ def choose_parent(
     ----------
     active : Model
         The model in use.
-    images, objects : int
-        What is painted now.
+    images : sequence of str
+        Fingerprints of the images that are painted on now.
+    objects : int
+        What is painted on them.
     made : frozenset of str
         sha256 of models made of this session's paint: there, fewer objects mean that some were
         taken back, not that an image is missing.
@@ -191,7 +207,8 @@ def choose_parent(
     card = active.card
     if not card.images:
         return active, ""
-    if images < card.images or (active.sha not in made and objects < card.painted_objects):
+    gone = not set(card.taught_images) <= set(images) or len(images) < card.images
+    if gone or (active.sha not in made and objects < card.painted_objects):
         return active, (
             f"Not all of what {card.name!r} was taught is here, so it is taught further itself. "
             "Open its images too, with what was painted on them, or add their folder, to begin "

@@ -4,12 +4,11 @@ Yields events as a segmentation does. The engine runs it for the panel; the comm
 library calls run it in their own process.
 """
 
+import copy
 import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,11 @@ from numpy.typing import NDArray
 from napari_unet.errors import TrainingError
 from napari_unet.examples import Example
 from napari_unet.instances import decode
-from napari_unet.learning import Finished, LearnEvent, Learning, Report
+from napari_unet.learning import FinetunePlan, Finished, LearnEvent, Learning, Report
 from napari_unet.models.card import ModelCard
 from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.unet import UNet
-from napari_unet.settings import DecodeSettings, FinetuneSettings
+from napari_unet.settings import DecodeSettings
 from napari_unet.training.judge import (
     GIVEN_UP,
     OUTLINES,
@@ -60,27 +59,23 @@ class Finetune:
 
     Parameters
     ----------
-    parent : Path
-        Model file that it begins with.
+    plan : FinetunePlan
+        Parent, target, time.
     examples : sequence of Example
         Windows of all that was painted.
-    settings : FinetuneSettings
-        Time and seed.
     """
 
     def __init__(
         self,
-        parent: Path,
+        plan: FinetunePlan,
         examples: Sequence[Example],
-        settings: FinetuneSettings,
-        more: dict[str, Any],
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.begun, self.stop = time.monotonic(), stop
-        self.settings = settings
-        network, card = load_model(parent)
+        self.plan, self.settings = plan, plan.settings
+        network, card = load_model(plan.parent)
         self.before = card.decode
-        self.card = card.child(str(more.get("parent_sha", "")), **more)
+        self.card = card.child(str(plan.card.get("parent_sha", "")), **plan.card)
         self.fresh = self.card.spec != card.spec
         self.network = adapted(network, self.card.spec) if self.fresh else network
         self.examples = list(examples)
@@ -94,10 +89,11 @@ class Finetune:
             self.network,
             Lessons(self.examples, self.card, self._opinion, trust),
             Lessons(self.replay, self.card),
-            seed=settings.seed,
+            seed=plan.settings.seed,
             new_head=self.fresh,
         )
         self.loss, self.looking = float("nan"), 0.0
+        self.best: tuple[float, UNet] | None = None  # seen so far, and kept if it is stopped
         if not len(self.learner.painted):
             raise TrainingError(
                 "Nothing painted lies whole inside the image, so there is nothing to learn. Paint "
@@ -144,6 +140,8 @@ class Finetune:
         how wide its outlines should be, if they are many.
         """
         network, settings = self.learner.average, self.card.decode
+        if self.best is not None and self.best[0] > self.judged(network, settings).score:
+            network = self.best[1]
         ids = [example.judged for example in self.held]
         if not self.classes and sum(map(len, ids)) >= ENOUGH:
             maps = [class_map(network, self.card, example.image) for example in self.held]
@@ -185,10 +183,20 @@ class Finetune:
             score = None
             if self.held and self.seconds - looked > pause:
                 start = self.seconds
-                score = self.judged(self.learner.average, self.card.decode).score
+                score = self._glance()
                 looked = self.seconds
                 pause = max(LOOK, (looked - start) / LOOKING)
             yield self.state(score)
+        if self.seconds >= end:
+            self.best = None  # the rate has fallen to the end: the last is the best
+
+    def _glance(self) -> float:
+        """Score what is learned so far, and remember the best of it."""
+        network = self.learner.average
+        score = self.judged(network, self.card.decode).score
+        if self.best is None or score > self.best[0]:
+            self.best = score, copy.deepcopy(network)
+        return score
 
     def state(self, score: float | None) -> Learning:
         """Say how far it is."""
@@ -203,6 +211,18 @@ class Finetune:
             return replace(old, verdict=best_single_class(strokes))
         return old
 
+    def rival(self, old: Candidate) -> Candidate:
+        """Look at the model in use, which the new one must beat; `old` if that is the parent.
+
+        What is held out is so by its id, so no model made of this paint ever learned from it.
+        """
+        if self.plan.in_use in (None, self.plan.parent):
+            return old
+        network, card = load_model(self.plan.in_use)
+        if (card.kind, card.spec) != (self.card.kind, self.card.spec):
+            return old
+        return self.look(network, card.decode)
+
 
 def _some(examples: list[Example], most: int) -> list[Example]:
     """Return at most so many of them, from all over."""
@@ -216,41 +236,33 @@ def at_zoom(settings: DecodeSettings, zoom: float) -> DecodeSettings:
 
 
 def finetune_events(
-    parent: Path,
+    plan: FinetunePlan,
     examples: Sequence[Example],
-    settings: FinetuneSettings,
-    target: Path,
     *,
     stop: Callable[[], bool] = lambda: False,
-    card: dict[str, Any] | None = None,
 ) -> Generator[LearnEvent, None, None]:
     """Retrain, step by step.
 
     Parameters
     ----------
-    parent : Path
-        Model file to begin with.
+    plan : FinetunePlan
+        Parent, target, time.
     examples : sequence of Example
         Windows of all that was painted.
-    settings : FinetuneSettings
-        Time and seed.
-    target : Path
-        Model file to write, also where the result is refused: it can be looked at.
     stop : callable, optional
         Asked before every step; True ends the training, and the best so far is judged. Also
         called between the windows that are judged, where it may raise: then nothing is written.
-    card : dict, optional
-        What else the new model's card says: name, parent, number of images, date.
 
     Yields
     ------
     LearnEvent
         `Learning` after every step, `Finished` at the end.
     """
-    work = Finetune(parent, examples, settings, card or {}, stop)
-    old = work.unchanged()
+    work = Finetune(plan, examples, stop)
+    unchanged = work.unchanged()
+    old = work.rival(unchanged)
     yield work.state(old.verdict.score if work.held else None)
-    refit = work.refitted(old)
+    refit = work.refitted(unchanged)
     yield from work.learn()
     trained = work.trained()
     best = max((trained, refit), key=lambda c: (c.verdict.score, c is trained))
@@ -274,8 +286,8 @@ def finetune_events(
         steps=work.learner.steps,
         seconds=work.seconds,
     )
-    save_model(target, best.network, _new_card(work.card, best, report))
-    yield Finished(report, target)
+    save_model(plan.target, best.network, _new_card(work.card, best, report))
+    yield Finished(report, plan.target)
 
 
 def _new_card(card: ModelCard, best: Candidate, report: Report) -> ModelCard:
