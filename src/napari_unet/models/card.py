@@ -117,13 +117,19 @@ class ModelCard(BaseModel):
     def zoom(self, diameter: float) -> float:
         """Factor to resize an image by, so that objects of `diameter` px suit the network.
 
-        1.0 (no resizing) as long as the diameter lies in `diameter_range`, else as little as
-        brings it well inside; never more than `LARGEST_ZOOM`, which costs its square in time.
+        1.0 (no resizing) as long as the diameter lies in `diameter_range`; never more than
+        `LARGEST_ZOOM`, which costs its square in time. Else objects are brought to the size the
+        network saw most; a retrained model, which may know objects of very different sizes, is
+        resized only as far as brings them well inside the range.
         """
         low, high = self.diameter_range
         if low <= diameter <= high:
             return 1.0
-        wanted = min(WELL_INSIDE * low, high) if diameter < low else max(high / WELL_INSIDE, low)
+        wanted = self.object_diameter
+        if self.taught_diameters:
+            wanted = (
+                min(WELL_INSIDE * low, high) if diameter < low else max(high / WELL_INSIDE, low)
+            )
         return min(LARGEST_ZOOM, wanted / diameter)
 
     def diameter_for(self, found: float | None) -> float:
