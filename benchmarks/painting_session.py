@@ -189,7 +189,7 @@ class Session:
     def _teach(self, k: int) -> Taught:
         settings = FinetuneSettings(time_limit=self.setting.time, seed=self.seed)
         teaching = gathered(self.setting.parent, self.sheets, settings)
-        return teach(teaching, self._model(k))
+        return teach(replace(teaching, in_use=self.active.model), self._model(k))
 
     def _model(self, k: int) -> Path:
         return self.folder / f"k{k}.safetensors"
