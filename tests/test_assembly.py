@@ -234,3 +234,18 @@ def test_marks_made_during_a_run_hold() -> None:
     live.update(shown, (), *square((10, 10), 40, ALL), block=0)
     assert not shown[20:30, 20:30].any()
     assert not live.corrected.any()  # the stroke can be taken back
+
+
+def test_no_tile_gives_an_id_that_a_person_took_while_the_run_went_on() -> None:
+    live = LiveLabels.empty(SHAPE)
+    shown = np.zeros(SHAPE, np.uint32)
+    live.begin(shown)
+    left, right = Box((0, 0), (64, 36)), Box((0, 36), SHAPE)
+    live.update(shown, (), *square((10, 10), 10, left), block=0)
+    mine = int(shown.max()) + 1
+    live.keep_clear(mine)
+    shown[40:45, 10:15] = mine
+    live.update(shown, (), *square((10, 50), 10, right), block=1)
+    assert int(shown[12, 52]) not in {0, 1, mine}
+    live.keep_clear(PERSONAL + 5)  # far beyond all others: counting on from there takes memory
+    assert live.assembly.next_id < 10

@@ -150,3 +150,10 @@ def test_adopting_keeps_ids_unless_another_object_has_them():
     counted = scene.tracker.painted(scene.shown)
     np.testing.assert_array_equal(counted != 0, (painted != 0) | (scene.tracker.known == 7))
     assert (counted[0:5, 0:5] == BACKGROUND).all()
+
+
+def test_ids_that_were_painted_are_free_no_more():
+    scene = Scene()
+    scene.shown[50:55, 60:70] = 7
+    scene.look()
+    assert scene.live.assembly.next_id == 8

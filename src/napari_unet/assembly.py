@@ -274,6 +274,11 @@ class LiveLabels:
             np.not_equal(painted, UNLABELLED, out=self.locked)
             self.assembly.kept = set(painted_ids(painted).tolist())
 
+    def keep_clear(self, largest: int) -> None:
+        """Give no new object an id up to `largest`, which a person uses; below `PERSONAL`."""
+        if largest < PERSONAL:
+            self.assembly.next_id = max(self.assembly.next_id, largest + 1)
+
     def update(
         self, shown: NDArray[Any], plane: Plane, owned: Box, patch: Patch, block: int
     ) -> Box:

@@ -68,6 +68,11 @@ class Edit:
         """What to write at `indices`: one value, or one for each pixel."""
         return self.values if isinstance(self.values, int) else self.values[self.pixels]
 
+    @property
+    def largest(self) -> int:
+        """Largest value that is written, 0 if none is."""
+        return int(np.max(self.new, initial=0))
+
     def apply(self, array: NDArray[Any]) -> None:
         """Change an array ``(..., Y, X)`` in place."""
         array[self.indices] = self.new

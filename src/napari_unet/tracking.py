@@ -52,14 +52,11 @@ class Tracker:
         ``(..., Y, X)``, a painted array: the state at the last look.
     areas : Counter
         Painted pixels of each id, and of `BACKGROUND`.
-    largest : int
-        Largest id painted so far, of those below `PERSONAL`.
     """
 
     live: LiveLabels
     known: NDArray[np.uint32] = field(init=False)
     areas: "Counter[int]" = field(default_factory=Counter)
-    largest: int = 0
     _seen: NDArray[np.uint8] = field(init=False)
     _covered: NDArray[np.uint32] = field(init=False)
 
@@ -81,7 +78,7 @@ class Tracker:
     @property
     def new_id(self) -> int:
         """An id that nothing has: neither said by the model nor painted."""
-        return max(self.live.assembly.next_id, self.largest + 1)
+        return self.live.assembly.next_id
 
     def blocks(self) -> Iterator[tuple[Plane, Box]]:
         """Windows that together cover everything."""
@@ -155,8 +152,8 @@ class Tracker:
                 self.areas[number] += sign * count
                 if self.areas[number] <= 0:
                     del self.areas[number]
-                if sign > 0 and self.largest < number < PERSONAL:
-                    self.largest = number
+                if sign > 0:
+                    self.live.keep_clear(number)
 
     def painted(self, shown: NDArray[Any]) -> NDArray[np.uint32]:
         """Return what is painted, objects painted in part completed to what is shown of them.

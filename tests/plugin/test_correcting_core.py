@@ -11,6 +11,7 @@ from napari_unet.instances import Patch
 from napari_unet.io.journal import Journal, JournalHeader
 from napari_unet.io.recovery import replay
 from napari_unet.plugin.correcting import Correcting
+from napari_unet.plugin.keys import Keys
 
 SHAPE = (120, 160)
 ALL = Box((0, 0), SHAPE)
@@ -163,7 +164,7 @@ def test_what_counts_is_shown(scene):
     scene.layer.data[B.slices] = 0
     scene.layer.data[100:110, 10:20] = 9
     scene.correcting.look_everywhere()
-    scene.correcting.show_corrected(on=True)
+    scene.correcting.overlay.show(on=True)
     overlay = scene.viewer.layers["cells corrected"]
     assert scene.viewer.layers.selection.active is scene.layer
     plane, box = (), ALL
@@ -172,7 +173,7 @@ def test_what_counts_is_shown(scene):
     shown = overlay.data > 0
     assert shown.any()
     assert (painted[shown] > 0).all()
-    scene.correcting.show_corrected(on=False)
+    scene.correcting.overlay.show(on=False)
     assert not overlay.visible
 
 
@@ -214,3 +215,23 @@ def test_listeners_are_told_once(scene, monkeypatch):
         scene.correcting._tick()
     assert told == [1]
     assert scene.correcting.count == (1, 0)
+
+
+def test_a_label_chosen_while_tiles_come_in_stays_the_persons(scene):
+    layer = scene.layer
+    scene.live.begin(layer.data)
+    layer.selected_label = int(layer.data.max()) + 1  # as napari's key M does
+    mine, pieces = layer.selected_label, scene.correcting.tracker.new_id
+    assert pieces > mine
+    patch = Patch(Box((5, 100), (15, 110)), np.ones((10, 10), np.int32), 1)
+    scene.live.update(layer.data, (), Box((0, 80), SHAPE), patch, 1)
+    assert layer.data[10, 105] not in (0, mine)
+
+
+def test_pieces_of_a_split_keep_their_ids(scene):
+    layer = scene.layer
+    keys = Keys(scene.viewer, scene.correcting, lambda _text: None, lambda: None)
+    keys.split()
+    keys._armed._finish([(35.0, 10.0), (35.0, 60.0)])
+    piece = int(layer.data.max())
+    assert scene.live.assembly.next_id > piece

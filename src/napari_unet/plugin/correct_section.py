@@ -149,7 +149,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
     def _press_show(self, on: bool) -> None:
         result = self._host.current_result()
         if result is not None:
-            result.correcting.show_corrected(on=on)
+            result.correcting.overlay.show(on=on)
 
     def _press_all_correct(self) -> None:
         result, image = self._host.current_result(), self._host.image.value

@@ -18,11 +18,12 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_unet.assembly import LiveLabels, Plane, index_of
-from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND
+from napari_unet.corrections import MARK_BACKGROUND
 from napari_unet.editing import Edit, confirm, mark_box
 from napari_unet.image import Box
 from napari_unet.io.journal import Journal
 from napari_unet.plugin import layers
+from napari_unet.plugin.overlay import Overlay
 from napari_unet.tracking import BLOCK, Change, Tracker, cut
 
 TICK = 100  # milliseconds between looks in the background
@@ -33,7 +34,6 @@ STILL = 1.0  # seconds without drawing after which a stroke counts as finished a
 MOST_UNDOABLE = 2**18  # pixels; larger edits of the marks are written past napari's own history
 
 MARK_COLOURS = {None: "transparent", 0: "transparent", 1: "#2f7fff", 2: "#3fe06a"}
-CORRECTED_COLOURS = {None: "transparent", 0: "transparent", 1: "#ffd21f", 2: "#2f7fff"}
 
 Place = tuple[Plane, Box]
 
@@ -60,8 +60,7 @@ class Correcting:
         self.layer, self.tracker = layer, Tracker(live)
         self._viewer, self._name = viewer, name
         self._marks_layer: Labels | None = None
-        self._overlay: Labels | None = None
-        self._overlaid: Place | None = None  # what the overlay shows
+        self.overlay = Overlay(viewer, layer, self.tracker, name)
         self._queue: dict[Place, None] = {}
         self._stroke: Place | None = None
         self._drawn_at = self._changed_at = 0.0
@@ -79,6 +78,7 @@ class Correcting:
         self._soon_timer.timeout.connect(self._work)
         self._tick_timer.start(TICK)
         self._listen(layer)
+        layer.events.selected_label.connect(self._on_choice)
 
     # ---- what others ask -------------------------------------------------------------------
 
@@ -209,6 +209,10 @@ class Correcting:
                 self._marks_layer.data = self.marks
         self._expect(self.tracker.blocks())
 
+    def _on_choice(self, _event: Any = None) -> None:
+        """Leave an id to the person from the moment it is chosen, as tiles may be coming in."""
+        self.tracker.live.keep_clear(int(self.layer.selected_label))
+
     def _expect(self, places: Any) -> None:
         for place in places:
             self._queue.setdefault(place)
@@ -221,9 +225,10 @@ class Correcting:
             self._work()
             self._sweep_on(time.perf_counter() + BUDGET)
         if self._news and now - self._changed_at > QUIET:
-            self._news, self._overlaid = False, None
+            self._news = False
+            self.overlay.forget()
             self.changed.emit()
-        self._refresh_overlay()
+        self.overlay.refresh()
         problem = (self._journal.problem if self._journal is not None else None) or ""
         if problem != self._problem:
             self._problem = problem
@@ -326,36 +331,6 @@ class Correcting:
                 edit = marked.edit if marked.done else marked.reverse
                 _carry_out(edit, self._marks_layer, self.marks)
         self._undoable = [m for m in self._undoable if id(m.entry) in done | undone]
-
-    # ---- showing what counts ---------------------------------------------------------------
-
-    def show_corrected(self, *, on: bool) -> None:
-        """Show, or hide, a layer of all that counts as corrected in what is shown."""
-        overlay = self._overlay
-        if overlay is not None and overlay in self._viewer.layers:
-            overlay.visible = on
-        elif on:
-            array = np.zeros(self.marks.shape, np.uint8)
-            self._overlay = layers.add_beside(
-                self._viewer, self.layer, array, f"{self._name} corrected", CORRECTED_COLOURS
-            )
-            self._overlay.opacity = 0.5
-        self._overlaid = None
-        self._refresh_overlay()
-
-    def _refresh_overlay(self) -> None:
-        overlay = self._overlay
-        if overlay is None or not overlay.visible or overlay not in self._viewer.layers:
-            return
-        plane, box = place = layers.shown_window(self._viewer, self.layer)
-        if place == self._overlaid or not box.size:
-            return
-        self._overlaid = place
-        painted = self.tracker.completed(self.layer.data, plane, box)
-        window = overlay.data[index_of(plane, box)]
-        np.copyto(window, painted > 0, casting="unsafe")
-        window[painted == BACKGROUND] = 2
-        overlay.refresh(thumbnail=False, highlight=False, extent=False)
 
 
 @dataclass(slots=True, eq=False)

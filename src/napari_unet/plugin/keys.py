@@ -163,6 +163,8 @@ class Keys:
             self.say(str(error))
 
     def _carry_out(self, edit: Edit) -> None:
+        # at once, not when it is found: the next tile may come before that
+        self.correcting.tracker.live.keep_clear(edit.largest)
         self.layer.data_setitem(edit.indices, edit.new)
 
     def _under_cursor(self) -> tuple[tuple[int, ...], tuple[float, float]]:
