@@ -167,9 +167,8 @@ def test_what_counts_is_shown(scene):
     scene.correcting.overlay.show(on=True)
     overlay = scene.viewer.layers["cells corrected"]
     assert scene.viewer.layers.selection.active is scene.layer
-    plane, box = (), ALL
     assert overlay.data.shape == SHAPE
-    painted = scene.correcting.tracker.completed(scene.layer.data, plane, box)
+    painted = scene.correcting.tracker.known
     shown = overlay.data > 0
     assert shown.any()
     assert (painted[shown] > 0).all()
@@ -235,3 +234,31 @@ def test_pieces_of_a_split_keep_their_ids(scene):
     keys._armed._finish([(35.0, 10.0), (35.0, 60.0)])
     piece = int(layer.data.max())
     assert scene.live.assembly.next_id > piece
+
+
+def test_the_journal_holds_touched_objects_as_a_whole(scene):
+    layer = scene.layer
+    layer.brush_size = 8
+    layer.paint((50, 35), int(layer.data[30, 30]))  # the model's object is made longer
+    scene.settle()
+    assert scene.journal.flush(10)
+    header_and_stroke = scene.journal.size
+    assert header_and_stroke < 5000
+    kept = scene.kept()
+    np.testing.assert_array_equal(kept > 0, layer.data == layer.data[30, 30])
+    np.testing.assert_array_equal(kept, scene.correcting.painted())
+
+
+def test_objects_joined_by_key_are_restored_as_one(scene, tmp_path):
+    keys = Keys(scene.viewer, scene.correcting, lambda _text: None, lambda: None)
+    keys.merge()
+    keys._armed._finish([(30.0, 40.0), (80.0, 100.0)])
+    scene.settle()
+    painted, kept = scene.correcting.painted(), scene.kept()
+    np.testing.assert_array_equal(kept, painted)
+    assert np.count_nonzero(painted) == A.size + B.size
+    after = Scene(tmp_path / "after")  # a crash, and the program started again
+    after.correcting.adopt(kept)
+    np.testing.assert_array_equal(after.correcting.painted() > 0, painted > 0)
+    assert len(after.correcting.tracker.ids) == 1
+    after.correcting.close()

@@ -101,7 +101,7 @@ class Correcting:
     @property
     def count(self) -> tuple[int, int]:
         """Painted objects, and pixels of painted background, as far as was looked."""
-        return self.tracker.objects, self.tracker.background
+        return len(self.tracker.ids), self.tracker.background
 
     def is_marks(self, layer: Any) -> bool:
         """Whether a layer is that of the marks."""
@@ -111,14 +111,13 @@ class Correcting:
     def painted(self) -> NDArray[np.uint32]:
         """Return the painted array ``(..., Y, X)`` of now, with touched objects completed."""
         self.look_everywhere()
-        return self.tracker.painted(self.layer.data)
+        return self.tracker.painted()
 
     def look_everywhere(self) -> None:
         """Find every change there is, also those made behind napari's back."""
         self._queue.clear()
         self._stroke = None
-        for plane, box in self.tracker.blocks():
-            self._check(plane, box)
+        self._check_all()
 
     def adopt(self, painted: NDArray[np.uint32]) -> None:
         """Take over a painted array ``(..., Y, X)`` where nothing is painted yet, and show it."""
@@ -151,8 +150,7 @@ class Correcting:
         if self._closed:
             return
         self._closed = True
-        for plane, box in self.tracker.blocks():
-            self._check(plane, box, quiet=True)
+        self._check_all(quiet=True)
         if self._journal is not None:
             self._journal.close()
         for timer in (self._tick_timer, self._soon_timer):
@@ -255,6 +253,13 @@ class Correcting:
                 self._sweep = self.tracker.blocks()
                 return
             self._check(*place)
+
+    def _check_all(self, *, quiet: bool = False) -> None:
+        turns = -1
+        while turns != self.tracker.turns:  # then pieces of its objects may lie in other blocks
+            turns = self.tracker.turns
+            for plane, box in self.tracker.blocks():
+                self._check(plane, box, quiet=quiet)
 
     def _check(self, plane: Plane, box: Box, *, quiet: bool = False) -> None:
         shown = self.layer.data

@@ -64,7 +64,7 @@ class Overlay:
         if place == self._drawn or not box.size:
             return
         self._drawn = place
-        painted = self.tracker.completed(self.result.data, plane, box)
+        painted = self.tracker.known[index_of(plane, box)]
         window = layer.data[index_of(plane, box)]
         np.copyto(window, painted > 0, casting="unsafe")
         window[painted == BACKGROUND] = 2
