@@ -173,12 +173,13 @@ def test_painted_pixels_never_change(seed: int, steps: list[tuple], random: obje
     maps = class_maps(blob_labels(seed, SHAPE), seed, noise=30)
     live, shown = LiveLabels.empty(SHAPE), empty_labels(SHAPE)
     painted = np.full(SHAPE, -1, np.int64)  # -1 = not changed by the person
+    was = shown.copy()  # what was there before; to paint that again takes a change back
     for step in [("run", 0.5, 12), *steps, ("run", 0.7, 12)]:
         if step[0] == "paint":
             (y, x), side, value = step[1:]
             part = np.s_[y : y + side, x : x + side]
-            painted[part][shown[part] != value] = value
-            painted[part][painted[part] >= 0] = value
+            np.copyto(was[part], shown[part], where=painted[part] < 0)
+            painted[part] = np.where(was[part] == value, -1, value)
             shown[part] = value
             continue
         live.begin(shown)

@@ -121,7 +121,7 @@ class Tracker:
         fresh, lifted, over = under & ~was, was & ~under, under & was & there
         back = hidden & ~there
         said = self.live.assembly.labels[index]
-        owned = fresh & there & ((shown[index] != said) | self.live.corrected[index])
+        owned = fresh & there & (shown[index] != said)
         covered[fresh] = 0
         covered[owned] = shown[index][owned]
         restored = np.where(covered > 0, covered, said)
@@ -144,9 +144,7 @@ class Tracker:
         """
         index, live = index_of(plane, box), self.live
         known, completing = self.known[index], self._completing[index]
-        now = painted_of(
-            shown[index], live.assembly.labels[index], live.corrected[index], live.marks[index]
-        )
+        now = painted_of(shown[index], live.assembly.labels[index], live.marks[index])
         before = np.where(completing, np.uint32(UNLABELLED), known)
         differs = now != before
         if not (differs.any() or completing.any() or len(self._ids(plane))):

@@ -262,3 +262,34 @@ def test_objects_joined_by_key_are_restored_as_one(scene, tmp_path):
     np.testing.assert_array_equal(after.correcting.painted() > 0, painted > 0)
     assert len(after.correcting.tracker.ids) == 1
     after.correcting.close()
+
+
+def test_a_stroke_undone_after_another_run_is_nothing_painted(scene):
+    layer = scene.layer
+    layer.brush_size = 6
+    layer.paint((110, 20), 50)
+    stroke = layer.data == 50
+    for found in ((A, B), (A, B, Box((100, 10), (118, 30)))):  # in the end the model sees one there
+        scene.says(*found, painted=scene.correcting.painted())
+        assert (layer.data[stroke] == 50).all()
+    layer.undo()
+    assert not scene.correcting.painted().any()
+    assert not scene.kept().any()
+    scene.says(*found, painted=None)
+    assert len(set(layer.data[100:118, 10:30].ravel())) == 1
+    assert layer.data[110, 20] > 0
+    layer.redo()
+    np.testing.assert_array_equal(scene.correcting.painted() == 50, stroke)
+
+
+def test_what_was_erased_on_purpose_stays_background(scene):
+    layer = scene.layer
+    layer.brush_size = 6
+    layer.paint((30, 30), 0)
+    erased = (layer.data == 0)[A.slices].copy()
+    assert erased.any()
+    for found in ((A, B), (B,), (A, B)):
+        scene.says(*found, painted=scene.correcting.painted())
+        assert (scene.correcting.painted()[A.slices][erased] == BACKGROUND).all()
+    layer.undo()
+    assert not scene.correcting.painted().any()
