@@ -293,3 +293,22 @@ def test_what_was_erased_on_purpose_stays_background(scene):
         assert (scene.correcting.painted()[A.slices][erased] == BACKGROUND).all()
     layer.undo()
     assert not scene.correcting.painted().any()
+
+
+def test_taking_a_box_back_leaves_what_was_marked_inside_it_since(scene):
+    layer, correcting = scene.layer, scene.correcting
+    correcting.mark_box((), Box((0, 0), (60, 80)))
+    correcting.brush_background()
+    marks = correcting.marks_layer()
+    marks.brush_size = 8
+    marks.paint((10, 60), MARK_BACKGROUND)
+    scene.settle()
+    stroke = correcting.marks == MARK_BACKGROUND
+    layer.undo()
+    np.testing.assert_array_equal(correcting.marks, np.where(stroke, MARK_BACKGROUND, 0))
+    marks.paint((50, 10), MARK_BACKGROUND)
+    scene.settle()
+    stroke = correcting.marks == MARK_BACKGROUND
+    layer.redo()
+    np.testing.assert_array_equal(correcting.marks == MARK_BACKGROUND, stroke)
+    assert (correcting.marks[:60, :80] > 0).all()

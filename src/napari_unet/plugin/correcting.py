@@ -332,9 +332,7 @@ class Correcting:
         )
         for marked in self._undoable:
             if marked.done != (id(marked.entry) in done) and id(marked.entry) in done | undone:
-                marked.done = not marked.done
-                edit = marked.edit if marked.done else marked.reverse
-                _carry_out(edit, self._marks_layer, self.marks)
+                _carry_out(marked.turn(self.marks), self._marks_layer, self.marks)
         self._undoable = [m for m in self._undoable if id(m.entry) in done | undone]
 
 
@@ -352,10 +350,12 @@ class _Marked:
         nothing = np.zeros(0, np.intp)
         self.entry = ((nothing,) * ndim, np.zeros(0, np.uint32), 0)
 
-    @property
-    def reverse(self) -> Edit:
-        edit = self.edit
-        return Edit(edit.box, edit.pixels, self.before.astype(np.uint32), edit.plane)
+    def turn(self, marks: NDArray[np.uint8]) -> Edit:
+        """Take it back, or make it again; what a person marked there since stays."""
+        edit, self.done = self.edit, not self.done
+        old, new = (self.before, edit.values) if self.done else (edit.values, self.before)
+        pixels = edit.pixels & (marks[index_of(edit.plane, edit.box)] == old)
+        return Edit(edit.box, pixels, np.where(pixels, new, 0).astype(np.uint32), edit.plane)
 
 
 def _carry_out(edit: Edit, layer: Labels | None, array: NDArray[Any]) -> None:
