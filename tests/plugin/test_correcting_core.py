@@ -312,3 +312,22 @@ def test_taking_a_box_back_leaves_what_was_marked_inside_it_since(scene):
     layer.redo()
     np.testing.assert_array_equal(correcting.marks == MARK_BACKGROUND, stroke)
     assert (correcting.marks[:60, :80] > 0).all()
+
+
+@pytest.mark.parametrize("tool", ["brush", "fill", "key"])
+def test_paint_in_planes_that_are_not_shown_is_kept_at_once(qapp, tmp_path, tool):
+    scene = Scene(tmp_path, (5, *SHAPE))
+    layer = scene.layer
+    layer.n_edit_dimensions = 3
+    if tool == "brush":
+        layer.brush_size = 9
+        layer.paint((2, 60, 60), 50)
+    elif tool == "fill":
+        layer.fill((0, 110, 20), 50)
+    else:
+        layer.data_setitem((np.array([1, 3]), np.array([60, 61]), np.array([60, 5])), 50)
+    scene.settle()
+    planes = np.unique(np.nonzero(layer.data == 50)[0])
+    assert len(planes) > 1
+    np.testing.assert_array_equal(scene.kept() == 50, layer.data == 50)
+    scene.correcting.close()

@@ -184,7 +184,10 @@ class Correcting:
             self._stroke = place[0], self._stroke[1].union(place[1])
         self._drawn_at = time.monotonic()
 
-    def _on_paint(self, _event: Any = None) -> None:
+    def _on_paint(self, event: Any) -> None:
+        """Look at what was painted, also in planes that are not shown and so not redrawn."""
+        for plane, box in layers.painted_places(event.value).items():
+            self._expect((plane, part) for part in cut(box))
         self._look_soon()  # not now: a single edit is announced before it is made
 
     def _on_redraw(self, _event: Any = None) -> None:
