@@ -331,3 +331,33 @@ def test_paint_in_planes_that_are_not_shown_is_kept_at_once(qapp, tmp_path, tool
     assert len(planes) > 1
     np.testing.assert_array_equal(scene.kept() == 50, layer.data == 50)
     scene.correcting.close()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_choosing_the_brush_calls_the_line_off(scene, times):
+    layer = scene.layer
+    keys = Keys(scene.viewer, scene.correcting, lambda _text: None, lambda: None)
+    callbacks, count = list(layer.mouse_drag_callbacks), len(scene.viewer.layers)
+    keys.split()
+    for _ in range(times):
+        keys.brush()
+    assert keys._armed is None
+    active = scene.viewer.layers.selection.active
+    assert (active is layer) == (times == 2)
+    assert active.mode == "paint"
+    if times == 2:
+        assert len(layer.mouse_drag_callbacks) == len(callbacks) + 1  # napari's own brush
+    assert [item.name for item in scene.viewer.layers][count:] == ["cells marks"]
+
+
+def test_a_tool_of_napari_calls_the_line_off_too(scene):
+    layer = scene.layer
+    keys = Keys(scene.viewer, scene.correcting, lambda _text: None, lambda: None)
+    keys.merge()
+    layer.mode = "erase"
+    assert keys._armed is None
+    assert layer.mode == "erase"
+    assert not layer.mouse_pan
+    keys.merge()
+    keys.disarm()
+    assert layer.mode == "erase"

@@ -141,9 +141,11 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         result = self._host.current_result()
         if result is None:
             return
+        keys = self._keys[result.layer]
+        keys.disarm()
         result.correcting.brush_background(on=on)
         if on:
-            self._keys[result.layer].bind_marks(result.correcting.marks_layer())
+            keys.bind_marks(result.correcting.marks_layer())
         self.refresh()
 
     def _press_show(self, on: bool) -> None:

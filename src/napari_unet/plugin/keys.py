@@ -123,7 +123,8 @@ class Keys:
             self.bind_marks(self.correcting.marks_layer())
 
     def brush(self) -> None:
-        """Change between painting background and painting objects."""
+        """Change between painting background and painting objects; a line is waited for no more."""
+        self.disarm()
         # equal, not the same: what a docked panel is given is a proxy of the viewer
         painting_objects = self.viewer.layers.selection.active == self.layer
         self.correcting.brush_background(on=painting_objects)
@@ -222,20 +223,28 @@ class _LineTool:
         layer.mouse_pan = False
         layer.cursor = "cross"
         layer.mouse_drag_callbacks.append(self._drag)
+        self._call_off = call_off
+        layer.events.mode.connect(self._on_mode)
         # Escape belongs to polygons, which cannot be drawn while a line is waited for.
         layer.bind_key("Escape", _ignoring_argument(call_off), overwrite=True)
 
     def put_back(self) -> None:
         """Leave the layer as it was."""
         layer, self._over = self._layer, True
+        layer.events.mode.disconnect(self._on_mode)
         if self._shown in self._viewer.layers:
             self._viewer.layers.remove(self._shown)
         if self._drag in layer.mouse_drag_callbacks:
             layer.mouse_drag_callbacks.remove(self._drag)
         layer.bind_key("Escape", None)
-        layer.mouse_pan = True
-        layer.cursor = "standard"
-        layer.mode = self._mode
+        if layer.mode == "pan_zoom":  # another tool has set all this for itself
+            layer.mouse_pan = True
+            layer.cursor = "standard"
+            layer.mode = self._mode
+
+    def _on_mode(self, _event: Any = None) -> None:
+        """Give way to another tool: one drag would paint, and cut too."""
+        self._call_off()
 
     def _drag(self, layer: Labels, event: Any) -> Generator[None, None, None]:
         line = [_point(layer, event.position)]
