@@ -6,12 +6,14 @@ from napari.components import ViewerModel
 
 from napari_unet.assembly import LiveLabels
 from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
+from napari_unet.errors import InputError
 from napari_unet.image import Box
 from napari_unet.instances import Patch
 from napari_unet.io.journal import Journal, JournalHeader
 from napari_unet.io.recovery import replay
 from napari_unet.plugin.correcting import Correcting
 from napari_unet.plugin.keys import Keys
+from napari_unet.plugin.rectangles import correct_box
 
 SHAPE = (120, 160)
 ALL = Box((0, 0), SHAPE)
@@ -361,3 +363,32 @@ def test_a_tool_of_napari_calls_the_line_off_too(scene):
     keys.merge()
     keys.disarm()
     assert layer.mode == "erase"
+
+
+CORNERS = np.array([[10, 10], [10, 40], [30, 40], [30, 10]])
+
+
+def rectangle(scene, plane=None, corners=CORNERS, **kinds):
+    """Add a shapes layer with one shape, selected."""
+    if plane is not None:
+        corners = np.insert(corners.astype(float), 0, plane, axis=1)
+    shapes = scene.viewer.add_shapes([corners], **{"shape_type": "rectangle", **kinds})
+    shapes.selected_data = {0}
+    return shapes
+
+
+def test_all_correct_takes_the_rectangle_that_is_selected_in_this_plane(qapp, tmp_path):
+    scene = Scene(tmp_path, (3, *SHAPE))
+    scene.viewer.dims.set_point(0, 1)
+    shapes = rectangle(scene, plane=1)
+    assert correct_box(scene.viewer, scene.layer) == Box((10, 10), (30, 40))
+    shapes.selected_data = set()
+    flat = rectangle(scene)
+    assert correct_box(scene.viewer, scene.layer) == Box((10, 10), (30, 40))
+    flat.visible = False
+    turned = np.array([[10, 25], [20, 40], [30, 25], [20, 10]])
+    for others in ({"plane": 2}, {"shape_type": "polygon"}, {"corners": turned}):
+        rectangle(scene, **others)
+        with pytest.raises(InputError, match="Draw a rectangle in this plane"):
+            correct_box(scene.viewer, scene.layer)
+    scene.correcting.close()

@@ -11,6 +11,7 @@ from napari_unet.corrections import take_whole
 from napari_unet.errors import InputError, UNetError
 from napari_unet.plugin import layers
 from napari_unet.plugin.keys import KEYS, NAPARIS_KEYS, Keys
+from napari_unet.plugin.rectangles import correct_box
 from napari_unet.plugin.results import Result
 from napari_unet.plugin.spots import Spots
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
 
 BRUSH, OBJECTS, CLASSES = "Background brush", "Paint objects", "Paint classes"
-DRAW_BOX = (
-    "Draw a rectangle around a part in which everything is right, then press All correct again."
-)
 
 
 class CorrectSection(Container):  # type: ignore[type-arg]
@@ -154,13 +152,14 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             result.correcting.overlay.show(on=on)
 
     def _press_all_correct(self) -> None:
-        result, image = self._host.current_result(), self._host.image.value
+        result = self._host.current_result()
         if result is None:
             return
         try:
-            box = layers.selected_box(self._viewer, image, result.image)
-        except InputError:
+            box = correct_box(self._viewer, result.layer)
+        except InputError as error:
             self._ask_for_rectangle(result)
+            self._host.say(str(error))
             return
         plane = layers.shown_plane(self._viewer, result.layer)
         result.correcting.mark_box(plane, box)
@@ -176,7 +175,6 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             self._rectangles = layers.add_rectangles(self._viewer, result.layer, "all correct")
         self._viewer.layers.selection.active = self._rectangles
         self._rectangles.mode = "add_rectangle"
-        self._host.say(DRAW_BOX)
 
     def _press_take(self) -> None:
         chosen, image = self.labels_layer.value, self._host.image.value

@@ -12,7 +12,6 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_unet.editing import extents
-from napari_unet.errors import InputError
 from napari_unet.image import Box, Image, check_dtype
 from napari_unet.plugin.hooks import layer_pixel_size
 from napari_unet.segmentation import guess_axes
@@ -263,24 +262,6 @@ def visible_box(layer: ImageLayer, image: Image) -> Box:
 
 def _display_axis(layer: ImageLayer, image: Image, axis: str) -> int:
     return image.axes.index(axis)
-
-
-def selected_box(viewer: Viewer, layer: ImageLayer, image: Image) -> Box:
-    """Return the rectangle selected in a shapes layer, image pixels; `InputError` without one."""
-    for shapes in reversed(viewer.layers):
-        if not isinstance(shapes, Shapes) or not len(shapes.data) or is_beside(shapes):
-            continue
-        chosen = sorted(shapes.selected_data) or [len(shapes.data) - 1]
-        corners = [layer.world_to_data(shapes.data_to_world(p)) for p in shapes.data[chosen[0]]]
-        points = np.asarray(corners)[:, [image.axes.index("Y"), image.axes.index("X")]]
-        start, stop = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
-        box = Box((int(start[0]), int(start[1])), (int(stop[0]), int(stop[1])))
-        box = box.intersect(Box((0, 0), image.shape))
-        if box.size:
-            return box
-    raise InputError(
-        "No rectangle lies on the image. Add a shapes layer, draw a rectangle, and press Segment."
-    )
 
 
 class Redraw:
