@@ -392,3 +392,15 @@ def test_all_correct_takes_the_rectangle_that_is_selected_in_this_plane(qapp, tm
         with pytest.raises(InputError, match="Draw a rectangle in this plane"):
             correct_box(scene.viewer, scene.layer)
     scene.correcting.close()
+
+
+def test_an_object_painted_outside_the_view_is_shown_as_corrected(scene, monkeypatch):
+    layer = scene.layer
+    layer.brush_size = 4
+    layer.paint((50, 25), int(layer.data[30, 30]))
+    scene.settle()
+    view = Box((0, 0), (40, 40))  # the object reaches into it, the stroke does not
+    monkeypatch.setattr("napari_unet.plugin.layers.shown_window", lambda *_: ((), view))
+    scene.correcting.overlay.show(on=True)
+    overlay = scene.viewer.layers["cells corrected"].data
+    np.testing.assert_array_equal(overlay[view.slices] > 0, layer.data[view.slices] > 0)

@@ -98,6 +98,8 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         there = result is not None
         for widget in (self.brush, self.all_correct, self.show_corrected, self.where, self.heat):
             widget.enabled = there
+        with self.show_corrected.changed.blocked():
+            self.show_corrected.value = result is not None and result.correcting.overlay.shown
         self.labels_layer.reset_choices()
         self.take.enabled = bool(self.labels_layer.choices)
         active = self._viewer.layers.selection.active
@@ -150,6 +152,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         result = self._host.current_result()
         if result is not None:
             result.correcting.overlay.show(on=on)
+        self.refresh()  # while the layer was being added it was not there yet
 
     def _press_all_correct(self) -> None:
         result = self._host.current_result()

@@ -38,6 +38,12 @@ class Overlay:
     _layer: Labels | None = field(default=None, init=False)
     _drawn: tuple[Plane, Box] | None = field(default=None, init=False)
 
+    @property
+    def shown(self) -> bool:
+        """Whether the layer is there and visible."""
+        layer = self._layer
+        return layer is not None and layer in self.viewer.layers and layer.visible
+
     def show(self, *, on: bool) -> None:
         """Show the layer, added now if there is none, or hide it."""
         if self._layer is not None and self._layer in self.viewer.layers:
@@ -58,7 +64,7 @@ class Overlay:
     def refresh(self) -> None:
         """Draw what is shown now, unless that is drawn already."""
         layer = self._layer
-        if layer is None or not layer.visible or layer not in self.viewer.layers:
+        if layer is None or not self.shown:
             return
         plane, box = place = layers.shown_window(self.viewer, self.result)
         if place == self._drawn or not box.size:
