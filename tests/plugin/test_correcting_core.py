@@ -404,3 +404,41 @@ def test_an_object_painted_outside_the_view_is_shown_as_corrected(scene, monkeyp
     scene.correcting.overlay.show(on=True)
     overlay = scene.viewer.layers["cells corrected"].data
     np.testing.assert_array_equal(overlay[view.slices] > 0, layer.data[view.slices] > 0)
+
+
+@pytest.mark.parametrize("turn", ["rolled", "3-D"])
+def test_keys_do_nothing_out_of_sight(qapp, tmp_path, turn):
+    scene, said = Scene(tmp_path, (3, *SHAPE)), []
+    keys = Keys(scene.viewer, scene.correcting, said.append, lambda: None)
+    scene.viewer.cursor.position = (1.0, 30.0, 30.0)
+    before = scene.layer.data.copy()
+    if turn == "rolled":
+        scene.viewer.dims.roll()
+    else:
+        scene.viewer.dims.ndisplay = 3
+    for key in (keys.delete, keys.confirm, keys.split, keys.merge, lambda: keys.go(1)):
+        key()
+    assert len(said) == 5
+    assert all("2-D view" in text for text in said)
+    assert keys._armed is None
+    np.testing.assert_array_equal(scene.layer.data, before)
+    assert not scene.correcting.marks.any()
+    scene.viewer.dims.ndisplay = 2
+    scene.viewer.dims.order = (0, 2, 1)
+    scene.viewer.cursor.position = (1.0, 30.0, 30.0)
+    keys.delete()  # a plane shown the other way about is in sight
+    assert len(said) == 5, said[-1]
+    assert not scene.layer.data[(scene.viewer.dims.current_step[0], 30, 30)]
+    scene.correcting.close()
+
+
+def test_a_line_begun_before_the_view_was_rolled_cuts_nothing(qapp, tmp_path):
+    scene, said = Scene(tmp_path, (3, *SHAPE)), []
+    keys = Keys(scene.viewer, scene.correcting, said.append, lambda: None)
+    before = scene.layer.data.copy()
+    keys.split()
+    scene.viewer.dims.roll()
+    keys._armed._finish([(35.0, 10.0), (35.0, 60.0)])
+    np.testing.assert_array_equal(scene.layer.data, before)
+    assert "2-D view" in said[-1]
+    scene.correcting.close()

@@ -21,7 +21,7 @@ from napari_unet.editing import (
     next_object,
     split_along,
 )
-from napari_unet.errors import UNetError
+from napari_unet.errors import InputError, UNetError
 from napari_unet.plugin import layers
 from napari_unet.plugin.correcting import Correcting
 
@@ -42,6 +42,10 @@ NAPARIS_KEYS = {
     "Ctrl+Z": "undo",
     "Ctrl+Shift+Z": "redo",
 }
+FLAT = (
+    "This key acts on planes of rows and columns. Switch to the 2-D view, roll the axes back so "
+    "that Y and X are shown, and press again."
+)
 
 Stroke = list[tuple[float, float]]
 
@@ -114,9 +118,8 @@ class Keys:
 
     def confirm(self) -> None:
         """Mark the object under the cursor as right, or take that back."""
-        plane, point = self._under_cursor()
         try:
-            self.correcting.confirm(plane, point)
+            self.correcting.confirm(*self._under_cursor())
         except UNetError as error:
             self.say(str(error))
         else:
@@ -144,7 +147,11 @@ class Keys:
 
     def go(self, step: int) -> None:
         """Select the next object of the plane, or the one before, and show it in the middle."""
-        plane = layers.shown_plane(self.viewer, self.layer)
+        try:
+            plane = self._plane()
+        except UNetError as error:
+            self.say(str(error))
+            return
         labels = self.layer.data[plane]
         number = next_object(painted_ids(labels), int(self.layer.selected_label), step)
         box = None if number is None else find_object(labels, number)
@@ -157,8 +164,8 @@ class Keys:
         self.viewer.scene.camera.center = (0.0, *world[-2:])
 
     def _try(self, edit: Callable[[Any, tuple[float, float]], Edit]) -> None:
-        plane, point = self._under_cursor()
         try:
+            plane, point = self._under_cursor()
             self._carry_out(edit(self.layer.data[plane], point).on(plane))
         except UNetError as error:
             self.say(str(error))
@@ -170,7 +177,18 @@ class Keys:
 
     def _under_cursor(self) -> tuple[tuple[int, ...], tuple[float, float]]:
         y, x = self.layer.world_to_data(self.viewer.cursor.position)[-2:]
-        return layers.shown_plane(self.viewer, self.layer), (float(y), float(x))
+        return self._plane(), (float(y), float(x))
+
+    def _plane(self) -> tuple[int, ...]:
+        """Return the plane that is shown; `InputError` if what is shown is no plane of the image.
+
+        Objects are those of one plane. In a rolled view little of it is seen, and a key would act
+        out of sight.
+        """
+        displayed, ndim = sorted(self.viewer.dims.displayed), self.viewer.dims.ndim
+        if displayed != [ndim - 2, ndim - 1]:
+            raise InputError(FLAT)
+        return layers.shown_plane(self.viewer, self.layer)
 
     # ---- lines -----------------------------------------------------------------------------
 
@@ -179,6 +197,11 @@ class Keys:
         waited = self._armed.text if self._armed is not None else ""
         self.disarm()
         if waited == text:
+            return
+        try:
+            self._plane()
+        except UNetError as error:
+            self.say(str(error))
             return
         self.say(f"{text} Escape calls it off.")
 
@@ -196,8 +219,8 @@ class Keys:
             self.say("")
 
     def _try_line(self, edit: Callable[[Any, Stroke], Edit], line: Stroke) -> None:
-        plane = layers.shown_plane(self.viewer, self.layer)
         try:
+            plane = self._plane()
             self._carry_out(edit(self.layer.data[plane], line).on(plane))
         except UNetError as error:
             self.say(str(error))
