@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.assembly import LiveLabels
+from napari_unet.assembly import PERSONAL, LiveLabels
 from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
 from napari_unet.image import Box
 from napari_unet.tracking import Tracker
@@ -226,3 +226,14 @@ def test_changes_together_are_what_is_painted(strokes):
     whole = np.isin(scene.shown, touched)
     np.testing.assert_array_equal(replayed[whole], scene.shown[whole])
     assert not replayed[~whole & (scene.shown == said)].any()
+
+
+def test_objects_with_very_large_ids_are_completed_too():
+    scene = Scene()
+    large = PERSONAL + 5
+    for array in (scene.shown, scene.live.assembly.labels):
+        array[10:20, 10:20] = large
+    scene.shown[20:22, 10:20] = large
+    scene.shown[40:42, 30:50] = 2
+    scene.look()
+    np.testing.assert_array_equal(scene.tracker.painted(), scene.shown)
