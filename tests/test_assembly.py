@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.assembly import PERSONAL, Assembly, LiveLabels, empty_labels
+from napari_unet.corrections import BACKGROUND
 from napari_unet.image import Box
 from napari_unet.instances import Patch, class_block, decode_block
 from napari_unet.settings import DecodeSettings
@@ -250,3 +251,15 @@ def test_no_tile_gives_an_id_that_a_person_took_while_the_run_went_on() -> None:
     assert int(shown[12, 52]) not in {0, 1, mine}
     live.keep_clear(PERSONAL + 5)  # far beyond all others: counting on from there takes memory
     assert live.assembly.next_id < 10
+
+
+def test_background_that_was_taken_back_is_filled_by_the_next_run() -> None:
+    live, shown = LiveLabels.empty(SHAPE), empty_labels(SHAPE)
+    painted = np.zeros(SHAPE, np.uint32)
+    painted[12:16, 12:16] = BACKGROUND
+    live.begin(shown, painted=painted)
+    live.update(shown, (), *square((10, 10), 10, ALL), block=0)
+    assert not shown[12:16, 12:16].any()
+    live.begin(shown)
+    live.update(shown, (), *square((10, 10), 10, ALL), block=0)
+    assert np.count_nonzero(shown) == 100

@@ -264,11 +264,12 @@ class LiveLabels:
         """
         largest = above if above < PERSONAL else 0
         # At first both are empty, and looking at them would cost their memory.
-        if self.assembly.next_id > 1 or painted is not None:
+        worth = self.assembly.next_id > 1 or painted is not None
+        if worth:
             largest = max(largest, _largest_id(shown), _largest_id(self.assembly.labels))
         self.assembly.begin(largest + 1)
         if painted is None:
-            if self.assembly.kept:
+            if worth and self.locked.any():
                 self.locked[...] = False
             self.assembly.kept = set()
         else:
