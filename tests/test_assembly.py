@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.assembly import PERSONAL, Assembly, LiveLabels, empty_labels
+from napari_unet.corrections import BACKGROUND
 from napari_unet.image import Box
 from napari_unet.instances import Patch, class_block, decode_block
 from napari_unet.settings import DecodeSettings
@@ -173,12 +174,13 @@ def test_painted_pixels_never_change(seed: int, steps: list[tuple], random: obje
     maps = class_maps(blob_labels(seed, SHAPE), seed, noise=30)
     live, shown = LiveLabels.empty(SHAPE), empty_labels(SHAPE)
     painted = np.full(SHAPE, -1, np.int64)  # -1 = not changed by the person
+    was = shown.copy()  # what was there before; to paint that again takes a change back
     for step in [("run", 0.5, 12), *steps, ("run", 0.7, 12)]:
         if step[0] == "paint":
             (y, x), side, value = step[1:]
             part = np.s_[y : y + side, x : x + side]
-            painted[part][shown[part] != value] = value
-            painted[part][painted[part] >= 0] = value
+            np.copyto(was[part], shown[part], where=painted[part] < 0)
+            painted[part] = np.where(was[part] == value, -1, value)
             shown[part] = value
             continue
         live.begin(shown)
@@ -234,3 +236,30 @@ def test_marks_made_during_a_run_hold() -> None:
     live.update(shown, (), *square((10, 10), 40, ALL), block=0)
     assert not shown[20:30, 20:30].any()
     assert not live.corrected.any()  # the stroke can be taken back
+
+
+def test_no_tile_gives_an_id_that_a_person_took_while_the_run_went_on() -> None:
+    live = LiveLabels.empty(SHAPE)
+    shown = np.zeros(SHAPE, np.uint32)
+    live.begin(shown)
+    left, right = Box((0, 0), (64, 36)), Box((0, 36), SHAPE)
+    live.update(shown, (), *square((10, 10), 10, left), block=0)
+    mine = int(shown.max()) + 1
+    live.keep_clear(mine)
+    shown[40:45, 10:15] = mine
+    live.update(shown, (), *square((10, 50), 10, right), block=1)
+    assert int(shown[12, 52]) not in {0, 1, mine}
+    live.keep_clear(PERSONAL + 5)  # far beyond all others: counting on from there takes memory
+    assert live.assembly.next_id < 10
+
+
+def test_background_that_was_taken_back_is_filled_by_the_next_run() -> None:
+    live, shown = LiveLabels.empty(SHAPE), empty_labels(SHAPE)
+    painted = np.zeros(SHAPE, np.uint32)
+    painted[12:16, 12:16] = BACKGROUND
+    live.begin(shown, painted=painted)
+    live.update(shown, (), *square((10, 10), 10, ALL), block=0)
+    assert not shown[12:16, 12:16].any()
+    live.begin(shown)
+    live.update(shown, (), *square((10, 10), 10, ALL), block=0)
+    assert np.count_nonzero(shown) == 100

@@ -35,9 +35,8 @@ def window(seed: int, side: int = 24) -> tuple[np.ndarray, ...]:
     random = np.random.default_rng(seed)
     said = random.integers(0, 4, (side, side)).astype(np.uint32)
     shown = np.where(random.random((side, side)) < 0.3, random.integers(0, 4, said.shape), said)
-    corrected = random.random(said.shape) < 0.1
     marks = random.choice(3, said.shape, p=[0.8, 0.1, 0.1]).astype(np.uint8)
-    return shown.astype(np.uint32), said, corrected, marks
+    return shown.astype(np.uint32), said, marks
 
 
 def item(number: int, plane: tuple[int, ...] = (), y: int = 0) -> PaintedObject:
@@ -49,11 +48,11 @@ def item(number: int, plane: tuple[int, ...] = (), y: int = 0) -> PaintedObject:
 
 @given(st.integers(0, 10_000))
 def test_every_pixel_follows_the_rules(seed: int) -> None:
-    shown, said, corrected, marks = window(seed)
-    painted = painted_of(shown, said, corrected, marks)
+    shown, said, marks = window(seed)
+    painted = painted_of(shown, said, marks)
     assert painted.dtype == np.uint32
     for index in np.ndindex(shown.shape):
-        counts = shown[index] != said[index] or corrected[index] or marks[index] > 0
+        counts = shown[index] != said[index] or marks[index] > 0
         if not counts:
             expected = UNLABELLED
         elif marks[index] == MARK_BACKGROUND or shown[index] == 0:
@@ -75,7 +74,7 @@ def test_an_erased_pixel_is_background_and_a_confirmed_one_keeps_its_id() -> Non
     said = np.array([[3, 3, 0]], np.uint32)
     shown = np.array([[0, 3, 0]], np.uint32)
     marks = np.array([[0, MARK_CONFIRMED, MARK_CONFIRMED]], np.uint8)
-    painted = painted_of(shown, said, np.zeros((1, 3), bool), marks)
+    painted = painted_of(shown, said, marks)
     assert painted.tolist() == [[BACKGROUND, 3, BACKGROUND]]
 
 

@@ -224,7 +224,8 @@ class LiveLabels:
     assembly : Assembly
         What the model says, without the person's changes.
     corrected : ndarray of bool
-        ``(..., Y, X)``, pixels where the person disagreed once; no run changes them any more.
+        ``(..., Y, X)``, pixels where the person disagreed when a run last looked; no run changes
+        them, nor what the model had said there: what is undone was never painted.
     locked : ndarray of bool
         ``(..., Y, X)``, pixels the run that is going on may not change: all that was painted
         when it began, objects painted in part as a whole.
@@ -263,16 +264,22 @@ class LiveLabels:
         """
         largest = above if above < PERSONAL else 0
         # At first both are empty, and looking at them would cost their memory.
-        if self.assembly.next_id > 1 or painted is not None:
+        worth = self.assembly.next_id > 1 or painted is not None
+        if worth:
             largest = max(largest, _largest_id(shown), _largest_id(self.assembly.labels))
         self.assembly.begin(largest + 1)
         if painted is None:
-            if self.assembly.kept:
+            if worth and self.locked.any():
                 self.locked[...] = False
             self.assembly.kept = set()
         else:
             np.not_equal(painted, UNLABELLED, out=self.locked)
             self.assembly.kept = set(painted_ids(painted).tolist())
+
+    def keep_clear(self, largest: int) -> None:
+        """Give no new object an id up to `largest`, which a person uses; below `PERSONAL`."""
+        if largest < PERSONAL:
+            self.assembly.next_id = max(self.assembly.next_id, largest + 1)
 
     def update(
         self, shown: NDArray[Any], plane: Plane, owned: Box, patch: Patch, block: int
@@ -297,14 +304,14 @@ class LiveLabels:
         corrected, marks = self.corrected[index], self.marks[index]
         # Under a background stroke the stroke itself says so, and can be taken back.
         no_stroke = marks != MARK_BACKGROUND
-        corrected |= (seen != said) & no_stroke
+        np.not_equal(seen, said, out=corrected, where=no_stroke)
         fixed = corrected | self.locked[index]
         fixed |= marks != MARK_NONE
-        agreed = fixed & no_stroke & ~corrected
+        before = said.copy()
         self.assembly.place(plane, owned, patch, block)
         if patch.count and not self.assembly.classes:
             self.assembly.remove_fringes(plane, area, block, (fixed & (seen > 0), fixed))
-        # A new opinion about what was confirmed would turn into a correction once that is undone.
-        np.copyto(said, seen, where=agreed, casting="unsafe")
+        # A new opinion about what is fixed would turn into a correction once that is undone.
+        np.copyto(said, before, where=corrected | (fixed & no_stroke))
         np.copyto(seen, said, where=~fixed, casting="unsafe")
         return area

@@ -29,22 +29,17 @@ Plane = tuple[int, ...]
 _ID, _X0, _Y1, _X1, _AREA = 0, 2, 3, 4, 5  # columns of a table of runs or of objects
 
 
-def painted_of(
-    shown: NDArray[Any], said: NDArray[Any], corrected: NDArray[np.bool_], marks: NDArray[Any]
-) -> NDArray[np.uint32]:
+def painted_of(shown: NDArray[Any], said: NDArray[Any], marks: NDArray[Any]) -> NDArray[np.uint32]:
     """Return what the person said in one window.
 
-    A pixel counts where the result differs from what the model said, where it once did, and
-    where it is marked.
+    A pixel counts where the result differs from what the model said, and where it is marked.
 
     Parameters
     ----------
     shown : ndarray of int
         ``(..., Y, X)``, the result layer, ids below `BACKGROUND`.
     said : ndarray of int
-        ``(..., Y, X)``, what the model said.
-    corrected : ndarray of bool
-        ``(..., Y, X)``, where the person disagreed once, though model and person may agree now.
+        ``(..., Y, X)``, what the model said, before the person disagreed.
     marks : ndarray of uint8
         ``(..., Y, X)``, the marks beside the labels. The background brush wins over what is shown.
 
@@ -55,7 +50,6 @@ def painted_of(
     """
     painted = np.zeros(shown.shape, np.uint32)
     chosen = shown != said
-    chosen |= corrected
     chosen |= marks != MARK_NONE
     if chosen.any():  # most windows hold nothing, and this runs while a person paints
         np.multiply(shown, chosen, out=painted, casting="unsafe")

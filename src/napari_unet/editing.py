@@ -68,6 +68,11 @@ class Edit:
         """What to write at `indices`: one value, or one for each pixel."""
         return self.values if isinstance(self.values, int) else self.values[self.pixels]
 
+    @property
+    def largest(self) -> int:
+        """Largest value that is written, 0 if none is."""
+        return int(np.max(self.new, initial=0))
+
     def apply(self, array: NDArray[Any]) -> None:
         """Change an array ``(..., Y, X)`` in place."""
         array[self.indices] = self.new
@@ -223,7 +228,7 @@ def object_box(labels: NDArray[Any], point: Point) -> Box:
     half = WINDOW
     while True:
         window = Box((y - half, x - half), (y + half, x + half)).intersect(whole)
-        rows, columns = _extents(labels[window.slices] == labels[y, x])
+        rows, columns = extents(labels[window.slices] == labels[y, x])
         found = Box((rows[0], columns[0]), (rows[1], columns[1]))
         found = found.shift((-window.start[0], -window.start[1]))
         # A pixel of room on every side, save at the image's edge, shows that the object ends.
@@ -239,7 +244,7 @@ def find_object(labels: NDArray[Any], number: int) -> Box | None:
     for y in range(0, labels.shape[0], STRIPE):
         is_object = labels[y : y + STRIPE] == number
         if is_object.any():
-            rows, columns = _extents(is_object)
+            rows, columns = extents(is_object)
             box = Box((rows[0] + y, columns[0]), (rows[1] + y, columns[1]))
             found = box if found is None else found.union(box)
     return found
@@ -337,7 +342,7 @@ def _line(
     return line[inside]
 
 
-def _extents(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
+def extents(mask: NDArray[np.bool_]) -> tuple[tuple[int, int], tuple[int, int]]:
     """First, and one past the last, row and column of a mask that is true somewhere."""
     found = [np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0)]
     (y0, y1), (x0, x1) = ((int(i[0]), int(i[-1]) + 1) for i in found)

@@ -23,7 +23,7 @@ from napari_unet.corrections import (
     painted_ids,
     painted_of,
 )
-from napari_unet.editing import Edit
+from napari_unet.editing import Edit, extents, object_box
 from napari_unet.image import Box
 
 BLOCK = 512  # pixels; side of the windows that are looked at
@@ -44,44 +44,49 @@ class Change:
 class Tracker:
     """What is painted on one live result, as far as it was looked at.
 
+    An object of which some is painted counts as a whole, in that plane: what is shown of it is
+    what a person said, and the run that is going on leaves it alone. Classes are never completed.
+
     Attributes
     ----------
     live : LiveLabels
         What the model said, and the marks.
     known : ndarray of uint32
-        ``(..., Y, X)``, a painted array: the state at the last look.
+        ``(..., Y, X)``, a painted array: the state at the last look, objects completed.
     areas : Counter
-        Painted pixels of each id, and of `BACKGROUND`.
-    largest : int
-        Largest id painted so far, of those below `PERSONAL`.
+        Painted pixels in each plane of each id, and of `BACKGROUND`, before completion.
+    turns : int
+        Grows whenever an object is touched for the first time, or not any more.
     """
 
     live: LiveLabels
     known: NDArray[np.uint32] = field(init=False)
-    areas: "Counter[int]" = field(default_factory=Counter)
-    largest: int = 0
+    areas: "Counter[tuple[Plane, int]]" = field(default_factory=Counter)
+    turns: int = 0
+    _completing: NDArray[np.bool_] = field(init=False)  # pixels known only as part of an object
+    _touched: dict[Plane, NDArray[np.uint32]] = field(default_factory=dict)  # ids, ascending
     _seen: NDArray[np.uint8] = field(init=False)
     _covered: NDArray[np.uint32] = field(init=False)
 
     def __post_init__(self) -> None:
         shape = self.live.corrected.shape
         self.known, self._covered = np.zeros(shape, np.uint32), np.zeros(shape, np.uint32)
-        self._seen = np.zeros(shape, np.uint8)
+        self._seen, self._completing = np.zeros(shape, np.uint8), np.zeros(shape, bool)
 
     @property
-    def objects(self) -> int:
-        """Number of ids that are painted."""
-        return len(self.areas) - (BACKGROUND in self.areas)
+    def ids(self) -> set[int]:
+        """Ids that are painted in some plane."""
+        return {number for _, number in self.areas if number != BACKGROUND}
 
     @property
     def background(self) -> int:
         """Number of pixels that are painted background."""
-        return self.areas[BACKGROUND]
+        return sum(area for (_, number), area in self.areas.items() if number == BACKGROUND)
 
     @property
     def new_id(self) -> int:
         """An id that nothing has: neither said by the model nor painted."""
-        return max(self.live.assembly.next_id, self.largest + 1)
+        return self.live.assembly.next_id
 
     def blocks(self) -> Iterator[tuple[Plane, Box]]:
         """Windows that together cover everything."""
@@ -116,7 +121,7 @@ class Tracker:
         fresh, lifted, over = under & ~was, was & ~under, under & was & there
         back = hidden & ~there
         said = self.live.assembly.labels[index]
-        owned = fresh & there & ((shown[index] != said) | self.live.corrected[index])
+        owned = fresh & there & (shown[index] != said)
         covered[fresh] = 0
         covered[owned] = shown[index][owned]
         restored = np.where(covered > 0, covered, said)
@@ -132,73 +137,94 @@ class Tracker:
         ]
 
     def look(self, shown: NDArray[Any], plane: Plane, box: Box) -> Change | None:
-        """Compare a window with what was known of it; None if nothing changed since."""
-        index = index_of(plane, box)
-        live, known = self.live, self.known[index]
-        said = live.assembly.labels[index]
-        painted = painted_of(shown[index], said, live.corrected[index], live.marks[index])
-        differs = painted != known
-        rows, columns = (np.flatnonzero(differs.any(axis=axis)) for axis in (1, 0))
-        if not rows.size:
-            return None
-        self._count(known[differs], painted[differs])
-        tight = Box((int(rows[0]), int(columns[0])), (int(rows[-1]) + 1, int(columns[-1]) + 1))
-        before, after = known[tight.slices].copy(), painted[tight.slices].copy()
-        known[...] = painted
-        place = tight.shift((-box.start[0], -box.start[1]))
-        return Change(plane, place, before, after)
+        """Compare a window with what was known of it; None if nothing changed since.
 
-    def _count(self, before: NDArray[np.uint32], after: NDArray[np.uint32]) -> None:
-        for values, sign in ((before, -1), (after, 1)):
+        The change reaches beyond the window where an object inside it is touched for the first
+        time, or not any more. Pieces of it far away are found when their own window is looked at.
+        """
+        index, live = index_of(plane, box), self.live
+        known, completing = self.known[index], self._completing[index]
+        now = painted_of(shown[index], live.assembly.labels[index], live.marks[index])
+        before = np.where(completing, np.uint32(UNLABELLED), known)
+        differs = now != before
+        if not (differs.any() or completing.any() or len(self._ids(plane))):
+            return None
+        turned = self._count(plane, before[differs], now[differs])
+        area = box
+        if len(turned):
+            for picture in (shown[plane], self.known[plane]):
+                area = area.union(_reach(picture, box, differs, turned))
+        old = self.known[index_of(plane, area)].copy()
+        np.copyto(known, now, where=differs)
+        np.copyto(completing, False, where=differs)
+        self._complete(shown, plane, area)
+        changed = old != self.known[index_of(plane, area)]
+        changed[box.shift(area.start).slices] |= differs
+        if not changed.any():
+            return None
+        (y0, y1), (x0, x1) = extents(changed)
+        tight = Box((y0, x0), (y1, x1))
+        place = tight.shift((-area.start[0], -area.start[1]))
+        return Change(plane, place, old[tight.slices], self.known[index_of(plane, place)].copy())
+
+    def _ids(self, plane: Plane) -> NDArray[np.uint32]:
+        """Ids of the objects that are touched in a plane."""
+        return self._touched.get(plane, np.zeros(0, np.uint32))
+
+    def _count(
+        self, plane: Plane, before: NDArray[np.uint32], after: NDArray[np.uint32]
+    ) -> NDArray[np.uint32]:
+        """Count pixels; return the ids that are touched for the first time or not any more."""
+        fresh, gone = [], []
+        for values, sign in ((after, 1), (before, -1)):
             ids, counts = np.unique(values[values != UNLABELLED], return_counts=True)
             for number, count in zip(ids.tolist(), counts.tolist(), strict=True):
-                self.areas[number] += sign * count
-                if self.areas[number] <= 0:
-                    del self.areas[number]
-                if sign > 0 and self.largest < number < PERSONAL:
-                    self.largest = number
+                where = (plane, number)
+                if where not in self.areas:
+                    fresh.append(number)
+                self.areas[where] += sign * count
+                if self.areas[where] <= 0:
+                    del self.areas[where]
+                    gone.append(number)
+                if sign > 0:
+                    self.live.keep_clear(number)
+        turned = (set(fresh) ^ set(gone)) - {BACKGROUND}
+        if not turned or self.live.assembly.classes:
+            return np.zeros(0, np.uint32)
+        self.turns += 1
+        # no object of a tile that is still to come is called like them
+        self.live.assembly.kept |= turned & set(fresh)
+        found = np.array(sorted(turned), np.uint32)
+        self._touched[plane] = np.setxor1d(self._ids(plane), found)
+        return found
 
-    def painted(self, shown: NDArray[Any]) -> NDArray[np.uint32]:
-        """Return what is painted, objects painted in part completed to what is shown of them.
+    def _complete(self, shown: NDArray[Any], plane: Plane, box: Box) -> None:
+        """Take what is shown of touched objects as painted; the run leaves it alone."""
+        index = index_of(plane, box)
+        known, completing = self.known[index], self._completing[index]
+        parts = completing | (known == UNLABELLED)
+        ids = self._ids(plane)
+        few = np.searchsorted(ids, PERSONAL)  # looked for together they take ten times longer
+        belongs = np.isin(shown[index], ids[:few])
+        if few < len(ids):
+            belongs |= np.isin(shown[index], ids[few:])
+        parts &= belongs
+        released = completing & ~parts
+        # Only where something changes: what was never written takes no memory.
+        np.copyto(known, UNLABELLED, where=released)
+        np.copyto(known, shown[index], where=parts, casting="unsafe")
+        for array in (completing, self.live.locked[index]):
+            np.copyto(array, False, where=released)
+            np.copyto(array, True, where=parts)
 
-        Parameters
-        ----------
-        shown : ndarray of int
-            ``(..., Y, X)``, the result.
-
-        Returns
-        -------
-        ndarray of uint32
-            ``(..., Y, X)``, a new painted array; empty parts take no memory. An object is
-            completed in the planes where some of it is painted; classes never are.
-        """
+    def painted(self) -> NDArray[np.uint32]:
+        """Return a copy of `known` ``(..., Y, X)``; empty parts take no memory."""
         painted = np.zeros(self.known.shape, np.uint32)
-        if not self.areas:
-            return painted
-        for plane in np.ndindex(self.known.shape[:-2]):
-            ids = painted_ids(self.known[plane])
-            for box in cut(Box((0, 0), (self.known.shape[-2], self.known.shape[-1]))):
-                window = self._completed(shown, plane, box, ids)
+        if self.areas:
+            for plane, box in self.blocks():
+                window = self.known[index_of(plane, box)]
                 if window.any():
                     painted[index_of(plane, box)] = window
-        return painted
-
-    def completed(self, shown: NDArray[Any], plane: Plane, box: Box) -> NDArray[np.uint32]:
-        """Return a window ``(Y, X)`` of `painted`, completed from what is painted inside it."""
-        return self._completed(shown, plane, box, painted_ids(self.known[index_of(plane, box)]))
-
-    def _completed(
-        self, shown: NDArray[Any], plane: Plane, box: Box, ids: NDArray[np.uint32]
-    ) -> NDArray[np.uint32]:
-        index = index_of(plane, box)
-        painted: NDArray[np.uint32] = self.known[index].copy()
-        if len(ids) and not self.live.assembly.classes:
-            np.copyto(
-                painted,
-                shown[index],
-                where=(painted == UNLABELLED) & np.isin(shown[index], ids),
-                casting="unsafe",
-            )
         return painted
 
     def adopt(self, shown: NDArray[Any], painted: NDArray[np.uint32]) -> None:
@@ -241,3 +267,18 @@ def cut(box: Box) -> Iterator[Box]:
     for y in range(y0, y1, BLOCK):
         for x in range(x0, x1, BLOCK):
             yield Box((y, x), (min(y + BLOCK, y1), min(x + BLOCK, x1)))
+
+
+def _reach(
+    picture: NDArray[Any], box: Box, pixels: NDArray[np.bool_], ids: NDArray[np.uint32]
+) -> Box:
+    """Return the box around a window and those of a picture's objects that some pixels are of."""
+    if box.shape == picture.shape:
+        return box
+    y, x = np.nonzero(pixels)
+    y, x = y + box.start[0], x + box.start[1]
+    numbers, first = np.unique(picture[y, x], return_index=True)
+    area = box
+    for i in first[np.isin(numbers, ids)].tolist():
+        area = area.union(object_box(picture, (int(y[i]), int(x[i]))))
+    return area

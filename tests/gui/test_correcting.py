@@ -271,7 +271,7 @@ def test_all_correct(viewer, panel, result, hand, click, qtbot):
     assert not result.painted().any()
 
 
-def test_show_what_counts(viewer, panel, result, qtbot):
+def test_show_what_counts(viewer, image, panel, result, qtbot):
     result.layer.data[C.slices] = 0
     result.layer.data[10:20, 10:20] = 9
     result.painted()
@@ -283,6 +283,17 @@ def test_show_what_counts(viewer, panel, result, qtbot):
     assert (overlay[C.slices] == 2).all()
     result.layer.data[10:20, 10:20] = 0
     qtbot.waitUntil(lambda: not overlay[10:20, 10:20].any(), timeout=PATIENCE)
+    assert panel.correct.show_corrected.value
+    other = viewer.add_image(np.zeros(SHAPE, np.uint16), name="others")
+    panel.image.value = other
+    panel._result(other, panel.opened(other), classes=False)
+    panel.correct.refresh()
+    assert not panel.correct.show_corrected.value
+    panel.image.value = image
+    assert panel.correct.show_corrected.value
+    viewer.layers["cells corrected"].visible = False
+    panel.correct.refresh()
+    assert not panel.correct.show_corrected.value
 
 
 def test_take_a_labels_layer(viewer, image, panel, click, qtbot):

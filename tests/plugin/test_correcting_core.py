@@ -3,59 +3,14 @@
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from scene import SHAPE, A, B, Scene
 
 from napari_unet.assembly import LiveLabels
 from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
 from napari_unet.image import Box
-from napari_unet.instances import Patch
 from napari_unet.io.journal import Journal, JournalHeader
 from napari_unet.io.recovery import replay
 from napari_unet.plugin.correcting import Correcting
-
-SHAPE = (120, 160)
-ALL = Box((0, 0), SHAPE)
-A, B = Box((20, 20), (50, 50)), Box((70, 90), (100, 130))
-
-
-class Scene:
-    """An image with a result on which the model found two objects."""
-
-    def __init__(self, folder, shape=SHAPE) -> None:
-        self.viewer = ViewerModel()
-        self.layer = self.viewer.add_labels(np.zeros(shape, np.uint32), name="cells objects")
-        self.live = LiveLabels.empty(shape)
-        self.says(A, B)
-        self.correcting = Correcting(self.viewer, self.layer, self.live, name="cells")
-        self.journal = Journal(folder, JournalHeader("0" * 32, shape, "TYX"[-len(shape) :]))
-        self.correcting.keep_in(self.journal)
-        self.viewer.layers.selection.active = self.layer
-
-    def says(self, *boxes, painted=None) -> None:
-        """Segment again."""
-        self.live.begin(self.layer.data, painted=painted)
-        for number, plane in enumerate(np.ndindex(self.layer.data.shape[:-2])):
-            picture = np.zeros(SHAPE, np.int32)
-            for i, box in enumerate(boxes, 1):
-                picture[box.slices] = i
-            patch = Patch(ALL, picture, len(boxes))
-            self.live.update(self.layer.data, plane, ALL, patch, number)
-
-    def settle(self) -> None:
-        """Let the timers' work be done."""
-        for _ in range(20):
-            self.correcting._work()
-
-    def kept(self) -> np.ndarray:
-        """What is on the disk."""
-        assert self.journal.flush(10)
-        return replay(self.journal.paths)[0]
-
-
-@pytest.fixture
-def scene(qapp, tmp_path):
-    scene = Scene(tmp_path)
-    yield scene
-    scene.correcting.close()
 
 
 def test_strokes_undo_and_redo_are_kept(scene):
@@ -163,16 +118,15 @@ def test_what_counts_is_shown(scene):
     scene.layer.data[B.slices] = 0
     scene.layer.data[100:110, 10:20] = 9
     scene.correcting.look_everywhere()
-    scene.correcting.show_corrected(on=True)
+    scene.correcting.overlay.show(on=True)
     overlay = scene.viewer.layers["cells corrected"]
     assert scene.viewer.layers.selection.active is scene.layer
-    plane, box = (), ALL
     assert overlay.data.shape == SHAPE
-    painted = scene.correcting.tracker.completed(scene.layer.data, plane, box)
+    painted = scene.correcting.tracker.known
     shown = overlay.data > 0
     assert shown.any()
     assert (painted[shown] > 0).all()
-    scene.correcting.show_corrected(on=False)
+    scene.correcting.overlay.show(on=False)
     assert not overlay.visible
 
 
@@ -214,3 +168,97 @@ def test_listeners_are_told_once(scene, monkeypatch):
         scene.correcting._tick()
     assert told == [1]
     assert scene.correcting.count == (1, 0)
+
+
+def test_the_journal_holds_touched_objects_as_a_whole(scene):
+    layer = scene.layer
+    layer.brush_size = 8
+    layer.paint((50, 35), int(layer.data[30, 30]))  # the model's object is made longer
+    scene.settle()
+    assert scene.journal.flush(10)
+    header_and_stroke = scene.journal.size
+    assert header_and_stroke < 5000
+    kept = scene.kept()
+    np.testing.assert_array_equal(kept > 0, layer.data == layer.data[30, 30])
+    np.testing.assert_array_equal(kept, scene.correcting.painted())
+
+
+def test_a_stroke_undone_after_another_run_is_nothing_painted(scene):
+    layer = scene.layer
+    layer.brush_size = 6
+    layer.paint((110, 20), 50)
+    stroke = layer.data == 50
+    for found in ((A, B), (A, B, Box((100, 10), (118, 30)))):  # in the end the model sees one there
+        scene.says(*found, painted=scene.correcting.painted())
+        assert (layer.data[stroke] == 50).all()
+    layer.undo()
+    assert not scene.correcting.painted().any()
+    assert not scene.kept().any()
+    scene.says(*found, painted=None)
+    assert len(set(layer.data[100:118, 10:30].ravel())) == 1
+    assert layer.data[110, 20] > 0
+    layer.redo()
+    np.testing.assert_array_equal(scene.correcting.painted() == 50, stroke)
+
+
+def test_what_was_erased_on_purpose_stays_background(scene):
+    layer = scene.layer
+    layer.brush_size = 6
+    layer.paint((30, 30), 0)
+    erased = (layer.data == 0)[A.slices].copy()
+    assert erased.any()
+    for found in ((A, B), (B,), (A, B)):
+        scene.says(*found, painted=scene.correcting.painted())
+        assert (scene.correcting.painted()[A.slices][erased] == BACKGROUND).all()
+    layer.undo()
+    assert not scene.correcting.painted().any()
+
+
+def test_taking_a_box_back_leaves_what_was_marked_inside_it_since(scene):
+    layer, correcting = scene.layer, scene.correcting
+    correcting.mark_box((), Box((0, 0), (60, 80)))
+    correcting.brush_background()
+    marks = correcting.marks_layer()
+    marks.brush_size = 8
+    marks.paint((10, 60), MARK_BACKGROUND)
+    scene.settle()
+    stroke = correcting.marks == MARK_BACKGROUND
+    layer.undo()
+    np.testing.assert_array_equal(correcting.marks, np.where(stroke, MARK_BACKGROUND, 0))
+    marks.paint((50, 10), MARK_BACKGROUND)
+    scene.settle()
+    stroke = correcting.marks == MARK_BACKGROUND
+    layer.redo()
+    np.testing.assert_array_equal(correcting.marks == MARK_BACKGROUND, stroke)
+    assert (correcting.marks[:60, :80] > 0).all()
+
+
+@pytest.mark.parametrize("tool", ["brush", "fill", "key"])
+def test_paint_in_planes_that_are_not_shown_is_kept_at_once(qapp, tmp_path, tool):
+    scene = Scene(tmp_path, (5, *SHAPE))
+    layer = scene.layer
+    layer.n_edit_dimensions = 3
+    if tool == "brush":
+        layer.brush_size = 9
+        layer.paint((2, 60, 60), 50)
+    elif tool == "fill":
+        layer.fill((0, 110, 20), 50)
+    else:
+        layer.data_setitem((np.array([1, 3]), np.array([60, 61]), np.array([60, 5])), 50)
+    scene.settle()
+    planes = np.unique(np.nonzero(layer.data == 50)[0])
+    assert len(planes) > 1
+    np.testing.assert_array_equal(scene.kept() == 50, layer.data == 50)
+    scene.correcting.close()
+
+
+def test_an_object_painted_outside_the_view_is_shown_as_corrected(scene, monkeypatch):
+    layer = scene.layer
+    layer.brush_size = 4
+    layer.paint((50, 25), int(layer.data[30, 30]))
+    scene.settle()
+    view = Box((0, 0), (40, 40))  # the object reaches into it, the stroke does not
+    monkeypatch.setattr("napari_unet.plugin.layers.shown_window", lambda *_: ((), view))
+    scene.correcting.overlay.show(on=True)
+    overlay = scene.viewer.layers["cells corrected"].data
+    np.testing.assert_array_equal(overlay[view.slices] > 0, layer.data[view.slices] > 0)

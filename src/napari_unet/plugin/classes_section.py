@@ -10,7 +10,7 @@ from qtpy.QtCore import QRect, QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-from napari_unet.corrections import BACKGROUND, CLASSES
+from napari_unet.corrections import CLASSES
 from napari_unet.errors import UNetError
 from napari_unet.plugin.classes import (
     COLOURS,
@@ -211,8 +211,8 @@ class ClassesSection(QWidget):
 
     def _highest(self) -> int:
         """Highest class that is painted or named, as far as was looked."""
-        painted = [i for r in self._results() for i in r.correcting.tracker.areas]
-        return max((i for i in painted if i != BACKGROUND), default=0)
+        painted = [i for r in self._results() for i in r.correcting.tracker.ids]
+        return max(painted, default=0)
 
     def _add_painted(self) -> None:
         """List a class that was painted by its number alone."""

@@ -11,6 +11,7 @@ from napari_unet.corrections import take_whole
 from napari_unet.errors import InputError, UNetError
 from napari_unet.plugin import layers
 from napari_unet.plugin.keys import KEYS, NAPARIS_KEYS, Keys
+from napari_unet.plugin.rectangles import correct_box
 from napari_unet.plugin.results import Result
 from napari_unet.plugin.spots import Spots
 
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
 
 BRUSH, OBJECTS, CLASSES = "Background brush", "Paint objects", "Paint classes"
-DRAW_BOX = (
-    "Draw a rectangle around a part in which everything is right, then press All correct again."
-)
 
 
 class CorrectSection(Container):  # type: ignore[type-arg]
@@ -100,6 +98,8 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         there = result is not None
         for widget in (self.brush, self.all_correct, self.show_corrected, self.where, self.heat):
             widget.enabled = there
+        with self.show_corrected.changed.blocked():
+            self.show_corrected.value = result is not None and result.correcting.overlay.shown
         self.labels_layer.reset_choices()
         self.take.enabled = bool(self.labels_layer.choices)
         active = self._viewer.layers.selection.active
@@ -141,24 +141,28 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         result = self._host.current_result()
         if result is None:
             return
+        keys = self._keys[result.layer]
+        keys.disarm()
         result.correcting.brush_background(on=on)
         if on:
-            self._keys[result.layer].bind_marks(result.correcting.marks_layer())
+            keys.bind_marks(result.correcting.marks_layer())
         self.refresh()
 
     def _press_show(self, on: bool) -> None:
         result = self._host.current_result()
         if result is not None:
-            result.correcting.show_corrected(on=on)
+            result.correcting.overlay.show(on=on)
+        self.refresh()  # while the layer was being added it was not there yet
 
     def _press_all_correct(self) -> None:
-        result, image = self._host.current_result(), self._host.image.value
+        result = self._host.current_result()
         if result is None:
             return
         try:
-            box = layers.selected_box(self._viewer, image, result.image)
-        except InputError:
+            box = correct_box(self._viewer, result.layer)
+        except InputError as error:
             self._ask_for_rectangle(result)
+            self._host.say(str(error))
             return
         plane = layers.shown_plane(self._viewer, result.layer)
         result.correcting.mark_box(plane, box)
@@ -174,7 +178,6 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             self._rectangles = layers.add_rectangles(self._viewer, result.layer, "all correct")
         self._viewer.layers.selection.active = self._rectangles
         self._rectangles.mode = "add_rectangle"
-        self._host.say(DRAW_BOX)
 
     def _press_take(self) -> None:
         chosen, image = self.labels_layer.value, self._host.image.value

@@ -18,11 +18,12 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_unet.assembly import LiveLabels, Plane, index_of
-from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND
+from napari_unet.corrections import MARK_BACKGROUND
 from napari_unet.editing import Edit, confirm, mark_box
 from napari_unet.image import Box
 from napari_unet.io.journal import Journal
 from napari_unet.plugin import layers
+from napari_unet.plugin.overlay import Overlay
 from napari_unet.tracking import BLOCK, Change, Tracker, cut
 
 TICK = 100  # milliseconds between looks in the background
@@ -33,7 +34,6 @@ STILL = 1.0  # seconds without drawing after which a stroke counts as finished a
 MOST_UNDOABLE = 2**18  # pixels; larger edits of the marks are written past napari's own history
 
 MARK_COLOURS = {None: "transparent", 0: "transparent", 1: "#2f7fff", 2: "#3fe06a"}
-CORRECTED_COLOURS = {None: "transparent", 0: "transparent", 1: "#ffd21f", 2: "#2f7fff"}
 
 Place = tuple[Plane, Box]
 
@@ -60,8 +60,7 @@ class Correcting:
         self.layer, self.tracker = layer, Tracker(live)
         self._viewer, self._name = viewer, name
         self._marks_layer: Labels | None = None
-        self._overlay: Labels | None = None
-        self._overlaid: Place | None = None  # what the overlay shows
+        self.overlay = Overlay(viewer, layer, self.tracker, name)
         self._queue: dict[Place, None] = {}
         self._stroke: Place | None = None
         self._drawn_at = self._changed_at = 0.0
@@ -79,6 +78,7 @@ class Correcting:
         self._soon_timer.timeout.connect(self._work)
         self._tick_timer.start(TICK)
         self._listen(layer)
+        layer.events.selected_label.connect(self._on_choice)
 
     # ---- what others ask -------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class Correcting:
     @property
     def count(self) -> tuple[int, int]:
         """Painted objects, and pixels of painted background, as far as was looked."""
-        return self.tracker.objects, self.tracker.background
+        return len(self.tracker.ids), self.tracker.background
 
     def is_marks(self, layer: Any) -> bool:
         """Whether a layer is that of the marks."""
@@ -111,14 +111,13 @@ class Correcting:
     def painted(self) -> NDArray[np.uint32]:
         """Return the painted array ``(..., Y, X)`` of now, with touched objects completed."""
         self.look_everywhere()
-        return self.tracker.painted(self.layer.data)
+        return self.tracker.painted()
 
     def look_everywhere(self) -> None:
         """Find every change there is, also those made behind napari's back."""
         self._queue.clear()
         self._stroke = None
-        for plane, box in self.tracker.blocks():
-            self._check(plane, box)
+        self._check_all()
 
     def adopt(self, painted: NDArray[np.uint32]) -> None:
         """Take over a painted array ``(..., Y, X)`` where nothing is painted yet, and show it."""
@@ -151,8 +150,7 @@ class Correcting:
         if self._closed:
             return
         self._closed = True
-        for plane, box in self.tracker.blocks():
-            self._check(plane, box, quiet=True)
+        self._check_all(quiet=True)
         if self._journal is not None:
             self._journal.close()
         for timer in (self._tick_timer, self._soon_timer):
@@ -186,7 +184,10 @@ class Correcting:
             self._stroke = place[0], self._stroke[1].union(place[1])
         self._drawn_at = time.monotonic()
 
-    def _on_paint(self, _event: Any = None) -> None:
+    def _on_paint(self, event: Any) -> None:
+        """Look at what was painted, also in planes that are not shown and so not redrawn."""
+        for plane, box in layers.painted_places(event.value).items():
+            self._expect((plane, part) for part in cut(box))
         self._look_soon()  # not now: a single edit is announced before it is made
 
     def _on_redraw(self, _event: Any = None) -> None:
@@ -209,6 +210,10 @@ class Correcting:
                 self._marks_layer.data = self.marks
         self._expect(self.tracker.blocks())
 
+    def _on_choice(self, _event: Any = None) -> None:
+        """Leave an id to the person from the moment it is chosen, as tiles may be coming in."""
+        self.tracker.live.keep_clear(int(self.layer.selected_label))
+
     def _expect(self, places: Any) -> None:
         for place in places:
             self._queue.setdefault(place)
@@ -221,9 +226,10 @@ class Correcting:
             self._work()
             self._sweep_on(time.perf_counter() + BUDGET)
         if self._news and now - self._changed_at > QUIET:
-            self._news, self._overlaid = False, None
+            self._news = False
+            self.overlay.forget()
             self.changed.emit()
-        self._refresh_overlay()
+        self.overlay.refresh()
         problem = (self._journal.problem if self._journal is not None else None) or ""
         if problem != self._problem:
             self._problem = problem
@@ -250,6 +256,13 @@ class Correcting:
                 self._sweep = self.tracker.blocks()
                 return
             self._check(*place)
+
+    def _check_all(self, *, quiet: bool = False) -> None:
+        turns = -1
+        while turns != self.tracker.turns:  # then pieces of its objects may lie in other blocks
+            turns = self.tracker.turns
+            for plane, box in self.tracker.blocks():
+                self._check(plane, box, quiet=quiet)
 
     def _check(self, plane: Plane, box: Box, *, quiet: bool = False) -> None:
         shown = self.layer.data
@@ -322,40 +335,8 @@ class Correcting:
         )
         for marked in self._undoable:
             if marked.done != (id(marked.entry) in done) and id(marked.entry) in done | undone:
-                marked.done = not marked.done
-                edit = marked.edit if marked.done else marked.reverse
-                _carry_out(edit, self._marks_layer, self.marks)
+                _carry_out(marked.turn(self.marks), self._marks_layer, self.marks)
         self._undoable = [m for m in self._undoable if id(m.entry) in done | undone]
-
-    # ---- showing what counts ---------------------------------------------------------------
-
-    def show_corrected(self, *, on: bool) -> None:
-        """Show, or hide, a layer of all that counts as corrected in what is shown."""
-        overlay = self._overlay
-        if overlay is not None and overlay in self._viewer.layers:
-            overlay.visible = on
-        elif on:
-            array = np.zeros(self.marks.shape, np.uint8)
-            self._overlay = layers.add_beside(
-                self._viewer, self.layer, array, f"{self._name} corrected", CORRECTED_COLOURS
-            )
-            self._overlay.opacity = 0.5
-        self._overlaid = None
-        self._refresh_overlay()
-
-    def _refresh_overlay(self) -> None:
-        overlay = self._overlay
-        if overlay is None or not overlay.visible or overlay not in self._viewer.layers:
-            return
-        plane, box = place = layers.shown_window(self._viewer, self.layer)
-        if place == self._overlaid or not box.size:
-            return
-        self._overlaid = place
-        painted = self.tracker.completed(self.layer.data, plane, box)
-        window = overlay.data[index_of(plane, box)]
-        np.copyto(window, painted > 0, casting="unsafe")
-        window[painted == BACKGROUND] = 2
-        overlay.refresh(thumbnail=False, highlight=False, extent=False)
 
 
 @dataclass(slots=True, eq=False)
@@ -372,10 +353,12 @@ class _Marked:
         nothing = np.zeros(0, np.intp)
         self.entry = ((nothing,) * ndim, np.zeros(0, np.uint32), 0)
 
-    @property
-    def reverse(self) -> Edit:
-        edit = self.edit
-        return Edit(edit.box, edit.pixels, self.before.astype(np.uint32), edit.plane)
+    def turn(self, marks: NDArray[np.uint8]) -> Edit:
+        """Take it back, or make it again; what a person marked there since stays."""
+        edit, self.done = self.edit, not self.done
+        old, new = (self.before, edit.values) if self.done else (edit.values, self.before)
+        pixels = edit.pixels & (marks[index_of(edit.plane, edit.box)] == old)
+        return Edit(edit.box, pixels, np.where(pixels, new, 0).astype(np.uint32), edit.plane)
 
 
 def _carry_out(edit: Edit, layer: Labels | None, array: NDArray[Any]) -> None:

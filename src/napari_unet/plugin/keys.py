@@ -21,7 +21,7 @@ from napari_unet.editing import (
     next_object,
     split_along,
 )
-from napari_unet.errors import UNetError
+from napari_unet.errors import InputError, UNetError
 from napari_unet.plugin import layers
 from napari_unet.plugin.correcting import Correcting
 
@@ -42,6 +42,10 @@ NAPARIS_KEYS = {
     "Ctrl+Z": "undo",
     "Ctrl+Shift+Z": "redo",
 }
+FLAT = (
+    "This key acts on planes of rows and columns. Switch to the 2-D view, roll the axes back so "
+    "that Y and X are shown, and press again."
+)
 
 Stroke = list[tuple[float, float]]
 
@@ -114,16 +118,16 @@ class Keys:
 
     def confirm(self) -> None:
         """Mark the object under the cursor as right, or take that back."""
-        plane, point = self._under_cursor()
         try:
-            self.correcting.confirm(plane, point)
+            self.correcting.confirm(*self._under_cursor())
         except UNetError as error:
             self.say(str(error))
         else:
             self.bind_marks(self.correcting.marks_layer())
 
     def brush(self) -> None:
-        """Change between painting background and painting objects."""
+        """Change between painting background and painting objects; a line is waited for no more."""
+        self.disarm()
         # equal, not the same: what a docked panel is given is a proxy of the viewer
         painting_objects = self.viewer.layers.selection.active == self.layer
         self.correcting.brush_background(on=painting_objects)
@@ -143,7 +147,11 @@ class Keys:
 
     def go(self, step: int) -> None:
         """Select the next object of the plane, or the one before, and show it in the middle."""
-        plane = layers.shown_plane(self.viewer, self.layer)
+        try:
+            plane = self._plane()
+        except UNetError as error:
+            self.say(str(error))
+            return
         labels = self.layer.data[plane]
         number = next_object(painted_ids(labels), int(self.layer.selected_label), step)
         box = None if number is None else find_object(labels, number)
@@ -156,18 +164,31 @@ class Keys:
         self.viewer.scene.camera.center = (0.0, *world[-2:])
 
     def _try(self, edit: Callable[[Any, tuple[float, float]], Edit]) -> None:
-        plane, point = self._under_cursor()
         try:
+            plane, point = self._under_cursor()
             self._carry_out(edit(self.layer.data[plane], point).on(plane))
         except UNetError as error:
             self.say(str(error))
 
     def _carry_out(self, edit: Edit) -> None:
+        # at once, not when it is found: the next tile may come before that
+        self.correcting.tracker.live.keep_clear(edit.largest)
         self.layer.data_setitem(edit.indices, edit.new)
 
     def _under_cursor(self) -> tuple[tuple[int, ...], tuple[float, float]]:
         y, x = self.layer.world_to_data(self.viewer.cursor.position)[-2:]
-        return layers.shown_plane(self.viewer, self.layer), (float(y), float(x))
+        return self._plane(), (float(y), float(x))
+
+    def _plane(self) -> tuple[int, ...]:
+        """Return the plane that is shown; `InputError` if what is shown is no plane of the image.
+
+        Objects are those of one plane. In a rolled view little of it is seen, and a key would act
+        out of sight.
+        """
+        displayed, ndim = sorted(self.viewer.dims.displayed), self.viewer.dims.ndim
+        if displayed != [ndim - 2, ndim - 1]:
+            raise InputError(FLAT)
+        return layers.shown_plane(self.viewer, self.layer)
 
     # ---- lines -----------------------------------------------------------------------------
 
@@ -176,6 +197,11 @@ class Keys:
         waited = self._armed.text if self._armed is not None else ""
         self.disarm()
         if waited == text:
+            return
+        try:
+            self._plane()
+        except UNetError as error:
+            self.say(str(error))
             return
         self.say(f"{text} Escape calls it off.")
 
@@ -193,8 +219,8 @@ class Keys:
             self.say("")
 
     def _try_line(self, edit: Callable[[Any, Stroke], Edit], line: Stroke) -> None:
-        plane = layers.shown_plane(self.viewer, self.layer)
         try:
+            plane = self._plane()
             self._carry_out(edit(self.layer.data[plane], line).on(plane))
         except UNetError as error:
             self.say(str(error))
@@ -220,20 +246,28 @@ class _LineTool:
         layer.mouse_pan = False
         layer.cursor = "cross"
         layer.mouse_drag_callbacks.append(self._drag)
+        self._call_off = call_off
+        layer.events.mode.connect(self._on_mode)
         # Escape belongs to polygons, which cannot be drawn while a line is waited for.
         layer.bind_key("Escape", _ignoring_argument(call_off), overwrite=True)
 
     def put_back(self) -> None:
         """Leave the layer as it was."""
         layer, self._over = self._layer, True
+        layer.events.mode.disconnect(self._on_mode)
         if self._shown in self._viewer.layers:
             self._viewer.layers.remove(self._shown)
         if self._drag in layer.mouse_drag_callbacks:
             layer.mouse_drag_callbacks.remove(self._drag)
         layer.bind_key("Escape", None)
-        layer.mouse_pan = True
-        layer.cursor = "standard"
-        layer.mode = self._mode
+        if layer.mode == "pan_zoom":  # another tool has set all this for itself
+            layer.mouse_pan = True
+            layer.cursor = "standard"
+            layer.mode = self._mode
+
+    def _on_mode(self, _event: Any = None) -> None:
+        """Give way to another tool: one drag would paint, and cut too."""
+        self._call_off()
 
     def _drag(self, layer: Labels, event: Any) -> Generator[None, None, None]:
         line = [_point(layer, event.position)]

@@ -1,7 +1,7 @@
 """Between napari's layers and the core: what an image layer holds, where a result belongs."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from napari.layers import Labels, Layer, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
-from napari_unet.errors import InputError
+from napari_unet.editing import extents
 from napari_unet.image import Box, Image, check_dtype
 from napari_unet.plugin.hooks import layer_pixel_size
 from napari_unet.segmentation import guess_axes
@@ -190,6 +190,49 @@ def drawn_box(
     return shown_plane(viewer, result), box.intersect(Box((0, 0), (height, width)))
 
 
+def painted_places(item: Sequence[Any]) -> dict[tuple[int, ...], Box]:
+    """Return the box of each plane that an entry of a layer's history of edits changes.
+
+    Parameters
+    ----------
+    item : sequence
+        As napari's paint event tells it: edits of a part of the array, under a mask if not of all
+        of it, and edits of single pixels, which begin with their indices.
+    """
+    found: dict[tuple[int, ...], Box] = {}
+    for atom in item:
+        part = getattr(atom, "slice_key", None)
+        for plane, box in _pixels(atom[0]) if part is None else _parts(part, atom.mask):
+            found[plane] = found[plane].union(box) if plane in found else box
+    return found
+
+
+def _parts(
+    part: Sequence[slice], mask: NDArray[np.bool_] | None
+) -> Iterator[tuple[tuple[int, ...], Box]]:
+    first, shape = [s.start for s in part], [s.stop - s.start for s in part]
+    *leading, y0, x0 = first
+    whole = np.ones(shape, bool) if mask is None else mask.reshape(shape)
+    for inside in np.ndindex(*shape[:-2]):
+        if whole[inside].any():
+            rows, columns = extents(whole[inside])
+            box = Box((rows[0] + y0, columns[0] + x0), (rows[1] + y0, columns[1] + x0))
+            yield tuple(a + b for a, b in zip(leading, inside, strict=True)), box
+
+
+def _pixels(indices: Sequence[Any]) -> Iterator[tuple[tuple[int, ...], Box]]:
+    *leading, y, x = (np.ravel(axis) for axis in indices)
+    if not y.size:
+        return
+    for plane in set(zip(*(axis.tolist() for axis in leading), strict=True)) or [()]:
+        there = np.ones(y.shape, bool)
+        for axis, number in zip(leading, plane, strict=True):
+            there &= axis == number
+        rows, columns = y[there], x[there]
+        stop = int(rows.max()) + 1, int(columns.max()) + 1
+        yield plane, Box((int(rows.min()), int(columns.min())), stop)
+
+
 def _shear(layer: Layer, kept: list[int]) -> Any:
     full = np.eye(layer.ndim)
     full[np.triu_indices(layer.ndim, 1)] = np.asarray(layer.shear).ravel()
@@ -219,24 +262,6 @@ def visible_box(layer: ImageLayer, image: Image) -> Box:
 
 def _display_axis(layer: ImageLayer, image: Image, axis: str) -> int:
     return image.axes.index(axis)
-
-
-def selected_box(viewer: Viewer, layer: ImageLayer, image: Image) -> Box:
-    """Return the rectangle selected in a shapes layer, image pixels; `InputError` without one."""
-    for shapes in reversed(viewer.layers):
-        if not isinstance(shapes, Shapes) or not len(shapes.data) or is_beside(shapes):
-            continue
-        chosen = sorted(shapes.selected_data) or [len(shapes.data) - 1]
-        corners = [layer.world_to_data(shapes.data_to_world(p)) for p in shapes.data[chosen[0]]]
-        points = np.asarray(corners)[:, [image.axes.index("Y"), image.axes.index("X")]]
-        start, stop = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
-        box = Box((int(start[0]), int(start[1])), (int(stop[0]), int(stop[1])))
-        box = box.intersect(Box((0, 0), image.shape))
-        if box.size:
-            return box
-    raise InputError(
-        "No rectangle lies on the image. Add a shapes layer, draw a rectangle, and press Segment."
-    )
 
 
 class Redraw:

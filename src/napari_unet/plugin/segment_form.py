@@ -15,6 +15,7 @@ from napari_unet.models.library import load_card, model_files
 from napari_unet.planning import Where
 from napari_unet.plugin import layers
 from napari_unet.plugin.form import field_widget
+from napari_unet.plugin.rectangles import selected_box
 from napari_unet.settings import DecodeSettings, SegmentSettings
 
 WHOLE, PLANE, VIEW, RECTANGLE = "Whole image", "This plane", "Current view", "Selected rectangle"
@@ -193,7 +194,7 @@ class SegmentForm(Container):  # type: ignore[type-arg]
         if wanted == VIEW and view.size:
             region = view
         elif wanted == RECTANGLE:
-            region = layers.selected_box(self._viewer, layer, image)
+            region = selected_box(self._viewer, layer, image)
         return Where(
             region=region,
             planes=None if wanted == WHOLE else plane,

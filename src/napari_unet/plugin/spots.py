@@ -8,6 +8,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Shapes
 from numpy.typing import NDArray
 
+from napari_unet.assembly import index_of
 from napari_unet.doubt import HEAT_STEP
 from napari_unet.errors import InputError
 from napari_unet.image import Box
@@ -107,10 +108,11 @@ class Spots:
         return result, run
 
     def _look(self, result: "Result", run: KeptRun) -> None:
-        tracker, shown = result.correcting.tracker, result.layer.data
+        tracker = result.correcting.tracker
 
         def painted(plane: tuple[int, ...], box: Box) -> NDArray[np.uint32]:
-            return tracker.completed(shown, plane, box)
+            window: NDArray[np.uint32] = tracker.known[index_of(plane, box)]
+            return window.copy()
 
         plane, view = layers.shown_window(self._viewer, result.layer)
         self._found_for = run.plan, result.correcting.edits
