@@ -170,23 +170,24 @@ class Result:
         backend.open(plan, folder)
         yield from run(plan, self.image, decoding(plan, settings), backend, schedule)
 
+    def conclusion(self, *, cancelled: bool) -> str:
+        """Return what a run has found, or that it was cancelled."""
+        if cancelled:
+            return "Cancelled. What is finished stays."
+        if self.plan is None:
+            return ""
+        if self.classes:
+            return "Done."
+        text = f"{self.count} objects, about {self.plan.diameter:.0f} px in diameter."
+        if not self.whole:
+            text += (
+                " The image is larger than what is kept for the sliders: they act on the current "
+                "view; press Segment to apply them everywhere."
+            )
+        return text
+
 
 def progress(event: TileDone, seconds: float) -> str:
     """Return how far a run is after some seconds."""
     left = seconds / event.done * (event.total - event.done)
     return f"Tile {event.done} of {event.total}, about {left:.0f} s left"
-
-
-def summary(result: Result) -> str:
-    """Return what a run has found."""
-    if result.plan is None:
-        return ""
-    if result.plan.card.kind == "classes":
-        return "Done."
-    text = f"{result.count} objects, about {result.plan.diameter:.0f} px in diameter."
-    if not result.whole:
-        text += (
-            " The image is larger than what is kept for the sliders: they act on the current view; "
-            "press Segment to apply them everywhere."
-        )
-    return text

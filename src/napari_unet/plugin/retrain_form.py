@@ -14,6 +14,7 @@ from napari_unet.settings import FinetuneSettings
 
 SHORTEST, LONGEST = 10, 300  # seconds on the slider
 RETRAIN = "Retrain", "Teach the model what is painted on the open images, and the folder added"
+SHOW_NEW = "Show the new one"
 STOP = "Stop", "End now and keep the best so far"
 
 
@@ -32,6 +33,7 @@ class RetrainForm(QWidget):
         self.curve = Curve()
         self.keep = PushButton(text="Keep the new model")
         self.discard = PushButton(text="Discard")
+        self.look = CheckBox(text=SHOW_NEW, tooltip="What the new model finds, before you decide")
         self.compare = CheckBox(text="Show before", tooltip="What the model before had found")
         self.back = PushButton(text="Back")
         self._outcome = QLabel()
@@ -39,8 +41,9 @@ class RetrainForm(QWidget):
         self._outcome.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._outcome.setTextFormat(Qt.TextFormat.PlainText)
         self._lay_out()
-        for widget in (self.cancel, self.progress, self.keep, self.discard, self.compare):
+        for widget in (self.cancel, self.progress, self.keep, self.discard, self.look):
             widget.native.hide()
+        self.compare.native.hide()
         self.back.native.hide()
         self._outcome.hide()
 
@@ -55,6 +58,7 @@ class RetrainForm(QWidget):
         layout.addWidget(self.progress.native)
         layout.addWidget(self.curve)
         layout.addWidget(self._outcome)
+        layout.addWidget(self.look.native, alignment=Qt.AlignmentFlag.AlignLeft)
         layout.addLayout(_side_by_side(self.keep, self.discard))
         layout.addLayout(_side_by_side(self.compare, self.back))
         layout.addStretch()
@@ -80,6 +84,8 @@ class RetrainForm(QWidget):
         self.cancel.native.setVisible(running)
         self.progress.native.setVisible(running)
         self.time.enabled = not running
+        for widget in (self.keep, self.discard, self.look):  # a preview waits meanwhile
+            widget.enabled = not running
         self.folder.setEnabled(not running)
         if running:
             self.progress.value = 0
@@ -104,9 +110,14 @@ class RetrainForm(QWidget):
         self._outcome.show()
 
     def offer_preview(self, *, there: bool) -> None:
-        """Show or hide the question whether to keep the new model."""
-        self.keep.native.setVisible(there)
-        self.discard.native.setVisible(there)
+        """Show or hide the question whether to keep the new model, and the box to look at it."""
+        self.look.value = False
+        for widget in (self.look, self.keep, self.discard):
+            widget.native.setVisible(there)
+
+    def show_preview_again(self) -> None:
+        """Show what was said of a preview that is still to be decided about."""
+        self._outcome.show()
 
     def offer_way_back(self, previous: str) -> None:
         """Offer the model before and what it found; with an empty name, hide both."""

@@ -2,7 +2,6 @@
 
 import time
 import weakref
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ from napari import Viewer
 from napari.layers import Image as ImageLayer
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog
 from superqt.utils import qdebounced
 
 from napari_unet.assembly import LiveLabels
@@ -25,12 +23,13 @@ from napari_unet.plugin.classes import names_of
 from napari_unet.plugin.classes_section import ClassesSection
 from napari_unet.plugin.correct_section import CorrectSection
 from napari_unet.plugin.correcting import Correcting
-from napari_unet.plugin.hooks import write_labels
-from napari_unet.plugin.jobs import Job, import_early, in_background, sentence
+from napari_unet.plugin.jobs import Job, import_early, sentence
 from napari_unet.plugin.library_watch import LibraryWatch
+from napari_unet.plugin.preview import Preview
 from napari_unet.plugin.restoring import Restoring
-from napari_unet.plugin.results import Result, progress, summary
+from napari_unet.plugin.results import Result, progress
 from napari_unet.plugin.retrain_section import RetrainSection
+from napari_unet.plugin.saving import Saving
 from napari_unet.plugin.segment_form import SegmentForm
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
@@ -57,8 +56,11 @@ class SegmentPanel(SegmentForm):
         super().__init__(napari_viewer)
         self.engine, self._cache = Engine(), ClassMapCache()
         self._job: Job | None = None
+        self._shown: Result | Preview | None = None  # what the job fills
         self._begun = 0.0
-        self._saving = self._closed = False
+        self._closed = False
+        self.saving = Saving(self)
+        self.save_to = self.saving.save_to
         self.problem: str | None = None  # what went wrong in the last job or save
         self.correct, self.restoring = CorrectSection(self), Restoring(self)
         self.add_section(self.restoring)
@@ -75,7 +77,7 @@ class SegmentPanel(SegmentForm):
     def _connect(self) -> None:
         self.model.changed.connect(self._warm_up)
         self.segment.clicked.connect(self._press)
-        self.save.clicked.connect(self._ask_and_save)
+        self.save.clicked.connect(self.saving.ask)
         decode = qdebounced(self._decode_again, timeout=SLIDER_DELAY)
         for slider in self.sliders:
             slider.changed.connect(lambda _value: decode())
@@ -170,7 +172,7 @@ class SegmentPanel(SegmentForm):
     def busy(self) -> bool:
         """Whether a job runs or a file is being written."""
         segmenting = self._job is not None and self._job.running
-        return self._saving or segmenting or self.retrain.running
+        return self.saving.running or segmenting or self.retrain.running
 
     def _take_turns(self, retraining: bool) -> None:
         """The engine does one thing at a time."""
@@ -221,7 +223,7 @@ class SegmentPanel(SegmentForm):
         self._viewer.layers.selection.active = result.layer  # ready to be painted on
         self.say("Looking at the image…")
         events = segment_events(image, model, settings, self.engine, where=where)
-        self._run(events, result, settings)
+        self.run(events, result, settings)
 
     def _result(self, layer: ImageLayer, image: Image, *, classes: bool) -> Result:
         """Return the image's result if its layer is still there and fits, else a new one."""
@@ -261,9 +263,10 @@ class SegmentPanel(SegmentForm):
         except UNetError as error:
             self.say(str(error))
 
-    def _run(self, events: Any, result: Result, settings: SegmentSettings) -> None:
+    def run(self, events: Any, result: Result | Preview, settings: SegmentSettings) -> None:
+        """Begin a job whose tiles are shown in a result or a preview."""
         self.correct.spots.stop()
-        self._begun, self.problem = time.monotonic(), None
+        self._begun, self.problem, self._shown = time.monotonic(), None, result
         self.segment.text = "Cancel"
         self.progress.visible, self.progress.value = True, 0
         job = self._job = Job(
@@ -280,7 +283,12 @@ class SegmentPanel(SegmentForm):
             self._job.cancel()
             self.engine.cancel()
 
-    def _on_event(self, event: Event, result: Result) -> None:
+    def stop_showing(self, shown: Preview) -> None:
+        """Stop the job that fills a preview, if it still runs."""
+        if self._shown is shown:
+            self.cancel()
+
+    def _on_event(self, event: Event, result: Result | Preview) -> None:
         match event:
             case Started():
                 result.started(event)
@@ -296,7 +304,7 @@ class SegmentPanel(SegmentForm):
                 self._viewer.status = text
                 self.say(text)
 
-    def _gone(self, result: Result) -> bool:
+    def _gone(self, result: Result | Preview) -> bool:
         """Stop if the image or the result is no longer what the job began with."""
         source = result.source()
         if source is None or source not in self._viewer.layers:
@@ -311,7 +319,9 @@ class SegmentPanel(SegmentForm):
         self.problem = reason
         return True
 
-    def _on_end(self, problem: str | None, result: Result, settings: SegmentSettings) -> None:
+    def _on_end(
+        self, problem: str | None, result: Result | Preview, settings: SegmentSettings
+    ) -> None:
         if self._closed:
             return  # the widgets are gone
         cancelled = self._job is not None and self._job.cancelled
@@ -322,10 +332,8 @@ class SegmentPanel(SegmentForm):
         self.problem = problem or self.problem
         if self.problem:
             self.say(self.problem)
-        elif cancelled:
-            self.say("Cancelled. What is finished stays.")
-        else:
-            self.say(summary(result))
+        elif result.layer in self._viewer.layers:  # else it was taken away, which was said
+            self.say(result.conclusion(cancelled=cancelled))
 
     def close_down(self, *_: Any) -> None:
         """Stop everything this panel started; what is on the layers stays."""
@@ -359,37 +367,4 @@ class SegmentPanel(SegmentForm):
         result.begin()
         view = layers.visible_box(layer, result.image)
         near = [key for key in result.plan.blocks(view.centre) if result.in_view(key, view)]
-        self._run(result.decode_again(settings, self.engine, view.centre, near), result, settings)
-
-    def _ask_and_save(self) -> None:
-        result = self.current_result()
-        if result is None:
-            return
-        suggestion = f"{result.image.name}_{'classes' if result.classes else 'labels'}.ome.tif"
-        chosen, _ = QFileDialog.getSaveFileName(
-            self.native, "Save labels", suggestion, "Labels (*.ome.tif *.tif)"
-        )
-        if chosen:
-            self.save_to(Path(chosen))
-
-    def save_to(self, path: Path) -> None:
-        """Write the labels, in the background, from a copy taken now."""
-        result = self._results[self.classes.on][self.image.value]
-        correcting = result.correcting
-        correcting.look_everywhere()
-        edits = correcting.edits
-        data, meta = result.layer.data.copy(), layers.attributes(result.layer)
-        if not path.suffix:
-            path = path.with_name(path.name + ".ome.tif")
-        self.say(f"Saving {path.name}…")
-        self._saving, self.problem = True, None
-
-        def saved(_files: Any, problem: str | None) -> None:
-            if self._closed:
-                return
-            self._saving, self.problem = False, problem
-            self.say(problem or f"Saved {path}.")
-            if not problem and correcting.journal is not None and correcting.edits == edits:
-                correcting.journal.note("saved", path=str(path))
-
-        in_background(lambda: write_labels(str(path), data, meta), saved)
+        self.run(result.decode_again(settings, self.engine, view.centre, near), result, settings)

@@ -1,0 +1,161 @@
+"""From one step of the work to the next: what a person decides, finds again, and must not lose."""
+
+import numpy as np
+import pytest
+from flow import SHAPE, B, C, Network
+from qtpy.QtCore import Qt
+
+from napari_unet.models.card import SUFFIX
+from napari_unet.models.library import user_folder
+from napari_unet.plugin.segment_panel import SegmentPanel
+
+PATIENCE = 60_000  # milliseconds
+LEFT = Qt.MouseButton.LeftButton
+CANDIDATE = "nuclei retrained"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path / "data")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def network(monkeypatch):
+    return Network(monkeypatch)
+
+
+@pytest.fixture
+def image(viewer):
+    noise = np.random.default_rng(0).integers(0, 4000, SHAPE, np.uint16)
+    return viewer.add_image(noise, name="cells")
+
+
+@pytest.fixture
+def panel(viewer, image, network, qtbot):
+    viewer.window.resize(1500, 1000)
+    panel = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(panel, name="panel")
+    qtbot.waitUntil(panel.segment.native.isVisible, timeout=PATIENCE)
+    yield panel
+    panel.close_down()
+
+
+@pytest.fixture
+def ended(panel, qtbot):
+    def wait() -> None:
+        qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+
+    return wait
+
+
+@pytest.fixture
+def painted(panel, image, click, ended):
+    """Segmented, and an object painted where the model saw none."""
+    click(panel.segment)
+    ended()
+    result = panel.current_result()
+    result.layer.data[150:160, 20:40] = 9
+    return result
+
+
+def expected(*boxes, paint=True) -> np.ndarray:
+    """What is an object where the model finds some boxes and the person painted."""
+    labels = np.zeros(SHAPE, bool)
+    for box in boxes:
+        labels[box.slices] = True
+    if paint:
+        labels[150:160, 20:40] = True
+    return labels
+
+
+# ---- a preview -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_preview_is_looked_at_before_it_is_decided_about(
+    viewer, panel, network, painted, click, ended, wanted
+):
+    network.finds[CANDIDATE] = [B, C]
+    shown = painted.layer.data.copy()
+    click(panel.retrain.retrain)
+    ended()
+    preview = viewer.layers["cells preview"]
+    np.testing.assert_array_equal(preview.data > 0, expected(B, C, paint=False))
+    assert not preview.visible
+    assert not preview.editable
+    assert panel.retrain.look.text in panel.sentence
+    assert preview not in panel.correct.labels_layer.choices
+    click(panel.retrain.look)
+    assert preview.visible
+    assert not painted.layer.visible
+    click(panel.retrain.look)
+    assert not preview.visible
+    assert painted.layer.visible
+    click(panel.retrain.look)
+    np.testing.assert_array_equal(painted.layer.data, shown)
+    assert painted.plan.card.name == "nuclei"
+    click(panel.retrain.keep if wanted else panel.retrain.discard)
+    ended()
+    assert "cells preview" not in viewer.layers
+    assert painted.layer.visible
+    assert panel.model.value == (CANDIDATE if wanted else "nuclei")
+    assert list(user_folder().parent.glob("candidate-*")) == []
+    assert not panel.retrain.look.native.isVisible()
+    now = expected(B, C) if wanted else shown > 0
+    np.testing.assert_array_equal(painted.layer.data > 0, now)
+    assert (painted.layer.data[150:160, 20:40] == 9).all()
+
+
+def test_of_a_large_image_the_view_is_previewed(
+    viewer, panel, network, painted, click, ended, monkeypatch
+):
+    monkeypatch.setattr("napari_unet.plugin.preview.LARGE", 5000)
+    click(panel.retrain.retrain)
+    ended()
+    name, where = network.asked[-1]
+    assert name == CANDIDATE
+    assert 0 < where.region.size <= 5000
+    assert where.planes == ((),)
+
+
+def test_the_box_makes_a_preview_that_could_not_be_made(
+    viewer, panel, network, painted, click, ended
+):
+    viewer.dims.ndisplay = 3
+    click(panel.retrain.retrain)
+    ended()
+    assert "2-D" in panel.sentence
+    assert "cells preview" not in viewer.layers
+    viewer.dims.ndisplay = 2
+    click(panel.retrain.look)
+    ended()
+    assert viewer.layers["cells preview"].visible
+    assert viewer.layers["cells preview"].data.any()
+
+
+def test_a_preview_is_not_lost_by_a_retraining_without_result(
+    viewer, panel, network, painted, click, ended, qtbot
+):
+    click(panel.retrain.retrain)
+    ended()
+    for network.outcome in ("cancel", "error"):
+        click(panel.retrain.retrain)
+        assert not panel.retrain.keep.enabled
+        if network.outcome == "cancel":
+            qtbot.waitUntil(lambda: network.went_on, timeout=PATIENCE)
+            click(panel.retrain.cancel)
+        ended()
+        assert "too few to tell" in panel.retrain.outcome
+        assert panel.retrain.keep.enabled
+        assert panel.retrain.keep.native.isVisible()
+        assert "cells preview" in viewer.layers
+    viewer.layers.remove(painted.layer)
+    click(panel.retrain.retrain)
+    ended()
+    assert "Nothing is painted" in panel.sentence
+    click(panel.retrain.keep)
+    ended()
+    assert panel.model.value == CANDIDATE
+    assert (user_folder() / f"{CANDIDATE}{SUFFIX}").exists()
