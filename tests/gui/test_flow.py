@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from flow import SHAPE, B, C, Network
+from flow import ALL, SHAPE, A, B, C, Network
 from qtpy.QtCore import Qt
 
 from napari_unet.models.card import SUFFIX
 from napari_unet.models.library import user_folder
+from napari_unet.plugin.segment_form import PLANE, RECTANGLE, VIEW
 from napari_unet.plugin.segment_panel import SegmentPanel
 
 PATIENCE = 60_000  # milliseconds
@@ -159,3 +160,52 @@ def test_a_preview_is_not_lost_by_a_retraining_without_result(
     ended()
     assert panel.model.value == CANDIDATE
     assert (user_folder() / f"{CANDIDATE}{SUFFIX}").exists()
+
+
+# ---- segmented again -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", [VIEW, RECTANGLE])
+def test_a_new_model_segments_everything_again_wherever_it_is_pressed(
+    viewer, panel, network, painted, click, ended, where, qtbot
+):
+    network.outcome, network.finds[CANDIDATE] = "accepted", [C]
+    viewer.scene.camera.zoom *= 4
+    qtbot.wait(100)
+    panel.where.value = where  # no rectangle is drawn
+    click(panel.retrain.retrain)
+    ended()
+    assert panel.model.value == CANDIDATE
+    assert network.asked[-1][1].region == ALL
+    np.testing.assert_array_equal(painted.layer.data > 0, expected(C))
+    assert painted.layer.metadata["napari_unet"]["model"] == CANDIDATE
+    click(panel.retrain.back)
+    ended()
+    np.testing.assert_array_equal(painted.layer.data > 0, expected(A, B))
+
+
+def test_only_what_was_segmented_is_segmented_again(viewer, panel, network, click, ended):
+    stack = viewer.add_image(np.zeros((5, *SHAPE), np.uint16), name="stack")
+    panel.image.value = stack
+    panel.where.value = PLANE
+    for plane in (3, 1):
+        viewer.dims.set_point(0, plane)
+        click(panel.segment)
+        ended()
+    viewer.dims.set_point(0, 4)
+    panel.segment_again(panel.current_result())
+    ended()
+    assert network.asked[-1][1].planes == ((1,), (3,))
+
+
+def test_in_the_3d_view_it_is_said_that_the_old_objects_stay(
+    viewer, panel, network, painted, click, ended
+):
+    network.outcome, network.finds[CANDIDATE] = "accepted", [C]
+    viewer.dims.ndisplay = 3
+    click(panel.retrain.retrain)
+    ended()
+    assert panel.model.value == CANDIDATE
+    assert "found by the one before" in panel.sentence
+    assert "2-D view" in panel.sentence
+    np.testing.assert_array_equal(painted.layer.data > 0, expected(A, B))

@@ -10,14 +10,16 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from psygnal import SignalInstance
 
-from napari_unet.assembly import LiveLabels
+from napari_unet.assembly import LiveLabels, Plane
 from napari_unet.errors import InputError
 from napari_unet.image import Box, Image
+from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.plan import Key, SegmentPlan
 from napari_unet.inference.run import Events, Started, TileDone, run
 from napari_unet.inference.schedule import Schedule
 from napari_unet.inference.tasks import Backend
 from napari_unet.instances import Patch
+from napari_unet.planning import Where
 from napari_unet.plugin.correcting import Correcting
 from napari_unet.plugin.layers import Redraw
 from napari_unet.segmentation import decoding, record
@@ -47,6 +49,8 @@ class Result:
         The image as it was when the last run began.
     plan, folder, budget, have
         Of the last run: to decode again without the network.
+    region, planes
+        What all runs so far have segmented: a box, and planes.
     """
 
     layer: Labels
@@ -57,6 +61,8 @@ class Result:
     folder: Path | None = None
     budget: int = 0
     have: set[Key] = field(default_factory=set)
+    region: Box | None = None
+    planes: set[Plane] = field(default_factory=set)
     correcting: Correcting = field(kw_only=True)
 
     def __post_init__(self) -> None:
@@ -107,7 +113,22 @@ class Result:
 
     def started(self, event: Started) -> None:
         """Note the plan of a run."""
-        self.plan, self.folder, self.budget = event.plan, event.folder, event.budget
+        plan = self.plan = event.plan
+        self.folder, self.budget = event.folder, event.budget
+        self.region = plan.region if self.region is None else self.region.union(plan.region)
+        self.planes.update(plan.planes)
+
+    def everywhere(self, centre: tuple[float, float] | None, cache: ClassMapCache) -> Where:
+        """Return all that was segmented so far, the whole image if nothing was.
+
+        Parameters
+        ----------
+        centre : tuple of float or None
+            Image pixel to begin at.
+        cache : ClassMapCache
+            Where to keep the class maps.
+        """
+        return Where(self.region, tuple(sorted(self.planes)) or None, centre, cache)
 
     def place(self, event: TileDone) -> None:
         """Show one block's objects, except where the person painted."""

@@ -18,6 +18,7 @@ from napari_unet.image import Image
 from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.run import Event, Notice, Started, TileDone
 from napari_unet.models.library import find_model, load_card, load_model
+from napari_unet.planning import Where
 from napari_unet.plugin import layers
 from napari_unet.plugin.classes import names_of
 from napari_unet.plugin.classes_section import ClassesSection
@@ -35,6 +36,12 @@ from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
 
 NO_IMAGE = "There is no image. Open one, or take one from File → Open Sample."
+FLAT = "Planes are segmented in 2-D. Switch to the 2-D view and press Segment."
+STALE = (
+    "Another model is in use now, but what is shown was found by the one before: planes are "
+    "segmented in 2-D. Switch to the 2-D view and press Segment."
+)
+RETRAINING = "The model is being retrained. Wait for it or stop it, then press Segment."
 OFFER_DELAY = 300  # milliseconds from the loss of a result to the offer to restore it
 SLIDER_DELAY = 150  # milliseconds a slider must rest before the objects are made anew
 
@@ -201,18 +208,25 @@ class SegmentPanel(SegmentForm):
 
     def start(self) -> None:
         """Segment the chosen image; raises `UNetError` if that is not possible."""
-        if self.retrain.running:
-            self.say("The model is being retrained. Wait for it or stop it, then press Segment.")
-            return
         layer = self.image.value
         if layer is None:
             self.say(NO_IMAGE)
-            return
-        if self._viewer.dims.ndisplay == 3:
-            self.say("Planes are segmented in 2-D. Switch to the 2-D view and press Segment.")
-            return
-        image, settings = self.opened(layer), self.settings()
-        where, model = self.part(layer, image, self._cache), load_model(settings.model)
+        elif self._may_begin(FLAT):
+            image = self.opened(layer)
+            self._segment(layer, image, self.part(layer, image, self._cache))
+
+    def _may_begin(self, flat: str) -> bool:
+        """Whether a run can begin; if not it is said why, with `flat` in the 3-D view."""
+        hindrance = flat if self._viewer.dims.ndisplay == 3 else ""
+        if self.retrain.running:
+            hindrance = RETRAINING
+        if hindrance:
+            self.say(hindrance)
+        return not hindrance
+
+    def _segment(self, layer: ImageLayer, image: Image, where: Where) -> None:
+        settings = self.settings()
+        model = load_model(settings.model)
         classes = model.card.kind == "classes"
         self.classes.show_on(on=classes)
         if classes:
@@ -247,7 +261,9 @@ class SegmentPanel(SegmentForm):
     def segment_again(self, result: Result) -> None:
         """Segment a result's image anew, with the model chosen now, around the corrections.
 
-        A model of another kind can say nothing about it: then only what is painted stays.
+        All of it that was segmented before, whatever *Where* says: objects of two models side by
+        side would pass for those of the new one. A model of another kind can say nothing about it:
+        then only what is painted stays.
         """
         source = result.source()
         if source is None or source not in self._viewer.layers:
@@ -258,8 +274,11 @@ class SegmentPanel(SegmentForm):
         try:
             if result.classes != (load_card(self.model.value).kind == "classes"):
                 result.forget()
-                return
-            self.start()
+            elif self._may_begin(STALE):
+                image = self.opened(source)
+                view = layers.visible_box(source, image)
+                centre = view.centre if view.size else None
+                self._segment(source, image, result.everywhere(centre, self._cache))
         except UNetError as error:
             self.say(str(error))
 
