@@ -5,6 +5,7 @@ import pytest
 from flow import ALL, SHAPE, A, B, C, Network
 from qtpy.QtCore import Qt
 
+from napari_unet.io.recovery import replay
 from napari_unet.models.card import SUFFIX
 from napari_unet.models.library import user_folder
 from napari_unet.plugin.segment_form import PLANE, RECTANGLE, VIEW
@@ -209,3 +210,119 @@ def test_in_the_3d_view_it_is_said_that_the_old_objects_stay(
     assert "found by the one before" in panel.sentence
     assert "2-D view" in panel.sentence
     np.testing.assert_array_equal(painted.layer.data > 0, expected(A, B))
+
+
+# ---- labels from a file ------------------------------------------------------------------------
+
+
+def reopened(viewer, panel, image, path):
+    """A week later: nothing is left but the image and the file."""
+    viewer.layers.clear()
+    viewer.add_image(image.data.copy(), name="cells")
+    [labels] = viewer.open(path, plugin="napari-unet-interactive")
+    panel.correct.labels_layer.value = labels
+    return labels
+
+
+def is_result(panel, labels, qtbot):
+    qtbot.waitUntil(lambda: "is the result now" in panel.sentence, timeout=PATIENCE)
+    result = panel.current_result()
+    assert result.layer == labels
+    qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=PATIENCE)
+    return result
+
+
+def test_a_saved_tiff_goes_on_with_its_corrections(
+    viewer, image, panel, network, painted, click, ended, qtbot, tmp_path
+):
+    qtbot.waitUntil(lambda: painted.correcting.journal is not None, timeout=PATIENCE)
+    painted.layer.scale = (1, 1)
+    panel.save_to(tmp_path / "cells_labels.ome.tif")
+    ended()
+    painted.layer.data[180:190, 20:40] = 11  # since then
+    before, files = painted.painted(), painted.correcting.journal.paths
+    shown = painted.layer.data.copy()
+    labels = reopened(viewer, panel, image, tmp_path / "cells_labels.ome.tif")
+    click(panel.correct.go_on)
+    result = is_result(panel, labels, qtbot)
+    assert "before" in panel.sentence
+    np.testing.assert_array_equal(labels.data, shown)
+    np.testing.assert_array_equal(result.painted(), before)
+    assert labels.metadata["napari_unet"]["model"] == "nuclei"
+    qtbot.waitUntil(lambda: not any(path.exists() for path in files), timeout=PATIENCE)
+    np.testing.assert_array_equal(replay(result.correcting.journal.paths)[0], before)
+    assert not panel.restoring.visible
+    network.finds["nuclei"] = [C]
+    click(panel.segment)
+    ended()
+    assert [layer.name for layer in viewer.layers if "objects" in layer.name] == []
+    found = expected(C)
+    found[180:190, 20:40] = True
+    np.testing.assert_array_equal(labels.data > 0, found)
+    assert (labels.data[150:160, 20:40] == 9).all()
+
+
+def test_without_a_journal_labels_count_as_the_model_s(
+    viewer, image, panel, network, painted, click, ended, qtbot, tmp_path
+):
+    panel.save_to(tmp_path / "cells_labels.tif")
+    ended()
+    journals = painted.correcting.journal
+    shown = painted.layer.data.copy()
+    viewer.layers.remove(painted.layer)
+    for path in journals.paths:
+        path.unlink()
+    labels = reopened(viewer, panel, image, tmp_path / "cells_labels.tif")
+    assert labels.data.dtype == np.uint16
+    click(panel.correct.go_on)
+    result = is_result(panel, labels, qtbot)
+    np.testing.assert_array_equal(labels.data, shown)
+    assert not result.painted().any()
+    labels.data[180:190, 20:40] = 70_000
+    assert set(np.unique(result.painted())) == {0, 70_000}
+    network.finds["nuclei"] = [A, C]
+    click(panel.segment)
+    ended()
+    found = expected(A, C, paint=False)
+    found[180:190, 20:40] = True
+    np.testing.assert_array_equal(labels.data > 0, found)
+    np.testing.assert_array_equal(labels.data[A.slices], shown[A.slices])
+
+
+def test_going_on_takes_the_place_of_a_result(viewer, image, panel, painted, click, qtbot):
+    other = np.zeros(SHAPE, np.int64)
+    other[C.slices] = 5
+    labels = viewer.add_labels(other, name="by hand")
+    panel.image.value = image
+    panel.correct.labels_layer.value = labels
+    click(panel.correct.go_on)
+    is_result(panel, labels, qtbot)
+    assert painted.layer in viewer.layers
+    assert painted.layer in panel.correct.labels_layer.choices
+    assert len(panel.results()) == 1
+
+
+def test_labels_that_are_no_ids_are_a_sentence(viewer, image, panel, click):
+    labels = viewer.add_labels(np.full(SHAPE, -5), name="odd")
+    panel.correct.labels_layer.value = labels
+    click(panel.correct.go_on)
+    assert "-5" in panel.sentence
+    assert panel.current_result() is None
+
+
+def test_saved_classes_go_on_as_classes(viewer, image, panel, click, qtbot):
+    names = ["glass", "stroma", "nuclei"]
+    classes = np.ones(SHAPE, np.uint8)
+    classes[C.slices] = 2
+    labels = viewer.add_labels(
+        classes, name="cells_classes", metadata={"napari_unet": {"class_names": names}}
+    )
+    panel.correct.labels_layer.value = labels
+    click(panel.correct.go_on)
+    result = is_result(panel, labels, qtbot)
+    assert result.classes
+    assert panel.classes.on
+    assert panel.classes.names == tuple(names)
+    assert not result.painted().any()
+    labels.data[0:5, 0:5] = 2
+    assert set(np.unique(result.painted())) == {0, 2}

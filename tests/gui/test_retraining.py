@@ -159,7 +159,7 @@ def test_with_too_little_to_judge_the_person_looks_and_decides(
     assert (user_folder() / f"nuclei retrained{SUFFIX}").exists() is wanted
     assert not section.keep.native.isVisible()
     assert not section.look.native.isVisible()
-    assert (result.layer.data.max() > shown.max()) is wanted
+    assert bool(result.layer.data.max() > shown.max()) is wanted
     np.testing.assert_array_equal(result.layer.data[shown > 0], shown[shown > 0])
 
 

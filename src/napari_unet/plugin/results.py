@@ -22,6 +22,7 @@ from napari_unet.instances import Patch
 from napari_unet.planning import Where
 from napari_unet.plugin.correcting import Correcting
 from napari_unet.plugin.layers import Redraw
+from napari_unet.resuming import put_on_top
 from napari_unet.segmentation import decoding, record
 from napari_unet.settings import SegmentSettings
 
@@ -97,6 +98,32 @@ class Result:
     def fits(self, image: Image) -> bool:
         """Whether the layer still has the shape of the image."""
         return tuple(self.layer.data.shape) == image.labels_shape == self.live.corrected.shape
+
+    def take_up(self, labels: NDArray[np.uint32], painted: NDArray[np.uint32] | None) -> None:
+        """Take what the layer shows as what the model said, with corrections on top.
+
+        Parameters
+        ----------
+        labels : ndarray of uint32
+            ``(..., Y, X)``, what the layer shows.
+        painted : ndarray of uint32 or None
+            ``(..., Y, X)``, what a person painted on just these labels.
+        """
+        self._begun = True
+        self.live.assembly.take_up(labels)
+        if painted is not None:
+            put_on_top(self.correcting.tracker, self.layer.data, painted)
+            self.correcting.marks_layer().refresh()
+        self.correcting.look_everywhere()
+        self.layer.refresh()
+
+    def go_on_from(self, left: "Result") -> None:
+        """Go on where another result of the same layer was left; `live` is that one's."""
+        self._begun = True
+        self.region, self.planes = left.region, left.planes
+        if self.live.marks.any():
+            self.correcting.marks_layer()
+        self.correcting.look_everywhere()
 
     def begin(self) -> None:
         """Prepare for a run: what is painted is locked, and ids the person uses are left alone."""

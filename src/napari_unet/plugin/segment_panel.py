@@ -1,19 +1,14 @@
 """The panel: which image, which model, Segment, sliders, Save. Thin: it decides nothing itself."""
 
 import time
-import weakref
 from typing import Any
 
-import numpy as np
 from napari import Viewer
 from napari.layers import Image as ImageLayer
-from numpy.typing import NDArray
-from qtpy.QtCore import QTimer
 from superqt.utils import qdebounced
 
-from napari_unet.assembly import LiveLabels
 from napari_unet.engine.client import Engine
-from napari_unet.errors import InputError, UNetError
+from napari_unet.errors import UNetError
 from napari_unet.image import Image
 from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.run import Event, Notice, Started, TileDone
@@ -23,30 +18,27 @@ from napari_unet.plugin import layers
 from napari_unet.plugin.classes import names_of
 from napari_unet.plugin.classes_section import ClassesSection
 from napari_unet.plugin.correct_section import CorrectSection
-from napari_unet.plugin.correcting import Correcting
 from napari_unet.plugin.jobs import Job, import_early, sentence
 from napari_unet.plugin.library_watch import LibraryWatch
 from napari_unet.plugin.preview import Preview
 from napari_unet.plugin.restoring import Restoring
+from napari_unet.plugin.result_panel import NO_IMAGE, ResultPanel
 from napari_unet.plugin.results import Result, progress
 from napari_unet.plugin.retrain_section import RetrainSection
 from napari_unet.plugin.saving import Saving
-from napari_unet.plugin.segment_form import SegmentForm
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
 
-NO_IMAGE = "There is no image. Open one, or take one from File → Open Sample."
 FLAT = "Planes are segmented in 2-D. Switch to the 2-D view and press Segment."
 STALE = (
     "Another model is in use now, but what is shown was found by the one before: planes are "
     "segmented in 2-D. Switch to the 2-D view and press Segment."
 )
 RETRAINING = "The model is being retrained. Wait for it or stop it, then press Segment."
-OFFER_DELAY = 300  # milliseconds from the loss of a result to the offer to restore it
 SLIDER_DELAY = 150  # milliseconds a slider must rest before the objects are made anew
 
 
-class SegmentPanel(SegmentForm):
+class SegmentPanel(ResultPanel):
     """Dock widget "Segment, paint, retrain".
 
     Parameters
@@ -56,20 +48,17 @@ class SegmentPanel(SegmentForm):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        self._results: dict[bool, weakref.WeakKeyDictionary[ImageLayer, Result]]  # classes or not
-        self._results = {classes: weakref.WeakKeyDictionary() for classes in (False, True)}
         self.classes = ClassesSection(self, napari_viewer)
-        self._open: list[Result] = []  # whose corrections are looked after
         super().__init__(napari_viewer)
         self.engine, self._cache = Engine(), ClassMapCache()
         self._job: Job | None = None
         self._shown: Result | Preview | None = None  # what the job fills
         self._begun = 0.0
-        self._closed = False
         self.saving = Saving(self)
         self.save_to = self.saving.save_to
         self.problem: str | None = None  # what went wrong in the last job or save
-        self.correct, self.restoring = CorrectSection(self), Restoring(self)
+        self.restoring = Restoring(self)
+        self.correct = CorrectSection(self)
         self.add_section(self.restoring)
         self.add_section(self.classes)
         self.add_section(self.correct)
@@ -77,6 +66,7 @@ class SegmentPanel(SegmentForm):
         self.add_section(self.retrain)
         self._connect()
         self.refresh()
+        self.take_over_what_was_left()
         self._warm_up()
         # napari's first labels layer imports pandas; half a second better spent before the click
         import_early("pandas")
@@ -91,89 +81,16 @@ class SegmentPanel(SegmentForm):
         self.image.changed.connect(self._look_around)
         self.retrain.running_changed.connect(self._take_turns)
         LibraryWatch(self.native).changed.connect(self.model.reset_choices)
-        self._offer_timer = QTimer(self.native)  # ends with the panel
-        self._offer_timer.setSingleShot(True)
-        self._offer_timer.timeout.connect(self._look_around)
         self._viewer.layers.events.inserted.connect(self.correct.refresh)
         self._viewer.layers.events.removed.connect(self.correct.refresh)
-        self._viewer.layers.events.removed.connect(self._on_removed)
         self.native.destroyed.connect(self.close_down)
 
-    def has_result(self, layer: ImageLayer) -> bool:
-        """Whether there is a result of the layer that sliders and Save act on."""
-        return layer in self._results[self.classes.on]
-
-    # ---- results ---------------------------------------------------------------------------
-
-    def result_of(self, layer: ImageLayer | None, *, classes: bool | None = None) -> Result | None:
-        """Return the result of an image, None if there is none any more.
-
-        Parameters
-        ----------
-        layer : Image layer or None
-            The image.
-        classes : bool, optional
-            Whether its classes or its objects; by default what is worked on.
-        """
-        kind = self.classes.on if classes is None else classes
-        result = self._results[kind].get(layer) if layer is not None else None
-        return result if result is not None and result.layer in self._viewer.layers else None
-
-    def current_result(self) -> Result | None:
-        """Return the result of the chosen image that is worked on: its objects or its classes."""
-        return self.result_of(self.image.value)
-
-    def results(self, *, classes: bool | None = None) -> list[Result]:
-        """Return the results of all images that are open: objects, classes, or by default both."""
-        kinds = (False, True) if classes is None else (classes,)
-        found = (self.result_of(i, classes=kind) for i in self._image_layers() for kind in kinds)
-        return [result for result in found if result is not None and result.correcting.fits]
-
-    def class_result(self) -> Result:
-        """Return the chosen image's classes, a layer added now if there is none."""
-        layer = self.image.value
-        if layer is None:
-            raise InputError(NO_IMAGE)
-        return self._result(layer, self.opened(layer), classes=True)
-
-    def kind_changed(self) -> None:
-        """Show what can be done with classes, or with objects again."""
-        self._describe()
-        self.correct.refresh()
-
-    def take_corrections(
-        self, layer: ImageLayer, painted: NDArray[np.uint32], *, classes: bool | None = None
-    ) -> None:
-        """Take over a painted array ``(..., Y, X)`` of an image; a result is made if needed.
-
-        Raises
-        ------
-        UNetError
-            If the image cannot be used.
-        """
-        kind = self.classes.on if classes is None else classes
-        result = self._result(layer, self.opened(layer), classes=kind)
-        result.correcting.adopt(painted)
-        self.classes.show_on(on=kind)
-        self._viewer.layers.selection.active = result.layer
-        self._describe()
+    # ---- taking turns -----------------------------------------------------------------------
 
     def _look_around(self, *_: Any) -> None:
         if not self._closed:
             self.correct.refresh()
             self.restoring.look_for(self.image.value)
-
-    def _on_removed(self, *_: Any) -> None:
-        """Let go of results whose layer was removed; their journal can be restored."""
-        for result in [r for r in self._open if r.layer not in self._viewer.layers]:
-            self._open.remove(result)
-            result.correcting.close()
-            self._offer_timer.start(OFFER_DELAY)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the panel is closed, and its widgets may be gone."""
-        return self._closed
 
     @property
     def busy(self) -> bool:
@@ -238,25 +155,6 @@ class SegmentPanel(SegmentForm):
         self.say("Looking at the image…")
         events = segment_events(image, model, settings, self.engine, where=where)
         self.run(events, result, settings)
-
-    def _result(self, layer: ImageLayer, image: Image, *, classes: bool) -> Result:
-        """Return the image's result if its layer is still there and fits, else a new one."""
-        result = self.result_of(layer, classes=classes)
-        if result is not None and result.fits(image):
-            return result
-        live = LiveLabels.empty(image.labels_shape, classes=classes)
-        name = f"{layer.name} classes" if classes else f"{layer.name} objects"
-        labels = layers.add_result(self._viewer, layer, image, name)
-        beside = name if classes else layer.name
-        correcting = Correcting(self._viewer, labels, live, name=beside)
-        result = Result(labels, live, weakref.ref(layer), image, correcting=correcting)
-        self._results[classes][layer] = result
-        self._open.append(result)
-        if classes:
-            self.classes.dress(result)
-        self.correct.watch(result)
-        self.restoring.keep_safe(layer, result, self.model.value or "")
-        return result
 
     def segment_again(self, result: Result) -> None:
         """Segment a result's image anew, with the model chosen now, around the corrections.
@@ -363,9 +261,7 @@ class SegmentPanel(SegmentForm):
         self.correct.spots.stop()
         self.retrain.close_down()
         self.cancel()
-        for result in self._open:
-            result.correcting.close()
-        self._open.clear()
+        self.let_go_of_all()
         self.engine.close()
         self._cache.close()
 
