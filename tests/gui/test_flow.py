@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from flow import ALL, SHAPE, A, B, C, Network
+from hand import Hand
 from qtpy.QtCore import Qt
 
 from napari_unet.io.recovery import replay
@@ -326,3 +327,90 @@ def test_saved_classes_go_on_as_classes(viewer, image, panel, click, qtbot):
     assert not result.painted().any()
     labels.data[0:5, 0:5] = 2
     assert set(np.unique(result.painted())) == {0, 2}
+
+
+# ---- a panel closed while its layers stay ----------------------------------------------------
+
+
+@pytest.fixture
+def again(viewer, panel, qtbot):
+    """Close the panel as a person does, and open it again when asked."""
+    opened = []
+
+    def close_and_open(meanwhile=lambda: None) -> SegmentPanel:
+        viewer.window.remove_dock_widget("all")
+        qtbot.waitUntil(lambda: panel.closed, timeout=PATIENCE)
+        meanwhile()
+        opened.append(SegmentPanel(viewer))
+        viewer.window.add_dock_widget(opened[0], name="again")
+        qtbot.waitUntil(opened[0].segment.native.isVisible, timeout=PATIENCE)
+        return opened[0]
+
+    yield close_and_open
+    for other in opened:
+        other.close_down()
+
+
+def test_keys_are_free_once_the_panel_is_closed(viewer, panel, painted, again, qtbot):
+    layer = painted.layer
+    painted.correcting.brush_background()
+    panel.correct.paint_background(on=True)
+    marks = viewer.layers["cells marks"]
+    assert len(layer.keymap) > 5
+    assert marks.keymap
+    hand = Hand(viewer, qtbot)
+    viewer.layers.selection.active = layer
+
+    def meanwhile() -> None:
+        assert not layer.keymap
+        assert not marks.keymap
+        before = layer.data.copy()
+        hand.move(60, 60)
+        for key in (Qt.Key.Key_D, Qt.Key.Key_W, Qt.Key.Key_G):
+            hand.press(key)
+        np.testing.assert_array_equal(layer.data, before)
+        viewer.add_image(np.zeros((8, 8)), name="another")  # nobody of the old panel listens
+        viewer.layers.remove("another")
+
+    panel = again(meanwhile)
+    assert panel.current_result().layer == layer
+    assert len(layer.keymap) > 5
+    viewer.layers.selection.active = layer
+    hand.move(60, 60)
+    hand.press(Qt.Key.Key_D)
+    qtbot.waitUntil(lambda: not layer.data[60, 60], timeout=PATIENCE)
+
+
+def test_the_next_panel_goes_on_with_the_result(
+    viewer, image, panel, network, painted, again, click, qtbot
+):
+    layer, correcting = painted.layer, painted.correcting
+    qtbot.waitUntil(lambda: correcting.journal is not None, timeout=PATIENCE)
+    viewer.layers.selection.active = layer
+    correcting.confirm((), (60, 60))
+    old = painted.painted()
+    qtbot.waitUntil(lambda: bool(correcting.journal.paths), timeout=PATIENCE)
+    files = correcting.journal.paths
+    shown = layer.data.copy()
+
+    def meanwhile() -> None:
+        layer.data[180:190, 20:40] = 11
+
+    panel = again(meanwhile)
+    result = panel.current_result()
+    assert result.layer == layer
+    assert [other.name for other in viewer.layers].count("cells marks") == 1
+    expected_paint = old.copy()
+    expected_paint[180:190, 20:40] = 11
+    np.testing.assert_array_equal(result.painted(), expected_paint)
+    qtbot.waitUntil(lambda: not any(path.exists() for path in files), timeout=PATIENCE)
+    np.testing.assert_array_equal(replay(result.correcting.journal.paths)[0], expected_paint)
+    assert not panel.restoring.visible
+    network.finds["nuclei"] = [B, C]
+    click(panel.segment)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    assert [other.name for other in viewer.layers if "objects" in other.name] == ["cells objects"]
+    found = expected(A, B, C)  # A was confirmed
+    found[180:190, 20:40] = True
+    np.testing.assert_array_equal(layer.data > 0, found)
+    np.testing.assert_array_equal(layer.data[B.slices], shown[B.slices])  # its id

@@ -47,17 +47,11 @@ class ResultPanel(SegmentForm):
         self._results: dict[bool, weakref.WeakKeyDictionary[ImageLayer, Result]]  # classes or not
         self._results = {classes: weakref.WeakKeyDictionary() for classes in (False, True)}
         self._open: list[Result] = []  # whose corrections are looked after
-        self._closed = False
         super().__init__(viewer)
         self._offer_timer = QTimer(self.native)  # ends with the panel
         self._offer_timer.setSingleShot(True)
         self._offer_timer.timeout.connect(self._look_around)
         viewer.layers.events.removed.connect(self._on_removed)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the panel is closed, and its widgets may be gone."""
-        return self._closed
 
     def has_result(self, layer: ImageLayer) -> bool:
         """Whether there is a result of the layer that sliders and Save act on."""

@@ -26,6 +26,7 @@ from napari_unet.plugin.result_panel import NO_IMAGE, ResultPanel
 from napari_unet.plugin.results import Result, progress
 from napari_unet.plugin.retrain_section import RetrainSection
 from napari_unet.plugin.saving import Saving
+from napari_unet.plugin.undocking import Undocking
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
 
@@ -84,6 +85,8 @@ class SegmentPanel(ResultPanel):
         self._viewer.layers.events.inserted.connect(self.correct.refresh)
         self._viewer.layers.events.removed.connect(self.correct.refresh)
         self.native.destroyed.connect(self.close_down)
+        self._undocking = Undocking(self.native)
+        self._undocking.happened.connect(self.close_down)
 
     # ---- taking turns -----------------------------------------------------------------------
 
