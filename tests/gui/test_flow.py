@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from flow import ALL, SHAPE, A, B, C, Network
+from flow import ALL, SHAPE, A, B, C, Network, put
 from hand import Hand
 from qtpy.QtCore import Qt
 
 from napari_unet.io.recovery import replay
+from napari_unet.models import store
 from napari_unet.models.card import SUFFIX
 from napari_unet.models.library import user_folder
 from napari_unet.plugin.segment_form import PLANE, RECTANGLE, VIEW
@@ -414,3 +415,24 @@ def test_the_next_panel_goes_on_with_the_result(
     found[180:190, 20:40] = True
     np.testing.assert_array_equal(layer.data > 0, found)
     np.testing.assert_array_equal(layer.data[B.slices], shown[B.slices])  # its id
+
+
+# ---- the model in use ------------------------------------------------------------------------
+
+
+def test_a_rename_is_followed_and_a_loss_is_told(panel, network, painted, qtbot):
+    put("mine")
+    panel.model.reset_choices()
+    panel.model.value = "mine"
+    panel.sliders[0].value = 0.8
+    store.duplicate("mine", "a copy")
+    qtbot.waitUntil(lambda: "a copy" in panel.model.choices, timeout=PATIENCE)
+    store.rename("mine", "ours")
+    qtbot.waitUntil(lambda: panel.model.value == "ours", timeout=PATIENCE)
+    assert "'mine' is called 'ours' now" in panel.sentence
+    assert panel.sliders[0].value == 0.8
+    store.rename("ours", "theirs")
+    qtbot.waitUntil(lambda: panel.model.value == "theirs", timeout=PATIENCE)
+    store.delete("theirs")
+    qtbot.waitUntil(lambda: panel.model.value == "nuclei", timeout=PATIENCE)
+    assert "'theirs' is not in the library any more. 'nuclei' is chosen" in panel.sentence

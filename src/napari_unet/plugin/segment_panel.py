@@ -20,6 +20,7 @@ from napari_unet.plugin.classes_section import ClassesSection
 from napari_unet.plugin.correct_section import CorrectSection
 from napari_unet.plugin.jobs import Job, import_early, sentence
 from napari_unet.plugin.library_watch import LibraryWatch
+from napari_unet.plugin.model_in_use import ModelInUse
 from napari_unet.plugin.preview import Preview
 from napari_unet.plugin.restoring import Restoring
 from napari_unet.plugin.result_panel import NO_IMAGE, ResultPanel
@@ -81,7 +82,8 @@ class SegmentPanel(ResultPanel):
             slider.changed.connect(lambda _value: decode())
         self.image.changed.connect(self._look_around)
         self.retrain.running_changed.connect(self._take_turns)
-        LibraryWatch(self.native).changed.connect(self.model.reset_choices)
+        self._model_in_use = ModelInUse(self.model, self.say)
+        LibraryWatch(self.native).changed.connect(self._model_in_use.library_changed)
         self._viewer.layers.events.inserted.connect(self.correct.refresh)
         self._viewer.layers.events.removed.connect(self.correct.refresh)
         self.native.destroyed.connect(self.close_down)
