@@ -96,6 +96,9 @@ class Network:
                         held=0, old=0, new=0, base_old=0, base_new=0, trained=True, steps=1,
                         seconds=1)  # fmt: skip
         lineage = {"parent": work.active, "parent_sha": load_model(work.active).sha}
+        if self.outcome == "refused":
+            yield Kept(replace(load_model(work.active), report=report), name)
+            return
         folder = None if self.outcome == "accepted" else user_folder().parent / "candidate-1"
         path = put(name, folder, **lineage)
         yield Kept(replace(load_model(path), report=report), name)

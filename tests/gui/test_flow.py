@@ -1,5 +1,7 @@
 """From one step of the work to the next: what a person decides, finds again, and must not lose."""
 
+from threading import Event
+
 import numpy as np
 import pytest
 from flow import ALL, SHAPE, A, B, C, Network, put
@@ -7,9 +9,11 @@ from hand import Hand
 from qtpy.QtCore import Qt
 
 from napari_unet.io.recovery import replay
+from napari_unet.io.tiff import read_labels
 from napari_unet.models import store
 from napari_unet.models.card import SUFFIX
 from napari_unet.models.library import user_folder
+from napari_unet.plugin.hooks import write_labels
 from napari_unet.plugin.segment_form import PLANE, RECTANGLE, VIEW
 from napari_unet.plugin.segment_panel import SegmentPanel
 
@@ -436,3 +440,45 @@ def test_a_rename_is_followed_and_a_loss_is_told(panel, network, painted, qtbot)
     store.delete("theirs")
     qtbot.waitUntil(lambda: panel.model.value == "nuclei", timeout=PATIENCE)
     assert "'theirs' is not in the library any more. 'nuclei' is chosen" in panel.sentence
+
+
+# ---- results that get lost -------------------------------------------------------------------
+
+
+def test_a_result_removed_while_it_is_saved(
+    viewer, panel, painted, ended, qtbot, tmp_path, monkeypatch
+):
+    def write_later(*arguments):
+        assert gone.wait(60)
+        return write_labels(*arguments)
+
+    gone = Event()
+    monkeypatch.setattr("napari_unet.plugin.saving.write_labels", write_later)
+    qtbot.waitUntil(lambda: painted.correcting.journal is not None, timeout=PATIENCE)
+    shown = painted.layer.data.copy()
+    panel.save_to(tmp_path / "cells_labels.tif")
+    viewer.layers.remove(painted.layer)
+    gone.set()
+    ended()  # an error in a slot would fail the test
+    assert panel.sentence == f"Saved {tmp_path / 'cells_labels.tif'}."
+    np.testing.assert_array_equal(read_labels(tmp_path / "cells_labels.tif")[0], shown)
+    panel.save_to(tmp_path / "nothing.tif")
+    assert "nothing to save" in panel.sentence
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_replaced_result_is_left_out_with_a_sentence(
+    viewer, panel, network, painted, click, ended, others
+):
+    if others:
+        network.outcome = "refused"
+        viewer.add_image(np.zeros(SHAPE, np.uint16), name="second")
+        click(panel.segment)
+        ended()
+        panel.current_result().layer.data[0:9, 0:9] = 3
+    painted.layer.data = painted.layer.data[:50, :50].copy()
+    click(panel.retrain.retrain)
+    ended()
+    said = panel.retrain.outcome if others else panel.sentence
+    assert "replaced by one of another shape: cells objects" in said
+    assert ("Nothing is painted" in said) is not others

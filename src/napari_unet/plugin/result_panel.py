@@ -79,9 +79,16 @@ class ResultPanel(SegmentForm):
 
     def results(self, *, classes: bool | None = None) -> list[Result]:
         """Return the results of all images that are open: objects, classes, or by default both."""
+        return [result for result in self._there(classes) if result.correcting.fits]
+
+    def replaced(self, *, classes: bool) -> list[str]:
+        """Return the names of results that are none any more: their array has another shape."""
+        return [r.layer.name for r in self._there(classes) if not r.correcting.fits]
+
+    def _there(self, classes: bool | None) -> list[Result]:
         kinds = (False, True) if classes is None else (classes,)
         found = (self.result_of(i, classes=kind) for i in self._image_layers() for kind in kinds)
-        return [result for result in found if result is not None and result.correcting.fits]
+        return [result for result in found if result is not None]
 
     def class_result(self) -> Result:
         """Return the chosen image's classes, a layer added now if there is none."""

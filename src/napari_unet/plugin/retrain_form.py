@@ -99,9 +99,10 @@ class RetrainForm(QWidget):
         self.progress.value = round(1000 * min(1.0, event.seconds / event.limit))
         self.curve.add(event)
 
-    def show_outcome(self, report: Report) -> None:
-        """Say what came of it, old and new side by side."""
-        self._outcome.setText(f"{report.sentence}\n\n{summary(report)}")
+    def show_outcome(self, report: Report, remark: str = "") -> None:
+        """Say what came of it, old and new side by side, and what else there is to know."""
+        said = f"{report.sentence} {remark}".strip()
+        self._outcome.setText(f"{said}\n\n{summary(report)}")
         self._outcome.show()
 
     def say_outcome(self, text: str) -> None:

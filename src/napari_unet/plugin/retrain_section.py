@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
 
 DISCARDED = "The new model is discarded; the old one stays."
+LEFT_OUT = "Left out, because its array was replaced by one of another shape: {names}."
 QUIET = 1.5  # seconds without a step after which it must be judging
 
 
@@ -45,6 +46,7 @@ class RetrainSection(RetrainForm):
         self._news: Kept | None = None  # what the retraining has brought
         self._kept: Kept | None = None  # the preview that a person has to decide about
         self._remark = self._previous = ""
+        self._left_out = ""  # what of the paint could not be used
         self._stepped = 0.0
         self._made: set[str] = set()
         self._before = Before(host._viewer)
@@ -98,6 +100,8 @@ class RetrainSection(RetrainForm):
         host, pairs, files = self._host, [], set[Path]()
         folder = self.folder.pairs
         names, remark = host.classes.to_teach(objects=folder is not None)
+        replaced = host.replaced(classes=bool(names))
+        self._left_out = LEFT_OUT.format(names=", ".join(replaced)) if replaced else ""
         for result in host.results(classes=bool(names)):
             painted, source = result.painted(), result.source()
             if painted.any():
@@ -110,7 +114,7 @@ class RetrainSection(RetrainForm):
             frozenset(self._made),
             self.settings(),
             names,
-            remark,
+            f"{remark} {self._left_out}".strip(),
             folder=None if names else folder,
             known=frozenset(files),
             channel=None if host.channel.value in (None, AVERAGE) else int(host.channel.value),
@@ -183,15 +187,16 @@ class RetrainSection(RetrainForm):
         if self._kept is not None:
             self.show_preview_again()
         if problem or cancelled:
-            self._host.say(problem or "Cancelled. The model stays as it was.")
+            said = problem or "Cancelled. The model stays as it was."
+            self._host.say(f"{said} {self._left_out}".strip())
 
     # ---- afterwards ------------------------------------------------------------------------
 
     def _conclude(self, kept: Kept) -> None:
         report = kept.model.report
         assert report is not None, "a retraining ends with a report"
-        self.show_outcome(report)
-        self._host.say(report.sentence)
+        self.show_outcome(report, self._left_out)
+        self._host.say(f"{report.sentence} {self._left_out}".strip())
         if report.outcome == "accepted":
             self._adopt(kept.name, kept.model.sha)
         elif report.outcome == "preview":
