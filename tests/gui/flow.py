@@ -15,6 +15,7 @@ from napari_unet.learning import Report
 from napari_unet.models.card import SUFFIX, sha256_of
 from napari_unet.models.disk import part_copy
 from napari_unet.models.library import bundled_folder, load_model, user_folder
+from napari_unet.models.names import free_name
 from napari_unet.plugin import preview, retrain_section, segment_panel
 from napari_unet.plugin.retrain_job import Kept
 
@@ -91,7 +92,7 @@ class Network:
             yield Waiting()
         if self.outcome == "error":
             raise InputError("It cannot be learned.")
-        name = f"{work.active} retrained"
+        name = free_name(f"{work.active.split(' retrained')[0]} retrained")
         report = Report(outcome=self.outcome, sentence="There were too few to tell.", objects=2,
                         held=0, old=0, new=0, base_old=0, base_new=0, trained=True, steps=1,
                         seconds=1)  # fmt: skip

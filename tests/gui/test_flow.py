@@ -4,7 +4,7 @@ from threading import Event
 
 import numpy as np
 import pytest
-from flow import ALL, SHAPE, A, B, C, Network, put
+from flow import ALL, SHAPE, A, B, C, Network, put, sha_of
 from hand import Hand
 from qtpy.QtCore import Qt
 
@@ -482,3 +482,35 @@ def test_a_replaced_result_is_left_out_with_a_sentence(
     said = panel.retrain.outcome if others else panel.sentence
     assert "replaced by one of another shape: cells objects" in said
     assert ("Nothing is painted" in said) is not others
+
+
+# ---- back to an earlier model ------------------------------------------------------------------
+
+
+def test_back_to_any_earlier_model(panel, network, painted, click, ended, qtbot):
+    section, network.outcome = panel.retrain, "accepted"
+    assert not section.back.native.isVisible()
+    put("root")
+    put("mine", parent="root", parent_sha=sha_of("root"))
+    panel.model.reset_choices()
+    panel.model.value = "mine"
+    qtbot.waitUntil(lambda: section.earlier.choices == ("root",), timeout=PATIENCE)
+    for _ in range(2):
+        click(section.retrain)
+        ended()
+    assert panel.model.value == "mine retrained 2"
+    wanted = ("mine retrained", "mine", "root")
+    qtbot.waitUntil(lambda: section.earlier.choices == wanted, timeout=PATIENCE)
+    assert section.earlier.value == "mine retrained"
+    network.finds["root"] = [C]
+    section.earlier.value = "root"
+    click(section.back)
+    ended()
+    assert panel.model.value == "root"
+    np.testing.assert_array_equal(painted.layer.data > 0, expected(C))
+    section.earlier.value = "mine"
+    click(section.back)
+    ended()
+    assert panel.model.value == "mine"
+    np.testing.assert_array_equal(painted.layer.data > 0, expected(A, B))
+    qtbot.waitUntil(lambda: section.earlier.choices == ("root",), timeout=PATIENCE)

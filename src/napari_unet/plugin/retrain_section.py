@@ -2,8 +2,9 @@
 
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
@@ -11,10 +12,10 @@ from napari_unet.errors import UNetError
 from napari_unet.inference.run import Waiting
 from napari_unet.learning import Learning
 from napari_unet.models.card import sha256_of
-from napari_unet.models.library import load_card
+from napari_unet.models.library import lineage, load_card, model_files
 from napari_unet.models.store import add
 from napari_unet.plugin.before import Before
-from napari_unet.plugin.jobs import Job, sentence
+from napari_unet.plugin.jobs import Job, in_background, sentence
 from napari_unet.plugin.preview import Previewing
 from napari_unet.plugin.retrain_form import RetrainForm
 from napari_unet.plugin.retrain_job import Kept, Prepared, RetrainEvent, Work, retrain
@@ -45,7 +46,8 @@ class RetrainSection(RetrainForm):
         self._job: Job | None = None
         self._news: Kept | None = None  # what the retraining has brought
         self._kept: Kept | None = None  # the preview that a person has to decide about
-        self._remark = self._previous = ""
+        self._remark = ""
+        self._used: list[str] = []  # models that were in use before the present one
         self._left_out = ""  # what of the paint could not be used
         self._stepped = 0.0
         self._made: set[str] = set()
@@ -61,6 +63,8 @@ class RetrainSection(RetrainForm):
         self.compare.changed.connect(self._before.show)
         self.look.changed.connect(self._previewing.show)
         self.folder.said.connect(host.say)
+        host.model.changed.connect(self._offer_earlier)
+        self._offer_earlier()
 
     @property
     def running(self) -> bool:
@@ -207,13 +211,13 @@ class RetrainSection(RetrainForm):
     def _adopt(self, name: str, sha: str) -> None:
         """Use the new model, keep what the old one found, and segment anew."""
         self._made.add(sha)
-        self._previous = self._host.model.value
+        self._used.append(self._host.model.value)
         self._host.classes.show_on(on=load_card(name).kind == "classes")
         result = self._host.current_result()
         if result is not None:
             self._before.keep(result)
         self._use(name)
-        self.offer_way_back(self._previous)
+        self.offer_comparison(there=True)
 
     def _use(self, name: str) -> None:
         model, result = self._host.model, self._host.current_result()
@@ -225,10 +229,28 @@ class RetrainSection(RetrainForm):
         if result is not None:
             self._host.segment_again(result)
 
+    def _offer_earlier(self, *_: Any) -> None:
+        """Offer to go back to what was in use before, and to what the model was made from."""
+        now, used = self._host.model.value, [*reversed(self._used)]
+        self.offer_earlier(earlier_models(now, used, ()))
+
+        def found(ancestors: list[str] | None, _problem: str | None) -> None:
+            if not self._closed and now == self._host.model.value:
+                names = earlier_models(now, used, ancestors or ())
+                self.offer_earlier(names, self.earlier.value)
+
+        if now:  # it may take a moment: files are told by their sha256
+            in_background(lambda: [card.name for card in lineage(now)[1:]], found)
+
     def _go_back(self) -> None:
+        name = self.earlier.value
+        if not name:
+            return
         self._before.remove()
-        self.offer_way_back("")
-        self._use(self._previous)
+        self.offer_comparison(there=False)
+        if name in self._used:
+            del self._used[self._used.index(name) :]
+        self._use(name)
 
     def _keep_preview(self) -> None:
         kept = self._kept
@@ -262,3 +284,9 @@ def _preview_of(kept: Kept | None) -> Kept | None:
     """Return what a retraining has brought if it is a preview, which has a folder of its own."""
     report = kept.model.report if kept is not None else None
     return kept if report is not None and report.outcome == "preview" else None
+
+
+def earlier_models(now: str, used: Sequence[str], ancestors: Sequence[str]) -> list[str]:
+    """Return those of the models used before, then of the ancestors, that are in the library."""
+    there = model_files()
+    return [name for name in dict.fromkeys([*used, *ancestors]) if name in there and name != now]
