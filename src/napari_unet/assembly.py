@@ -1,12 +1,19 @@
 """Patches of objects put together to one label image with one id for each object."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.corrections import MARK_BACKGROUND, MARK_NONE, UNLABELLED, painted_ids
+from napari_unet.corrections import (
+    MARK_BACKGROUND,
+    MARK_NONE,
+    UNLABELLED,
+    painted_ids,
+    painted_objects,
+)
 from napari_unet.image import Box
 from napari_unet.instances import Patch
 
@@ -46,6 +53,22 @@ class Assembly:
         self.next_id = max(self.next_id, next_id)
         self._reserve(self.next_id)
         self._block_of[:] = -1
+
+    def take_up(self, labels: NDArray[np.uint32]) -> None:
+        """Take labels ``(..., Y, X)`` that are no run's as what was said last; ids stay.
+
+        Only what a model can have said: ids from `PERSONAL` on, and objects of one id in several
+        planes, are a person's.
+        """
+        objects = painted_objects(labels)
+        largest = max((item.id for item in objects if item.id < PERSONAL), default=0)
+        planes = Counter(item.id for item in objects)
+        said = [i for i in objects if i.id < PERSONAL and (self.classes or planes[i.id] == 1)]
+        ids = np.array(sorted({item.id for item in said}), np.uint32)
+        np.copyto(self.labels, labels, where=np.isin(labels, ids))
+        self.begin(largest + 1)
+        for item in said:
+            self._extent[item.id] = (*item.box.start, *item.box.stop)
 
     @property
     def count(self) -> int:

@@ -132,19 +132,62 @@ def test_refused_the_old_one_stays(panel, section, image, click, ended):
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_with_too_little_to_judge_the_person_decides(
-    panel, section, image, truth, click, ended, wanted
+def test_with_too_little_to_judge_the_person_looks_and_decides(
+    viewer, panel, section, image, truth, click, ended, wanted
 ):
     panel.take_corrections(image, painted(truth, 2))
+    result = panel.current_result()
+    shown = result.layer.data.copy()
     click(section.retrain)
     ended()
     assert panel.model.value == "nuclei"
     assert "too few to tell" in section.outcome
+    preview = viewer.layers["cells preview"]
+    assert preview.data.max() > shown.max()  # it has looked at the image by itself
+    assert not preview.visible
+    assert section.look.text in panel.sentence
+    click(section.look)
+    assert preview.visible
+    assert not result.layer.visible
+    np.testing.assert_array_equal(result.layer.data, shown)
+    assert preview not in panel.correct.labels_layer.choices
     click(section.keep if wanted else section.discard)
     ended()
+    assert "cells preview" not in viewer.layers
+    assert result.layer.visible
     assert panel.model.value == ("nuclei retrained" if wanted else "nuclei")
     assert (user_folder() / f"nuclei retrained{SUFFIX}").exists() is wanted
     assert not section.keep.native.isVisible()
+    assert not section.look.native.isVisible()
+    assert bool(result.layer.data.max() > shown.max()) is wanted
+    np.testing.assert_array_equal(result.layer.data[shown > 0], shown[shown > 0])
+
+
+def test_a_preview_is_not_lost_by_a_retraining_without_result(
+    viewer, panel, section, image, truth, click, ended, qtbot
+):
+    panel.take_corrections(image, painted(truth, 2))
+    click(section.retrain)
+    ended()
+    click(section.retrain)
+    assert not section.keep.enabled
+    qtbot.waitUntil(lambda: section.retrain.enabled, timeout=PATIENCE)
+    click(section.cancel)
+    ended()
+    assert "Cancelled" in panel.sentence
+    assert "too few to tell" in section.outcome
+    viewer.layers.remove(panel.current_result().layer)
+    click(section.retrain)
+    ended()
+    assert "paint" in section.problem
+    assert section.look.native.isVisible()
+    click(section.look)
+    ended()
+    assert viewer.layers["cells preview"].visible
+    click(section.keep)
+    ended()
+    assert panel.model.value == "nuclei retrained"
+    assert (user_folder() / f"nuclei retrained{SUFFIX}").exists()
 
 
 def test_too_little_paint_is_a_sentence(panel, section, image, truth, click, ended):

@@ -48,7 +48,7 @@ def test_top_level_manifest_is_the_packaged_one():
     )
 
 
-@pytest.mark.parametrize("name", ["a_labels.tif", "a_labels.ome.tif"])
+@pytest.mark.parametrize("name", ["a_labels.tif", "a_labels.ome.tif", "a_classes.ome.tif"])
 def test_writer_and_reader_through_npe2(plugins, tmp_path, name):
     data = np.zeros((3, 40, 50), np.int64)
     data[1, 2, 3] = 70000

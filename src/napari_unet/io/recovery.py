@@ -55,6 +55,8 @@ class Recovery:
         Where the labels were saved, if nothing was painted afterwards.
     class_names : tuple of str
         Names of the classes that were painted, background first; empty for objects.
+    files : tuple of str
+        Everywhere the labels were saved, also before the last stroke.
     """
 
     paths: tuple[Path, ...]
@@ -65,6 +67,7 @@ class Recovery:
     damaged: int
     saved: str | None
     class_names: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +258,7 @@ def _in_order(parts: Sequence[_Content]) -> list[_Content]:
 def _recovery(parts: Sequence[_Content]) -> Recovery:
     parts = _in_order(parts)
     strokes = [stroke for part in parts for stroke in part.strokes]
+    records = [record for part in parts for record in part.records]
     return Recovery(
         paths=tuple(part.path for part in parts),
         header=parts[0].header,
@@ -262,8 +266,9 @@ def _recovery(parts: Sequence[_Content]) -> Recovery:
         strokes=len({stroke.number for stroke in strokes}),
         pixels=max(0, sum(painted_more(stroke.payload) for stroke in strokes)),
         damaged=sum(part.damaged for part in parts),
-        saved=_saved([record for part in parts for record in part.records]),
-        class_names=_class_names([record for part in parts for record in part.records]),
+        saved=_saved(records),
+        class_names=_class_names(records),
+        files=_files_saved(records),
     )
 
 
@@ -278,6 +283,11 @@ def _saved(records: Sequence[Record]) -> str | None:
             if note.get("event") == "saved":
                 place = note.get("path", "")
     return place
+
+
+def _files_saved(records: Sequence[Record]) -> tuple[str, ...]:
+    notes = [decode_note(record.payload) for record in records if record.kind == Kind.NOTE]
+    return tuple(note.get("path", "") for note in notes if note.get("event") == "saved")
 
 
 def _class_names(records: Sequence[Record]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ programs do it at once), and what is deleted goes to a bin beside the folder.
 import contextlib
 import os
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,27 @@ def rename(name: str, new: str) -> Path:
     with explained(f"Removing the old file of {name!r}"):
         source.unlink()
     return made
+
+
+def renamed(sha: str, known: Iterable[str]) -> str:
+    """Return the name that a model has now whose file is gone; empty if it was deleted.
+
+    Parameters
+    ----------
+    sha : str
+        sha256 of the file that is gone.
+    known : iterable of str
+        Names there were before; a copy among them is not what it was renamed to.
+    """
+    found = []
+    for path in model_files().values():
+        with contextlib.suppress(ModelError, OSError):  # a damaged one is nobody's new name
+            if sha in read_card(path).former_shas:
+                found.append((path.stem not in known, path.stat().st_mtime_ns, path.stem))
+    is_new, _, name = max(found, default=(False, 0, ""))
+    if name and not is_new and any(sha256_of(path) == sha for path in binned()[:1]):
+        return ""
+    return name
 
 
 def duplicate(name: str, new: str) -> Path:

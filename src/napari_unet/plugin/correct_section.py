@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QLabel
 from napari_unet.corrections import take_whole
 from napari_unet.errors import InputError, UNetError
 from napari_unet.plugin import layers
+from napari_unet.plugin.going_on import CHOOSE, GoingOn
 from napari_unet.plugin.keys import KEYS, NAPARIS_KEYS, Keys
 from napari_unet.plugin.rectangles import correct_box
 from napari_unet.plugin.results import Result
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
 
 BRUSH, OBJECTS, CLASSES = "Background brush", "Paint objects", "Paint classes"
+BUSY = "Something is still running. Wait for it or cancel it, then press the button again."
 
 
 class CorrectSection(Container):  # type: ignore[type-arg]
@@ -35,12 +37,13 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self._host, self._viewer = host, host._viewer
         self._keys: weakref.WeakKeyDictionary[Labels, Keys] = weakref.WeakKeyDictionary()
         self._rectangles: Shapes | None = None
-        self.spots = Spots(host)
+        self.spots, self.going_on = Spots(host), GoingOn(host)
         self._build()
         self.brush.clicked.connect(self._press_brush)
         self.all_correct.clicked.connect(self._press_all_correct)
         self.show_corrected.changed.connect(self._press_show)
         self.take.clicked.connect(self._press_take)
+        self.go_on.clicked.connect(self._press_go_on)
         self.where.clicked.connect(self.spots.jump)
         self.heat.changed.connect(self.spots.show_heat)
         self._viewer.layers.selection.events.active.connect(self.refresh)
@@ -59,19 +62,25 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self.labels_layer = ComboBox(
             choices=self._other_labels,
             nullable=True,
-            tooltip="A labels layer of the image's shape that is right everywhere",
+            tooltip="A labels layer of the image's shape, such as one that was saved earlier",
         )
-        self.take = PushButton(text="Take as corrections")
+        self.take = PushButton(
+            text="Take as corrections", tooltip="It is right everywhere, also where it is empty"
+        )
+        self.go_on = PushButton(
+            text="Go on with it",
+            tooltip="Work on in this layer: it counts as what the model found, what is painted on "
+            "it from now on as corrections; earlier corrections are found again",
+        )
         self.counter = Label()
         row = Container(widgets=[self.brush, self.all_correct], layout="horizontal", labels=False)
-        taking = Container(
-            widgets=[self.labels_layer, self.take], layout="horizontal", labels=False
-        )
+        taking = Container(widgets=[self.take, self.go_on], layout="horizontal", labels=False)
         for container in (row, taking, self):
             container.margins = (0, 0, 0, 0)
         next_spot = Container(widgets=[self.where, self.heat], layout="horizontal", labels=False)
         next_spot.margins = (0, 0, 0, 0)
-        self.extend([row, next_spot, self.show_corrected, taking, self.counter])
+        self.extend([row, next_spot, self.show_corrected])
+        self.extend([self.labels_layer, taking, self.counter])
         self.show_keys = CheckBox(text="Show the keys")
         lines = [f"<b>{key}</b> {text}" for key, text in {**KEYS, **NAPARIS_KEYS}.items()]
         key_list = QLabel("<br>".join(lines))
@@ -90,6 +99,12 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         result.correcting.changed.connect(self._recount)
         result.correcting.trouble.connect(self._host.say)
 
+    def unbind(self, layer: Labels) -> None:
+        """Take the keys from a layer that nobody looks after any more."""
+        keys = self._keys.pop(layer, None)
+        if keys is not None:
+            keys.unbind()
+
     def refresh(self, *_: Any) -> None:
         """Show what can be done now, and how much is corrected."""
         if self._host.closed:
@@ -101,7 +116,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         with self.show_corrected.changed.blocked():
             self.show_corrected.value = result is not None and result.correcting.overlay.shown
         self.labels_layer.reset_choices()
-        self.take.enabled = bool(self.labels_layer.choices)
+        self.take.enabled = self.go_on.enabled = bool(self.labels_layer.choices)
         active = self._viewer.layers.selection.active
         on = result is not None and result.correcting.is_marks(active)
         kind = CLASSES if self._host.classes.on else OBJECTS
@@ -182,7 +197,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
     def _press_take(self) -> None:
         chosen, image = self.labels_layer.value, self._host.image.value
         if chosen is None or image is None:
-            self._host.say("Choose a labels layer first; it must have the image's shape.")
+            self._host.say(CHOOSE)
             return
         try:
             self._host.take_corrections(image, take_whole(chosen.data))
@@ -190,6 +205,19 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             self._host.say(str(error))
         else:
             self._host.say(f"All of {chosen.name} counts as corrected now.")
+
+    def _press_go_on(self) -> None:
+        chosen, image = self.labels_layer.value, self._host.image.value
+        if chosen is None or image is None:
+            self._host.say(CHOOSE)
+            return
+        if self._host.busy:
+            self._host.say(BUSY)
+            return
+        try:
+            self.going_on.begin(image, chosen)
+        except UNetError as error:
+            self._host.say(str(error))
 
 
 def _count(result: Result) -> str:

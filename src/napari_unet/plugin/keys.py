@@ -71,6 +71,19 @@ class Keys:
     say: Callable[[str], None]
     jump: Callable[[], None]
     _armed: "_LineTool | None" = field(default=None, init=False)
+    _bound: set[str] = field(default_factory=set, init=False)
+    _marks: list[Labels] = field(default_factory=list, init=False)
+
+    def unbind(self) -> None:
+        """Take all of our keys from the result's layer and its marks; nobody answers any more."""
+        if self._armed is not None:
+            self._armed.put_back()
+            self._armed = None
+        for key in self._bound:
+            self.layer.bind_key(key, None)
+        for marks in self._marks:
+            for key in (BRUSH, WHERE):
+                marks.bind_key(key, None)
 
     def bind(self) -> None:
         """Bind the keys to the result's layer, except any that napari or the person uses.
@@ -92,12 +105,15 @@ class Keys:
         for key, action in actions.items():
             if not self._is_taken(key):
                 self.layer.bind_key(key, _ignoring_argument(action), overwrite=True)
+                self._bound.add(key)
 
     def bind_marks(self, marks: Labels) -> None:
         """Bind the keys that are of use while the background brush paints."""
         for key, action in ((BRUSH, self.brush), (WHERE, self.jump)):
             if not self._is_taken(key):
                 marks.bind_key(key, _ignoring_argument(action), overwrite=True)
+        if marks not in self._marks:
+            self._marks.append(marks)
 
     def _is_taken(self, key: str) -> bool:
         binding = coerce_keybinding(key)

@@ -65,26 +65,35 @@ def attributes(layer: Layer) -> dict[str, Any]:
 
 def add_result(viewer: Viewer, layer: ImageLayer, image: Image, name: str) -> Labels:
     """Add an empty labels layer on the image's own pixel grid, with all its transforms."""
-    kept = [i for i, axis in enumerate(image.axes) if axis != "C"]
-    if layer.rgb:
-        kept = list(range(layer.ndim))
-    grid = np.ix_(kept, kept)
     # napari hands the array it was given to painting as it is; unwritten zeros cost no memory
-    labels = Labels(
-        np.zeros(image.labels_shape, np.uint32),
-        name=name,
-        scale=np.asarray(layer.scale)[kept],
-        translate=np.asarray(layer.translate)[kept],
-        rotate=np.asarray(layer.rotate)[grid],
-        shear=_shear(layer, kept),
-        affine=np.asarray(layer.affine.affine_matrix)[np.ix_([*kept, -1], [*kept, -1])],
-        units=[layer.units[i] for i in kept],
-        axis_labels=[layer.axis_labels[i] for i in kept],
-    )
+    array = np.zeros(image.labels_shape, np.uint32)
+    labels = Labels(array, name=name, **_grid_of(layer, image))
     active = viewer.layers.selection.active
     viewer.add_layer(labels)
     viewer.layers.selection.active = active
     return labels
+
+
+def put_on_grid(labels: Labels, layer: ImageLayer, image: Image) -> None:
+    """Give labels of an image's shape all the transforms of its own pixel grid."""
+    for name, value in _grid_of(layer, image).items():
+        setattr(labels, name, value)
+
+
+def _grid_of(layer: ImageLayer, image: Image) -> dict[str, Any]:
+    kept = [i for i, axis in enumerate(image.axes) if axis != "C"]
+    if layer.rgb:
+        kept = list(range(layer.ndim))
+    grid = np.ix_(kept, kept)
+    return {
+        "scale": np.asarray(layer.scale)[kept],
+        "translate": np.asarray(layer.translate)[kept],
+        "rotate": np.asarray(layer.rotate)[grid],
+        "shear": _shear(layer, kept),
+        "affine": np.asarray(layer.affine.affine_matrix)[np.ix_([*kept, -1], [*kept, -1])],
+        "units": [layer.units[i] for i in kept],
+        "axis_labels": [layer.axis_labels[i] for i in kept],
+    }
 
 
 def add_beside(
@@ -155,6 +164,13 @@ def show_line(layer: Shapes, plane: tuple[int, ...], line: Sequence[tuple[float,
 def is_beside(layer: Layer) -> bool:
     """Whether a layer is one of ours that only accompanies a result."""
     return bool(layer.metadata.get(BESIDE))
+
+
+def remove_beside(viewer: Viewer, result: Labels) -> None:
+    """Remove the layers of a result's shape that accompanied it in a panel that was closed."""
+    for layer in [*viewer.layers]:
+        if isinstance(layer, Labels) and is_beside(layer) and same_grid(layer, result):
+            viewer.layers.remove(layer)
 
 
 def same_grid(layer: Labels, result: Labels) -> bool:

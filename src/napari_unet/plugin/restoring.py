@@ -1,7 +1,8 @@
 """Corrections left behind by a crash, or by a window that was closed: found, offered, restored."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container, Label, PushButton
@@ -73,8 +74,24 @@ class Restoring(Container):  # type: ignore[type-arg]
 
         in_background(lambda: identity_of(image), identified)
 
-    def keep_safe(self, layer: ImageLayer, result: Result, model: str) -> None:
-        """Give a result its journal, as soon as the image is identified."""
+    def pass_over(self, token: str) -> None:
+        """Do not offer a journal that somebody has taken over already."""
+        self._declined.add(token)
+        if self._offered is not None and self._offered[1].header.token == token:
+            self._decline()
+
+    def keep_safe(
+        self, layer: ImageLayer, result: Result, model: str, instead_of: Sequence[Path] = ()
+    ) -> None:
+        """Give a result its journal, as soon as the image is identified.
+
+        Parameters
+        ----------
+        layer, result, model
+            The image, its result and the model in use.
+        instead_of : sequence of Path
+            Files of the journal that the new one holds everything of; they are set aside.
+        """
         image, name, path = result.image, result.layer.name, layer.source.path
 
         def keep(identity: str) -> None:
@@ -92,7 +109,10 @@ class Restoring(Container):  # type: ignore[type-arg]
             except InputError as error:
                 self._say(str(error))
                 return
-            result.correcting.keep_in(Journal(journal_folder(), header))
+            journal = Journal(journal_folder(), header)
+            result.correcting.keep_in(journal)
+            if instead_of:
+                in_background(lambda: hand_over(journal, instead_of), lambda *_: None)
             if result.classes:
                 self._host.classes.note_names(result)
 
@@ -193,16 +213,18 @@ class Restoring(Container):  # type: ignore[type-arg]
             return  # the old one stays, and is offered again
         journal.note("restored", path=str(recovery.paths[0]))
 
-        def hand_over() -> bool:
-            if not journal.flush(60.0):
-                return False
-            supersede(recovery.paths)
-            return True
-
         def done(complete: bool | None, problem: str | None) -> None:
             if not self._closed:
                 said = "Your corrections are restored; no run changes them."
                 self._host.say(problem or (said if complete else journal.problem or said))
                 self._offer_next(layer)
 
-        in_background(hand_over, done)
+        in_background(lambda: hand_over(journal, recovery.paths), done)
+
+
+def hand_over(journal: Journal, old: Sequence[Path]) -> bool:
+    """Set an old journal's files aside once a new one holds everything; False if it does not."""
+    if not journal.flush(60.0):
+        return False
+    supersede(old)
+    return True

@@ -10,16 +10,19 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 from psygnal import SignalInstance
 
-from napari_unet.assembly import LiveLabels
+from napari_unet.assembly import LiveLabels, Plane
 from napari_unet.errors import InputError
 from napari_unet.image import Box, Image
+from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.plan import Key, SegmentPlan
 from napari_unet.inference.run import Events, Started, TileDone, run
 from napari_unet.inference.schedule import Schedule
 from napari_unet.inference.tasks import Backend
 from napari_unet.instances import Patch
+from napari_unet.planning import Where
 from napari_unet.plugin.correcting import Correcting
 from napari_unet.plugin.layers import Redraw
+from napari_unet.resuming import put_on_top
 from napari_unet.segmentation import decoding, record
 from napari_unet.settings import SegmentSettings
 
@@ -47,6 +50,8 @@ class Result:
         The image as it was when the last run began.
     plan, folder, budget, have
         Of the last run: to decode again without the network.
+    region, planes
+        What all runs so far have segmented: a box, and planes.
     """
 
     layer: Labels
@@ -57,6 +62,8 @@ class Result:
     folder: Path | None = None
     budget: int = 0
     have: set[Key] = field(default_factory=set)
+    region: Box | None = None
+    planes: set[Plane] = field(default_factory=set)
     correcting: Correcting = field(kw_only=True)
 
     def __post_init__(self) -> None:
@@ -92,6 +99,32 @@ class Result:
         """Whether the layer still has the shape of the image."""
         return tuple(self.layer.data.shape) == image.labels_shape == self.live.corrected.shape
 
+    def take_up(self, labels: NDArray[np.uint32], painted: NDArray[np.uint32] | None) -> None:
+        """Take what the layer shows as what the model said, with corrections on top.
+
+        Parameters
+        ----------
+        labels : ndarray of uint32
+            ``(..., Y, X)``, what the layer shows.
+        painted : ndarray of uint32 or None
+            ``(..., Y, X)``, what a person painted on just these labels.
+        """
+        self._begun = True
+        self.live.assembly.take_up(labels)
+        if painted is not None:
+            put_on_top(self.correcting.tracker, self.layer.data, painted)
+            self.correcting.marks_layer().refresh()
+        self.correcting.look_everywhere()
+        self.layer.refresh()
+
+    def go_on_from(self, left: "Result") -> None:
+        """Go on where another result of the same layer was left; `live` is that one's."""
+        self._begun = True
+        self.region, self.planes = left.region, left.planes
+        if self.live.marks.any():
+            self.correcting.marks_layer()
+        self.correcting.look_everywhere()
+
     def begin(self) -> None:
         """Prepare for a run: what is painted is locked, and ids the person uses are left alone."""
         correcting = self.correcting
@@ -107,7 +140,22 @@ class Result:
 
     def started(self, event: Started) -> None:
         """Note the plan of a run."""
-        self.plan, self.folder, self.budget = event.plan, event.folder, event.budget
+        plan = self.plan = event.plan
+        self.folder, self.budget = event.folder, event.budget
+        self.region = plan.region if self.region is None else self.region.union(plan.region)
+        self.planes.update(plan.planes)
+
+    def everywhere(self, centre: tuple[float, float] | None, cache: ClassMapCache) -> Where:
+        """Return all that was segmented so far, the whole image if nothing was.
+
+        Parameters
+        ----------
+        centre : tuple of float or None
+            Image pixel to begin at.
+        cache : ClassMapCache
+            Where to keep the class maps.
+        """
+        return Where(self.region, tuple(sorted(self.planes)) or None, centre, cache)
 
     def place(self, event: TileDone) -> None:
         """Show one block's objects, except where the person painted."""
@@ -170,23 +218,24 @@ class Result:
         backend.open(plan, folder)
         yield from run(plan, self.image, decoding(plan, settings), backend, schedule)
 
+    def conclusion(self, *, cancelled: bool) -> str:
+        """Return what a run has found, or that it was cancelled."""
+        if cancelled:
+            return "Cancelled. What is finished stays."
+        if self.plan is None:
+            return ""
+        if self.classes:
+            return "Done."
+        text = f"{self.count} objects, about {self.plan.diameter:.0f} px in diameter."
+        if not self.whole:
+            text += (
+                " The image is larger than what is kept for the sliders: they act on the current "
+                "view; press Segment to apply them everywhere."
+            )
+        return text
+
 
 def progress(event: TileDone, seconds: float) -> str:
     """Return how far a run is after some seconds."""
     left = seconds / event.done * (event.total - event.done)
     return f"Tile {event.done} of {event.total}, about {left:.0f} s left"
-
-
-def summary(result: Result) -> str:
-    """Return what a run has found."""
-    if result.plan is None:
-        return ""
-    if result.plan.card.kind == "classes":
-        return "Done."
-    text = f"{result.count} objects, about {result.plan.diameter:.0f} px in diameter."
-    if not result.whole:
-        text += (
-            " The image is larger than what is kept for the sliders: they act on the current view; "
-            "press Segment to apply them everywhere."
-        )
-    return text

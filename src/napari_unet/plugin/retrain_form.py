@@ -1,8 +1,9 @@
 """The widgets of the Retrain section, and which of them are shown when."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from magicgui.widgets import CheckBox, ProgressBar, PushButton
+from magicgui.widgets import CheckBox, ComboBox, ProgressBar, PushButton
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
@@ -14,6 +15,7 @@ from napari_unet.settings import FinetuneSettings
 
 SHORTEST, LONGEST = 10, 300  # seconds on the slider
 RETRAIN = "Retrain", "Teach the model what is painted on the open images, and the folder added"
+SHOW_NEW = "Show the new one"
 STOP = "Stop", "End now and keep the best so far"
 
 
@@ -32,16 +34,19 @@ class RetrainForm(QWidget):
         self.curve = Curve()
         self.keep = PushButton(text="Keep the new model")
         self.discard = PushButton(text="Discard")
+        self.look = CheckBox(text=SHOW_NEW, tooltip="What the new model finds, before you decide")
         self.compare = CheckBox(text="Show before", tooltip="What the model before had found")
-        self.back = PushButton(text="Back")
+        self.back = PushButton(text="Go back to", tooltip="Use it again, and segment with it")
+        self.earlier = ComboBox(choices=[], tooltip="Models that were in use before, newest first")
         self._outcome = QLabel()
         self._outcome.setWordWrap(True)
         self._outcome.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._outcome.setTextFormat(Qt.TextFormat.PlainText)
         self._lay_out()
-        for widget in (self.cancel, self.progress, self.keep, self.discard, self.compare):
+        for widget in (self.cancel, self.progress, self.keep, self.discard, self.look):
             widget.native.hide()
-        self.back.native.hide()
+        for native in (self.compare.native, self.back.native, self.earlier.native):
+            native.hide()
         self._outcome.hide()
 
     def _lay_out(self) -> None:
@@ -55,8 +60,10 @@ class RetrainForm(QWidget):
         layout.addWidget(self.progress.native)
         layout.addWidget(self.curve)
         layout.addWidget(self._outcome)
+        layout.addWidget(self.look.native, alignment=Qt.AlignmentFlag.AlignLeft)
         layout.addLayout(_side_by_side(self.keep, self.discard))
-        layout.addLayout(_side_by_side(self.compare, self.back))
+        layout.addWidget(self.compare.native, alignment=Qt.AlignmentFlag.AlignLeft)
+        layout.addLayout(_side_by_side(self.back, self.earlier))
         layout.addStretch()
 
     @property
@@ -80,6 +87,8 @@ class RetrainForm(QWidget):
         self.cancel.native.setVisible(running)
         self.progress.native.setVisible(running)
         self.time.enabled = not running
+        for widget in (self.keep, self.discard, self.look, self.back):  # they wait meanwhile
+            widget.enabled = not running
         self.folder.setEnabled(not running)
         if running:
             self.progress.value = 0
@@ -93,9 +102,10 @@ class RetrainForm(QWidget):
         self.progress.value = round(1000 * min(1.0, event.seconds / event.limit))
         self.curve.add(event)
 
-    def show_outcome(self, report: Report) -> None:
-        """Say what came of it, old and new side by side."""
-        self._outcome.setText(f"{report.sentence}\n\n{summary(report)}")
+    def show_outcome(self, report: Report, remark: str = "") -> None:
+        """Say what came of it, old and new side by side, and what else there is to know."""
+        said = f"{report.sentence} {remark}".strip()
+        self._outcome.setText(f"{said}\n\n{summary(report)}")
         self._outcome.show()
 
     def say_outcome(self, text: str) -> None:
@@ -104,16 +114,36 @@ class RetrainForm(QWidget):
         self._outcome.show()
 
     def offer_preview(self, *, there: bool) -> None:
-        """Show or hide the question whether to keep the new model."""
-        self.keep.native.setVisible(there)
-        self.discard.native.setVisible(there)
+        """Show or hide the question whether to keep the new model, and the box to look at it."""
+        self.look.value = False
+        for widget in (self.look, self.keep, self.discard):
+            widget.native.setVisible(there)
 
-    def offer_way_back(self, previous: str) -> None:
-        """Offer the model before and what it found; with an empty name, hide both."""
-        self.back.text = f"Back to {previous}"
-        self.back.native.setVisible(bool(previous))
+    def show_preview_again(self) -> None:
+        """Show what was said of a preview that is still to be decided about."""
+        self._outcome.show()
+
+    def offer_comparison(self, *, there: bool) -> None:
+        """Show or hide the box that shows what the model before had found."""
         self.compare.value = False
-        self.compare.native.setVisible(bool(previous))
+        self.compare.native.setVisible(there)
+
+    def offer_earlier(self, names: Sequence[str], chosen: str | None = None) -> None:
+        """Offer models to go back to, newest first; with no names, hide the choice.
+
+        Parameters
+        ----------
+        names : sequence of str
+            The models.
+        chosen : str, optional
+            The one that is chosen there; default the newest.
+        """
+        self.earlier.choices = []  # else those that stay keep their place, and the order is lost
+        self.earlier.choices = names
+        if names:
+            self.earlier.value = chosen if chosen in names else names[0]
+        for widget in (self.back, self.earlier):
+            widget.native.setVisible(bool(names))
 
 
 def summary(report: Report) -> str:

@@ -2,55 +2,31 @@
 
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from napari import Viewer
-from napari.layers import Labels, Layer
 from psygnal import Signal
 
-from napari_unet.engine.client import Engine
 from napari_unet.errors import UNetError
 from napari_unet.inference.run import Waiting
 from napari_unet.learning import Learning
 from napari_unet.models.card import sha256_of
-from napari_unet.models.library import load_card
+from napari_unet.models.library import lineage, load_card, model_files
 from napari_unet.models.store import add
-from napari_unet.plugin.classes_section import ClassesSection
-from napari_unet.plugin.jobs import Job, sentence
-from napari_unet.plugin.layers import BESIDE
-from napari_unet.plugin.results import Result
+from napari_unet.plugin.before import Before
+from napari_unet.plugin.jobs import Job, in_background, sentence
+from napari_unet.plugin.preview import Previewing
 from napari_unet.plugin.retrain_form import RetrainForm
 from napari_unet.plugin.retrain_job import Kept, Prepared, RetrainEvent, Work, retrain
 from napari_unet.plugin.segment_form import AVERAGE
 
+if TYPE_CHECKING:
+    from napari_unet.plugin.segment_panel import SegmentPanel
+
+DISCARDED = "The new model is discarded; the old one stays."
+LEFT_OUT = "Left out, because its array was replaced by one of another shape: {names}."
 QUIET = 1.5  # seconds without a step after which it must be judging
-
-
-class Host(Protocol):
-    """What the section needs of the panel it is in."""
-
-    _viewer: Viewer
-    engine: Engine
-    model: Any  # a combo box of names
-    channel: Any  # a combo box of numbers, and the average
-    classes: ClassesSection
-
-    @property
-    def busy(self) -> bool:
-        """Whether a segmentation runs or a file is being written."""
-
-    def results(self, *, classes: bool | None = None) -> list[Result]:
-        """Results of the images that are open: classes or objects."""
-
-    def current_result(self) -> Result | None:
-        """Result of the image chosen."""
-
-    def say(self, text: str) -> None:
-        """Show one sentence."""
-
-    def segment_again(self, result: Result) -> None:
-        """Segment anew around what is painted."""
 
 
 class RetrainSection(RetrainForm):
@@ -58,21 +34,25 @@ class RetrainSection(RetrainForm):
 
     Parameters
     ----------
-    host : Host
+    host : SegmentPanel
         The panel.
     """
 
     running_changed = Signal(bool)  # the panel must not start anything meanwhile
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: "SegmentPanel") -> None:
         super().__init__()
         self._host = host
         self._job: Job | None = None
-        self._kept: Kept | None = None
-        self._remark = self._previous = ""
+        self._news: Kept | None = None  # what the retraining has brought
+        self._kept: Kept | None = None  # the preview that a person has to decide about
+        self._remark = ""
+        self._used: list[str] = []  # models that were in use before the present one
+        self._left_out = ""  # what of the paint could not be used
         self._stepped = 0.0
         self._made: set[str] = set()
         self._before = Before(host._viewer)
+        self._previewing = Previewing(host)
         self._closed = self._stopping = False
         self.problem: str | None = None  # what went wrong in the last retraining
         self.retrain.clicked.connect(self._press)
@@ -81,7 +61,10 @@ class RetrainSection(RetrainForm):
         self.discard.clicked.connect(self._discard_preview)
         self.back.clicked.connect(self._go_back)
         self.compare.changed.connect(self._before.show)
+        self.look.changed.connect(self._previewing.show)
         self.folder.said.connect(host.say)
+        host.model.changed.connect(self._offer_earlier)
+        self._offer_earlier()
 
     @property
     def running(self) -> bool:
@@ -109,7 +92,7 @@ class RetrainSection(RetrainForm):
             host.say("The folder is still being looked at. Press Retrain in a moment.")
             return
         work = self._work()
-        self._drop_preview()
+        self._news = None  # a preview stays until there is something new
         self.problem, self._remark, self._stepped, self._stopping = None, "", 0.0, False
         self.show_running(running=True)
         host.say(f"{work.remark} Gathering what was painted…".strip())
@@ -121,6 +104,8 @@ class RetrainSection(RetrainForm):
         host, pairs, files = self._host, [], set[Path]()
         folder = self.folder.pairs
         names, remark = host.classes.to_teach(objects=folder is not None)
+        replaced = host.replaced(classes=bool(names))
+        self._left_out = LEFT_OUT.format(names=", ".join(replaced)) if replaced else ""
         for result in host.results(classes=bool(names)):
             painted, source = result.painted(), result.source()
             if painted.any():
@@ -133,7 +118,7 @@ class RetrainSection(RetrainForm):
             frozenset(self._made),
             self.settings(),
             names,
-            remark,
+            f"{remark} {self._left_out}".strip(),
             folder=None if names else folder,
             known=frozenset(files),
             channel=None if host.channel.value in (None, AVERAGE) else int(host.channel.value),
@@ -163,6 +148,8 @@ class RetrainSection(RetrainForm):
         self._closed = True
         self.folder.close_down()
         self.cancel_job()
+        if self._kept is None:
+            self._kept = _preview_of(self._news)  # it came just now
         self._drop_preview()
 
     # ---- while it runs ---------------------------------------------------------------------
@@ -179,7 +166,7 @@ class RetrainSection(RetrainForm):
                     self._stepped = 0.0
                     self._host.say("Judging on the objects set aside…")
             case Kept():
-                self._kept = event
+                self._news = event
 
     def _on_step(self, event: Learning) -> None:
         self.show_step(event)
@@ -197,35 +184,40 @@ class RetrainSection(RetrainForm):
         self.show_running(running=False)
         self.running_changed.emit(False)
         self.problem = problem
-        if problem:
-            self._host.say(problem)
-        elif self._kept is not None:
-            self._conclude(self._kept)
-        elif cancelled:
-            self._host.say("Cancelled. The model stays as it was.")
+        if self._news is not None:
+            self._drop_preview()
+            self._conclude(self._news)
+            return
+        if self._kept is not None:
+            self.show_preview_again()
+        if problem or cancelled:
+            said = problem or "Cancelled. The model stays as it was."
+            self._host.say(f"{said} {self._left_out}".strip())
 
     # ---- afterwards ------------------------------------------------------------------------
 
     def _conclude(self, kept: Kept) -> None:
         report = kept.model.report
         assert report is not None, "a retraining ends with a report"
-        self.show_outcome(report)
-        self._host.say(report.sentence)
+        self.show_outcome(report, self._left_out)
+        self._host.say(f"{report.sentence} {self._left_out}".strip())
         if report.outcome == "accepted":
             self._adopt(kept.name, kept.model.sha)
         elif report.outcome == "preview":
+            self._kept = kept
             self.offer_preview(there=True)
+            self._previewing.begin(kept.model)
 
     def _adopt(self, name: str, sha: str) -> None:
         """Use the new model, keep what the old one found, and segment anew."""
         self._made.add(sha)
-        self._previous = self._host.model.value
+        self._used.append(self._host.model.value)
         self._host.classes.show_on(on=load_card(name).kind == "classes")
         result = self._host.current_result()
         if result is not None:
             self._before.keep(result)
         self._use(name)
-        self.offer_way_back(self._previous)
+        self.offer_comparison(there=True)
 
     def _use(self, name: str) -> None:
         model, result = self._host.model, self._host.current_result()
@@ -237,10 +229,28 @@ class RetrainSection(RetrainForm):
         if result is not None:
             self._host.segment_again(result)
 
+    def _offer_earlier(self, *_: Any) -> None:
+        """Offer to go back to what was in use before, and to what the model was made from."""
+        now, used = self._host.model.value, [*reversed(self._used)]
+        self.offer_earlier(earlier_models(now, used, ()))
+
+        def found(ancestors: list[str] | None, _problem: str | None) -> None:
+            if not self._closed and now == self._host.model.value:
+                names = earlier_models(now, used, ancestors or ())
+                self.offer_earlier(names, self.earlier.value)
+
+        if now:  # it may take a moment: files are told by their sha256
+            in_background(lambda: [card.name for card in lineage(now)[1:]], found)
+
     def _go_back(self) -> None:
+        name = self.earlier.value
+        if not name:
+            return
         self._before.remove()
-        self.offer_way_back("")
-        self._use(self._previous)
+        self.offer_comparison(there=False)
+        if name in self._used:
+            del self._used[self._used.index(name) :]
+        self._use(name)
 
     def _keep_preview(self) -> None:
         kept = self._kept
@@ -257,48 +267,26 @@ class RetrainSection(RetrainForm):
 
     def _discard_preview(self) -> None:
         self._drop_preview()
-        self.say_outcome("The new model is discarded; the old one stays.")
+        self.say_outcome(DISCARDED)
+        self._host.say(DISCARDED)
 
     def _drop_preview(self) -> None:
         kept, self._kept = self._kept, None
-        if kept is None or kept.model.report is None or kept.model.report.outcome != "preview":
+        if kept is None:
             return
+        self._previewing.remove()
         shutil.rmtree(kept.model.path.parent, ignore_errors=True)
         if not self._closed:
             self.offer_preview(there=False)
 
 
-class Before:
-    """What the model before had found, as a hidden layer that can be looked at."""
+def _preview_of(kept: Kept | None) -> Kept | None:
+    """Return what a retraining has brought if it is a preview, which has a folder of its own."""
+    report = kept.model.report if kept is not None else None
+    return kept if report is not None and report.outcome == "preview" else None
 
-    def __init__(self, viewer: Viewer) -> None:
-        self._viewer = viewer
-        self._layer: Layer | None = None
-        self._after: Labels | None = None
 
-    def keep(self, result: Result) -> None:
-        """Copy a result as it is now."""
-        self.remove()
-        layers, self._after = self._viewer.layers, result.layer
-        data, attributes, kind = result.layer.as_layer_data_tuple()
-        source = result.source()
-        name = f"{source.name if source is not None else result.layer.name} before"
-        changed = {"name": name, "visible": False, "metadata": {BESIDE: True}}
-        self._layer = Layer.create(data.copy(), {**attributes, **changed}, kind)
-        active = layers.selection.active
-        layers.insert(layers.index(result.layer), self._layer)
-        self._layer.editable = False
-        layers.selection.active = active
-
-    def show(self, before: bool) -> None:
-        """Show it in place of what the model finds now, or the other way round."""
-        for layer, visible in ((self._layer, before), (self._after, not before)):
-            if layer is not None and layer in self._viewer.layers:
-                layer.visible = visible
-
-    def remove(self) -> None:
-        """Forget it, and show what the model finds now."""
-        self.show(before=False)
-        if self._layer is not None and self._layer in self._viewer.layers:
-            self._viewer.layers.remove(self._layer)
-        self._layer = self._after = None
+def earlier_models(now: str, used: Sequence[str], ancestors: Sequence[str]) -> list[str]:
+    """Return those of the models used before, then of the ancestors, that are in the library."""
+    there = model_files()
+    return [name for name in dict.fromkeys([*used, *ancestors]) if name in there and name != now]

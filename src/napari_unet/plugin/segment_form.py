@@ -34,6 +34,7 @@ class SegmentForm(Container):  # type: ignore[type-arg]
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(labels=True)
         self._viewer = viewer
+        self._closed = False
         self._recommended: dict[str, float] = {}  # values of the sliders, by the model's card
         self._described: tuple[int, ...] = ()  # shape the axes and channels are shown for
         self._build()
@@ -87,8 +88,15 @@ class SegmentForm(Container):  # type: ignore[type-arg]
         images = (layer for layer in self._viewer.layers if isinstance(layer, ImageLayer))
         return [layer for layer in images if not layers.is_beside(layer)]
 
+    @property
+    def closed(self) -> bool:
+        """Whether the panel is closed, and its widgets may be gone."""
+        return self._closed
+
     def refresh(self, *_: Any) -> None:
         """Offer the image layers there are now."""
+        if self._closed:
+            return
         chosen = self.image.value
         self.image.reset_choices()
         available = self._image_layers()
@@ -98,7 +106,7 @@ class SegmentForm(Container):  # type: ignore[type-arg]
 
     def _follow(self, *_: Any) -> None:
         active = self._viewer.layers.selection.active
-        if isinstance(active, ImageLayer) and active in self._image_layers():
+        if not self._closed and isinstance(active, ImageLayer) and active in self._image_layers():
             self.image.value = active
 
     def _describe(self, *_: Any) -> None:

@@ -1,46 +1,46 @@
 """The panel: which image, which model, Segment, sliders, Save. Thin: it decides nothing itself."""
 
 import time
-import weakref
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from napari import Viewer
 from napari.layers import Image as ImageLayer
-from numpy.typing import NDArray
-from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog
 from superqt.utils import qdebounced
 
-from napari_unet.assembly import LiveLabels
 from napari_unet.engine.client import Engine
-from napari_unet.errors import InputError, UNetError
+from napari_unet.errors import UNetError
 from napari_unet.image import Image
 from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.run import Event, Notice, Started, TileDone
 from napari_unet.models.library import find_model, load_card, load_model
+from napari_unet.planning import Where
 from napari_unet.plugin import layers
 from napari_unet.plugin.classes import names_of
 from napari_unet.plugin.classes_section import ClassesSection
 from napari_unet.plugin.correct_section import CorrectSection
-from napari_unet.plugin.correcting import Correcting
-from napari_unet.plugin.hooks import write_labels
-from napari_unet.plugin.jobs import Job, import_early, in_background, sentence
+from napari_unet.plugin.jobs import Job, import_early, sentence
 from napari_unet.plugin.library_watch import LibraryWatch
+from napari_unet.plugin.model_in_use import ModelInUse
+from napari_unet.plugin.preview import Preview
 from napari_unet.plugin.restoring import Restoring
-from napari_unet.plugin.results import Result, progress, summary
+from napari_unet.plugin.result_panel import NO_IMAGE, ResultPanel
+from napari_unet.plugin.results import Result, progress
 from napari_unet.plugin.retrain_section import RetrainSection
-from napari_unet.plugin.segment_form import SegmentForm
+from napari_unet.plugin.saving import Saving
+from napari_unet.plugin.undocking import Undocking
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
 
-NO_IMAGE = "There is no image. Open one, or take one from File → Open Sample."
-OFFER_DELAY = 300  # milliseconds from the loss of a result to the offer to restore it
+FLAT = "Planes are segmented in 2-D. Switch to the 2-D view and press Segment."
+STALE = (
+    "Another model is in use now, but what is shown was found by the one before: planes are "
+    "segmented in 2-D. Switch to the 2-D view and press Segment."
+)
+RETRAINING = "The model is being retrained. Wait for it or stop it, then press Segment."
 SLIDER_DELAY = 150  # milliseconds a slider must rest before the objects are made anew
 
 
-class SegmentPanel(SegmentForm):
+class SegmentPanel(ResultPanel):
     """Dock widget "Segment, paint, retrain".
 
     Parameters
@@ -50,17 +50,17 @@ class SegmentPanel(SegmentForm):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        self._results: dict[bool, weakref.WeakKeyDictionary[ImageLayer, Result]]  # classes or not
-        self._results = {classes: weakref.WeakKeyDictionary() for classes in (False, True)}
         self.classes = ClassesSection(self, napari_viewer)
-        self._open: list[Result] = []  # whose corrections are looked after
         super().__init__(napari_viewer)
         self.engine, self._cache = Engine(), ClassMapCache()
         self._job: Job | None = None
+        self._shown: Result | Preview | None = None  # what the job fills
         self._begun = 0.0
-        self._saving = self._closed = False
+        self.saving = Saving(self)
+        self.save_to = self.saving.save_to
         self.problem: str | None = None  # what went wrong in the last job or save
-        self.correct, self.restoring = CorrectSection(self), Restoring(self)
+        self.restoring = Restoring(self)
+        self.correct = CorrectSection(self)
         self.add_section(self.restoring)
         self.add_section(self.classes)
         self.add_section(self.correct)
@@ -68,6 +68,7 @@ class SegmentPanel(SegmentForm):
         self.add_section(self.retrain)
         self._connect()
         self.refresh()
+        self.take_over_what_was_left()
         self._warm_up()
         # napari's first labels layer imports pandas; half a second better spent before the click
         import_early("pandas")
@@ -75,102 +76,32 @@ class SegmentPanel(SegmentForm):
     def _connect(self) -> None:
         self.model.changed.connect(self._warm_up)
         self.segment.clicked.connect(self._press)
-        self.save.clicked.connect(self._ask_and_save)
+        self.save.clicked.connect(self.saving.ask)
         decode = qdebounced(self._decode_again, timeout=SLIDER_DELAY)
         for slider in self.sliders:
             slider.changed.connect(lambda _value: decode())
         self.image.changed.connect(self._look_around)
         self.retrain.running_changed.connect(self._take_turns)
-        LibraryWatch(self.native).changed.connect(self.model.reset_choices)
-        self._offer_timer = QTimer(self.native)  # ends with the panel
-        self._offer_timer.setSingleShot(True)
-        self._offer_timer.timeout.connect(self._look_around)
+        self._model_in_use = ModelInUse(self.model, self.say)
+        LibraryWatch(self.native).changed.connect(self._model_in_use.library_changed)
         self._viewer.layers.events.inserted.connect(self.correct.refresh)
         self._viewer.layers.events.removed.connect(self.correct.refresh)
-        self._viewer.layers.events.removed.connect(self._on_removed)
         self.native.destroyed.connect(self.close_down)
+        self._undocking = Undocking(self.native)
+        self._undocking.happened.connect(self.close_down)
 
-    def has_result(self, layer: ImageLayer) -> bool:
-        """Whether there is a result of the layer that sliders and Save act on."""
-        return layer in self._results[self.classes.on]
-
-    # ---- results ---------------------------------------------------------------------------
-
-    def result_of(self, layer: ImageLayer | None, *, classes: bool | None = None) -> Result | None:
-        """Return the result of an image, None if there is none any more.
-
-        Parameters
-        ----------
-        layer : Image layer or None
-            The image.
-        classes : bool, optional
-            Whether its classes or its objects; by default what is worked on.
-        """
-        kind = self.classes.on if classes is None else classes
-        result = self._results[kind].get(layer) if layer is not None else None
-        return result if result is not None and result.layer in self._viewer.layers else None
-
-    def current_result(self) -> Result | None:
-        """Return the result of the chosen image that is worked on: its objects or its classes."""
-        return self.result_of(self.image.value)
-
-    def results(self, *, classes: bool | None = None) -> list[Result]:
-        """Return the results of all images that are open: objects, classes, or by default both."""
-        kinds = (False, True) if classes is None else (classes,)
-        found = (self.result_of(i, classes=kind) for i in self._image_layers() for kind in kinds)
-        return [result for result in found if result is not None and result.correcting.fits]
-
-    def class_result(self) -> Result:
-        """Return the chosen image's classes, a layer added now if there is none."""
-        layer = self.image.value
-        if layer is None:
-            raise InputError(NO_IMAGE)
-        return self._result(layer, self.opened(layer), classes=True)
-
-    def kind_changed(self) -> None:
-        """Show what can be done with classes, or with objects again."""
-        self._describe()
-        self.correct.refresh()
-
-    def take_corrections(
-        self, layer: ImageLayer, painted: NDArray[np.uint32], *, classes: bool | None = None
-    ) -> None:
-        """Take over a painted array ``(..., Y, X)`` of an image; a result is made if needed.
-
-        Raises
-        ------
-        UNetError
-            If the image cannot be used.
-        """
-        kind = self.classes.on if classes is None else classes
-        result = self._result(layer, self.opened(layer), classes=kind)
-        result.correcting.adopt(painted)
-        self.classes.show_on(on=kind)
-        self._viewer.layers.selection.active = result.layer
-        self._describe()
+    # ---- taking turns -----------------------------------------------------------------------
 
     def _look_around(self, *_: Any) -> None:
         if not self._closed:
             self.correct.refresh()
             self.restoring.look_for(self.image.value)
 
-    def _on_removed(self, *_: Any) -> None:
-        """Let go of results whose layer was removed; their journal can be restored."""
-        for result in [r for r in self._open if r.layer not in self._viewer.layers]:
-            self._open.remove(result)
-            result.correcting.close()
-            self._offer_timer.start(OFFER_DELAY)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the panel is closed, and its widgets may be gone."""
-        return self._closed
-
     @property
     def busy(self) -> bool:
         """Whether a job runs or a file is being written."""
         segmenting = self._job is not None and self._job.running
-        return self._saving or segmenting or self.retrain.running
+        return self.saving.running or segmenting or self.retrain.running
 
     def _take_turns(self, retraining: bool) -> None:
         """The engine does one thing at a time."""
@@ -199,18 +130,25 @@ class SegmentPanel(SegmentForm):
 
     def start(self) -> None:
         """Segment the chosen image; raises `UNetError` if that is not possible."""
-        if self.retrain.running:
-            self.say("The model is being retrained. Wait for it or stop it, then press Segment.")
-            return
         layer = self.image.value
         if layer is None:
             self.say(NO_IMAGE)
-            return
-        if self._viewer.dims.ndisplay == 3:
-            self.say("Planes are segmented in 2-D. Switch to the 2-D view and press Segment.")
-            return
-        image, settings = self.opened(layer), self.settings()
-        where, model = self.part(layer, image, self._cache), load_model(settings.model)
+        elif self._may_begin(FLAT):
+            image = self.opened(layer)
+            self._segment(layer, image, self.part(layer, image, self._cache))
+
+    def _may_begin(self, flat: str) -> bool:
+        """Whether a run can begin; if not it is said why, with `flat` in the 3-D view."""
+        hindrance = flat if self._viewer.dims.ndisplay == 3 else ""
+        if self.retrain.running:
+            hindrance = RETRAINING
+        if hindrance:
+            self.say(hindrance)
+        return not hindrance
+
+    def _segment(self, layer: ImageLayer, image: Image, where: Where) -> None:
+        settings = self.settings()
+        model = load_model(settings.model)
         classes = model.card.kind == "classes"
         self.classes.show_on(on=classes)
         if classes:
@@ -221,31 +159,14 @@ class SegmentPanel(SegmentForm):
         self._viewer.layers.selection.active = result.layer  # ready to be painted on
         self.say("Looking at the image…")
         events = segment_events(image, model, settings, self.engine, where=where)
-        self._run(events, result, settings)
-
-    def _result(self, layer: ImageLayer, image: Image, *, classes: bool) -> Result:
-        """Return the image's result if its layer is still there and fits, else a new one."""
-        result = self.result_of(layer, classes=classes)
-        if result is not None and result.fits(image):
-            return result
-        live = LiveLabels.empty(image.labels_shape, classes=classes)
-        name = f"{layer.name} classes" if classes else f"{layer.name} objects"
-        labels = layers.add_result(self._viewer, layer, image, name)
-        beside = name if classes else layer.name
-        correcting = Correcting(self._viewer, labels, live, name=beside)
-        result = Result(labels, live, weakref.ref(layer), image, correcting=correcting)
-        self._results[classes][layer] = result
-        self._open.append(result)
-        if classes:
-            self.classes.dress(result)
-        self.correct.watch(result)
-        self.restoring.keep_safe(layer, result, self.model.value or "")
-        return result
+        self.run(events, result, settings)
 
     def segment_again(self, result: Result) -> None:
         """Segment a result's image anew, with the model chosen now, around the corrections.
 
-        A model of another kind can say nothing about it: then only what is painted stays.
+        All of it that was segmented before, whatever *Where* says: objects of two models side by
+        side would pass for those of the new one. A model of another kind can say nothing about it:
+        then only what is painted stays.
         """
         source = result.source()
         if source is None or source not in self._viewer.layers:
@@ -256,14 +177,18 @@ class SegmentPanel(SegmentForm):
         try:
             if result.classes != (load_card(self.model.value).kind == "classes"):
                 result.forget()
-                return
-            self.start()
+            elif self._may_begin(STALE):
+                image = self.opened(source)
+                view = layers.visible_box(source, image)
+                centre = view.centre if view.size else None
+                self._segment(source, image, result.everywhere(centre, self._cache))
         except UNetError as error:
             self.say(str(error))
 
-    def _run(self, events: Any, result: Result, settings: SegmentSettings) -> None:
+    def run(self, events: Any, result: Result | Preview, settings: SegmentSettings) -> None:
+        """Begin a job whose tiles are shown in a result or a preview."""
         self.correct.spots.stop()
-        self._begun, self.problem = time.monotonic(), None
+        self._begun, self.problem, self._shown = time.monotonic(), None, result
         self.segment.text = "Cancel"
         self.progress.visible, self.progress.value = True, 0
         job = self._job = Job(
@@ -280,7 +205,12 @@ class SegmentPanel(SegmentForm):
             self._job.cancel()
             self.engine.cancel()
 
-    def _on_event(self, event: Event, result: Result) -> None:
+    def stop_showing(self, shown: Preview) -> None:
+        """Stop the job that fills a preview, if it still runs."""
+        if self._shown is shown:
+            self.cancel()
+
+    def _on_event(self, event: Event, result: Result | Preview) -> None:
         match event:
             case Started():
                 result.started(event)
@@ -296,7 +226,7 @@ class SegmentPanel(SegmentForm):
                 self._viewer.status = text
                 self.say(text)
 
-    def _gone(self, result: Result) -> bool:
+    def _gone(self, result: Result | Preview) -> bool:
         """Stop if the image or the result is no longer what the job began with."""
         source = result.source()
         if source is None or source not in self._viewer.layers:
@@ -311,7 +241,9 @@ class SegmentPanel(SegmentForm):
         self.problem = reason
         return True
 
-    def _on_end(self, problem: str | None, result: Result, settings: SegmentSettings) -> None:
+    def _on_end(
+        self, problem: str | None, result: Result | Preview, settings: SegmentSettings
+    ) -> None:
         if self._closed:
             return  # the widgets are gone
         cancelled = self._job is not None and self._job.cancelled
@@ -322,10 +254,8 @@ class SegmentPanel(SegmentForm):
         self.problem = problem or self.problem
         if self.problem:
             self.say(self.problem)
-        elif cancelled:
-            self.say("Cancelled. What is finished stays.")
-        else:
-            self.say(summary(result))
+        elif result.layer in self._viewer.layers:  # else it was taken away, which was said
+            self.say(result.conclusion(cancelled=cancelled))
 
     def close_down(self, *_: Any) -> None:
         """Stop everything this panel started; what is on the layers stays."""
@@ -336,9 +266,7 @@ class SegmentPanel(SegmentForm):
         self.correct.spots.stop()
         self.retrain.close_down()
         self.cancel()
-        for result in self._open:
-            result.correcting.close()
-        self._open.clear()
+        self.let_go_of_all()
         self.engine.close()
         self._cache.close()
 
@@ -359,37 +287,4 @@ class SegmentPanel(SegmentForm):
         result.begin()
         view = layers.visible_box(layer, result.image)
         near = [key for key in result.plan.blocks(view.centre) if result.in_view(key, view)]
-        self._run(result.decode_again(settings, self.engine, view.centre, near), result, settings)
-
-    def _ask_and_save(self) -> None:
-        result = self.current_result()
-        if result is None:
-            return
-        suggestion = f"{result.image.name}_{'classes' if result.classes else 'labels'}.ome.tif"
-        chosen, _ = QFileDialog.getSaveFileName(
-            self.native, "Save labels", suggestion, "Labels (*.ome.tif *.tif)"
-        )
-        if chosen:
-            self.save_to(Path(chosen))
-
-    def save_to(self, path: Path) -> None:
-        """Write the labels, in the background, from a copy taken now."""
-        result = self._results[self.classes.on][self.image.value]
-        correcting = result.correcting
-        correcting.look_everywhere()
-        edits = correcting.edits
-        data, meta = result.layer.data.copy(), layers.attributes(result.layer)
-        if not path.suffix:
-            path = path.with_name(path.name + ".ome.tif")
-        self.say(f"Saving {path.name}…")
-        self._saving, self.problem = True, None
-
-        def saved(_files: Any, problem: str | None) -> None:
-            if self._closed:
-                return
-            self._saving, self.problem = False, problem
-            self.say(problem or f"Saved {path}.")
-            if not problem and correcting.journal is not None and correcting.edits == edits:
-                correcting.journal.note("saved", path=str(path))
-
-        in_background(lambda: write_labels(str(path), data, meta), saved)
+        self.run(result.decode_again(settings, self.engine, view.centre, near), result, settings)

@@ -1,0 +1,110 @@
+"""A panel whose network is a list of boxes: the way from one state to the next, in seconds."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_unet.errors import InputError
+from napari_unet.image import Box
+from napari_unet.inference.plan import SegmentPlan
+from napari_unet.inference.run import Started, TileDone, Waiting
+from napari_unet.instances import Patch
+from napari_unet.learning import Report
+from napari_unet.models.card import SUFFIX, sha256_of
+from napari_unet.models.disk import part_copy
+from napari_unet.models.library import bundled_folder, load_model, user_folder
+from napari_unet.models.names import free_name
+from napari_unet.plugin import preview, retrain_section, segment_panel
+from napari_unet.plugin.retrain_job import Kept
+
+SHAPE = (200, 300)
+ALL = Box((0, 0), SHAPE)
+A, B, C = Box((40, 40), (80, 80)), Box((40, 84), (80, 124)), Box((120, 150), (170, 250))
+BUNDLED = bundled_folder() / f"nuclei{SUFFIX}"
+
+
+def put(name: str, folder: Path | None = None, **changes: object) -> Path:
+    """Put a copy of the bundled model into the person's folder, or another one."""
+    folder = folder or user_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{name}{SUFFIX}"
+    with part_copy(BUNDLED, folder, {"name": name, **changes}) as part:
+        part.replace(target)
+    return target
+
+
+class Network:
+    """Stands for the engine in all that the panel asks of it.
+
+    Attributes
+    ----------
+    finds : dict
+        Name of a model to the boxes in which it finds an object; of all others A and B.
+    asked : list
+        Name of the model and the part of the image, of each run so far.
+    outcome : str
+        Of the next retraining: "preview", "accepted", "refused", "cancel" or "error".
+    """
+
+    def __init__(self, monkeypatch) -> None:
+        self.finds: dict[str, list[Box]] = {}
+        self.asked: list = []
+        self.outcome = "preview"
+        self.went_on = False
+        monkeypatch.setattr(preview, "segment_events", self._segment)
+        monkeypatch.setattr(segment_panel, "segment_events", self._segment)
+        monkeypatch.setattr(retrain_section, "retrain", self._retrain)
+        monkeypatch.setattr(segment_panel.Engine, "warm_up", lambda *_: None)
+
+    def _segment(self, image, model, settings, _backend, *, where) -> Iterator:
+        self.asked.append((model.card.name, where))
+        region = (where.region or Box((0, 0), image.shape)).intersect(Box((0, 0), image.shape))
+        plan = SegmentPlan(
+            shape=image.shape,
+            planes=where.planes or tuple(image.planes()),
+            region=region,
+            card=model.card,
+            model_path=str(model.path),
+            model_sha=model.sha,
+            channels=1,
+            limits=((0.0, 1.0),),
+            diameter=40.0,
+            tile=settings.tile,
+            device="cpu",
+        )
+        yield Started(plan, Path("/nowhere"), 0)
+        picture = np.zeros(image.shape, np.int32)
+        boxes = self.finds.get(model.card.name, [A, B])
+        for number, box in enumerate(boxes, 1):
+            picture[box.intersect(region).slices] = number
+        for number, plane in enumerate(plan.planes):
+            patch = Patch(region, picture[region.slices], len(boxes))
+            yield TileDone(plane, region, patch, number, number + 1, len(plan.planes))
+
+    def _retrain(self, work, _engine) -> Iterator:
+        yield Waiting()
+        if not work.pairs:
+            raise InputError("Nothing is painted yet.")
+        while self.outcome == "cancel":
+            self.went_on = True
+            yield Waiting()
+        if self.outcome == "error":
+            raise InputError("It cannot be learned.")
+        name = free_name(f"{work.active.split(' retrained')[0]} retrained")
+        report = Report(outcome=self.outcome, sentence="There were too few to tell.", objects=2,
+                        held=0, old=0, new=0, base_old=0, base_new=0, trained=True, steps=1,
+                        seconds=1)  # fmt: skip
+        lineage = {"parent": work.active, "parent_sha": load_model(work.active).sha}
+        if self.outcome == "refused":
+            yield Kept(replace(load_model(work.active), report=report), name)
+            return
+        folder = None if self.outcome == "accepted" else user_folder().parent / "candidate-1"
+        path = put(name, folder, **lineage)
+        yield Kept(replace(load_model(path), report=report), name)
+
+
+def sha_of(name: str) -> str:
+    """sha256 of a model of the library."""
+    return sha256_of(user_folder() / f"{name}{SUFFIX}")
