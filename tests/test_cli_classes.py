@@ -29,7 +29,7 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
 
 
 def run(pair: tuple[Path, Path], names: str) -> Result:
-    options = ["--name", "tissue", "--time", "8", "--background", "65535", "--class-names", names]
+    options = ["--name", "tissue", "--time", "20", "--background", "65535", "--class-names", names]
     files = ["--image", str(pair[0]), "--labels", str(pair[1])]
     return CliRunner().invoke(app, ["finetune", *files, *options])
 

@@ -242,7 +242,7 @@ def test_which_model_is_taught():
     root = load_model("nuclei")
     assert choose_parent(root, ["a"], 3, made=frozenset()) == (root, "")
     child = load_model(put("child", parent="nuclei", parent_sha=root.sha, images=2,
-                           taught_images=("a", "b"), painted_objects=9))  # fmt: skip
+                           taught_images=["a", "b"], painted_objects=9))  # fmt: skip
     made = frozenset([child.sha])
     both, one, other = ["a", "b"], ["a"], ["a", "c", "d"]
     assert choose_parent(child, both, 9, made=frozenset())[0].card.name == "nuclei"
