@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -56,6 +57,9 @@ class Job:
         self._worker.quit()
 
     def _event(self, event: Any) -> None:
+        if isinstance(event, _Failed):
+            self._error(event.error)
+            return
         if self.cancelled:
             return
         try:
@@ -97,5 +101,20 @@ def import_early(module: str) -> None:
     threading.Thread(target=import_module, args=(module,), daemon=True).start()
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """The last event of a job that went wrong."""
+
+    error: Exception
+
+
 def _stream(events: Generator[Any, None, None]) -> Generator[Any, None, None]:
-    yield from events
+    """Let an error travel as an event.
+
+    The worker takes any RuntimeError, such as ours of an engine that died, for a sign that it was
+    deleted itself, and would end without telling anybody: the panel would wait for ever.
+    """
+    try:
+        yield from events
+    except Exception as error:  # noqa: BLE001  told on the main thread
+        yield _Failed(error)
