@@ -106,7 +106,7 @@ class Forest:
         painted = [sheet.painted[box.slices] for sheet, box in boxes]
         areas = np.concatenate([np.bincount(_objects(s).ravel())[1:] for s in self._painted])
         usual = 2 * float(np.sqrt(np.median(areas[areas > 0]) / np.pi))
-        start = DecodeSettings(minimum_diameter=min(200.0, SMALLEST * usual))
+        start = DecodeSettings().with_smallest(SMALLEST * usual)
         return best_thresholds(maps, painted, start)
 
     def class_map(self, scene: Scene, box: Box | None = None) -> NDArray[np.uint8]:

@@ -132,7 +132,7 @@ def estimate_diameter(
     decode = probe.card.decode
     # A model of large cells leaves out what is small; here small objects are what may be found.
     least = min(decode.minimum_diameter, SPECK * probe.card.object_diameter / probe.zoom)
-    decode = decode.model_copy(update={"minimum_diameter": least})
+    decode = decode.with_smallest(least)
     for event in run(probe, image, decode, backend, schedule):
         if isinstance(event, TileDone):
             found.extend(object_diameters(event.patch))

@@ -126,8 +126,7 @@ def _sizes(paintings: Sequence[Painting], parent: ModelCard) -> dict[str, Any]:
     typical, taught = painted_diameter(paintings), taught_diameters(paintings)
     if typical is None or taught is None:
         return {}
-    least = {"minimum_diameter": min(200.0, smallest_diameter(typical, taught[0]))}
-    decode = parent.decode.model_copy(update=least)
+    decode = parent.decode.with_smallest(smallest_diameter(typical, taught[0]))
     return {"usual_diameter": typical, "taught_diameters": taught, "decode": decode.model_dump()}
 
 

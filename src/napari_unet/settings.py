@@ -11,6 +11,8 @@ from napari_unet.errors import InputError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
+LARGEST_SMALLEST = 200.0  # pixels that the smallest object may be set to
+
 
 class Settings(BaseModel):
     """Base: frozen, and strict about unknown names."""
@@ -57,12 +59,22 @@ class DecodeSettings(Settings):
         float,
         Field(
             ge=0,
-            le=200,
+            le=LARGEST_SMALLEST,
             title="Smallest object",
             description="Objects with a smaller diameter are left out.",
             json_schema_extra={"unit": "px"},
         ),
     ] = 4.0
+
+    def with_smallest(self, diameter: float) -> "DecodeSettings":
+        """Return the same settings with another smallest diameter, in pixels.
+
+        Parameters
+        ----------
+        diameter : float
+            Computed from objects, it may exceed what a person can set; that much is taken then.
+        """
+        return self.model_copy(update={"minimum_diameter": min(LARGEST_SMALLEST, diameter)})
 
 
 class SegmentSettings(Settings):

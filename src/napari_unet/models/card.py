@@ -159,7 +159,7 @@ class ModelCard(BaseModel):
         if not (found and self.usual_diameter) or found >= self.usual_diameter:
             return self.decode
         smallest = self.decode.minimum_diameter * found / self.usual_diameter
-        return self.decode.model_copy(update={"minimum_diameter": round(smallest, 1)})
+        return self.decode.with_smallest(round(smallest, 1))
 
     def child(self, sha: str, **fields: Any) -> "ModelCard":
         """Card of a model retrained from this one.

@@ -161,8 +161,8 @@ class Finetune:
         return fitted if fitted.base >= old.base - GIVEN_UP or self.fresh else old
 
     def _base(self, network: UNet, settings: DecodeSettings) -> float:
-        least = {"minimum_diameter": self.before.minimum_diameter}  # size fits itself to an image
-        settings = settings.model_copy(update=least)
+        # size fits itself to an image
+        settings = settings.with_smallest(self.before.minimum_diameter)
         shown = self.replay[:: max(1, len(self.replay) // REPLAY_JUDGED)]
         verdicts = (self._verdict(network, settings, e, None) for e in shown)
         return sum(verdicts, Verdict()).score
@@ -231,8 +231,7 @@ def _some(examples: list[Example], most: int) -> list[Example]:
 
 def at_zoom(settings: DecodeSettings, zoom: float) -> DecodeSettings:
     """Return the decoding for a window whose pixels are `zoom` times as many as the image's."""
-    smallest = min(200.0, settings.minimum_diameter * zoom)
-    return settings.model_copy(update={"minimum_diameter": smallest})
+    return settings.with_smallest(settings.minimum_diameter * zoom)
 
 
 def finetune_events(
