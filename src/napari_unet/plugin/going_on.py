@@ -1,6 +1,6 @@
 """Go on with a labels layer: labels saved last week, or a result that lost its panel."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
@@ -15,10 +15,8 @@ from napari_unet.io.recovery import Recovery, recoverable, replay
 from napari_unet.plugin import layers
 from napari_unet.plugin.hooks import METADATA_KEY
 from napari_unet.plugin.jobs import in_background
+from napari_unet.plugin.part import Part
 from napari_unet.resuming import as_labels, belongs
-
-if TYPE_CHECKING:
-    from napari_unet.plugin.segment_panel import SegmentPanel
 
 Found = tuple[Recovery, NDArray[np.uint32]]
 
@@ -32,17 +30,8 @@ NO_JOURNAL = (
 GONE = "The image or the labels layer was removed."
 
 
-class GoingOn:
-    """Makes a labels layer the result of the chosen image.
-
-    Parameters
-    ----------
-    host : SegmentPanel
-        The panel it is part of.
-    """
-
-    def __init__(self, host: "SegmentPanel") -> None:
-        self._host = host
+class GoingOn(Part):
+    """Makes a labels layer the result of the chosen image."""
 
     def begin(self, source: ImageLayer, labels: Labels) -> None:
         """Take a labels layer over, and what was painted on it; raises `UNetError`."""
@@ -84,7 +73,7 @@ class GoingOn:
         names: tuple[str, ...],
         classes: bool,
     ) -> None:
-        host, there = self._host, self._host._viewer.layers
+        host, there = self._host, self._viewer.layers
         if source not in there or labels not in there:
             host.say(GONE)
             return

@@ -15,6 +15,7 @@ from napari_unet.models.library import Model
 from napari_unet.planning import Where
 from napari_unet.plugin import layers
 from napari_unet.plugin.classes import colour_dict
+from napari_unet.plugin.part import Part
 from napari_unet.plugin.results import Result
 from napari_unet.plugin.retrain_form import SHOW_NEW
 from napari_unet.plugin.spot_job import middle_of
@@ -78,17 +79,11 @@ class Preview:
         return READY if self.classes else f"{self._found.count} objects. {READY}"
 
 
-class Previewing:
-    """Makes the preview of a candidate, shows it, and takes it away.
-
-    Parameters
-    ----------
-    host : SegmentPanel
-        The panel whose chosen image is looked at.
-    """
+class Previewing(Part):
+    """Makes the preview of a candidate, shows it, and takes it away."""
 
     def __init__(self, host: "SegmentPanel") -> None:
-        self._host, self._viewer = host, host._viewer
+        super().__init__(host)
         self._model: Model | None = None
         self._preview: Preview | None = None
 

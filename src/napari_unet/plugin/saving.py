@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_unet.plugin import layers
 from napari_unet.plugin.hooks import write_labels
 from napari_unet.plugin.jobs import in_background
+from napari_unet.plugin.part import Part
 from napari_unet.plugin.results import Result
 
 if TYPE_CHECKING:
@@ -16,17 +17,11 @@ if TYPE_CHECKING:
 NOTHING = "There is nothing to save: the image has no result any more. Press Segment first."
 
 
-class Saving:
-    """Writes the labels of the chosen image.
-
-    Parameters
-    ----------
-    host : SegmentPanel
-        The panel whose button it is.
-    """
+class Saving(Part):
+    """Writes the labels of the chosen image."""
 
     def __init__(self, host: "SegmentPanel") -> None:
-        self._host = host
+        super().__init__(host)
         self.running = False
 
     def ask(self) -> None:
@@ -70,5 +65,5 @@ class Saving:
         """Note in the journal that the file holds everything that was painted."""
         journal = result.correcting.journal
         # the journal of a layer that was removed meanwhile is closed, and is offered to be restored
-        if journal is not None and result.layer in self._host._viewer.layers:
+        if journal is not None and result.layer in self._viewer.layers:
             journal.note("saved", path=str(path))

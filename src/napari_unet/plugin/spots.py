@@ -17,6 +17,7 @@ from napari_unet.inference.run import Waiting
 from napari_unet.inference.tasks import Ranked
 from napari_unet.plugin import layers
 from napari_unet.plugin.jobs import Job, in_background
+from napari_unet.plugin.part import Part
 from napari_unet.plugin.spot_job import NOTHING_KEPT, Heat, KeptRun, heat_of, spot_events
 from napari_unet.suggest import Spot, outline
 
@@ -36,17 +37,11 @@ SURE = "The model is sure of everything it has segmented, except near what is pa
 LOOKING = "Looking for the spots where painting teaches most…"
 
 
-class Spots:
-    """Leads to the spots where painting teaches most, one press after the other.
-
-    Parameters
-    ----------
-    host : SegmentPanel
-        The panel whose chosen image is looked at.
-    """
+class Spots(Part):
+    """Leads to the spots where painting teaches most, one press after the other."""
 
     def __init__(self, host: "SegmentPanel") -> None:
-        self._host, self._viewer = host, host._viewer
+        super().__init__(host)
         self._job: Job | None = None
         self._spots: tuple[Spot, ...] = ()
         self._next = 0
