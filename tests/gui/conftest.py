@@ -2,19 +2,32 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+from flow import PANEL, PLUGIN, SHAPE, Network
+from hand import Hand
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_unet.plugin.segment_panel import SegmentPanel
 
-PLUGIN, PANEL = "napari-unet-interactive", "Segment, paint, retrain"
-PATIENCE = 120_000  # milliseconds; a run takes seconds, a busy machine longer
+PATIENCE = 300_000  # milliseconds; a run takes seconds, a busy machine longer
+LEFT = Qt.MouseButton.LeftButton
 
 
 def children() -> set[int]:
     return {child.pid for child in psutil.Process().children(recursive=True)}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Models and journals of one test only, in its processes too."""
+    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path / "data")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    return tmp_path / "data"
 
 
 @pytest.fixture
@@ -40,6 +53,13 @@ def hidden_viewer(no_leaks, make_napari_viewer):
 
 
 @pytest.fixture
+def image(viewer):
+    """Noise, for tests in which no network looks at it."""
+    noise = np.random.default_rng(0).integers(0, 4000, SHAPE, np.uint16)
+    return viewer.add_image(noise, name="cells")
+
+
+@pytest.fixture
 def panel(viewer) -> Iterator[SegmentPanel]:
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
     yield panel
@@ -47,17 +67,62 @@ def panel(viewer) -> Iterator[SegmentPanel]:
 
 
 @pytest.fixture
+def network(monkeypatch) -> Network:
+    """Stands for the engine; a test that uses it asks for it before the panel."""
+    return Network(monkeypatch)
+
+
+@pytest.fixture
+def painted(network, panel, image, click, idle):
+    """Segmented, and an object painted where the model saw none."""
+    click(panel.segment)
+    idle()
+    result = panel.current_result()
+    result.layer.data[150:160, 20:40] = 9
+    return result
+
+
+@pytest.fixture
+def hand(viewer, qtbot) -> Hand:
+    return Hand(viewer, qtbot)
+
+
+def bring_into_view(native: QWidget) -> None:
+    """Scroll to a widget, as a person does who wants to click it."""
+    parent = native.parentWidget()
+    while parent is not None:
+        if isinstance(parent, QScrollArea):
+            parent.ensureWidgetVisible(native)
+        parent = parent.parentWidget()
+
+
+@pytest.fixture
 def click(qtbot) -> Callable[[object], None]:
-    """Click a magicgui widget with the left mouse button."""
+    """Click a magicgui or Qt widget with the left mouse button."""
 
     def click(widget) -> None:
-        native = widget.native
+        native = getattr(widget, "native", widget)
         assert native.isVisible()
         assert native.isEnabled()
+        bring_into_view(native)
         middle = QPoint(native.width() // 2, native.height() // 2)
-        qtbot.mouseClick(native, Qt.MouseButton.LeftButton, pos=middle)
+        assert native.visibleRegion().contains(middle)
+        qtbot.mouseClick(native, LEFT, pos=middle)
 
     return click
+
+
+@pytest.fixture
+def tick(qtbot) -> Callable[[object], None]:
+    """Click into the box of a check box."""
+
+    def tick(widget) -> None:
+        native = widget.native
+        assert native.isVisible()
+        bring_into_view(native)
+        qtbot.mouseClick(native, LEFT, pos=QPoint(8, native.height() // 2))
+
+    return tick
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from hand import Hand
+from flow import ALL, SHAPE, A, B, C
 from napari.utils.action_manager import action_manager
 from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.shortcuts import default_shortcuts
@@ -12,7 +12,6 @@ from qtpy.QtCore import QPoint, Qt
 
 from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
 from napari_unet.engine.client import Engine
-from napari_unet.image import Box
 from napari_unet.instances import Patch
 from napari_unet.io.journal import journal_folder
 from napari_unet.io.recovery import recoverable, replay
@@ -20,11 +19,8 @@ from napari_unet.plugin.keys import KEYS, NAPARIS_KEYS
 from napari_unet.plugin.restoring import identity_of
 from napari_unet.plugin.segment_panel import SegmentPanel
 
-SHAPE = (200, 300)
 PATIENCE = 30_000  # milliseconds
 LEFT = Qt.MouseButton.LeftButton
-ALL = Box((0, 0), SHAPE)
-A, B, C = Box((40, 40), (80, 80)), Box((40, 84), (80, 124)), Box((120, 150), (170, 250))
 
 
 def says(panel, result, boxes) -> None:
@@ -38,15 +34,8 @@ def says(panel, result, boxes) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_journals_and_no_torch(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+def no_torch(monkeypatch):
     monkeypatch.setattr(Engine, "warm_up", lambda *_: None)  # nothing here needs a network
-
-
-@pytest.fixture
-def image(viewer):
-    noise = np.random.default_rng(0).integers(0, 4000, SHAPE, np.uint16)
-    return viewer.add_image(noise, name="cells")
 
 
 @pytest.fixture
@@ -69,11 +58,6 @@ def result(viewer, image, panel, qtbot):
     viewer.reset_view()
     qtbot.wait(100)
     return result
-
-
-@pytest.fixture
-def hand(viewer, qtbot, result):
-    return Hand(viewer, qtbot)
 
 
 def kept(image, panel) -> np.ndarray | None:

@@ -4,7 +4,7 @@ from threading import Event
 
 import numpy as np
 import pytest
-from flow import ALL, SHAPE, A, B, C, Network, put, sha_of
+from flow import ALL, SHAPE, A, B, C, put, sha_of
 from hand import Hand
 from qtpy.QtCore import Qt
 
@@ -22,24 +22,6 @@ LEFT = Qt.MouseButton.LeftButton
 CANDIDATE = "nuclei retrained"
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path / "data")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture
-def network(monkeypatch):
-    return Network(monkeypatch)
-
-
-@pytest.fixture
-def image(viewer):
-    noise = np.random.default_rng(0).integers(0, 4000, SHAPE, np.uint16)
-    return viewer.add_image(noise, name="cells")
-
-
 @pytest.fixture
 def panel(viewer, image, network, qtbot):
     viewer.window.resize(1500, 1000)
@@ -48,24 +30,6 @@ def panel(viewer, image, network, qtbot):
     qtbot.waitUntil(panel.segment.native.isVisible, timeout=PATIENCE)
     yield panel
     panel.close_down()
-
-
-@pytest.fixture
-def ended(panel, qtbot):
-    def wait() -> None:
-        qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
-
-    return wait
-
-
-@pytest.fixture
-def painted(panel, image, click, ended):
-    """Segmented, and an object painted where the model saw none."""
-    click(panel.segment)
-    ended()
-    result = panel.current_result()
-    result.layer.data[150:160, 20:40] = 9
-    return result
 
 
 def expected(*boxes, paint=True) -> np.ndarray:
@@ -83,12 +47,12 @@ def expected(*boxes, paint=True) -> np.ndarray:
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_a_preview_is_looked_at_before_it_is_decided_about(
-    viewer, panel, network, painted, click, ended, wanted
+    viewer, panel, network, painted, click, idle, wanted
 ):
     network.finds[CANDIDATE] = [B, C]
     shown = painted.layer.data.copy()
     click(panel.retrain.retrain)
-    ended()
+    idle()
     preview = viewer.layers["cells preview"]
     np.testing.assert_array_equal(preview.data > 0, expected(B, C, paint=False))
     assert not preview.visible
@@ -105,7 +69,7 @@ def test_a_preview_is_looked_at_before_it_is_decided_about(
     np.testing.assert_array_equal(painted.layer.data, shown)
     assert painted.plan.card.name == "nuclei"
     click(panel.retrain.keep if wanted else panel.retrain.discard)
-    ended()
+    idle()
     assert "cells preview" not in viewer.layers
     assert painted.layer.visible
     assert panel.model.value == (CANDIDATE if wanted else "nuclei")
@@ -117,11 +81,11 @@ def test_a_preview_is_looked_at_before_it_is_decided_about(
 
 
 def test_of_a_large_image_the_view_is_previewed(
-    viewer, panel, network, painted, click, ended, monkeypatch
+    viewer, panel, network, painted, click, idle, monkeypatch
 ):
     monkeypatch.setattr("napari_unet.plugin.preview.LARGE", 5000)
     click(panel.retrain.retrain)
-    ended()
+    idle()
     name, where = network.asked[-1]
     assert name == CANDIDATE
     assert 0 < where.region.size <= 5000
@@ -129,42 +93,42 @@ def test_of_a_large_image_the_view_is_previewed(
 
 
 def test_the_box_makes_a_preview_that_could_not_be_made(
-    viewer, panel, network, painted, click, ended
+    viewer, panel, network, painted, click, idle
 ):
     viewer.dims.ndisplay = 3
     click(panel.retrain.retrain)
-    ended()
+    idle()
     assert "2-D" in panel.sentence
     assert "cells preview" not in viewer.layers
     viewer.dims.ndisplay = 2
     click(panel.retrain.look)
-    ended()
+    idle()
     assert viewer.layers["cells preview"].visible
     assert viewer.layers["cells preview"].data.any()
 
 
 def test_a_preview_is_not_lost_by_a_retraining_without_result(
-    viewer, panel, network, painted, click, ended, qtbot
+    viewer, panel, network, painted, click, idle, qtbot
 ):
     click(panel.retrain.retrain)
-    ended()
+    idle()
     for network.outcome in ("cancel", "error"):
         click(panel.retrain.retrain)
         assert not panel.retrain.keep.enabled
         if network.outcome == "cancel":
             qtbot.waitUntil(lambda: network.went_on, timeout=PATIENCE)
             click(panel.retrain.cancel)
-        ended()
+        idle()
         assert "too few to tell" in panel.retrain.outcome
         assert panel.retrain.keep.enabled
         assert panel.retrain.keep.native.isVisible()
         assert "cells preview" in viewer.layers
     viewer.layers.remove(painted.layer)
     click(panel.retrain.retrain)
-    ended()
+    idle()
     assert "Nothing is painted" in panel.sentence
     click(panel.retrain.keep)
-    ended()
+    idle()
     assert panel.model.value == CANDIDATE
     assert (user_folder() / f"{CANDIDATE}{SUFFIX}").exists()
 
@@ -174,44 +138,44 @@ def test_a_preview_is_not_lost_by_a_retraining_without_result(
 
 @pytest.mark.parametrize("where", [VIEW, RECTANGLE])
 def test_a_new_model_segments_everything_again_wherever_it_is_pressed(
-    viewer, panel, network, painted, click, ended, where, qtbot
+    viewer, panel, network, painted, click, idle, where, qtbot
 ):
     network.outcome, network.finds[CANDIDATE] = "accepted", [C]
     viewer.scene.camera.zoom *= 4
     qtbot.wait(100)
     panel.where.value = where  # no rectangle is drawn
     click(panel.retrain.retrain)
-    ended()
+    idle()
     assert panel.model.value == CANDIDATE
     assert network.asked[-1][1].region == ALL
     np.testing.assert_array_equal(painted.layer.data > 0, expected(C))
     assert painted.layer.metadata["napari_unet"]["model"] == CANDIDATE
     click(panel.retrain.back)
-    ended()
+    idle()
     np.testing.assert_array_equal(painted.layer.data > 0, expected(A, B))
 
 
-def test_only_what_was_segmented_is_segmented_again(viewer, panel, network, click, ended):
+def test_only_what_was_segmented_is_segmented_again(viewer, panel, network, click, idle):
     stack = viewer.add_image(np.zeros((5, *SHAPE), np.uint16), name="stack")
     panel.image.value = stack
     panel.where.value = PLANE
     for plane in (3, 1):
         viewer.dims.set_point(0, plane)
         click(panel.segment)
-        ended()
+        idle()
     viewer.dims.set_point(0, 4)
     panel.segment_again(panel.current_result())
-    ended()
+    idle()
     assert network.asked[-1][1].planes == ((1,), (3,))
 
 
 def test_in_the_3d_view_it_is_said_that_the_old_objects_stay(
-    viewer, panel, network, painted, click, ended
+    viewer, panel, network, painted, click, idle
 ):
     network.outcome, network.finds[CANDIDATE] = "accepted", [C]
     viewer.dims.ndisplay = 3
     click(panel.retrain.retrain)
-    ended()
+    idle()
     assert panel.model.value == CANDIDATE
     assert "found by the one before" in panel.sentence
     assert "2-D view" in panel.sentence
@@ -239,12 +203,12 @@ def is_result(panel, labels, qtbot):
 
 
 def test_a_saved_tiff_goes_on_with_its_corrections(
-    viewer, image, panel, network, painted, click, ended, qtbot, tmp_path
+    viewer, image, panel, network, painted, click, idle, qtbot, tmp_path
 ):
     qtbot.waitUntil(lambda: painted.correcting.journal is not None, timeout=PATIENCE)
     painted.layer.scale = (1, 1)
     panel.save_to(tmp_path / "cells_labels.ome.tif")
-    ended()
+    idle()
     painted.layer.data[180:190, 20:40] = 11  # since then
     before, files = painted.painted(), painted.correcting.journal.paths
     shown = painted.layer.data.copy()
@@ -260,7 +224,7 @@ def test_a_saved_tiff_goes_on_with_its_corrections(
     assert not panel.restoring.visible
     network.finds["nuclei"] = [C]
     click(panel.segment)
-    ended()
+    idle()
     assert [layer.name for layer in viewer.layers if "objects" in layer.name] == []
     found = expected(C)
     found[180:190, 20:40] = True
@@ -269,10 +233,10 @@ def test_a_saved_tiff_goes_on_with_its_corrections(
 
 
 def test_without_a_journal_labels_count_as_the_model_s(
-    viewer, image, panel, network, painted, click, ended, qtbot, tmp_path
+    viewer, image, panel, network, painted, click, idle, qtbot, tmp_path
 ):
     panel.save_to(tmp_path / "cells_labels.tif")
-    ended()
+    idle()
     journals = painted.correcting.journal
     shown = painted.layer.data.copy()
     viewer.layers.remove(painted.layer)
@@ -288,7 +252,7 @@ def test_without_a_journal_labels_count_as_the_model_s(
     assert set(np.unique(result.painted())) == {0, 70_000}
     network.finds["nuclei"] = [A, C]
     click(panel.segment)
-    ended()
+    idle()
     found = expected(A, C, paint=False)
     found[180:190, 20:40] = True
     np.testing.assert_array_equal(labels.data > 0, found)
@@ -446,7 +410,7 @@ def test_a_rename_is_followed_and_a_loss_is_told(panel, network, painted, qtbot)
 
 
 def test_a_result_removed_while_it_is_saved(
-    viewer, panel, painted, ended, qtbot, tmp_path, monkeypatch
+    viewer, panel, painted, idle, qtbot, tmp_path, monkeypatch
 ):
     def write_later(*arguments):
         assert gone.wait(60)
@@ -459,7 +423,7 @@ def test_a_result_removed_while_it_is_saved(
     panel.save_to(tmp_path / "cells_labels.tif")
     viewer.layers.remove(painted.layer)
     gone.set()
-    ended()  # an error in a slot would fail the test
+    idle()  # an error in a slot would fail the test
     assert panel.sentence == f"Saved {tmp_path / 'cells_labels.tif'}."
     np.testing.assert_array_equal(read_labels(tmp_path / "cells_labels.tif")[0], shown)
     panel.save_to(tmp_path / "nothing.tif")
@@ -468,17 +432,17 @@ def test_a_result_removed_while_it_is_saved(
 
 @pytest.mark.parametrize("others", [True, False])
 def test_a_replaced_result_is_left_out_with_a_sentence(
-    viewer, panel, network, painted, click, ended, others
+    viewer, panel, network, painted, click, idle, others
 ):
     if others:
         network.outcome = "refused"
         viewer.add_image(np.zeros(SHAPE, np.uint16), name="second")
         click(panel.segment)
-        ended()
+        idle()
         panel.current_result().layer.data[0:9, 0:9] = 3
     painted.layer.data = painted.layer.data[:50, :50].copy()
     click(panel.retrain.retrain)
-    ended()
+    idle()
     said = panel.retrain.outcome if others else panel.sentence
     assert "replaced by one of another shape: cells objects" in said
     assert ("Nothing is painted" in said) is not others
@@ -487,7 +451,7 @@ def test_a_replaced_result_is_left_out_with_a_sentence(
 # ---- back to an earlier model ------------------------------------------------------------------
 
 
-def test_back_to_any_earlier_model(panel, network, painted, click, ended, qtbot):
+def test_back_to_any_earlier_model(panel, network, painted, click, idle, qtbot):
     section, network.outcome = panel.retrain, "accepted"
     assert not section.back.native.isVisible()
     put("root")
@@ -497,7 +461,7 @@ def test_back_to_any_earlier_model(panel, network, painted, click, ended, qtbot)
     qtbot.waitUntil(lambda: section.earlier.choices == ("root",), timeout=PATIENCE)
     for _ in range(2):
         click(section.retrain)
-        ended()
+        idle()
     assert panel.model.value == "mine retrained 2"
     wanted = ("mine retrained", "mine", "root")
     qtbot.waitUntil(lambda: section.earlier.choices == wanted, timeout=PATIENCE)
@@ -505,12 +469,12 @@ def test_back_to_any_earlier_model(panel, network, painted, click, ended, qtbot)
     network.finds["root"] = [C]
     section.earlier.value = "root"
     click(section.back)
-    ended()
+    idle()
     assert panel.model.value == "root"
     np.testing.assert_array_equal(painted.layer.data > 0, expected(C))
     section.earlier.value = "mine"
     click(section.back)
-    ended()
+    idle()
     assert panel.model.value == "mine"
     np.testing.assert_array_equal(painted.layer.data > 0, expected(A, B))
     qtbot.waitUntil(lambda: section.earlier.choices == ("root",), timeout=PATIENCE)

@@ -1,22 +1,19 @@
 """Painting classes in a real window: the palette, the model that comes of it, and a restart."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tifffile
-from hand import Hand
+from flow import put
 from napari.layers import Labels
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit
 
 from napari_unet import segment
 from napari_unet.corrections import BACKGROUND, CLASSES
 from napari_unet.errors import InputError
 from napari_unet.image import Image
-from napari_unet.models.card import SUFFIX, describe
-from napari_unet.models.disk import part_copy
-from napari_unet.models.library import load_card, load_model, user_folder
+from napari_unet.models.card import describe
+from napari_unet.models.library import load_card, load_model
 from napari_unet.plugin.classes import DEFAULT, names_of, objects_parent, tidy
 from napari_unet.plugin.segment_panel import SegmentPanel
 from napari_unet.retraining import class_parent, gather, painting_of
@@ -27,11 +24,6 @@ LEFT = Qt.MouseButton.LeftButton
 SHAPE = (160, 240)
 COLOURS = np.array([[30, 30, 30], [170, 60, 60], [120, 200, 240]])
 COLUMNS = (40, 120, 200)  # in the middle of background, class 1, class 2
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 def stripes() -> tuple[np.ndarray, np.ndarray]:
@@ -55,25 +47,9 @@ def image(viewer, panel, qtbot):
 
 
 @pytest.fixture
-def hand(viewer, image, qtbot):
-    return Hand(viewer, qtbot)
-
-
-@pytest.fixture
 def palette(panel, image, tick):
     tick(panel.classes.switch)
     return panel.classes
-
-
-@pytest.fixture
-def tick(qtbot):
-    """Click into the box of a check box."""
-
-    def tick(widget) -> None:
-        native = widget.native
-        qtbot.mouseClick(native, LEFT, pos=QPoint(8, native.height() // 2))
-
-    return tick
 
 
 @pytest.fixture
@@ -278,12 +254,10 @@ def test_saved_with_the_names(panel, palette, hand, choose, qtbot, idle, tmp_pat
 def test_what_objects_are_taught_to(tmp_path):
     root = load_model("nuclei")
     assert objects_parent(root) is root
-    user_folder().mkdir(parents=True)
     for name, sha in (("tissue", root.sha), ("orphan", "0" * 64)):
         parent = "nuclei" if name == "tissue" else "gone"
         changes = {"name": name, "kind": "classes", "parent": parent, "parent_sha": sha}
-        with part_copy(root.path, user_folder(), changes) as part:
-            part.replace(user_folder() / f"{name}{SUFFIX}")
+        put(**changes)
     assert objects_parent(load_model("tissue")).card.name == "nuclei"
     with pytest.raises(InputError, match="'orphan' finds classes"):
         objects_parent(load_model("orphan"))

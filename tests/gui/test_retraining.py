@@ -1,34 +1,23 @@
 """The Retrain section in a real window: what came of it, and that nothing is lost."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
 import psutil
 import pytest
 import tifffile
+from flow import put
 
 from napari_unet.corrections import BACKGROUND
 from napari_unet.models.card import SUFFIX, read_card
-from napari_unet.models.disk import part_copy
-from napari_unet.models.library import bundled_folder, load_model, user_folder
+from napari_unet.models.library import load_model, user_folder
 from napari_unet.plugin.hooks import sample_folder
 from napari_unet.plugin.retrain_job import choose_parent, new_name
 from napari_unet.plugin.retrain_section import RetrainSection
 
 PATIENCE = 300_000  # milliseconds
 SHORT = 5  # seconds of training
-BUNDLED = bundled_folder() / f"nuclei{SUFFIX}"
 CROP = slice(0, 224), slice(0, 256)
-
-
-def put(name: str, **changes: object) -> Path:
-    """Put a copy of the bundled model into the person's folder."""
-    user_folder().mkdir(parents=True, exist_ok=True)
-    target = user_folder() / f"{name}{SUFFIX}"
-    with part_copy(BUNDLED, user_folder(), {"name": name, **changes}) as part:
-        part.replace(target)
-    return target
 
 
 def poor() -> str:
@@ -37,27 +26,12 @@ def poor() -> str:
     return put("poor", decode=decode).stem
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path / "data")
-    return tmp_path / "data"
-
-
 @pytest.fixture
 def section(panel) -> Iterator[RetrainSection]:
     panel.retrain.time.min = SHORT
     panel.retrain.time.value = SHORT
     yield panel.retrain
     assert list(user_folder().parent.glob("candidate-*")) == []
-
-
-@pytest.fixture
-def ended(panel, section, qtbot) -> Callable[[], None]:
-    def wait() -> None:
-        qtbot.waitUntil(lambda: not section.running, timeout=PATIENCE)
-        qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
-
-    return wait
 
 
 @pytest.fixture
@@ -90,14 +64,14 @@ def use(panel, name: str) -> None:
     panel.model.value = name
 
 
-def test_accepted_compared_and_taken_back(viewer, panel, section, image, truth, click, ended):
+def test_accepted_compared_and_taken_back(viewer, panel, section, image, truth, click, idle):
     use(panel, poor())
     panel.take_corrections(image, painted(truth))
     corrected = panel.current_result().layer.data.copy()
     click(section.retrain)
     assert section.retrain.text == "Stop"
     assert section.cancel.native.isVisible()
-    ended()
+    idle()
     assert panel.model.value == "poor retrained", panel.sentence
     assert section.retrain.text == "Retrain"
     assert "held-out objects: " in section.outcome
@@ -113,18 +87,18 @@ def test_accepted_compared_and_taken_back(viewer, panel, section, image, truth, 
     assert before.visible
     assert not panel.current_result().layer.visible
     click(section.back)
-    ended()
+    idle()
     assert panel.model.value == "poor"
     assert before not in viewer.layers
     assert panel.current_result().layer.visible
 
 
-def test_refused_the_old_one_stays(panel, section, image, click, ended):
+def test_refused_the_old_one_stays(panel, section, image, click, idle):
     click(panel.segment)
-    ended()
+    idle()
     panel.take_corrections(image, painted(np.asarray(panel.current_result().layer.data)))
     click(section.retrain)
-    ended()
+    idle()
     assert panel.model.value == "nuclei"
     assert "the old one stays" in section.outcome
     assert not section.back.native.isVisible()
@@ -133,13 +107,13 @@ def test_refused_the_old_one_stays(panel, section, image, click, ended):
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_with_too_little_to_judge_the_person_looks_and_decides(
-    viewer, panel, section, image, truth, click, ended, wanted
+    viewer, panel, section, image, truth, click, idle, wanted
 ):
     panel.take_corrections(image, painted(truth, 2))
     result = panel.current_result()
     shown = result.layer.data.copy()
     click(section.retrain)
-    ended()
+    idle()
     assert panel.model.value == "nuclei"
     assert "too few to tell" in section.outcome
     preview = viewer.layers["cells preview"]
@@ -152,7 +126,7 @@ def test_with_too_little_to_judge_the_person_looks_and_decides(
     np.testing.assert_array_equal(result.layer.data, shown)
     assert preview not in panel.correct.labels_layer.choices
     click(section.keep if wanted else section.discard)
-    ended()
+    idle()
     assert "cells preview" not in viewer.layers
     assert result.layer.visible
     assert panel.model.value == ("nuclei retrained" if wanted else "nuclei")
@@ -164,46 +138,46 @@ def test_with_too_little_to_judge_the_person_looks_and_decides(
 
 
 def test_a_preview_is_not_lost_by_a_retraining_without_result(
-    viewer, panel, section, image, truth, click, ended, qtbot
+    viewer, panel, section, image, truth, click, idle, qtbot
 ):
     panel.take_corrections(image, painted(truth, 2))
     click(section.retrain)
-    ended()
+    idle()
     click(section.retrain)
     assert not section.keep.enabled
     qtbot.waitUntil(lambda: section.retrain.enabled, timeout=PATIENCE)
     click(section.cancel)
-    ended()
+    idle()
     assert "Cancelled" in panel.sentence
     assert "too few to tell" in section.outcome
     viewer.layers.remove(panel.current_result().layer)
     click(section.retrain)
-    ended()
+    idle()
     assert "paint" in section.problem
     assert section.look.native.isVisible()
     click(section.look)
-    ended()
+    idle()
     assert viewer.layers["cells preview"].visible
     click(section.keep)
-    ended()
+    idle()
     assert panel.model.value == "nuclei retrained"
     assert (user_folder() / f"nuclei retrained{SUFFIX}").exists()
 
 
-def test_too_little_paint_is_a_sentence(panel, section, image, truth, click, ended):
+def test_too_little_paint_is_a_sentence(panel, section, image, truth, click, idle):
     click(section.retrain)
-    ended()
+    idle()
     assert "paint" in panel.sentence.lower()
     nothing = painted(truth, 2)
     nothing[nothing == BACKGROUND] = 0
     panel.take_corrections(image, nothing)
     click(section.retrain)
-    ended()
+    idle()
     assert "background" in panel.sentence
     assert panel.model.value == "nuclei"
 
 
-def test_stop_cancel_and_a_dead_engine(panel, section, image, truth, click, ended, qtbot):
+def test_stop_cancel_and_a_dead_engine(panel, section, image, truth, click, idle, qtbot):
     section.time.value = 300
     panel.take_corrections(image, painted(truth, 8))
     shown = panel.current_result().layer.data.copy()
@@ -220,12 +194,12 @@ def test_stop_cancel_and_a_dead_engine(panel, section, image, truth, click, ende
     click(section.retrain)
     assert section.retrain.text == "Stop"
     assert not section.retrain.enabled
-    ended()
+    idle()
     assert section.problem is None
     assert "held-out objects" in section.outcome
 
 
-def test_segmenting_and_retraining_take_turns(panel, section, image, truth, click, ended, qtbot):
+def test_segmenting_and_retraining_take_turns(panel, section, image, truth, click, idle, qtbot):
     panel.take_corrections(image, painted(truth))
     click(section.retrain)
     assert panel.busy
@@ -234,7 +208,7 @@ def test_segmenting_and_retraining_take_turns(panel, section, image, truth, clic
     qtbot.wait(400)
     assert section.running
     click(section.cancel)
-    ended()
+    idle()
     assert panel.segment.enabled
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from flow import put
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.corrections import hold_out, painted_objects, take_whole
 from napari_unet.io import pairs
 from napari_unet.models.card import SUFFIX, read_card
-from napari_unet.models.disk import part_copy
-from napari_unet.models.library import bundled_folder, user_folder
+from napari_unet.models.library import user_folder
 from napari_unet.plugin.hooks import sample_folder
 
 PATIENCE = 300_000  # milliseconds
@@ -21,32 +21,15 @@ LEFT, RIGHT = (slice(0, 224), slice(0, 224)), (slice(0, 224), slice(224, 448))
 FAULTY = {"sensitivity": 0.05, "separation": 0.5, "minimum_diameter": 4.0}
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path / "data")
-
-
 @pytest.fixture
 def section(panel):
     """The section, with a model in use that other thresholds alone put right."""
-    user_folder().mkdir(parents=True)
-    changes = {"name": "poor", "decode": FAULTY}
-    with part_copy(bundled_folder() / f"nuclei{SUFFIX}", user_folder(), changes) as part:
-        part.replace(user_folder() / f"poor{SUFFIX}")
+    put("poor", decode=FAULTY)
     panel.model.reset_choices()
     panel.model.value = "poor"
     panel.retrain.time.min = SHORT
     panel.retrain.time.value = SHORT
     return panel.retrain
-
-
-@pytest.fixture
-def ended(panel, section, qtbot) -> Callable[[], None]:
-    def wait() -> None:
-        qtbot.waitUntil(lambda: not section.running, timeout=PATIENCE)
-        qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
-
-    return wait
 
 
 def part(where: tuple[slice, slice]) -> tuple[np.ndarray, np.ndarray]:
@@ -81,7 +64,7 @@ def choose(section, click, qtbot, monkeypatch) -> Callable[..., None]:
 
 
 def test_a_folder_is_taught_with_what_is_painted(
-    viewer, panel, section, folder, choose, click, ended, qtbot
+    viewer, panel, section, folder, choose, click, idle, qtbot
 ):
     [opened] = viewer.open(folder / "images" / "w0.tif", plugin="napari")
     panel.image.value = opened
@@ -93,7 +76,7 @@ def test_a_folder_is_taught_with_what_is_painted(
     assert not section.folder.add.native.isVisible()
     click(section.retrain)
     assert not section.folder.remove.native.isEnabled()
-    ended()
+    idle()
     assert panel.model.value == "poor retrained", panel.sentence
     card = read_card(user_folder() / f"poor retrained{SUFFIX}")
     assert card.images == 2  # what is open and painted is taught once
@@ -105,10 +88,10 @@ def test_a_folder_is_taught_with_what_is_painted(
     assert section.folder.add.native.isVisible()
 
 
-def test_a_folder_alone_is_enough(viewer, panel, section, folder, choose, click, ended):
+def test_a_folder_alone_is_enough(viewer, panel, section, folder, choose, click, idle):
     choose(folder)
     click(section.retrain)
-    ended()
+    idle()
     assert panel.model.value == "poor retrained", panel.sentence
     card = read_card(user_folder() / f"poor retrained{SUFFIX}")
     assert card.images == 2
@@ -125,14 +108,14 @@ def test_masks_elsewhere_are_asked_for(panel, section, folder, choose):
     assert section.folder.line == "2 images with masks from images"
 
 
-def test_what_cannot_be_used_is_a_sentence(panel, section, folder, choose, click, ended, tmp_path):
+def test_what_cannot_be_used_is_a_sentence(panel, section, folder, choose, click, idle, tmp_path):
     choose(tmp_path / "gone")
     assert "does not exist" in panel.sentence
     assert section.folder.line == ""
     tifffile.imwrite(folder / "masks" / "w1_masks.tif", np.ones((9, 9), np.uint16))
     choose(folder)
     click(section.retrain)
-    ended()
+    idle()
     assert "w1_masks.tif has the shape (9, 9)" in panel.sentence
     assert panel.model.value == "poor"
     assert section.folder.remove.native.isEnabled()
@@ -147,7 +130,7 @@ def test_retrain_waits_for_the_folder(panel, section, folder, click, monkeypatch
     qtbot.waitUntil(lambda: bool(section.folder.line), timeout=10_000)
 
 
-def test_files_are_read_beside_the_window(section, folder, choose, click, ended, monkeypatch):
+def test_files_are_read_beside_the_window(section, folder, choose, click, idle, monkeypatch):
     import threading
 
     readers, read = set(), pairs.read_image
@@ -159,6 +142,6 @@ def test_files_are_read_beside_the_window(section, folder, choose, click, ended,
     monkeypatch.setattr(pairs, "read_image", noting)
     choose(folder)
     click(section.retrain)
-    ended()
+    idle()
     assert readers
     assert threading.main_thread() not in readers

@@ -7,6 +7,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import tifffile
+from flow import PANEL, PLUGIN
 from napari.layers import Labels
 
 from benchmarks.matching import count as count_matches
@@ -27,7 +28,6 @@ def nuclei(viewer):
     return viewer.layers["nuclei"], np.asarray(truth)
 
 
-PLUGIN, PANEL = "napari-unet-interactive", "Segment, paint, retrain"
 PATIENCE = 120_000  # milliseconds
 
 
