@@ -11,6 +11,7 @@ from napari_unet.image import (
     SAMPLE_WINDOWS,
     Box,
     Image,
+    grey_limits,
     normalise,
     percentiles,
     sample_boxes,
@@ -137,6 +138,32 @@ def test_normalised_values_are_always_numbers(values: list[float]) -> None:
 def test_limits_map_to_zero_and_one() -> None:
     assert (normalise(np.array([3, 5, 7, 1000, -1000]), (3, 7)) == [0, 0.5, 1, 2, -0.5]).all()
     assert not normalise(np.arange(5), (2, 2)).any()
+
+
+def field(seed: int, objects: float) -> np.ndarray:
+    """Bright pixels on a dark ground, as many as asked for."""
+    random = np.random.default_rng(seed)
+    bright = random.random(5000) < objects
+    return np.where(bright, random.normal(180, 10, 5000), random.normal(60, 10, 5000))
+
+
+@given(st.integers(0, 99), st.floats(0.03, 0.4))
+def test_dark_objects_become_bright_ones(seed: int, objects: float) -> None:
+    image = field(seed, objects)
+    assert grey_limits(image, bright_objects=True) == percentiles(image)
+    negative = 255 - image
+    assert grey_limits(negative, bright_objects=False) == percentiles(negative)
+    low, high = grey_limits(negative, bright_objects=True)
+    assert low > high
+    np.testing.assert_allclose(
+        normalise(negative, (low, high)), normalise(image, percentiles(image)), atol=1e-6
+    )
+
+
+def test_pixels_without_a_value_are_background_in_inverted_images_too() -> None:
+    assert normalise(np.array([np.nan, 9.0]), (9, 1)).tolist() == [0, 0]
+    assert grey_limits(np.full(9, np.nan), bright_objects=True) == (0, 0)
+    assert grey_limits(np.full(9, 4), bright_objects=True) == (4, 4)
 
 
 def test_nearly_constant_images_keep_their_few_bright_pixels() -> None:

@@ -1,6 +1,6 @@
 """From a class map to instances: seeds, flooding, and which block owns an object."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,14 @@ class Patch:
         ``(Y, X)``, 0 = not an object of this block, 1…n its objects; of a class model the class.
     count : int
         Number of objects.
+    certainty : float
+        Mean probability of their pixels that they belong to an object, 0…1.
     """
 
     box: Box
     labels: NDArray[np.int32]
     count: int
+    certainty: float = 1.0
 
 
 def decode(maps: NDArray[np.uint8], settings: DecodeSettings) -> NDArray[np.int32]:
@@ -155,7 +158,10 @@ def decode_block(
     mine = (ids > 0) & (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
     number = np.zeros(int(labels.max()) + 1, np.int32)
     number[ids[mine]] = np.arange(1, mine.sum() + 1)
-    return _trim(number[labels], window, int(mine.sum()))
+    kept = number[labels]
+    said = maps[:2, kept > 0].sum(axis=0, dtype=np.int32)
+    certainty = float(said.mean() / 255) if said.size else 0.0
+    return replace(_trim(kept, window, int(mine.sum())), certainty=certainty)
 
 
 def class_block(maps: NDArray[np.uint8], window: Box, owned: Box) -> Patch:

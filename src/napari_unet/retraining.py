@@ -135,7 +135,8 @@ def class_parent(parent: ModelCard, image: Image, class_names: Sequence[str]) ->
     channels = 1 if image.channel is not None else image.channels
     classes = min(max(2, len(class_names)), CLASSES)
     spec = replace(parent.spec, in_channels=channels, classes=classes, distance=False)
-    return parent.model_copy(update={"spec": spec, "kind": "classes"})
+    polarity = parent.polarity if channels == 1 else "given"  # channels keep their relations
+    return parent.model_copy(update={"spec": spec, "kind": "classes", "polarity": polarity})
 
 
 def _class_card(
@@ -151,7 +152,13 @@ def _class_card(
             "background first, and give images with equal channels."
         )
     [spec] = specs
-    return {"kind": "classes", "spec": spec.to_dict(), "class_names": tuple(class_names)}
+    polarity = class_parent(parent.card, paintings[0].image, class_names).polarity
+    return {
+        "kind": "classes",
+        "spec": spec.to_dict(),
+        "class_names": tuple(class_names),
+        "polarity": polarity,
+    }
 
 
 def painting_of(
@@ -176,7 +183,7 @@ def painting_of(
             f"The painted array has the shape {paint.shape}, the image needs {image.labels_shape}. "
             "Give the labels that were painted on this image."
         )
-    look = grey_values(image, image.used_channels(card.spec.in_channels))
+    look = grey_values(image, card)
     while True:
         try:
             next(look)

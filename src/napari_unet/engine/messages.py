@@ -81,7 +81,7 @@ def done_to_message(done: Done) -> Message:
         case Decoded(patch=patch):
             header: dict[str, Any] = {"op": "decoded", "plane": done.plane, "tile": done.tile}
             box = {"start": patch.box.start, "stop": patch.box.stop, "count": patch.count}
-            return header | box, patch.labels
+            return header | box | {"certainty": patch.certainty}, patch.labels
 
 
 def _spot(values: dict[str, Any]) -> Spot:
@@ -104,7 +104,8 @@ def message_to_done(message: Message) -> Done:
         case "decoded":
             assert array is not None, "a decoded message carries its labels"
             box = Box(tuple(header["start"]), tuple(header["stop"]))
-            patch = Patch(box, array.astype(np.int32, copy=False), int(header["count"]))
+            labels = array.astype(np.int32, copy=False)
+            patch = Patch(box, labels, int(header["count"]), float(header["certainty"]))
             return Decoded(int(header["plane"]), int(header["tile"]), patch)
         case other:
             raise ValueError(f"unknown result {other!r}")

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unet.errors import EngineError, InputError
-from napari_unet.image import Box, normalise
+from napari_unet.image import Box, has_contrast, normalise
 from napari_unet.inference.resample import axis_taps, resample
 from napari_unet.inference.tiles import Tile, TilePlan
 from napari_unet.models.card import ModelCard
@@ -82,7 +82,7 @@ class Predictor:
         ndarray of uint8
             ``(M, Y, X)`` over ``tile.write``; see `encode`.
         """
-        if not any(high > low for low, high in limits):  # no contrast: nothing to find
+        if not any(map(has_contrast, limits)):  # no contrast: nothing to find
             return np.zeros((1 if self.card.kind == "classes" else 3, *tile.write.shape), np.uint8)
         image = np.stack([normalise(c, k) for c, k in zip(window, limits, strict=True)])
         (y0, x0), (y1, x1) = tile.read.start, tile.read.stop

@@ -46,6 +46,8 @@ class ModelCard(BaseModel):
         Pixels; the diameter the network saw most in training.
     diameter_range : tuple of float
         Pixels; objects in this range need no rescaling.
+    polarity : {"given", "bright"}
+        "bright": images with dark objects on a bright ground are inverted first.
     decode : DecodeSettings
         Thresholds chosen on validation images.
     class_names : tuple of str
@@ -84,6 +86,7 @@ class ModelCard(BaseModel):
     kind: Literal["instances", "classes"] = "instances"
     object_diameter: Diameter = 20.0
     diameter_range: tuple[Diameter, Diameter] = (8.0, 50.0)
+    polarity: Literal["given", "bright"] = "given"
     decode: DecodeSettings = DecodeSettings()
     class_names: tuple[str, ...] = ("background", "cell", "touching border")
     usual_diameter: Diameter | None = None

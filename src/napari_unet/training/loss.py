@@ -13,7 +13,9 @@ from napari_unet.training.targets import BORDER, CELL
 UNLIKELY = 0.2
 
 
-def segmentation_loss(output: Tensor, classes: Tensor, distance: Tensor, weights: Tensor) -> Tensor:
+def segmentation_loss(
+    output: Tensor, classes: Tensor, distance: Tensor, weights: Tensor, *, measured: bool = True
+) -> Tensor:
     """Loss of one batch that is labelled densely.
 
     Parameters
@@ -26,6 +28,8 @@ def segmentation_loss(output: Tensor, classes: Tensor, distance: Tensor, weights
         ``(N, Y, X)``, target distance in 0…1.
     weights : Tensor
         ``(N, Y, X)``, weight of each pixel; 0 = unlabelled, ignored everywhere.
+    measured : bool
+        Whether the output ends with the distance; else there are K channels.
 
     Returns
     -------
@@ -33,15 +37,13 @@ def segmentation_loss(output: Tensor, classes: Tensor, distance: Tensor, weights
         Cross-entropy averaged by weight (paper, eq. 1) + soft Dice loss of the cell class
         + smooth L1 of the distance over labelled pixels.
     """
-    logits, predicted = output[:, :-1].float(), output[:, -1].float()
+    output = output.float()
+    logits = output[:, :-1] if measured else output
     known = (weights > 0).float()
     cross_entropy = F.cross_entropy(logits, classes, reduction="none")
     cell = torch.softmax(logits, dim=1)[:, CELL]
-    return (
-        _average(cross_entropy, weights)
-        + 0.5 * _dice(cell, (classes == CELL).float(), known)
-        + _distance_loss(predicted, distance, known)
-    )
+    loss = _average(cross_entropy, weights) + 0.5 * _dice(cell, (classes == CELL).float(), known)
+    return loss + _distance_loss(output[:, -1], distance, known) if measured else loss
 
 
 def partial_loss(

@@ -1,0 +1,155 @@
+"""What each choice of the bundled model is worth: short trainings of equal time, one change each.
+
+    python -m benchmarks.ablations                      the rows that are missing, then the table
+    python -m benchmarks.ablations --rows "sum skips"   one of them
+    python -m benchmarks.ablations --minutes 1 --dry    a quick look; writes no document
+
+Every row is `scripts/train_base_model.py nuclei --change '{...}'` and a look at the validation
+images. They are shown at their true scale, so the network is compared and not the estimate of the
+diameter.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accuracy import DATA, DOCUMENT
+from benchmarks.image_sets import samples
+from benchmarks.matching import bootstrap, count
+from benchmarks.plain import Looking, look_at
+from benchmarks.rows import RESULTS, Row, Rows
+from benchmarks.tables import ROOT, markdown, write_table
+
+AS_IT_IS = Looking()
+KEY = ("name", "minutes", "limit")
+SCRIPT = ROOT / "scripts" / "train_base_model.py"
+SHOWN = ((0.5, 0), (0.7, 2), (0.9, 5))  # thresholds, and where they are among all
+HEADER = (
+    "change", "steps",
+    *(f"fluorescence {t}" for t, _ in SHOWN), *(f"others {t}" for t, _ in SHOWN),
+)  # fmt: skip
+NO_INSTANCES = {"kind": "classes"}  # the library decodes three classes and a distance only
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One row: what is trained otherwise, and what is looked at otherwise.
+
+    Attributes
+    ----------
+    name : str
+        For people.
+    change : dict
+        Knobs of `scripts/base_recipe.py`.
+    looking : Looking
+        How class maps are made and decoded.
+    """
+
+    name: str
+    change: dict[str, Any] = field(default_factory=dict)
+    looking: Looking = AS_IT_IS
+
+
+CHOICES = (
+    Choice("as chosen"),
+    Choice("two classes", {"classes": 2, "distance": False, **NO_INSTANCES}),
+    Choice("three classes, no distance", {"distance": False, **NO_INSTANCES}),
+    Choice("w(x) of the paper, w0 = 10", {"weight_peak": 10.0}),
+    Choice("touching border weighs as much as the rest", {"border": 1.0}),
+    Choice("elastic deformation of the paper, 10 px", {"augmentation": {"elastic": 10.0}}),
+    Choice("no elastic deformation", {"augmentation": {"elastic": 0.0}}),
+    Choice("images of 13 to 48 px as they are", {"diameter_range": [13.0, 48.0]}),
+    Choice("contrast as it is", {"polarity": "given"}),
+    Choice("colours averaged only", {"mixed": False}),
+    Choice("valid convolutions, as in the paper", {"variant": "paper", "crop": 284}),
+    Choice("sum skips", {"skip": "sum"}),
+    Choice("no skips", {"skip": "none"}),
+    Choice("24 filters", {"base_filters": 24}),
+    Choice("32 filters", {"base_filters": 32}),
+    Choice("as chosen, mean of 8 flips and turns", looking=Looking(flips=True)),
+    Choice("as chosen, seeds where p > 0.5", looking=Looking(seeds="components")),
+    Choice("as chosen, decoded on the network's grid", looking=Looking(grid="network")),
+)
+
+
+def train(choice: Choice, minutes: float, data: Path) -> Path:
+    """Train, or find it trained; returns the model's file."""
+    number = [json.dumps(c.change) for c in CHOICES].index(json.dumps(choice.change))
+    run = ROOT / "runs" / "ablations" / f"{number:02d}-{minutes:g}min"
+    model = run / "nuclei.safetensors"
+    if not model.exists():
+        change = json.dumps({**choice.change, "minutes": minutes, "averaging": 0.99})
+        command = [sys.executable, str(SCRIPT), "nuclei", "--run", str(run), "--change", change]
+        subprocess.run([*command, "--data", str(data)], check=True)
+        subprocess.run([*command, "--export", str(run)], check=True)
+    return model
+
+
+def measure(choice: Choice, minutes: float, data: Path, limit: int | None) -> Row:
+    """Train one row and look at the validation images."""
+    from napari_unet.models.weights import load_model
+
+    network, card = load_model(train(choice, minutes, data))
+    row: Row = {"name": choice.name, "minutes": minutes, "limit": limit}
+    row["steps"] = card.recipe["done"]
+    found: dict[str, list[Any]] = {}
+    for sample in samples(data, "val", limit):
+        kind = "fluorescence" if "fluo" in sample.group or "mnf" in sample.group else "others"
+        found.setdefault(kind, []).append(look_at(sample, network, card, choice.looking))
+    for kind, matchings in found.items():
+        estimate = bootstrap(count(matchings), pooled=True)
+        row[kind] = [[float(v) for v in e] for e in (estimate.value, estimate.low, estimate.high)]
+    return row
+
+
+def cells(row: Row) -> list[str]:
+    """One line of the table."""
+    line = [row["name"], str(row["steps"])]
+    for kind in ("fluorescence", "others"):
+        value, low, high = row[kind]
+        line += [f"{value[i]:.3f} ({low[i]:.2f}–{high[i]:.2f})" for _, i in SHOWN]
+    return line
+
+
+def show(
+    rows: Rows, choices: Sequence[Choice], minutes: float, limit: int | None, *, write: bool
+) -> None:
+    """Print the table in the order of the choices, and put it into the document."""
+    have = [rows.find(name=c.name, minutes=minutes, limit=limit) for c in choices]
+    lines = [cells(row) for row in have if row is not None]
+    print(markdown(HEADER, lines))
+    if write:
+        note = f"{minutes:g} minutes of training each, both cores."
+        command = "python -m benchmarks.ablations"
+        write_table(DOCUMENT, "ablations", HEADER, lines, command=command, note=note)
+
+
+def main() -> None:
+    """Read the command line, measure what is missing."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--data", type=Path, default=DATA)
+    add("--rows", nargs="*", help="names of rows; default all")
+    add("--minutes", type=float, default=6.0, help="of training")
+    add("--limit", type=int, help="images of each set")
+    add("--rows-file", type=Path, default=RESULTS / "ablations.jsonl", help="file of the rows")
+    add("--dry", action="store_true", help="leave docs as they are")
+    arguments = parser.parse_args()
+    chosen = [c for c in CHOICES if not arguments.rows or c.name in arguments.rows]
+    minutes, limit = arguments.minutes, arguments.limit
+    rows = Rows(arguments.rows_file, KEY)
+    for choice in chosen:
+        if rows.find(name=choice.name, minutes=minutes, limit=limit) is None:
+            rows.add(measure(choice, minutes, arguments.data, limit))
+    show(rows, CHOICES, minutes, limit, write=not (arguments.dry or limit))
+
+
+if __name__ == "__main__":
+    main()

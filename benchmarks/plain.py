@@ -1,0 +1,143 @@
+"""The plain path: a network on a whole image at its true scale, for networks of any outputs."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.segmentation import watershed
+from skimage.transform import resize
+
+from benchmarks.image_sets import Sample
+from benchmarks.matching import Matching, match
+from napari_unet.image import Box, Image, grey_limits, normalise
+from napari_unet.inference.resample import axis_taps, resample
+from napari_unet.instances import decode, typical_diameter
+from napari_unet.models.card import ModelCard
+from napari_unet.network.unet import UNet
+
+CELL, BORDER, DISTANCE = 1, 2, 3
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """How class maps are made and decoded.
+
+    Attributes
+    ----------
+    flips : bool
+        Whether the probabilities are the mean over the eight flips and turns.
+    seeds : {"prominence", "components"}
+        Summits of the distance, as the library has it, or connected pixels with p(cell) > 0.5.
+    grid : {"image", "network"}
+        Where objects are made; from the network's grid they are enlarged or reduced afterwards.
+    """
+
+    flips: bool = False
+    seeds: Literal["prominence", "components"] = "prominence"
+    grid: Literal["image", "network"] = "image"
+
+
+def look_at(sample: Sample, network: UNet, card: ModelCard, looking: Looking) -> Matching:
+    """Segment one image with a network and compare with the truth."""
+    truth = sample.truth().astype(np.int32)
+    image = grey(sample.image(), card)
+    maps = class_map(network, card, image, true_zoom(truth, card), looking)
+    return match(truth, labels_of(maps, truth.shape, card, looking))
+
+
+def grey(image: Image, card: ModelCard) -> Array:
+    """Return the image as the network is given it, ``(Y, X)``."""
+    pixels = image.read((0,) * len(image.leading_axes), Box((0, 0), image.shape))[0]
+    return normalise(pixels, grey_limits(pixels, bright_objects=card.polarity == "bright"))
+
+
+def true_zoom(truth: NDArray[np.integer], card: ModelCard) -> float:
+    """Return the zoom that brings the true objects to the model's scale."""
+    areas = np.bincount(truth.ravel())[1:]
+    if not areas.any():
+        return 1.0
+    return card.zoom(typical_diameter(2 * np.sqrt(areas[areas > 0] / np.pi)))
+
+
+def zoomed(planes: Array, shape: tuple[int, int]) -> Array:
+    """Resample ``(C, Y, X)`` as the library does."""
+    old = planes.shape[1:]
+    if old == shape:
+        return planes
+    taps = [axis_taps((0, n), n, m) for n, m in zip(shape, old, strict=True)]
+    return resample(planes, (0, 0), *taps)
+
+
+def class_map(
+    network: UNet, card: ModelCard, image: Array, zoom: float, looking: Looking
+) -> NDArray[np.uint8]:
+    """Return the class map ``(3, Y, X)`` on the network's grid; what a network lacks is made up."""
+    shape = (round(image.shape[0] * zoom), round(image.shape[1] * zoom))
+    given = zoomed(image[None], shape)[0]
+    turns = [(0, False)]
+    if looking.flips:
+        turns = [(k, flip) for k in range(4) for flip in (False, True)]
+    found = np.mean([_turned(network, given, k, flip) for k, flip in turns], axis=0)
+    classes = card.spec.classes
+    cell = found[CELL]
+    border = found[BORDER] if classes > BORDER else np.zeros_like(cell)
+    distance = found[classes] if card.spec.distance else distance_of(cell > 0.5)
+    return np.rint(np.clip(np.stack([cell, border, distance]), 0, 1) * 255).astype(np.uint8)
+
+
+def _turned(network: UNet, image: Array, turns: int, flip: bool) -> Array:
+    """Probabilities of a turned image, turned back."""
+    turned = np.rot90(image[::-1] if flip else image, turns)
+    found = np.rot90(probabilities(network, np.ascontiguousarray(turned)), -turns, axes=(1, 2))
+    return found[:, ::-1] if flip else found
+
+
+def probabilities(network: UNet, image: Array) -> Array:
+    """Run a network on a whole plane, mirrored up to a size that pools evenly."""
+    spec = network.spec
+    rim = spec.shrink
+    widths = []
+    for length in image.shape:
+        wanted = length + 2 * rim
+        widths.append((rim, rim + spec.next_valid_length(wanted) - wanted))
+    padded = np.pad(image, widths, mode="symmetric")
+    batch = torch.from_numpy(padded)[None, None].contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        output = network(batch)[0, :, : image.shape[0], : image.shape[1]]
+        said = torch.softmax(output[: spec.classes], dim=0)
+        found: Array = torch.cat([said, output[spec.classes :]]).numpy()
+    return found
+
+
+def distance_of(mask: NDArray[np.bool_]) -> Array:
+    """Distance to the edge of each connected piece, scaled to reach 1 in it."""
+    pieces, count = ndimage.label(mask)
+    distance = ndimage.distance_transform_edt(mask)
+    largest = np.maximum(ndimage.maximum(distance, pieces, np.arange(count + 1)), 1)
+    scaled: Array = (distance / np.asarray(largest)[pieces]).astype(np.float32)
+    return scaled
+
+
+def labels_of(
+    maps: NDArray[np.uint8], shape: tuple[int, ...], card: ModelCard, looking: Looking
+) -> NDArray[Any]:
+    """Make objects of a class map, on the image's grid of `shape`."""
+    size = (shape[0], shape[1])
+    if looking.grid == "image" and maps.shape[1:] != size:
+        maps = np.rint(zoomed(maps.astype(np.float32), size)).astype(np.uint8)
+    found = decode(maps, card.decode) if looking.seeds == "prominence" else components(maps)
+    if found.shape == size:
+        return found
+    return resize(found, size, order=0, anti_aliasing=False, preserve_range=True).astype(np.int32)
+
+
+def components(maps: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Connected pixels of the cell class, grown over the touching border."""
+    seeds, _ = ndimage.label(maps[0] > 127)
+    mask = maps[:2].sum(axis=0, dtype=np.int32) > 127
+    grown: NDArray[np.int32] = watershed(-maps[0].astype(np.int32), seeds, mask=mask)
+    return grown

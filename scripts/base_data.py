@@ -1,0 +1,196 @@
+"""Training images of the bundled models: read, brought to the model's scale, drawn from."""
+
+import csv
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from base_recipe import Recipe
+from numpy.typing import NDArray
+from skimage.io import imread
+from skimage.transform import resize
+
+from napari_unet.image import grey_limits, normalise
+from napari_unet.inference.resample import axis_taps, resample
+from napari_unet.instances import typical_diameter
+from napari_unet.models.card import ModelCard
+from napari_unet.training.augment import (
+    Augmentation,
+    change_intensity,
+    sampling_grid,
+    uniform,
+    view,
+)
+from napari_unet.training.targets import BORDER, border_weights, class_target, distance_target
+
+PLACES = 2000  # pixels of objects that are remembered of each image
+MIXTURES = 5  # of a colour image's channels, beside the average
+KINDS = ("image", "mask")
+Sample = dict[str, Any]
+
+
+def training_images(data: Path, groups: list[str]) -> list[Sample]:
+    """List the training images of some groups (modalities), each with its cluster (field)."""
+    rows = []
+    with open(data / "dsb2018" / "split.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["split"] == "train":
+                place = {k: data / "dsb2018" / f"{k}s" / f"{row['name']}.png" for k in KINDS}
+                rows.append({**place, "group": row["modality"], "cluster": row["mosaic"]})
+    for name in ("mnfinder", "usiigaci"):
+        for image in sorted((data / name / "train" / "images").glob("*.png")):
+            mask = data / name / "train" / "masks" / image.name
+            rows.append({"image": image, "mask": mask, "group": name, "cluster": image.stem})
+    return [row for row in rows if row["group"] in groups]
+
+
+def load(row: Sample, recipe: Recipe) -> Sample:
+    """Read one image, prepare it as inference does, and compute its targets once."""
+    pixels, labels = imread(row["image"]), imread(row["mask"]).astype(np.int32)
+    card = recipe.card
+    bright = card.polarity == "bright"
+    images = [
+        normalise(grey, grey_limits(grey, bright_objects=bright))
+        for grey in mixtures(pixels, recipe)
+    ]
+    image, labels = at_model_scale(np.stack(images), labels, card)
+    peak = recipe.weight_peak
+    known = border_weights(labels, peak) if peak else np.zeros(labels.shape, np.float32)
+    classes = class_target(labels)
+    if card.spec.classes == 2:  # as in the paper: a line of background where two objects touch
+        classes = np.where(labels > 0, ~touching_line(labels), 0)
+    planes = np.concatenate([[distance_target(labels), known, classes], image])
+    centres = np.argwhere(labels > 0)
+    keep = np.random.default_rng(recipe.seed).permutation(len(centres))[:PLACES]
+    return {
+        "planes": torch.from_numpy(planes.astype(np.float16)),
+        "centres": torch.from_numpy(centres[keep]),
+        "group": row["group"],
+        "cluster": row["cluster"],
+    }
+
+
+def touching_line(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Pixels of an object beside another object."""
+    beside = np.zeros(labels.shape, bool)
+    for axis in (0, 1):
+        one, other = np.swapaxes(labels, 0, axis)[:-1], np.swapaxes(labels, 0, axis)[1:]
+        met = (one != other) & (one > 0) & (other > 0)
+        np.swapaxes(beside, 0, axis)[:-1] |= met
+        np.swapaxes(beside, 0, axis)[1:] |= met
+    return beside
+
+
+def mixtures(pixels: NDArray[Any], recipe: Recipe) -> list[NDArray[Any]]:
+    """Grey images of a colour one: the average first, as inference has it, then others.
+
+    Stains differ from laboratory to laboratory; what is dark in another mixture of the channels
+    is what another stain makes dark in the average.
+    """
+    if pixels.ndim == 2:
+        return [pixels]
+    channels = pixels[..., :3].astype(np.float32)
+    found = [channels.mean(axis=-1)]
+    if recipe.mixed and np.ptp(channels, axis=-1).max() > 0:
+        random = np.random.default_rng(recipe.seed)
+        found += [channels @ w for w in random.dirichlet((0.7, 0.7, 0.7), MIXTURES)]
+    return found
+
+
+def at_model_scale(
+    image: NDArray[np.float32], labels: NDArray[np.int32], card: ModelCard
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Resize an image ``(C, Y, X)`` whose objects are smaller or larger than the model expects."""
+    areas = np.bincount(labels.ravel())[1:]
+    if not areas.any():
+        return image, labels
+    zoom = card.zoom(typical_diameter(2 * np.sqrt(areas[areas > 0] / np.pi)))
+    if zoom == 1:
+        return image, labels
+    shape = [round(n * zoom) for n in labels.shape]
+    taps = [axis_taps((0, n), n, m) for n, m in zip(shape, labels.shape, strict=True)]
+    nearest = resize(labels, shape, order=0, anti_aliasing=False, preserve_range=True)
+    return resample(image, (0, 0), *taps), nearest.astype(np.int32)
+
+
+def load_all(data: Path, folder: Path, recipe: Recipe) -> list[Sample]:
+    """Load every training image, from the cache of an earlier start if there is one."""
+    card = recipe.card
+    scale = (card.object_diameter, card.diameter_range, card.polarity, card.spec.classes)
+    knobs = repr((scale, sorted(recipe.shares), recipe.weight_peak, recipe.mixed, recipe.seed))
+    cache = folder / f"samples-{hashlib.sha256(knobs.encode()).hexdigest()[:8]}.pt"
+    if cache.exists():
+        found: list[Sample] = torch.load(cache, weights_only=True)
+        return found
+    folder.mkdir(parents=True, exist_ok=True)
+    samples = [load(row, recipe) for row in training_images(data, list(recipe.shares))]
+    torch.save(samples, cache)
+    return samples
+
+
+class Sampler:
+    """Draws batches: a group by its share, a cluster by √size, an image, a place, a view."""
+
+    def __init__(self, samples: list[Sample], recipe: Recipe) -> None:
+        self.samples, self.recipe = samples, recipe
+        clusters: dict[tuple[str, str], list[int]] = {}
+        for index, sample in enumerate(samples):
+            clusters.setdefault((sample["group"], sample["cluster"]), []).append(index)
+        self.clusters = list(clusters.values())
+        weights = torch.zeros(len(clusters))
+        for group, share in recipe.shares.items():
+            sizes = torch.tensor(
+                [math.sqrt(len(m)) if key[0] == group else 0.0 for key, m in clusters.items()]
+            )
+            weights += share * sizes / sizes.sum().clamp(min=1e-9)
+        self.weights = weights
+
+    def batch(self, augmentation: Augmentation, random: torch.Generator) -> torch.Tensor:
+        """``(N, 4, CROP, CROP)`` of image, distance, weights, classes."""
+        crops = [self.crop(augmentation, random) for _ in range(self.recipe.batch)]
+        return torch.stack(crops)
+
+    def crop(self, augmentation: Augmentation, random: torch.Generator) -> torch.Tensor:
+        """One augmented crop: ``(4, CROP, CROP)`` of image, distance, weights, classes."""
+        size = self.recipe.crop
+        cluster = self.clusters[int(torch.multinomial(self.weights, 1, generator=random))]
+        sample = self.samples[cluster[int(uniform(0, len(cluster), random))]]
+        planes, centres = sample["planes"], sample["centres"]
+        centre = self._place(planes.shape[1:], centres, random)
+        grid = sampling_grid(size, centre, augmentation, random)
+        image = planes[3 + int(uniform(0, len(planes) - 3, random))][None].float()
+        distance, weights, classes = planes[:3, None].float()
+        # A mirrored object that the border cuts has a shape no cell has: nothing is learned there.
+        inside = view(torch.ones_like(weights), grid, "nearest", outside="zeros")
+        classes = view(classes, grid, "nearest")
+        weights = (
+            1 + view(weights, grid, "bilinear") + (self.recipe.border - 1) * (classes == BORDER)
+        )
+        image = change_intensity(view(image, grid, "bilinear"), augmentation, random)
+        return torch.cat([image, view(distance, grid, "bilinear"), weights * inside, classes])
+
+    def _place(
+        self, shape: torch.Size, centres: torch.Tensor, random: torch.Generator
+    ) -> tuple[float, float]:
+        if len(centres) and uniform(0, 1, random) < self.recipe.on_object:
+            y, x = centres[int(uniform(0, len(centres), random))].tolist()
+        else:
+            y, x = (uniform(0, length, random) for length in shape)
+        jitter = self.recipe.crop / 4
+        places = (
+            place(c + uniform(-jitter, jitter, random), length, self.recipe.crop)
+            for c, length in zip((y, x), shape, strict=True)
+        )
+        return next(places), next(places)
+
+
+def place(centre: float, length: int, crop: int) -> float:
+    """Move a crop's centre so that it stays in the image if it fits.
+
+    The result lies between two pixels, so that a view of scale 1 needs no interpolation.
+    """
+    low, high = min(crop, length) / 2, length - min(crop, length) / 2
+    return math.floor(min(max(centre, low), high)) - 0.5

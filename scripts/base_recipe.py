@@ -1,0 +1,143 @@
+"""Every knob of the bundled models' training, in one place; a run changes them by name.
+
+`Recipe.changed({"weight_peak": 0})` is one row of the ablations, `RECIPES["nuclei"]` what ships.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from napari_unet.models.card import ModelCard
+from napari_unet.network.spec import UNetSpec
+from napari_unet.training.augment import Augmentation
+
+
+class Phase(BaseModel):
+    """Part of the training: linear warm-up over a tenth of it, then cosine to zero."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int
+    rate: float  # peak learning rate of AdamW
+    augmentation: Augmentation
+
+
+class Recipe(BaseModel):
+    """How one model is trained.
+
+    Attributes
+    ----------
+    card : ModelCard
+        What is known of the model before it is trained.
+    shares : dict
+        Group of images to its share of the crops.
+    phases : tuple of Phase
+        One after the other.
+    crop, batch : int
+        Pixels, crops.
+    border : float
+        Weight of a touching-border pixel in the loss.
+    weight_peak : float
+        w0 of the paper's weight map (section 3, eq. 2); 0 = none.
+    mixed : bool
+        Whether colour images are seen in several mixtures of their channels, not the average only.
+    minutes : float or None
+        The training ends after this time, whatever the steps; None = after the steps.
+    averaging : float
+        Moving average of the weights; the average is what ships.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    card: ModelCard
+    shares: dict[str, float]
+    phases: tuple[Phase, ...]
+    seed: int = 20261122
+    crop: int = 256
+    batch: int = 8
+    border: float = 4.0
+    weight_peak: float = 0.0
+    mixed: bool = True
+    minutes: float | None = None
+    averaging: float = 0.998
+    decay: float = 1e-4
+    clip: float = 1.0
+    on_object: float = 0.9  # of the crops are centred on an object
+
+    @field_validator("card", mode="before")
+    @classmethod
+    def _card(cls, value: Any) -> Any:
+        return ModelCard.model_validate(value) if isinstance(value, dict) else value
+
+    @property
+    def steps(self) -> int:
+        """Steps of all phases."""
+        return sum(phase.steps for phase in self.phases)
+
+    def phase(self, progress: float) -> tuple[Phase, float]:
+        """Return the phase that a share of the training falls into, and the share of it done."""
+        step = progress * self.steps
+        for phase in self.phases[:-1]:
+            if step < phase.steps:
+                return phase, step / phase.steps
+            step -= phase.steps
+        return self.phases[-1], step / self.phases[-1].steps
+
+    def changed(self, changes: Mapping[str, Any]) -> "Recipe":
+        """Return this recipe with other knobs.
+
+        Parameters
+        ----------
+        changes : mapping
+            Name to value. A field of the network's specification or of the card is meant where
+            the recipe has none of that name; `augmentation` changes fields of every phase's.
+        """
+        values = self.model_dump()
+        for name, value in changes.items():
+            if name == "augmentation":
+                for phase in values["phases"]:
+                    phase["augmentation"] = {**phase["augmentation"], **value}
+            elif name in values:
+                values[name] = value
+            elif name in values["card"]["spec"]:
+                values["card"]["spec"][name] = value
+            elif name in values["card"]:
+                values["card"][name] = value
+            else:
+                raise ValueError(f"there is no knob {name!r}")
+        return Recipe.model_validate(values)
+
+    def record(self) -> dict[str, Any]:
+        """Return the knobs as plain values for the model's card."""
+        knobs = self.model_dump(exclude={"card", "phases"})
+        phases = [{**p.model_dump(), "augmentation": asdict(p.augmentation)} for p in self.phases]
+        return {**knobs, "phases": phases}
+
+
+# Sizes and looks change much at first, so that many are known; unchanged geometry at the end, for
+# outlines as sharp as the images. Right angles only: outlines stay on the pixel grid.
+VARIED = Augmentation(scale=(0.7, 1.45), rotate=False, elastic=2.0, intensity=1.0, invert=0.05)
+SHARP = Augmentation(scale=(1.0, 1.0), rotate=False, elastic=0.0, intensity=0.6, invert=0.03)
+
+NUCLEI = Recipe(
+    card=ModelCard(
+        name="nuclei",
+        spec=UNetSpec(in_channels=1, classes=3, distance=True, base_filters=16, depth=4),
+        object_diameter=24.0,
+        diameter_range=(20.0, 29.0),
+        polarity="bright",
+        description="Nuclei in fluorescence, bright-field and stained tissue; grey values or "
+        "colour, bright or dark objects, 6 to 120 pixels in diameter.",
+        licence="BSD-3-Clause",
+        data="Data Science Bowl 2018 stage 1 with the community's mask fixes (CC0), training "
+        "split; MNFinder training images (MIT, (c) 2023 L. DiPeso).",
+    ),
+    shares={"fluo": 0.56, "mnfinder": 0.14, "colour": 0.22, "brightfield_grey": 0.08},
+    phases=(
+        Phase(steps=4000, rate=2e-3, augmentation=VARIED),
+        Phase(steps=2000, rate=1e-3, augmentation=SHARP),
+    ),
+)
+RECIPES = {"nuclei": NUCLEI}
