@@ -140,4 +140,30 @@ NUCLEI = Recipe(
         Phase(steps=2000, rate=1e-3, augmentation=SHARP),
     ),
 )
-RECIPES = {"nuclei": NUCLEI}
+
+# Other laboratories' phase contrast has other halos, magnifications and contrasts.
+FOREIGN = Augmentation(
+    scale=(0.6, 1.6), rotate=True, elastic=4.0, intensity=1.0, invert=0.1, halo=1
+)
+NEAR = Augmentation(
+    scale=(0.9, 1.1), rotate=False, elastic=0.0, intensity=0.7, invert=0.03, halo=0.5
+)
+
+CELLS_PHASE = Recipe(
+    card=ModelCard(
+        name="cells-phase",
+        spec=UNetSpec(in_channels=1, classes=3, distance=True, base_filters=16, depth=4),
+        object_diameter=40.0,
+        diameter_range=(33.0, 48.0),
+        description="Whole mammalian cells in phase contrast, also elongated and touching ones. "
+        "Taught on one cell line at 10x; other cells may need a few strokes and Retrain.",
+        licence="BSD-3-Clause",
+        data="Usiigaci training images, T98G glioblastoma (MIT, (c) 2018 OIST).",
+    ),
+    shares={"usiigaci": 1.0},
+    phases=(
+        Phase(steps=1400, rate=2e-3, augmentation=FOREIGN),
+        Phase(steps=700, rate=1e-3, augmentation=NEAR),
+    ),
+)
+RECIPES = {recipe.card.name: recipe for recipe in (NUCLEI, CELLS_PHASE)}

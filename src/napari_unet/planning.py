@@ -58,7 +58,6 @@ def make_plan(
     Class maps that the look has brought and the plan can use are left in `folder` and noted in
     ``where.have``: a small image is not computed twice.
     """
-    channels = image.used_channels(model.card.spec.in_channels)
     limits = yield from grey_values(image, model.card)
     planes = where.planes or tuple(image.planes())
     whole = Box((0, 0), image.shape)
@@ -69,36 +68,39 @@ def make_plan(
             "px. Move the view or the rectangle onto the image."
         )
 
-    def plan(region: Box, diameter: float, planes: tuple[tuple[int, ...], ...]) -> SegmentPlan:
-        return SegmentPlan(
-            shape=image.shape,
-            planes=planes,
-            region=region,
-            card=model.card,
-            model_path=str(model.path),
-            model_sha=model.sha,
-            channels=channels,
-            limits=limits,
-            diameter=diameter,
-            tile=settings.tile,
-            device=settings.device,
-        )
+    card = model.card
+    plan = SegmentPlan(
+        shape=image.shape,
+        planes=planes,
+        region=region,
+        card=card,
+        model_path=str(model.path),
+        model_sha=model.sha,
+        channels=image.used_channels(card.spec.in_channels),
+        limits=limits,
+        diameter=settings.diameter or card.usual_diameter or card.object_diameter,
+        tile=settings.tile,
+        device=settings.device,
+    )
+    if settings.diameter is not None or card.kind == "classes":
+        return plan
+    return (yield from _sized(plan, image, backend, where, folder))
 
-    diameter = settings.diameter
-    if diameter is None and model.card.kind == "instances":
-        expected = model.card.usual_diameter or model.card.object_diameter
-        probe = plan(region, expected, planes[len(planes) // 2 :][:1])
-        try:
-            look = yield from look_for_size(probe, image, backend, folder)
-            decided = replace(
-                plan(region, model.card.diameter_for(look.diameter), planes), found=look.diameter
-            )
-            if decided.tiles == look.plan.tiles and decided.planes == look.plan.planes:
-                where.have.update(keep(look, folder))
-        finally:
-            forget(folder)
-        return decided
-    return plan(region, diameter or model.card.object_diameter, planes)
+
+def _sized(
+    plan: SegmentPlan, image: Image, backend: Backend, where: Where, folder: Path
+) -> Generator[Event, None, SegmentPlan]:
+    """Return the plan with the diameter that is found in the middle of what is wanted."""
+    probe = replace(plan, planes=plan.planes[len(plan.planes) // 2 :][:1])
+    try:
+        look = yield from look_for_size(probe, image, backend, folder)
+        found = look.diameter
+        decided = replace(plan, diameter=plan.card.diameter_for(found), found=found)
+        if decided.tiles == look.plan.tiles and decided.planes == look.plan.planes:
+            where.have.update(keep(look, folder))
+    finally:
+        forget(folder)
+    return decided
 
 
 def grey_values(

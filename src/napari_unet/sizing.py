@@ -16,9 +16,11 @@ from napari_unet.instances import object_diameters, typical_diameter
 from napari_unet.settings import DecodeSettings
 
 SPECK = 0.25  # of the diameter a model is used to: what is smaller is no object
-PROBE = 384  # network pixels; side of what is looked at in each size
-SIZES = (1.0, 2.0, 0.5, 3.5, 0.25)  # magnifications that are tried, the most usual one first
+PROBE = 256  # network pixels; side of what is looked at in each size
+SIZES = (2.0, 0.5, 3.5, 0.25)  # magnifications that are tried where the first look is not sure
+SMALLEST, LARGEST = 1.0, 4000.0  # pixels; diameters that can be planned with
 FIT = 1.6  # factor within which an object has the diameter that the network is used to
+NEAR, SURE = 1.35, 0.85  # factor and certainty from which on no other size is tried
 FEWEST = 3  # objects that say how large objects are
 
 
@@ -55,6 +57,14 @@ class Look:
         return float(areas[fitting].sum() / max(1, self.plan.region.size))
 
     @property
+    def sure(self) -> bool:
+        """Whether what is found is certain, and as large as the network is used to."""
+        if self.diameter is None or np.mean(self.certainties) < SURE:
+            return False
+        ratio = self.diameter * self.plan.zoom / self.plan.card.object_diameter
+        return 1 / NEAR < ratio < NEAR
+
+    @property
     def diameter(self) -> float | None:
         """Typical diameter, image pixels; None if too little was found."""
         if len(self.diameters) < FEWEST:
@@ -85,18 +95,26 @@ def look_for_size(
     Look
         The best one.
     """
-    sizes = SIZES if probe.card.usual_diameter is None else SIZES[:1]
     looks: list[Look] = []
-    for number, size in enumerate(sizes):
-        diameter = min(max(probe.diameter / size, 1.0), 4000.0)
-        plan = replace(probe, diameter=diameter)
-        if any(plan.zoom == look.plan.zoom for look in looks):
-            continue  # a model that takes many sizes as they are
-        plan = replace(plan, region=middle(probe.region, PROBE / plan.zoom))
-        look = Look(plan, folder.with_name(f"{folder.name}-{number}"))
+    sizes = [1.0]
+    while sizes:
+        look = _look(probe, sizes.pop(0), folder.with_name(f"{folder.name}-{len(looks)}"))
+        if any(look.plan.zoom == other.plan.zoom for other in looks):
+            continue  # limits of the zoom, or a model that takes many sizes as they are
         yield from _fill(look, image, backend)
         looks.append(look)
+        if look.sure or probe.card.usual_diameter is not None:
+            return look
+        if len(looks) == 1:
+            hint = [probe.diameter / look.diameter] if look.diameter else []
+            sizes = [*hint, *SIZES]
     return max(looks, key=lambda look: look.fit)
+
+
+def _look(probe: SegmentPlan, size: float, folder: Path) -> Look:
+    """Prepare to look with objects `size` times as large as the probe expects them."""
+    plan = replace(probe, diameter=min(max(probe.diameter / size, SMALLEST), LARGEST))
+    return Look(replace(plan, region=middle(probe.region, PROBE / plan.zoom)), folder)
 
 
 def _fill(look: Look, image: Image, backend: Backend) -> Generator[Event, None, None]:
@@ -125,7 +143,7 @@ def keep(look: Look, folder: Path) -> set[Key]:
 
 def forget(folder: Path) -> None:
     """Remove the class maps of all looks beside `folder`."""
-    for number in range(len(SIZES)):
+    for number in range(len(SIZES) + 2):  # the first look, its hint, and those
         shutil.rmtree(folder.with_name(f"{folder.name}-{number}"), ignore_errors=True)
 
 

@@ -29,6 +29,8 @@ class Augmentation:
         Strength of grey-value changes, 0 (none) to 1.
     invert : float
         Probability of inverted contrast.
+    halo : float
+        Strength of brighter or weaker rims around edges, as phase contrast has them, 0 (none) to 1.
     """
 
     scale: tuple[float, float] = (0.6, 1.7)
@@ -36,6 +38,7 @@ class Augmentation:
     elastic: float = 10.0
     intensity: float = 1.0
     invert: float = 0.1
+    halo: float = 0.0
 
 
 def uniform(low: float, high: float, random: Generator) -> float:
@@ -101,6 +104,9 @@ def change_intensity(image: Tensor, options: Augmentation, random: Generator) ->
 
     if uniform(0, 1, random) < options.invert:
         image = 1 - image
+    if options.halo > 0:
+        rims = image - _blur(image, uniform(2.0, 6.0, random))
+        image = image + options.halo * uniform(-0.7, 1.0, random) * rims
     if chance(0.5):
         image = image.clamp(min=0) ** uniform(0.6, 1.7, random)
     if chance(0.7):

@@ -1,0 +1,65 @@
+"""Object size: found in images of any magnification, and nothing is left behind."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from skimage.io import imread
+from skimage.transform import rescale
+
+from napari_unet.image import Box
+from napari_unet.inference.cache import ClassMapCache
+from napari_unet.inference.local import LocalBackend
+from napari_unet.inference.run import Started
+from napari_unet.models.library import load_model
+from napari_unet.planning import Where
+from napari_unet.segmentation import open_image, segment_events
+from napari_unet.settings import SegmentSettings
+from napari_unet.sizing import Look, middle
+
+ROOT = Path(__file__).resolve().parents[1]
+USUAL = 29.6  # pixels; diameter of the sample's nuclei
+
+
+@pytest.fixture(scope="module")
+def nuclei() -> NDArray[np.float32]:
+    return imread(ROOT / "sample_data" / "nuclei.tif").astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [0.25, 0.5, 1, 2, 4])
+def test_diameter_of_any_magnification(nuclei: NDArray[np.float32], size: float) -> None:
+    image = rescale(nuclei, size, order=1, anti_aliasing=size < 1)[:1024, :1024]
+    plan = started(image).plan
+    assert plan.found == pytest.approx(USUAL * size, rel=0.15)
+    low, high = plan.card.diameter_range
+    assert low * 0.85 < plan.diameter * plan.zoom < high * 1.15
+
+
+def started(image: NDArray[np.float32], cache: ClassMapCache | None = None) -> Started:
+    events = segment_events(
+        open_image(image), load_model(), SegmentSettings(), LocalBackend(), where=Where(cache=cache)
+    )
+    return next(event for event in events if isinstance(event, Started))
+
+
+def test_class_maps_of_looks_are_removed(nuclei: NDArray[np.float32], tmp_path: Path) -> None:
+    cache = ClassMapCache(tmp_path)
+    folder = started(rescale(nuclei, 0.25, anti_aliasing=True), cache).folder
+    assert [path.name for path in folder.parent.iterdir()] in ([], [folder.name])
+
+
+def test_surely_found_objects_of_another_size_do_not_count_as_fitting() -> None:
+    plan = started(np.random.default_rng(0).random((64, 64)).astype(np.float32)).plan
+    usual = plan.card.object_diameter
+    right = Look(plan, Path(), diameters=[usual] * 3, certainties=[0.9] * 3)
+    small = Look(plan, Path(), diameters=[usual / 2] * 12, certainties=[0.9] * 12)
+    unsure = Look(plan, Path(), diameters=[usual] * 3, certainties=[0.6] * 3)
+    assert right.sure
+    assert not small.sure
+    assert not unsure.sure
+    assert right.fit > unsure.fit > small.fit
+
+
+def test_middle_stays_inside() -> None:
+    assert middle(Box((10, 10), (20, 400)), 64) == Box((10, 173), (20, 237))
