@@ -136,8 +136,8 @@ NUCLEI = Recipe(
     ),
     shares={"fluo": 0.56, "mnfinder": 0.14, "colour": 0.22, "brightfield_grey": 0.08},
     phases=(
-        Phase(steps=4000, rate=2e-3, augmentation=VARIED),
-        Phase(steps=2000, rate=1e-3, augmentation=SHARP),
+        Phase(steps=3300, rate=2e-3, augmentation=VARIED),
+        Phase(steps=1700, rate=1e-3, augmentation=SHARP),
     ),
 )
 

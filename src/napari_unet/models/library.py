@@ -13,6 +13,7 @@ from napari_unet.learning import Report
 from napari_unet.models.card import SUFFIX, ModelCard, read_card, sha256_of
 
 APPLICATION = "napari-unet-interactive"
+DEFAULT = "nuclei"  # comes first wherever models are offered
 
 
 def bundled_folder() -> Path:
@@ -26,10 +27,11 @@ def user_folder() -> Path:
 
 
 def model_files() -> dict[str, Path]:
-    """Return the path of every model by name, bundled ones first."""
+    """Return the path of every model by name, bundled ones first, of them `DEFAULT`."""
     found: dict[str, Path] = {}
     for folder in (bundled_folder(), user_folder()):
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
+        paths = folder.glob(f"*{SUFFIX}")
+        for path in sorted(paths, key=lambda path: (path.stem != DEFAULT, path)):
             found.setdefault(path.stem, path)
     return found
 
@@ -92,7 +94,7 @@ class Model:
     report: Report | None = None
 
 
-def load_model(name: str | Path = "nuclei") -> Model:
+def load_model(name: str | Path = DEFAULT) -> Model:
     """Find a model by its name in the library or by its path.
 
     Raises
