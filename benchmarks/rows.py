@@ -41,6 +41,10 @@ class Rows:
     def _key(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(row.get(name) for name in self.key)
 
+    def all(self) -> list[Row]:
+        """Return every row, the newest of each key."""
+        return list(self._rows.values())
+
     def find(self, **fields: Any) -> Row | None:
         """Return the row with this key, if there is one."""
         return self._rows.get(self._key(fields))

@@ -58,7 +58,18 @@ def make_plan(
     Class maps that the look has brought and the plan can use are left in `folder` and noted in
     ``where.have``: a small image is not computed twice.
     """
-    limits = yield from grey_values(image, model.card)
+    plan = yield from begin_plan(image, model, settings, where)
+    if settings.diameter is not None or plan.card.kind == "classes":
+        return plan
+    return (yield from _sized(plan, image, backend, where, folder))
+
+
+def begin_plan(
+    image: Image, model: Model, settings: SegmentSettings, where: Where
+) -> Generator[Event, None, SegmentPlan]:
+    """Look at the grey values; returns a plan with the diameter that is set or expected."""
+    card = model.card
+    limits = yield from grey_values(image, card)
     planes = where.planes or tuple(image.planes())
     whole = Box((0, 0), image.shape)
     region = (where.region or whole).intersect(whole)
@@ -67,9 +78,7 @@ def make_plan(
             f"The part to segment lies outside the image of {image.shape[0]} × {image.shape[1]} "
             "px. Move the view or the rectangle onto the image."
         )
-
-    card = model.card
-    plan = SegmentPlan(
+    return SegmentPlan(
         shape=image.shape,
         planes=planes,
         region=region,
@@ -82,18 +91,14 @@ def make_plan(
         tile=settings.tile,
         device=settings.device,
     )
-    if settings.diameter is not None or card.kind == "classes":
-        return plan
-    return (yield from _sized(plan, image, backend, where, folder))
 
 
 def _sized(
     plan: SegmentPlan, image: Image, backend: Backend, where: Where, folder: Path
 ) -> Generator[Event, None, SegmentPlan]:
     """Return the plan with the diameter that is found in the middle of what is wanted."""
-    probe = replace(plan, planes=plan.planes[len(plan.planes) // 2 :][:1])
     try:
-        look = yield from look_for_size(probe, image, backend, folder)
+        look = yield from look_for_size(plan, image, backend, folder)
         found = look.diameter
         decided = replace(plan, diameter=plan.card.diameter_for(found), found=found)
         if decided.tiles == look.plan.tiles and decided.planes == look.plan.planes:

@@ -73,7 +73,7 @@ class Look:
 
 
 def look_for_size(
-    probe: SegmentPlan, image: Image, backend: Backend, folder: Path
+    plan: SegmentPlan, image: Image, backend: Backend, folder: Path
 ) -> Generator[Event, None, Look]:
     """Find the size in which most is found that looks like what the model knows.
 
@@ -81,8 +81,8 @@ def look_for_size(
 
     Parameters
     ----------
-    probe : SegmentPlan
-        One plane of the region wanted, with the diameter that is expected.
+    plan : SegmentPlan
+        What is wanted, with the diameter that is expected; the middle of it is looked at.
     image : Image
         What to read.
     backend : Backend
@@ -95,6 +95,7 @@ def look_for_size(
     Look
         The best one.
     """
+    probe = replace(plan, planes=plan.planes[len(plan.planes) // 2 :][:1])
     looks: list[Look] = []
     sizes = [1.0]
     while sizes:

@@ -1,0 +1,129 @@
+"""StarDist, trained from scratch on the same images for a given time, to compare with.
+
+It runs in an environment of its own and knows nothing of this project:
+
+    python -m venv ENV && ENV/bin/pip install stardist tensorflow-cpu scikit-image
+    ENV/bin/python benchmarks/peer_stardist.py --data DATA --run runs/stardist --minutes 60
+    python -m benchmarks.peers --labels runs/stardist --name "StarDist, 60 minutes"
+
+Its recipe is that of its authors' example notebook (Schmidt et al. 2018, arXiv:1806.03535): 32
+rays, grey values from the 1st to the 99.8th percentile, flips and changed intensities, patches of
+256 pixels. Dark objects on a bright ground are inverted, as for our model.
+"""
+
+import argparse
+import csv
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from csbdeep.utils import normalize
+from skimage.io import imread, imsave
+from stardist import fill_label_holes
+from stardist.models import Config2D, StarDist2D
+from tensorflow.keras.callbacks import Callback
+
+SEED = 20261125
+RANDOM = np.random.default_rng(SEED)
+BRIGHT_GROUND = 0.57  # of the range; where the median is brighter the objects are dark
+
+
+class Deadline(Callback):
+    """Ends the training when the time is up."""
+
+    def __init__(self, minutes: float) -> None:
+        super().__init__()
+        self.end = time.monotonic() + 60 * minutes
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        """Look at the clock."""
+        self.model.stop_training = time.monotonic() > self.end
+
+
+def rows(data: Path, split: str) -> list[tuple[str, Path, Path]]:
+    """Name, image and mask of a split, MNFinder's among them."""
+    found = []
+    with open(data / "dsb2018" / "split.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["split"] == split:
+                paths = (data / "dsb2018" / k / f"{row['name']}.png" for k in ("images", "masks"))
+                found.append((row["name"], *paths))
+    folder = data / "mnfinder" / split
+    images = sorted((folder / "images").glob("*.png"))
+    return found + [(path.stem, path, folder / "masks" / path.name) for path in images]
+
+
+def grey(path: Path) -> np.ndarray:
+    """Read an image with bright objects, 0 to 1."""
+    pixels = imread(path).astype(np.float32)
+    if pixels.ndim == 3:
+        pixels = pixels[..., :3].mean(axis=-1)
+    low, high = np.percentile(pixels, (1, 99.8))
+    if np.median(pixels) - low > BRIGHT_GROUND * (high - low):
+        pixels = pixels.max() - pixels
+    return normalize(pixels, 1, 99.8)
+
+
+def changed(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Flips, right angles, intensity."""
+    turns = int(RANDOM.integers(4))
+    image, mask = np.rot90(image, turns), np.rot90(mask, turns)
+    if RANDOM.random() < 0.5:
+        image, mask = image[::-1], mask[::-1]
+    return image * RANDOM.uniform(0.6, 2) + RANDOM.uniform(-0.2, 0.2), mask
+
+
+def train(data: Path, run: Path, minutes: float) -> StarDist2D:
+    """Train from random weights."""
+    pairs = {
+        split: [
+            (grey(image), fill_label_holes(imread(mask).astype(np.int32)))
+            for _, image, mask in rows(data, split)
+        ]
+        for split in ("train", "val")
+    }
+    config = Config2D(n_rays=32, grid=(2, 2), n_channel_in=1, train_patch_size=(256, 256))
+    model = StarDist2D(config, name="model", basedir=str(run))
+    model.prepare_for_training()
+    model.callbacks.append(Deadline(minutes))
+    large = [p for p in pairs["train"] if min(p[0].shape) >= 256]
+    images, masks = zip(*large, strict=True)
+    model.train(
+        list(images),
+        list(masks),
+        validation_data=tuple(map(list, zip(*pairs["val"], strict=True))),
+        augmenter=changed,
+        epochs=1000,
+        steps_per_epoch=50,
+        seed=SEED,
+    )
+    model.optimize_thresholds(*map(list, zip(*pairs["val"], strict=True)))
+    return model
+
+
+def main() -> None:
+    """Read the command line, train, predict."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=60)
+    options = parser.parse_args()
+    trained = options.run / "model" / "thresholds.json"
+    if trained.exists():
+        model = StarDist2D(None, name="model", basedir=str(options.run))
+    else:
+        model = train(options.data, options.run, options.minutes)
+    seconds: dict[str, float] = {}
+    for split in ("val", "test"):
+        for name, image, _ in rows(options.data, split):
+            given = grey(image)
+            start = time.perf_counter()
+            labels, _ = model.predict_instances(given)
+            seconds[name] = time.perf_counter() - start
+            imsave(options.run / f"{name}.tif", labels.astype(np.uint16), check_contrast=False)
+    (options.run / "seconds.json").write_text(json.dumps(seconds))
+
+
+if __name__ == "__main__":
+    main()

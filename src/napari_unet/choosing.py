@@ -1,0 +1,49 @@
+"""Which model fits an image: each looks at a small part of it, and one is named."""
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+from napari_unet.image import Image
+from napari_unet.inference.run import Event
+from napari_unet.inference.tasks import Backend
+from napari_unet.models.library import Model
+from napari_unet.planning import Where, begin_plan
+from napari_unet.settings import SegmentSettings
+from napari_unet.sizing import forget, look_for_size
+
+CLEARLY = 1.25  # times as much must be found by a model that is named instead of the first
+
+
+def best_model(
+    image: Image, models: Sequence[Model], backend: Backend, where: Where, folder: Path
+) -> Generator[Event, None, Model]:
+    """Find the model that knows most of what an image shows.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    models : sequence of Model
+        What to choose from; the first is kept unless another clearly finds more.
+    backend : Backend
+        Who computes.
+    where : Where
+        The part of the image that matters.
+    folder : Path
+        Class maps are kept beside it while looking.
+
+    Returns
+    -------
+    Model
+        The one whose objects, as large as it is used to and surely found, cover most.
+    """
+    fits: list[float] = []
+    for model in models:
+        plan = yield from begin_plan(image, model, SegmentSettings(), where)
+        try:
+            look = yield from look_for_size(plan, image, backend, folder)
+        finally:
+            forget(folder)
+        fits.append(look.fit)
+    best = max(range(len(models)), key=lambda number: fits[number])
+    return models[best if fits[best] > CLEARLY * fits[0] else 0]
