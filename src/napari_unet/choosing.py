@@ -37,13 +37,13 @@ def best_model(
     Model
         The one whose objects, as large as it is used to and surely found, cover most.
     """
-    fits: list[float] = []
-    for model in models:
+    fits: dict[str, float] = {}
+    for model in reversed(models):  # the first one stays loaded
         plan = yield from begin_plan(image, model, SegmentSettings(), where)
         try:
             look = yield from look_for_size(plan, image, backend, folder)
         finally:
             forget(folder)
-        fits.append(look.fit)
-    best = max(range(len(models)), key=lambda number: fits[number])
-    return models[best if fits[best] > CLEARLY * fits[0] else 0]
+        fits[model.sha] = look.fit
+    first, best = models[0], max(models, key=lambda model: fits[model.sha])
+    return best if fits[best.sha] > CLEARLY * fits[first.sha] else first
