@@ -2,6 +2,7 @@
 
     python -m benchmarks.accuracy                       validation sets; writes docs/accuracy.md
     python -m benchmarks.accuracy --test                and the test set: once for each release
+    python -m benchmarks.accuracy --cells               whole cells in phase contrast, cells-phase
     python -m benchmarks.accuracy --tune                choose the decoding on the validation sets
     python -m benchmarks.accuracy --picture             outlines drawn on images, nothing measured
 
@@ -16,7 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.image_sets import Sample, samples
+import numpy as np
+
+from benchmarks.image_sets import Sample, cell_samples, samples
 from benchmarks.matching import THRESHOLDS, Counts, Matching, bootstrap, count, match
 from benchmarks.tables import ROOT, markdown, write_table
 from napari_unet.models.library import Model, load_model
@@ -25,6 +28,7 @@ from napari_unet.settings import DecodeSettings, SegmentSettings
 
 DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
 DOCUMENT = ROOT / "docs" / "accuracy.md"
+MEASURES = ("measure", "value")
 HEADER = ("set", "images", "objects", *(str(t) for t in THRESHOLDS), "s per megapixel")
 
 
@@ -152,6 +156,24 @@ def measure(arguments: argparse.Namespace, report: Report, decode: DecodeSetting
         print(f"wrote {arguments.scores}")
 
 
+def measure_cells(arguments: argparse.Namespace, report: Report) -> None:
+    """Evaluate whole cells, with the U-Net paper's measure beside AP (table 2 there)."""
+    outcomes = evaluate(cell_samples(arguments.data, arguments.limit), report.model)
+    report.table("accuracy-cells", outcomes)
+    overlaps = np.concatenate([o.matching.iou for o in outcomes])
+    true = sum(o.matching.true for o in outcomes)
+    rows = [
+        ["mean IoU of the cells that were found", f"{overlaps[overlaps > 0].mean():.3f}"],
+        ["mean IoU of all true cells, 0 where none was found", f"{overlaps.sum() / true:.3f}"],
+    ]
+    print(markdown(MEASURES, rows))
+    if report.write:
+        write_table(DOCUMENT, "accuracy-cells-iou", MEASURES, rows, command=report.command)
+    if arguments.scores:
+        found = scores(outcomes) | {f"usiigaci val {name}": float(v) for name, v in rows}
+        arguments.scores.write_text(json.dumps(found, indent=1) + "\n")
+
+
 def _wanted(sample: Sample, sets: Sequence[str]) -> bool:
     return not sets or any(name in sample.group for name in sets)
 
@@ -162,7 +184,8 @@ def _arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--data", type=Path, default=DATA, help="folder of the image sets")
-    add("--model", default="nuclei", help="name in the library, or path of a model file")
+    add("--model", help="name in the library, or path of a model file")
+    add("--cells", action="store_true", help="whole cells in phase contrast instead of nuclei")
     add("--sets", nargs="*", default=[], help="words of validation sets, such as fluo mnfinder")
     add("--test", action="store_true", help="measure the test set too")
     add("--tune", action="store_true", help="choose the decoding, then stop")
@@ -177,12 +200,14 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Run what the command line asks for."""
     arguments = _arguments()
-    model = load_model(arguments.model)
+    model = load_model(arguments.model or ("cells-phase" if arguments.cells else "nuclei"))
     if arguments.tune:
         from benchmarks.tuning import tune
 
-        val = samples(arguments.data, "val", arguments.limit)
-        tune(val, model, arguments.decode or ROOT / "runs" / "nuclei" / "decode.json")
+        limit = arguments.limit
+        val = cell_samples(arguments.data, limit) if arguments.cells else None
+        val = val or samples(arguments.data, "val", limit)
+        tune(val, model, arguments.decode or ROOT / "runs" / model.card.name / "decode.json")
         return
     decode = None
     if arguments.decode:
@@ -194,7 +219,10 @@ def main() -> None:
         return
     part = bool(arguments.sets or arguments.limit or arguments.decode or arguments.dry)
     command = "python -m benchmarks.accuracy" + (" --test" if arguments.test else "")
-    measure(arguments, Report(model, command, write=not part), decode)
+    if arguments.cells:
+        measure_cells(arguments, Report(model, f"{command} --cells", write=not part))
+    else:
+        measure(arguments, Report(model, command, write=not part), decode)
 
 
 if __name__ == "__main__":

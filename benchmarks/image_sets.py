@@ -14,6 +14,7 @@ from napari_unet.io.images import read_image
 
 MODALITIES = ("fluo", "colour", "brightfield_grey")
 MNFINDER = "mnfinder val"
+CELLS = "usiigaci val"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,11 @@ class Sample:
         return np.asarray(imread(self.mask_path))
 
 
+def cell_samples(data: Path, limit: int | None = None) -> list[Sample]:
+    """List the validation images of usiigaci: whole cells in phase contrast."""
+    return _pairs(data / "usiigaci" / "val", CELLS)[:limit]
+
+
 def samples(data: Path, split: str, limit: int | None = None) -> list[Sample]:
     """List a split of dsb2018, and with "val" the validation images of mnfinder.
 
@@ -58,7 +64,7 @@ def samples(data: Path, split: str, limit: int | None = None) -> list[Sample]:
     """
     found = [*_dsb2018(data / "dsb2018", split)]
     if split == "val":
-        found += _mnfinder(data / "mnfinder" / "val")
+        found += _pairs(data / "mnfinder" / "val", MNFINDER)
     if not found:
         raise FileNotFoundError(f"{data} has no images of the {split} split")
     groups = {sample.group for sample in found}
@@ -81,6 +87,6 @@ def _dsb2018(folder: Path, split: str) -> list[Sample]:
     ]
 
 
-def _mnfinder(folder: Path) -> list[Sample]:
+def _pairs(folder: Path, group: str) -> list[Sample]:
     paths = sorted((folder / "images").glob("*.png"))
-    return [Sample(MNFINDER, p.stem, p, folder / "masks" / p.name) for p in paths]
+    return [Sample(group, p.stem, p, folder / "masks" / p.name) for p in paths]

@@ -31,7 +31,8 @@ SENSITIVITY = (0.4, 0.5, 0.6)
 SEPARATION = (0.3, 0.45, 0.6, 0.75)
 STEP = 0.05  # between neighbours of the best point
 ROUNDS = 6  # of which the first is the coarse grid
-MINIMUM = (0.0, 2.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0)  # pixels; costs nothing, so all are tried
+# Pixels, at the size of objects that the model is used to; costs nothing, so all are tried.
+MINIMUM = (0.0, 2.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0)
 CRITERION = (0.5, 0.7, 0.8)  # thresholds whose AP is averaged
 OTHERS = 0.5  # weight of colour and bright-field against fluorescence
 HEADER = ("sensitivity", "separation", "smallest", "fluorescence", "others", "criterion")
@@ -48,6 +49,8 @@ class Maps:
     ----------
     fluorescence : bool
         Else colour or bright-field.
+    size : float
+        How much larger its objects are than those the model is used to.
     maps : ndarray of uint8
         ``(3, Y, X)``, the class map.
     truth : ndarray of int
@@ -55,6 +58,7 @@ class Maps:
     """
 
     fluorescence: bool
+    size: float
     maps: NDArray[np.uint8]
     truth: NDArray[Any]
 
@@ -145,12 +149,12 @@ def around(best: DecodeSettings, tried: Sequence[Score]) -> list[Point]:
 def class_maps(sample: Sample, model: Model, folder: Path) -> Maps:
     """Run the network as `segment` does, and read back the whole class map."""
     image = sample.image()
-    maps = _whole_map(image, model, ClassMapCache(folder))
+    size, maps = _whole_map(image, model, ClassMapCache(folder))
     fluorescence = sample.group == MNFINDER or sample.group.endswith("fluo")
-    return Maps(fluorescence, maps, sample.truth())
+    return Maps(fluorescence, size, maps, sample.truth())
 
 
-def _whole_map(image: Image, model: Model, cache: ClassMapCache) -> NDArray[np.uint8]:
+def _whole_map(image: Image, model: Model, cache: ClassMapCache) -> tuple[float, NDArray[np.uint8]]:
     started: Started | None = None
     for event in segment_events(
         image, model, SegmentSettings(), LocalBackend(), where=Where(cache=cache)
@@ -160,7 +164,8 @@ def _whole_map(image: Image, model: Model, cache: ClassMapCache) -> NDArray[np.u
     assert started is not None, "the events begin with Started"
     maps = ClassMapStore(started.folder, started.plan).read(0, started.plan.region)
     cache.close()
-    return maps
+    usual = model.card.object_diameter
+    return (started.plan.found or usual) / usual, maps
 
 
 def search(
@@ -174,7 +179,10 @@ def search(
     scores = []
     for number, (sensitivity, separation) in enumerate(points):
         for minimum in minima:
-            kept = [matchings[number].at_least(minimum) for matchings in by_image]
+            kept = [
+                matchings[number].at_least(minimum * image.size)
+                for image, matchings in zip(images, by_image, strict=True)
+            ]
             settings = DecodeSettings(
                 sensitivity=sensitivity, separation=separation, minimum_diameter=minimum
             )

@@ -98,7 +98,7 @@ def record(plan: SegmentPlan, settings: SegmentSettings) -> dict[str, Any]:
 
 def decoding(plan: SegmentPlan, settings: SegmentSettings) -> DecodeSettings:
     """Return the thresholds to use: the person's, else the card's."""
-    return settings.decode or plan.card.decode_for(plan.found)
+    return settings.decode or plan.card.decode_for(plan.found or settings.diameter)
 
 
 def segment(

@@ -240,4 +240,6 @@ def test_the_smallest_object_follows_the_size_of_the_images_objects() -> None:
     card = ModelCard(name="x", spec=UNetSpec(), usual_diameter=50, decode=large)
     assert card.decode_for(25).minimum_diameter == 10
     assert card.decode_for(100) == card.decode_for(None) == large
-    assert card.model_copy(update={"usual_diameter": None}).decode_for(25) == large
+    general = ModelCard(name="x", spec=UNetSpec(), object_diameter=25, decode=large)
+    assert [general.decode_for(d).minimum_diameter for d in (5, 25, 100, 4000)] == [4, 20, 80, 200]
+    assert general.decode_for(None) == large

@@ -157,17 +157,20 @@ class ModelCard(BaseModel):
     def decode_for(self, found: float | None) -> DecodeSettings:
         """Thresholds for an image with objects of a typical diameter.
 
-        A model taught on larger objects than this image has would leave the small ones out.
+        What is debris beside large objects may be an object among small ones. A model taught on
+        certain objects leaves out no more than was decided with those.
 
         Parameters
         ----------
         found : float or None
-            Image pixels, estimated from the image.
+            Image pixels, estimated from the image or given; None = not known.
         """
-        if not (found and self.usual_diameter) or found >= self.usual_diameter:
+        if not found:
             return self.decode
-        smallest = self.decode.minimum_diameter * found / self.usual_diameter
-        return self.decode.with_smallest(round(smallest, 1))
+        ratio = found / (self.usual_diameter or self.object_diameter)
+        if self.usual_diameter:
+            ratio = min(1.0, ratio)
+        return self.decode.with_smallest(round(min(200.0, self.decode.minimum_diameter * ratio), 1))
 
     def child(self, sha: str, **fields: Any) -> "ModelCard":
         """Card of a model retrained from this one.
