@@ -55,15 +55,25 @@ class Outcome:
 
 
 def evaluate(
-    chosen: Sequence[Sample], model: Model, settings: SegmentSettings | None = None
+    chosen: Sequence[Sample],
+    model: Model,
+    settings: SegmentSettings | None = None,
+    *,
+    true_size: bool = False,
 ) -> list[Outcome]:
-    """Segment every image and compare; the default settings are those a person gets."""
+    """Segment every image and compare; the default settings are those a person gets.
+
+    With `true_size` the diameter is given, from the truth.
+    """
+    settings = settings or SegmentSettings()
     segment(chosen[0].image(), model, settings=settings)  # imports and first-use costs
     outcomes = []
     for sample in chosen:
         image = sample.image()
+        diameter = sample.diameter() if true_size else None
+        given = settings.model_copy(update={"diameter": diameter})
         start = time.perf_counter()
-        labels = segment(image, model, settings=settings).labels
+        labels = segment(image, model, settings=given).labels
         seconds = time.perf_counter() - start
         matching = match(sample.truth(), labels)
         outcomes.append(Outcome(sample, matching, seconds, labels.size / 1e6))
@@ -139,12 +149,10 @@ class Report:
 def measure(arguments: argparse.Namespace, report: Report, decode: DecodeSettings | None) -> None:
     """Evaluate the splits asked for and report them."""
     settings = SegmentSettings(decode=decode)
-    own = report.model.card.object_diameter
     val = [s for s in samples(arguments.data, "val", arguments.limit) if _wanted(s, arguments.sets)]
     outcomes = evaluate(val, report.model, settings)
     report.table("accuracy-val", outcomes)
-    given = settings.model_copy(update={"diameter": own})
-    report.table("accuracy-val-diameter", evaluate(val, report.model, given))
+    report.table("accuracy-val-diameter", evaluate(val, report.model, settings, true_size=True))
     if arguments.test:
         test = samples(arguments.data, "test", arguments.limit)
         tested = evaluate(test, report.model, settings)

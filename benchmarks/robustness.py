@@ -25,7 +25,6 @@ from benchmarks.image_sets import Sample, samples
 from benchmarks.matching import Matching, bootstrap, count
 from benchmarks.tables import markdown, write_table
 from napari_unet.image import Image, grey_limits
-from napari_unet.instances import typical_diameter
 from napari_unet.models.library import load_model
 from napari_unet.segmentation import open_image
 
@@ -122,10 +121,9 @@ class Spoiled:
 
 def may_be(sample: Sample, size: float) -> bool:
     """Whether an image's objects keep a diameter that is promised to work."""
-    areas = np.bincount(sample.truth().ravel())[1:]
-    if not areas.any():
+    diameter = sample.diameter()
+    if diameter is None:
         return True
-    diameter = typical_diameter(2 * np.sqrt(areas[areas > 0] / np.pi))
     return SMALLEST <= size * diameter <= LARGEST and SMALLEST <= diameter <= LARGEST
 
 
