@@ -3,23 +3,29 @@
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, Label, PushButton
+from magicgui.widgets import CheckBox, ComboBox, Container, PushButton
 from napari.layers import Labels, Shapes
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_unet.corrections import take_whole
 from napari_unet.errors import InputError, UNetError
 from napari_unet.plugin import layers
+from napari_unet.plugin.fold import Fold
+from napari_unet.plugin.form import keep_narrow
 from napari_unet.plugin.going_on import CHOOSE, GoingOn
+from napari_unet.plugin.hooks import METADATA_KEY
 from napari_unet.plugin.keys import KEYS, NAPARIS_KEYS, Keys
 from napari_unet.plugin.rectangles import correct_box
 from napari_unet.plugin.results import Result
 from napari_unet.plugin.spots import Spots
+from napari_unet.plugin.wrapped import Wrapped
 
 if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
 
 BRUSH, OBJECTS, CLASSES = "Background brush", "Paint objects", "Paint classes"
+OTHER, INSTEAD = "Go on with saved labels", "Classes instead of objects"
+NOTHING_YET = "Nothing is corrected yet."
 BUSY = "Something is still running. Wait for it or cancel it, then press the button again."
 
 
@@ -37,6 +43,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self._host, self._viewer = host, host._viewer
         self._keys: weakref.WeakKeyDictionary[Labels, Keys] = weakref.WeakKeyDictionary()
         self._rectangles: Shapes | None = None
+        self._offered: weakref.WeakSet[Labels] = weakref.WeakSet()  # saved labels to go on with
         self.spots, self.going_on = Spots(host), GoingOn(host)
         self._build()
         self.brush.clicked.connect(self._press_brush)
@@ -72,7 +79,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             tooltip="Work on in this layer: it counts as what the model found, what is painted on "
             "it from now on as corrections; earlier corrections are found again",
         )
-        self.counter = Label()
+        self.counter = Wrapped()
         row = Container(widgets=[self.brush, self.all_correct], layout="horizontal", labels=False)
         taking = Container(widgets=[self.take, self.go_on], layout="horizontal", labels=False)
         for container in (row, taking, self):
@@ -80,14 +87,19 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         next_spot = Container(widgets=[self.where, self.heat], layout="horizontal", labels=False)
         next_spot.margins = (0, 0, 0, 0)
         self.extend([row, next_spot, self.show_corrected])
-        self.extend([self.labels_layer, taking, self.counter])
-        self.show_keys = CheckBox(text="Show the keys")
+        keep_narrow(self.labels_layer)
+        other = Container(widgets=[self.labels_layer, taking], labels=False)
         lines = [f"<b>{key}</b> {text}" for key, text in {**KEYS, **NAPARIS_KEYS}.items()]
-        key_list = QLabel("<br>".join(lines))
-        key_list.setVisible(False)
-        self.show_keys.changed.connect(lambda on: key_list.setVisible(on))
-        self.append(self.show_keys)
-        self.native.layout().addWidget(key_list)
+        keys = QWidget()
+        layout = QVBoxLayout(keys)
+        listed = QLabel("<br>".join(lines))
+        listed.setWordWrap(True)
+        layout.addWidget(listed)
+        self.other_labels = Fold(OTHER, other.native)
+        self.other_classes = Fold(INSTEAD, self._host.classes.native)
+        self.keys = Fold("Keys", keys)
+        for widget in (self.counter, self.other_labels, self.other_classes, self.keys):
+            self.native.layout().addWidget(widget)
 
     # ---- what there is ---------------------------------------------------------------------
 
@@ -117,15 +129,25 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             self.show_corrected.value = result is not None and result.correcting.overlay.shown
         self.labels_layer.reset_choices()
         self.take.enabled = self.go_on.enabled = bool(self.labels_layer.choices)
+        if not there:
+            self._offer_saved()
         active = self._viewer.layers.selection.active
         on = result is not None and result.correcting.is_marks(active)
         kind = CLASSES if self._host.classes.on else OBJECTS
         self.brush.text = kind if on else BRUSH
         self._recount()
 
+    def _offer_saved(self) -> None:
+        """Choose and show labels that were saved from here, when they have just been opened."""
+        for layer in self.labels_layer.choices:
+            if layer is not None and METADATA_KEY in layer.metadata and layer not in self._offered:
+                self._offered.add(layer)
+                self.labels_layer.value = layer
+                self._host.reveal(self.other_labels.content())
+
     def _recount(self) -> None:
         result = self._host.current_result()
-        self.counter.value = _count(result) if result is not None else ""
+        self.counter.say(_count(result) if result is not None else NOTHING_YET)
 
     def _other_labels(self, _widget: Any = None) -> list[Labels]:
         image = self._host.image.value
@@ -223,7 +245,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
 def _count(result: Result) -> str:
     objects, background = result.correcting.count
     if not objects and not background:
-        return "Nothing is corrected yet."
+        return NOTHING_YET
     singular, plural = ("class", "classes") if result.classes else ("object", "objects")
     noun = singular if objects == 1 else plural
     done = "painted" if result.classes else "corrected"
