@@ -284,6 +284,7 @@ def test_take_a_labels_layer(viewer, image, panel, click, qtbot):
     labels = np.zeros(SHAPE, np.uint16)
     labels[A.slices], labels[C.slices] = 41, 17
     viewer.add_labels(labels, name="by hand")
+    click(panel.correct.other_labels.toggleButton())
     panel.correct.labels_layer.value = viewer.layers["by hand"]
     click(panel.correct.take)
     assert "by hand" in panel.sentence

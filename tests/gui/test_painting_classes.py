@@ -47,7 +47,8 @@ def image(viewer, panel, qtbot):
 
 
 @pytest.fixture
-def palette(panel, image, tick):
+def palette(panel, image, click, tick):
+    click(panel.correct.other_classes.toggleButton())
     tick(panel.classes.switch)
     return panel.classes
 

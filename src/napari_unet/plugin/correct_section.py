@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
 
 BRUSH, OBJECTS, CLASSES = "Background brush", "Paint objects", "Paint classes"
-OTHER, INSTEAD = "Go on with saved labels", "Classes instead of objects"
+OTHER, INSTEAD = "Use labels of a file or another layer", "Classes instead of objects"
 NOTHING_YET = "Nothing is corrected yet."
 BUSY = "Something is still running. Wait for it or cancel it, then press the button again."
 
