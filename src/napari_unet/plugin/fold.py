@@ -7,6 +7,11 @@ from superqt import QCollapsible
 
 FOLDED, UNFOLDED = "▸", "▾"
 UNLIMITED = (1 << 24) - 1  # Qt's own largest height, which its bindings do not all name
+TITLE = (
+    "QPushButton {{ text-align: left; border: none; background: transparent; padding: 2px 0px; "
+    "font-weight: {weight}; }} "
+    "QPushButton:hover, QPushButton:focus {{ text-decoration: underline; }}"
+)
 INDENT = 8  # screen pixels, of what is inside a fold inside a fold
 
 
@@ -30,30 +35,30 @@ class Fold(QCollapsible):
         super().__init__(title, expandedIcon=QIcon(), collapsedIcon=QIcon())
         self._title = title
         self.setDuration(0)  # a panel that moves for a while moves under the mouse
-        # wrapped text needs more than its hint, which superqt makes the most there is, twice
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
         self._take(content)
-        layout = self.layout()
-        assert isinstance(layout, QVBoxLayout), "superqt's own"
-        layout.setAlignment(Qt.AlignmentFlag(0))
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        content_layout = content.layout()
-        if content_layout is not None:
-            content_layout.setContentsMargins(0 if main else INDENT, 0, 0, 0)
-        button = self.toggleButton()
-        weight = "bold" if main else "normal"
-        button.setStyleSheet(
-            "QPushButton { text-align: left; border: none; background: transparent; "
-            f"padding: 2px 0px; font-weight: {weight}; }}"
-            "QPushButton:hover, QPushButton:focus { text-decoration: underline; }"
-        )
-        button.setCursor(Qt.CursorShape.PointingHandCursor)
+        self._lay_out(0 if main else INDENT)
+        self._dress("bold" if main else "normal")
         self.toggled.connect(self._show)
         if main:
             self.expand(animate=False)
         else:
             self.collapse(animate=False)
+
+    def _lay_out(self, indent: int) -> None:
+        # wrapped text needs more than its hint, which superqt makes the most there is, twice
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
+        layout, inside = self.layout(), self.content().layout()
+        assert isinstance(layout, QVBoxLayout), "superqt's own"
+        layout.setAlignment(Qt.AlignmentFlag(0))
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        if inside is not None:
+            inside.setContentsMargins(indent, 0, 0, 0)
+
+    def _dress(self, weight: str) -> None:
+        button = self.toggleButton()
+        button.setStyleSheet(TITLE.format(weight=weight))
+        button.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def _take(self, content: QWidget) -> None:
         """Put our content in the place of superqt's empty one."""

@@ -40,17 +40,19 @@ class Scrolling(QScrollArea):
         self._timer.timeout.connect(self._try)
         self._held: tuple[QWidget, float] | None = None  # what just was, and until when it stays
         self._left_at = 0  # where that left the scroll bar
-        content = QWidget()
-        self._column = QVBoxLayout(content)
+        bar = self.verticalScrollBar()
+        assert bar is not None, "every scroll area has one"
+        self._bar, self._content = bar, QWidget()
+        self._column = QVBoxLayout(self._content)
         self._column.setContentsMargins(0, 0, 4, 0)
         self._column.addStretch()
-        self.setWidget(content)
+        self.setWidget(self._content)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.verticalScrollBar().installEventFilter(self)
-        self.verticalScrollBar().rangeChanged.connect(self._hold)
+        self._bar.installEventFilter(self)
+        self._bar.rangeChanged.connect(self._hold)
         self._keep_room()
 
     def add(self, widget: QWidget) -> None:
@@ -60,13 +62,9 @@ class Scrolling(QScrollArea):
 
     # ---- size ------------------------------------------------------------------------------
 
-    @property
-    def _bar(self) -> int:
-        return int(self.verticalScrollBar().sizeHint().width())
-
     def _keep_room(self) -> None:
-        there = self.verticalScrollBar().isVisibleTo(self)
-        self.setViewportMargins(0, 0, 0 if there else self._bar, 0)
+        there = self._bar.isVisibleTo(self)
+        self.setViewportMargins(0, 0, 0 if there else self._bar.sizeHint().width(), 0)
         self.updateGeometry()
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802  Qt's
@@ -77,23 +75,24 @@ class Scrolling(QScrollArea):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802  Qt's
         """See the bar come and go, and what is inside ask for more room."""
         kind = event.type() if event is not None else None
-        if watched is self.verticalScrollBar() and kind in (QEvent.Type.Show, QEvent.Type.Hide):
+        if watched is self._bar and kind in (QEvent.Type.Show, QEvent.Type.Hide):
             self._keep_room()
-        if watched is self.widget() and kind == QEvent.Type.LayoutRequest:
+        if watched is self._content and kind == QEvent.Type.LayoutRequest:
             self.updateGeometry()
         return super().eventFilter(watched, event)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802  Qt's
         """As wide as what is inside, which is never scrolled sideways; low."""
-        return QSize(self._around(self.widget().minimumSizeHint().width()), LEAST)
+        return QSize(self._around(self._content.minimumSizeHint().width()), LEAST)
 
     def sizeHint(self) -> QSize:  # noqa: N802  Qt's
         """As large as what is inside."""
-        hint = self.widget().sizeHint()
+        hint = self._content.sizeHint()
         return QSize(self._around(hint.width()), max(LEAST, hint.height()))
 
     def _around(self, width: int) -> int:
-        return width + self._bar + 2 * self.frameWidth()  # napari's style has a frame
+        # napari's style gives it a frame, whatever its own shape is
+        return width + self._bar.sizeHint().width() + 2 * self.frameWidth()
 
     # ---- bringing into view ----------------------------------------------------------------
 
@@ -117,18 +116,18 @@ class Scrolling(QScrollArea):
 
     def _scroll_to(self, widget: QWidget) -> None:
         """Show the end of a widget, but rather its beginning, scrolling no more than needed."""
-        top = widget.mapTo(self.widget(), widget.rect().topLeft()).y()
-        bar, height = self.verticalScrollBar(), self.viewport().height()
+        top = widget.mapTo(self._content, widget.rect().topLeft()).y()
+        height = self.height() - 2 * self.frameWidth()
         lowest = top + widget.height() + MARGIN - height
-        bar.setValue(min(max(bar.value(), lowest), top - MARGIN))
-        self._left_at = bar.value()
+        self._bar.setValue(min(max(self._bar.value(), lowest), top - MARGIN))
+        self._left_at = self._bar.value()
 
     def _hold(self) -> None:
         """Keep in view what was just brought there, when it or the rest changes its height."""
         if self._held is None:
             return
         widget, until = self._held
-        moved = self.verticalScrollBar().value() != self._left_at  # by the person
+        moved = self._bar.value() != self._left_at  # by the person
         if moved or time.monotonic() > until or self._in_use_beside(widget):
             self._held = None
         else:
@@ -142,7 +141,7 @@ class Scrolling(QScrollArea):
         under, focus = QApplication.widgetAt(QCursor.pos()), QApplication.focusWidget()
         if isinstance(focus, QAbstractButton):  # pressed some time ago
             focus = None
-        inside = self.widget().isAncestorOf
+        inside = self._content.isAncestorOf
         others = [one for one in (under, focus) if one is not None and inside(one)]
         return any(one is not widget and not widget.isAncestorOf(one) for one in others)
 

@@ -78,7 +78,7 @@ class SegmentForm(Container):  # type: ignore[type-arg]
         """Keep what is always needed at the top and the bottom; the rest scrolls in between."""
         self.extend([self.image, self.model])
         asked = [self.axes, self.channel, self.diameter, self.where, *self.sliders]
-        options = Container(labels=True)
+        options: Container[Any] = Container(labels=True)
         options.extend(asked)
         options.margins = (0, 0, 0, 0)
         self._scrolling = Scrolling()

@@ -33,14 +33,16 @@ class Wrapped(QTextEdit):
         self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setStyleSheet(PLAIN)
-        self.document().setDocumentMargin(MARGIN)
+        document = self.document()
+        assert document is not None, "every editor has one"
+        self._document = document
+        self._document.setDocumentMargin(MARGIN)
         bars = Qt.ScrollBarPolicy
         self.setHorizontalScrollBarPolicy(bars.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(
             bars.ScrollBarAlwaysOff if most is None else bars.ScrollBarAsNeeded
         )
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.document().documentLayout().documentSizeChanged.connect(self._fit)
         self._fit()
 
     @property
@@ -56,7 +58,7 @@ class Wrapped(QTextEdit):
 
     def _fit(self, *_: object) -> None:
         """Take the height of the text, within the limits."""
-        line, needed = self.fontMetrics().lineSpacing(), self.document().size().height()
+        line, needed = self.fontMetrics().lineSpacing(), self._document.size().height()
         height = max(needed, self._fewest * line + 2 * MARGIN)
         if self._most is not None:
             height = min(height, self._most * line + 2 * MARGIN)
