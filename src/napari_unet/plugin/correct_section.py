@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, Container, PushButton
 from napari.layers import Labels, Shapes
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel
 
 from napari_unet.corrections import take_whole
 from napari_unet.errors import InputError, UNetError
@@ -66,6 +66,17 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             text="Where to paint next", tooltip="Go to where the model is least sure (key W)"
         )
         self.heat = CheckBox(text="Show where it is unsure")
+        self.counter = Wrapped()
+        self.margins = (0, 0, 0, 0)
+        self.extend([_row(self.brush, self.all_correct), _row(self.where, self.heat)])
+        self.append(self.show_corrected)
+        self.other_labels = Fold(OTHER, self._build_other_labels().native)
+        self.other_classes = Fold(INSTEAD, self._host.classes.native)
+        self.keys = Fold("Keys", _list_of_keys())
+        for widget in (self.counter, self.other_labels, self.other_classes, self.keys):
+            self.native.layout().addWidget(widget)
+
+    def _build_other_labels(self) -> Container[Any]:
         self.labels_layer = ComboBox(
             choices=self._other_labels,
             nullable=True,
@@ -79,27 +90,8 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             tooltip="Work on in this layer: it counts as what the model found, what is painted on "
             "it from now on as corrections; earlier corrections are found again",
         )
-        self.counter = Wrapped()
-        row = Container(widgets=[self.brush, self.all_correct], layout="horizontal", labels=False)
-        taking = Container(widgets=[self.take, self.go_on], layout="horizontal", labels=False)
-        for container in (row, taking, self):
-            container.margins = (0, 0, 0, 0)
-        next_spot = Container(widgets=[self.where, self.heat], layout="horizontal", labels=False)
-        next_spot.margins = (0, 0, 0, 0)
-        self.extend([row, next_spot, self.show_corrected])
         keep_narrow(self.labels_layer)
-        other = Container(widgets=[self.labels_layer, taking], labels=False)
-        lines = [f"<b>{key}</b> {text}" for key, text in {**KEYS, **NAPARIS_KEYS}.items()]
-        keys = QWidget()
-        layout = QVBoxLayout(keys)
-        listed = QLabel("<br>".join(lines))
-        listed.setWordWrap(True)
-        layout.addWidget(listed)
-        self.other_labels = Fold(OTHER, other.native)
-        self.other_classes = Fold(INSTEAD, self._host.classes.native)
-        self.keys = Fold("Keys", keys)
-        for widget in (self.counter, self.other_labels, self.other_classes, self.keys):
-            self.native.layout().addWidget(widget)
+        return Container(widgets=[self.labels_layer, _row(self.take, self.go_on)], labels=False)
 
     # ---- what there is ---------------------------------------------------------------------
 
@@ -240,6 +232,19 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             self.going_on.begin(image, chosen)
         except UNetError as error:
             self._host.say(str(error))
+
+
+def _row(*widgets: Any) -> Container[Any]:
+    row: Container[Any] = Container(widgets=widgets, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    return row
+
+
+def _list_of_keys() -> QLabel:
+    lines = [f"<b>{key}</b> {text}" for key, text in {**KEYS, **NAPARIS_KEYS}.items()]
+    listed = QLabel("<br>".join(lines))
+    listed.setWordWrap(True)
+    return listed
 
 
 def _count(result: Result) -> str:

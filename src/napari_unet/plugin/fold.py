@@ -54,6 +54,8 @@ class Fold(QCollapsible):
         layout.setSpacing(2)
         if inside is not None:
             inside.setContentsMargins(indent, 0, 0, 0)
+        else:  # a label
+            self.content().setContentsMargins(indent, 0, 0, 0)
 
     def _dress(self, weight: str) -> None:
         button = self.toggleButton()
