@@ -96,8 +96,6 @@ def _save(taken: list[NDArray[np.uint8]]) -> None:
     from skimage.io import imsave
     from skimage.transform import rescale
 
-    height = max(one.shape[0] for one in taken)  # the window grows with the panel
-    taken = [np.pad(one, ((0, height - one.shape[0]), (0, 0), (0, 0)), "edge") for one in taken]
     small = [rescale(one, 2 / 3, channel_axis=-1, anti_aliasing=True) for one in taken]
     sheet = np.concatenate([np.concatenate(small[:2], 1), np.concatenate(small[2:], 1)])
     imsave(TARGET, (sheet * 255).astype(np.uint8), check_contrast=False)

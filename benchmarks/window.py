@@ -26,7 +26,7 @@ from napari_unet.corrections import UNLABELLED, take_whole
 from napari_unet.image import Box
 from napari_unet.io.synthetic import nuclei_window
 
-PLUGIN, PANEL = "napari-unet-interactive", "Segment, paint, retrain"
+PLUGIN, PANEL = "napari-unet-interactive", "Segment, retrain"
 SIDE = 512  # pixels of the image of a cold start
 CANCELLED = 2048  # pixels of the image whose segmentation is cancelled
 TAUGHT = 1024  # pixels of the image that a model is retrained on

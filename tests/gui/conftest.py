@@ -60,8 +60,9 @@ def image(viewer):
 
 
 @pytest.fixture
-def panel(viewer) -> Iterator[SegmentPanel]:
+def panel(viewer, qtbot) -> Iterator[SegmentPanel]:
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+    qtbot.waitUntil(panel.segment.native.isVisible, timeout=PATIENCE)
     yield panel
     panel.close_down()
 
@@ -104,10 +105,13 @@ def click(qtbot) -> Callable[[object], None]:
         native = getattr(widget, "native", widget)
         assert native.isVisible()
         assert native.isEnabled()
-        bring_into_view(native)
-        middle = QPoint(native.width() // 2, native.height() // 2)
-        assert native.visibleRegion().contains(middle)
-        qtbot.mouseClick(native, LEFT, pos=middle)
+
+        def reached() -> bool:  # Qt may just be laying it out
+            bring_into_view(native)
+            return bool(native.visibleRegion().contains(native.rect().center()))
+
+        qtbot.waitUntil(reached, timeout=5_000)
+        qtbot.mouseClick(native, LEFT, pos=native.rect().center())
 
     return click
 

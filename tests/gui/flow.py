@@ -19,7 +19,7 @@ from napari_unet.models.names import free_name
 from napari_unet.plugin import preview, retrain_section, segment_panel
 from napari_unet.plugin.retrain_job import Kept
 
-PLUGIN, PANEL = "napari-unet-interactive", "Segment, paint, retrain"
+PLUGIN, PANEL = "napari-unet-interactive", "Segment, retrain"
 SHAPE = (200, 300)
 ALL = Box((0, 0), SHAPE)
 A, B, C = Box((40, 40), (80, 80)), Box((40, 84), (80, 124)), Box((120, 150), (170, 250))

@@ -104,7 +104,7 @@ def test_stroke_is_on_the_disk_within_a_second_and_so_is_undo(image, panel, resu
         qtbot, image, panel, lambda: np.where(layer.data >= 9, layer.data, 0), timeout=PATIENCE
     )
     assert result.correcting.count == (2, 0)
-    qtbot.waitUntil(lambda: "2 objects and 0 px" in panel.correct.counter.value, timeout=5_000)
+    qtbot.waitUntil(lambda: "2 objects and 0 px" in panel.correct.counter.text, timeout=5_000)
 
 
 def test_background_brush(viewer, image, panel, result, hand, click, qtbot):
@@ -284,6 +284,7 @@ def test_take_a_labels_layer(viewer, image, panel, click, qtbot):
     labels = np.zeros(SHAPE, np.uint16)
     labels[A.slices], labels[C.slices] = 41, 17
     viewer.add_labels(labels, name="by hand")
+    click(panel.correct.other_labels.toggleButton())
     panel.correct.labels_layer.value = viewer.layers["by hand"]
     click(panel.correct.take)
     assert "by hand" in panel.sentence
@@ -329,7 +330,7 @@ def test_restart_offers_and_restores(viewer, image, panel, result, hand, click, 
     viewer.window.add_dock_widget(again, name="again")
     try:
         qtbot.waitUntil(lambda: again.restoring.visible, timeout=PATIENCE)
-        assert "strokes of" in again.restoring.restore.text
+        assert "strokes" in again.restoring.restore.text
         click(again.restoring.restore)
         qtbot.waitUntil(lambda: "are restored" in again.sentence, timeout=PATIENCE)
         result = again.current_result()

@@ -264,6 +264,7 @@ def test_going_on_takes_the_place_of_a_result(viewer, image, panel, painted, cli
     other[C.slices] = 5
     labels = viewer.add_labels(other, name="by hand")
     panel.image.value = image
+    click(panel.correct.other_labels.toggleButton())
     panel.correct.labels_layer.value = labels
     click(panel.correct.go_on)
     is_result(panel, labels, qtbot)
@@ -274,6 +275,7 @@ def test_going_on_takes_the_place_of_a_result(viewer, image, panel, painted, cli
 
 def test_labels_that_are_no_ids_are_a_sentence(viewer, image, panel, click):
     labels = viewer.add_labels(np.full(SHAPE, -5), name="odd")
+    click(panel.correct.other_labels.toggleButton())
     panel.correct.labels_layer.value = labels
     click(panel.correct.go_on)
     assert "-5" in panel.sentence

@@ -47,7 +47,8 @@ def image(viewer, panel, qtbot):
 
 
 @pytest.fixture
-def palette(panel, image, tick):
+def palette(panel, image, click, tick):
+    click(panel.correct.other_classes.toggleButton())
     tick(panel.classes.switch)
     return panel.classes
 
@@ -101,7 +102,7 @@ def test_a_model_of_three_classes(
     paint(palette, hand, choose)
     painted = panel.current_result().painted()
     assert set(np.unique(painted)) == {0, 1, 2, BACKGROUND}
-    qtbot.waitUntil(lambda: "2 classes" in panel.correct.counter.value, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "2 classes" in panel.correct.counter.text, timeout=PATIENCE)
     click(panel.retrain.retrain)
     qtbot.waitUntil(lambda: not panel.retrain.running, timeout=PATIENCE)
     idle()
@@ -212,10 +213,10 @@ def test_restart_restores_objects_classes_and_names(
     viewer.window.add_dock_widget(again, name="again")
     try:
         qtbot.waitUntil(lambda: again.restoring.visible, timeout=PATIENCE)
-        assert "Corrections of" in again.restoring.text.value
+        assert "Corrections of" in again.restoring.said.text
         click(again.restoring.restore)
         offer = again.restoring
-        qtbot.waitUntil(lambda: "Classes painted" in offer.text.value, timeout=PATIENCE)
+        qtbot.waitUntil(lambda: "Classes painted" in offer.said.text, timeout=PATIENCE)
         assert not again.classes.on
         click(offer.restore)
         qtbot.waitUntil(lambda: again.classes.on and not again.busy, timeout=PATIENCE)

@@ -22,11 +22,12 @@ FAULTY = {"sensitivity": 0.05, "separation": 0.5, "minimum_diameter": 4.0}
 
 
 @pytest.fixture
-def section(panel):
+def section(panel, click):
     """The section, with a model in use that other thresholds alone put right."""
     put("poor", decode=FAULTY)
     panel.model.reset_choices()
     panel.model.value = "poor"
+    click(panel.retrain.other_images.toggleButton())
     panel.retrain.time.min = SHORT
     panel.retrain.time.value = SHORT
     return panel.retrain

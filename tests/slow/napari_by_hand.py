@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 SHAPE = (256, 256)
-PLUGIN, PANEL = "napari-unet-interactive", "Segment, paint, retrain"
+PLUGIN, PANEL = "napari-unet-interactive", "Segment, retrain"
 PATIENCE = 600.0  # seconds; what takes longer on a busy machine never comes
 
 

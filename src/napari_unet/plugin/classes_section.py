@@ -22,6 +22,7 @@ from napari_unet.plugin.classes import (
     tidy,
 )
 from napari_unet.plugin.correcting import MARK_COLOURS
+from napari_unet.plugin.fold import unfold
 from napari_unet.plugin.results import Result
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class ClassesSection(QWidget):
         super().__init__()
         self._host, self._viewer = host, viewer
         self.names = DEFAULT  # background first
+        self._choosing = False  # a layer is added, meanwhile napari makes others active
         self.switch = CheckBox(
             text="Paint classes instead of objects",
             tooltip="For a model that tells what each pixel is: tissue, debris, background",
@@ -106,6 +108,8 @@ class ClassesSection(QWidget):
             self.switch.value = on
         self.list.setVisible(on)
         self._buttons.setVisible(on)
+        if on:  # nobody shall paint classes without seeing it
+            unfold(self)
 
     def _press_switch(self, on: bool) -> None:
         self.show_on(on=on)
@@ -126,12 +130,15 @@ class ClassesSection(QWidget):
         """Paint a class from now on; its layer is added if there is none."""
         if not self.on or not 0 <= number < len(self.names):
             return
+        self._choosing = True
         try:
             result = self._host.class_result()
         except UNetError as error:
             self.show_on(on=False)
             self._host.say(str(error))
             return
+        finally:
+            self._choosing = False
         result.layer.visible = True
         if number:
             result.layer.selected_label = number
@@ -141,7 +148,7 @@ class ClassesSection(QWidget):
     def _follow(self, *_: Any) -> None:
         """Turn the switch to what the active layer holds."""
         active = self._viewer.layers.selection.active
-        if self._host.closed or not isinstance(active, Labels):
+        if self._host.closed or self._choosing or not isinstance(active, Labels):
             return
         for result in self._host.results():
             marks = result.correcting.is_marks(active)

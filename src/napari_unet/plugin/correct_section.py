@@ -3,23 +3,29 @@
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, Label, PushButton
+from magicgui.widgets import CheckBox, ComboBox, Container, PushButton
 from napari.layers import Labels, Shapes
 from qtpy.QtWidgets import QLabel
 
 from napari_unet.corrections import take_whole
 from napari_unet.errors import InputError, UNetError
 from napari_unet.plugin import layers
+from napari_unet.plugin.fold import Fold
+from napari_unet.plugin.form import keep_narrow
 from napari_unet.plugin.going_on import CHOOSE, GoingOn
+from napari_unet.plugin.hooks import METADATA_KEY
 from napari_unet.plugin.keys import KEYS, NAPARIS_KEYS, Keys
 from napari_unet.plugin.rectangles import correct_box
 from napari_unet.plugin.results import Result
 from napari_unet.plugin.spots import Spots
+from napari_unet.plugin.wrapped import Wrapped
 
 if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
 
 BRUSH, OBJECTS, CLASSES = "Background brush", "Paint objects", "Paint classes"
+OTHER, INSTEAD = "Use labels of a file or another layer", "Classes instead of objects"
+NOTHING_YET = "Nothing is corrected yet."
 BUSY = "Something is still running. Wait for it or cancel it, then press the button again."
 
 
@@ -37,6 +43,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self._host, self._viewer = host, host._viewer
         self._keys: weakref.WeakKeyDictionary[Labels, Keys] = weakref.WeakKeyDictionary()
         self._rectangles: Shapes | None = None
+        self._offered: weakref.WeakSet[Labels] = weakref.WeakSet()  # saved labels to go on with
         self.spots, self.going_on = Spots(host), GoingOn(host)
         self._build()
         self.brush.clicked.connect(self._press_brush)
@@ -59,6 +66,17 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             text="Where to paint next", tooltip="Go to where the model is least sure (key W)"
         )
         self.heat = CheckBox(text="Show where it is unsure")
+        self.counter = Wrapped()
+        self.margins = (0, 0, 0, 0)
+        self.extend([_row(self.brush, self.all_correct), _row(self.where, self.heat)])
+        self.append(self.show_corrected)
+        self.other_labels = Fold(OTHER, self._build_other_labels().native)
+        self.other_classes = Fold(INSTEAD, self._host.classes.native)
+        self.keys = Fold("Keys", _list_of_keys())
+        for widget in (self.counter, self.other_labels, self.other_classes, self.keys):
+            self.native.layout().addWidget(widget)
+
+    def _build_other_labels(self) -> Container[Any]:
         self.labels_layer = ComboBox(
             choices=self._other_labels,
             nullable=True,
@@ -72,22 +90,8 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             tooltip="Work on in this layer: it counts as what the model found, what is painted on "
             "it from now on as corrections; earlier corrections are found again",
         )
-        self.counter = Label()
-        row = Container(widgets=[self.brush, self.all_correct], layout="horizontal", labels=False)
-        taking = Container(widgets=[self.take, self.go_on], layout="horizontal", labels=False)
-        for container in (row, taking, self):
-            container.margins = (0, 0, 0, 0)
-        next_spot = Container(widgets=[self.where, self.heat], layout="horizontal", labels=False)
-        next_spot.margins = (0, 0, 0, 0)
-        self.extend([row, next_spot, self.show_corrected])
-        self.extend([self.labels_layer, taking, self.counter])
-        self.show_keys = CheckBox(text="Show the keys")
-        lines = [f"<b>{key}</b> {text}" for key, text in {**KEYS, **NAPARIS_KEYS}.items()]
-        key_list = QLabel("<br>".join(lines))
-        key_list.setVisible(False)
-        self.show_keys.changed.connect(lambda on: key_list.setVisible(on))
-        self.append(self.show_keys)
-        self.native.layout().addWidget(key_list)
+        keep_narrow(self.labels_layer)
+        return Container(widgets=[self.labels_layer, _row(self.take, self.go_on)], labels=False)
 
     # ---- what there is ---------------------------------------------------------------------
 
@@ -117,15 +121,25 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             self.show_corrected.value = result is not None and result.correcting.overlay.shown
         self.labels_layer.reset_choices()
         self.take.enabled = self.go_on.enabled = bool(self.labels_layer.choices)
+        if not there:
+            self._offer_saved()
         active = self._viewer.layers.selection.active
         on = result is not None and result.correcting.is_marks(active)
         kind = CLASSES if self._host.classes.on else OBJECTS
         self.brush.text = kind if on else BRUSH
         self._recount()
 
+    def _offer_saved(self) -> None:
+        """Choose and show labels that were saved from here, when they have just been opened."""
+        for layer in self.labels_layer.choices:
+            if layer is not None and METADATA_KEY in layer.metadata and layer not in self._offered:
+                self._offered.add(layer)
+                self.labels_layer.value = layer
+                self._host.reveal(self.other_labels.content())
+
     def _recount(self) -> None:
         result = self._host.current_result()
-        self.counter.value = _count(result) if result is not None else ""
+        self.counter.say(_count(result) if result is not None else NOTHING_YET)
 
     def _other_labels(self, _widget: Any = None) -> list[Labels]:
         image = self._host.image.value
@@ -220,10 +234,23 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             self._host.say(str(error))
 
 
+def _row(*widgets: Any) -> Container[Any]:
+    row: Container[Any] = Container(widgets=widgets, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    return row
+
+
+def _list_of_keys() -> QLabel:
+    lines = [f"<b>{key}</b> {text}" for key, text in {**KEYS, **NAPARIS_KEYS}.items()]
+    listed = QLabel("<br>".join(lines))
+    listed.setWordWrap(True)
+    return listed
+
+
 def _count(result: Result) -> str:
     objects, background = result.correcting.count
     if not objects and not background:
-        return "Nothing is corrected yet."
+        return NOTHING_YET
     singular, plural = ("class", "classes") if result.classes else ("object", "objects")
     noun = singular if objects == 1 else plural
     done = "painted" if result.classes else "corrected"

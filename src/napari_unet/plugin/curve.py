@@ -4,6 +4,7 @@ import math
 import time
 from typing import Any
 
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_unet.learning import Learning
@@ -84,6 +85,8 @@ class _Plot:
     def __init__(self, library: Any, parent: Curve) -> None:
         self._widget = library.PlotWidget(parent, background=None)
         self._widget.setFixedHeight(HEIGHT)
+        # it has nothing to click, and a wheel that it takes would not scroll the panel
+        self._widget.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self._item = self._widget.getPlotItem()
         self._item.setMenuEnabled(False)
         self._item.hideButtons()

@@ -10,7 +10,7 @@ from napari_unet.errors import UNetError
 from napari_unet.plugin.segment_panel import SegmentPanel
 
 PLUGIN = "napari-unet-interactive"
-PANEL = "Segment, paint, retrain"
+PANEL = "Segment, retrain"
 LIMIT = 300.0  # seconds the demonstration may take without a person
 
 

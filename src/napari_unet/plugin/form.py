@@ -4,8 +4,11 @@ from typing import Any
 
 from magicgui.widgets import create_widget
 from pydantic.fields import FieldInfo
+from qtpy.QtWidgets import QComboBox, QHBoxLayout
 
 from napari_unet.settings import Settings
+
+SHORTEST = 10  # characters of a choice that are seen in any case
 
 
 def field_widget(settings: type[Settings], name: str, widget_type: str, **options: Any) -> Any:
@@ -36,6 +39,21 @@ def field_widget(settings: type[Settings], name: str, widget_type: str, **option
         widget_type=widget_type,
         options={"tooltip": info.description, **given, **options},
     )
+
+
+def keep_narrow(combo: Any) -> None:
+    """Let a combo box be narrower than its longest choice, the name of a file or a layer."""
+    native = combo.native
+    native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    native.setMinimumContentsLength(SHORTEST)
+
+
+def side_by_side(*widgets: Any) -> QHBoxLayout:
+    """Return a row of magicgui widgets."""
+    row = QHBoxLayout()
+    for widget in widgets:
+        row.addWidget(widget.native)
+    return row
 
 
 def _limit(info: FieldInfo, *names: str) -> float | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import Container, Label, PushButton
+from magicgui.widgets import Container, PushButton
 from napari.layers import Image as ImageLayer
 
 from napari_unet.errors import InputError, UNetError
@@ -19,8 +19,10 @@ from napari_unet.io.journal import (
 )
 from napari_unet.io.recovery import Recovery, clean, recoverable, replay, supersede
 from napari_unet.plugin.classes import DEFAULT
+from napari_unet.plugin.form import side_by_side
 from napari_unet.plugin.jobs import in_background
 from napari_unet.plugin.results import Result
+from napari_unet.plugin.wrapped import Wrapped
 
 if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
@@ -44,10 +46,12 @@ class Restoring(Container):  # type: ignore[type-arg]
         self._next: list[Recovery] = []  # of the same image, offered afterwards
         self._declined: set[str] = set()  # tokens
         self._closed = False
-        self.text = Label()
+        self.said = Wrapped(most=3)
         self.restore, self.not_now = PushButton(text="Restore"), PushButton(text="Not now")
-        self.extend([self.text, self.restore, self.not_now])
-        self.text.native.setWordWrap(True)
+        self.margins = (0, 0, 0, 0)
+        layout = self.native.layout()
+        layout.addWidget(self.said)
+        layout.addLayout(side_by_side(self.restore, self.not_now))
         self.restore.clicked.connect(self._restore)
         self.not_now.clicked.connect(self._decline)
         in_background(lambda: clean(journal_folder()), lambda _removed, _problem: None)
@@ -171,8 +175,9 @@ class Restoring(Container):  # type: ignore[type-arg]
             text += f" The labels were saved to {recovery.saved}."
         if recovery.damaged:
             text += " A part of them is damaged and cannot be restored."
-        self.text.value = text
-        self.restore.text = f"Restore {recovery.strokes} strokes of {when}"
+        self.said.say(text)
+        count = recovery.strokes
+        self.restore.text = f"Restore {count} stroke{'' if count == 1 else 's'}"
         self._offered = layer, recovery
         self.visible = True
 

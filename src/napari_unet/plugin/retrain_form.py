@@ -1,20 +1,22 @@
 """The widgets of the Retrain section, and which of them are shown when."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, ProgressBar, PushButton
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_unet.learning import Learning, Report
 from napari_unet.plugin.curve import Curve
-from napari_unet.plugin.form import field_widget
+from napari_unet.plugin.fold import Fold
+from napari_unet.plugin.form import field_widget, keep_narrow, side_by_side
 from napari_unet.plugin.retrain_folder import FolderRow
+from napari_unet.plugin.wrapped import Wrapped
 from napari_unet.settings import FinetuneSettings
 
 SHORTEST, LONGEST = 10, 300  # seconds on the slider
 RETRAIN = "Retrain", "Teach the model what is painted on the open images, and the folder added"
+FOLDER = "Teach a folder of images and masks too"
 SHOW_NEW = "Show the new one"
 STOP = "Stop", "End now and keep the best so far"
 
@@ -38,10 +40,8 @@ class RetrainForm(QWidget):
         self.compare = CheckBox(text="Show before", tooltip="What the model before had found")
         self.back = PushButton(text="Go back to", tooltip="Use it again, and segment with it")
         self.earlier = ComboBox(choices=[], tooltip="Models that were in use before, newest first")
-        self._outcome = QLabel()
-        self._outcome.setWordWrap(True)
-        self._outcome.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._outcome.setTextFormat(Qt.TextFormat.PlainText)
+        self._outcome = Wrapped()
+        keep_narrow(self.earlier)
         self._lay_out()
         for widget in (self.cancel, self.progress, self.keep, self.discard, self.look):
             widget.native.hide()
@@ -50,21 +50,27 @@ class RetrainForm(QWidget):
         self._outcome.hide()
 
     def _lay_out(self) -> None:
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        self.learning, self.result = QWidget(), QWidget()  # what it does, and what came of it
+        self.other_images = Fold(FOLDER, self.folder)
         time = QFormLayout()
         time.addRow(self.time.label, self.time.native)
+        layout, learning, result = QVBoxLayout(self), QVBoxLayout(), QVBoxLayout()
+        for one in (layout, learning, result):
+            one.setContentsMargins(0, 0, 0, 0)
+        left = Qt.AlignmentFlag.AlignLeft
+        learning.addLayout(side_by_side(self.retrain, self.cancel))
+        learning.addWidget(self.progress.native)
+        learning.addWidget(self.curve)
+        self.learning.setLayout(learning)
+        result.addWidget(self._outcome)
+        result.addWidget(self.look.native, alignment=left)
+        result.addLayout(side_by_side(self.keep, self.discard))
+        result.addWidget(self.compare.native, alignment=left)
+        result.addLayout(side_by_side(self.back, self.earlier))
+        self.result.setLayout(result)
         layout.addLayout(time)
-        layout.addWidget(self.folder)
-        layout.addLayout(_side_by_side(self.retrain, self.cancel))
-        layout.addWidget(self.progress.native)
-        layout.addWidget(self.curve)
-        layout.addWidget(self._outcome)
-        layout.addWidget(self.look.native, alignment=Qt.AlignmentFlag.AlignLeft)
-        layout.addLayout(_side_by_side(self.keep, self.discard))
-        layout.addWidget(self.compare.native, alignment=Qt.AlignmentFlag.AlignLeft)
-        layout.addLayout(_side_by_side(self.back, self.earlier))
-        layout.addStretch()
+        for widget in (self.other_images, self.learning, self.result):
+            layout.addWidget(widget)
 
     @property
     def native(self) -> QWidget:
@@ -74,7 +80,7 @@ class RetrainForm(QWidget):
     @property
     def outcome(self) -> str:
         """What is said about the last retraining."""
-        return self._outcome.text()
+        return self._outcome.text
 
     def settings(self) -> FinetuneSettings:
         """Return what is set."""
@@ -105,12 +111,12 @@ class RetrainForm(QWidget):
     def show_outcome(self, report: Report, remark: str = "") -> None:
         """Say what came of it, old and new side by side, and what else there is to know."""
         said = f"{report.sentence} {remark}".strip()
-        self._outcome.setText(f"{said}\n\n{summary(report)}")
+        self._outcome.say(f"{said}\n\n{summary(report)}")
         self._outcome.show()
 
     def say_outcome(self, text: str) -> None:
         """Say how it goes on."""
-        self._outcome.setText(text)
+        self._outcome.say(text)
         self._outcome.show()
 
     def offer_preview(self, *, there: bool) -> None:
@@ -154,10 +160,3 @@ def summary(report: Report) -> str:
     if report.held:
         lines.insert(0, f"held-out objects: {report.old:.2f} → {report.new:.2f}")
     return "\n".join(lines)
-
-
-def _side_by_side(*widgets: Any) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for widget in widgets:
-        row.addWidget(widget.native)
-    return row

@@ -94,7 +94,9 @@ class RetrainSection(RetrainForm):
         work = self._work()
         self._news = None  # a preview stays until there is something new
         self.problem, self._remark, self._stepped, self._stopping = None, "", 0.0, False
+        self.retrain.native.setFocus()  # not left to the platform: the person is here now
         self.show_running(running=True)
+        host.reveal(self.learning)
         host.say(f"{work.remark} Gathering what was painted…".strip())
         self._job = Job(retrain(work, host.engine), self._on_event, self._on_end)
         self._job.start()
@@ -190,6 +192,7 @@ class RetrainSection(RetrainForm):
             return
         if self._kept is not None:
             self.show_preview_again()
+            self._host.reveal(self.result)
         if problem or cancelled:
             said = problem or "Cancelled. The model stays as it was."
             self._host.say(f"{said} {self._left_out}".strip())
@@ -207,6 +210,7 @@ class RetrainSection(RetrainForm):
             self._kept = kept
             self.offer_preview(there=True)
             self._previewing.begin(kept.model)
+        self._host.reveal(self.result)
 
     def _adopt(self, name: str, sha: str) -> None:
         """Use the new model, keep what the old one found, and segment anew."""

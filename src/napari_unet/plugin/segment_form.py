@@ -5,8 +5,7 @@ from typing import Any
 from magicgui.widgets import ComboBox, Container, LineEdit, ProgressBar, PushButton
 from napari import Viewer
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QWidget
 
 from napari_unet.errors import UNetError
 from napari_unet.image import Image
@@ -14,8 +13,11 @@ from napari_unet.inference.cache import ClassMapCache
 from napari_unet.models.library import load_card, model_files
 from napari_unet.planning import Where
 from napari_unet.plugin import layers
-from napari_unet.plugin.form import field_widget
+from napari_unet.plugin.fold import Fold
+from napari_unet.plugin.form import field_widget, keep_narrow, side_by_side
 from napari_unet.plugin.rectangles import selected_box
+from napari_unet.plugin.scrolling import Scrolling
+from napari_unet.plugin.wrapped import Wrapped
 from napari_unet.settings import DecodeSettings, SegmentSettings
 
 WHOLE, PLANE, VIEW, RECTANGLE = "Whole image", "This plane", "Current view", "Selected rectangle"
@@ -60,6 +62,7 @@ class SegmentForm(Container):  # type: ignore[type-arg]
         self.diameter.native.setSpecialValueText("automatic")
         self.where = ComboBox(label="Where", choices=[WHOLE, PLANE, VIEW, RECTANGLE])
         self.segment = PushButton(text="Segment")
+        self.save = PushButton(text="Save labels…", enabled=False)
         self.progress = ProgressBar(visible=False)
         sliders = [
             field_widget(
@@ -69,20 +72,40 @@ class SegmentForm(Container):  # type: ignore[type-arg]
         ]
         smallest = field_widget(DecodeSettings, "minimum_diameter", "FloatSpinBox", step=1.0)
         self.sliders = [*sliders, smallest]
-        self.save = PushButton(text="Save labels…", enabled=False)
-        self.extend([self.image, self.model, self.axes, self.channel, self.diameter, self.where])
-        self.extend([self.segment, self.progress, *self.sliders, self.save])
-        self._sentence = QLabel()  # one sentence over the whole width, which a person can copy
-        self._sentence.setWordWrap(True)
-        self._sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        layout = self.native.layout()
-        layout.addWidget(self._sentence)
-        layout.addStretch()
+        self._lay_out()
 
-    def add_section(self, section: Any) -> None:
-        """Show a part of the panel below those there are, above the sentence."""
+    def _lay_out(self) -> None:
+        """Keep what is always needed at the top and the bottom; the rest scrolls in between."""
+        self.extend([self.image, self.model])
+        asked = [self.axes, self.channel, self.diameter, self.where, *self.sliders]
+        options: Container[Any] = Container(labels=True)
+        options.extend(asked)
+        options.margins = (0, 0, 0, 0)
+        self._scrolling = Scrolling()
+        self._scrolling.add(options.native)
+        self._sentence = Wrapped(fewest=2, most=4)
         layout = self.native.layout()
-        layout.insertWidget(layout.indexOf(self._sentence), section.native)
+        layout.addLayout(side_by_side(self.segment, self.save))
+        layout.addWidget(self._scrolling, 1)
+        layout.addWidget(self.progress.native)
+        layout.addWidget(self._sentence)
+        for combo in (self.image, self.model, self.channel, self.where):
+            keep_narrow(combo)
+
+    def add_section(self, title: str, section: Any) -> Fold:
+        """Show a part of the panel below those there are."""
+        fold = Fold(title, section.native, main=True)
+        self._scrolling.add(fold)
+        return fold
+
+    def add_question(self, question: Any) -> None:
+        """Show something that a person has to decide about where it cannot be overlooked."""
+        layout = self.native.layout()
+        layout.insertWidget(layout.indexOf(self._scrolling), question.native)
+
+    def reveal(self, widget: QWidget) -> None:
+        """Unfold and scroll to something new, unless the person is at something else."""
+        self._scrolling.reveal(widget)
 
     def _image_layers(self, _widget: Any = None) -> list[ImageLayer]:
         images = (layer for layer in self._viewer.layers if isinstance(layer, ImageLayer))
@@ -148,11 +171,11 @@ class SegmentForm(Container):  # type: ignore[type-arg]
     @property
     def sentence(self) -> str:
         """What the panel says at the moment."""
-        return self._sentence.text()
+        return self._sentence.text
 
     def say(self, text: str) -> None:
         """Show one sentence."""
-        self._sentence.setText(text)
+        self._sentence.say(text)
 
     def _recommend(self, *_: Any) -> None:
         """Set the sliders to what the model's card recommends; nothing is decoded again."""

@@ -41,7 +41,7 @@ SLIDER_DELAY = 150  # milliseconds a slider must rest before the objects are mad
 
 
 class SegmentPanel(ResultPanel):
-    """Dock widget "Segment, paint, retrain".
+    """Dock widget "Segment, retrain".
 
     Parameters
     ----------
@@ -61,11 +61,10 @@ class SegmentPanel(ResultPanel):
         self.problem: str | None = None  # what went wrong in the last job or save
         self.restoring = Restoring(self)
         self.correct = CorrectSection(self)
-        self.add_section(self.restoring)
-        self.add_section(self.classes)
-        self.add_section(self.correct)
+        self.add_question(self.restoring)
+        self.add_section("Correct", self.correct)
         self.retrain = RetrainSection(self)
-        self.add_section(self.retrain)
+        self.add_section("Retrain", self.retrain)
         self._connect()
         self.refresh()
         self.take_over_what_was_left()
