@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QWidget
 from napari_unet.errors import UNetError
 from napari_unet.image import Image
 from napari_unet.inference.cache import ClassMapCache
+from napari_unet.inference.plan import SegmentPlan
 from napari_unet.models.library import load_card, model_files
 from napari_unet.planning import Where
 from napari_unet.plugin import layers
@@ -182,18 +183,29 @@ class SegmentForm(Container):  # type: ignore[type-arg]
         if not self.model.value:
             return
         try:
-            recommended = load_card(self.model.value).decode
+            self._set_sliders(load_card(self.model.value).decode)
         except UNetError as error:
             self.say(str(error))
-            return
+
+    def _set_sliders(self, recommended: DecodeSettings) -> None:
         for slider in self.sliders:
             with slider.changed.blocked():
                 slider.value = getattr(recommended, slider.name)
-        self._recommended = {slider.name: slider.value for slider in self.sliders}
+        self._recommended = self._slider_values()
+
+    def _slider_values(self) -> dict[str, float]:
+        return {slider.name: slider.value for slider in self.sliders}
+
+    def show_found(self, plan: SegmentPlan) -> None:
+        """Show the diameter that was found, and what is therefore too small to be an object."""
+        self.diameter.native.setSpecialValueText(f"automatic ({plan.diameter:.0f})")
+        if self._slider_values() == self._recommended and plan.card.kind == "instances":
+            given = self.diameter.value or None
+            self._set_sliders(plan.card.decode_for(plan.found or given))
 
     def settings(self) -> SegmentSettings:
         """Return what the panel is set to."""
-        values = {slider.name: slider.value for slider in self.sliders}
+        values = self._slider_values()
         untouched = values == self._recommended  # then the model may fit them to the image
         return SegmentSettings(
             model=self.model.value,

@@ -20,6 +20,7 @@ from napari_unet.plugin.classes_section import ClassesSection
 from napari_unet.plugin.correct_section import CorrectSection
 from napari_unet.plugin.jobs import Job, import_early, sentence
 from napari_unet.plugin.library_watch import LibraryWatch
+from napari_unet.plugin.model_advice import ModelAdvice
 from napari_unet.plugin.model_in_use import ModelInUse
 from napari_unet.plugin.preview import Preview
 from napari_unet.plugin.restoring import Restoring
@@ -66,6 +67,7 @@ class SegmentPanel(ResultPanel):
         self.retrain = RetrainSection(self)
         self.add_section("Retrain", self.retrain)
         self._connect()
+        self.advice = ModelAdvice(self, self._cache)
         self.refresh()
         self.take_over_what_was_left()
         self._warm_up()
@@ -105,9 +107,14 @@ class SegmentPanel(ResultPanel):
     def _take_turns(self, retraining: bool) -> None:
         """The engine does one thing at a time."""
         if retraining:
-            self.correct.spots.stop()
+            self._make_way()
         for widget in (self.segment, *self.sliders):
             widget.enabled = not retraining
+
+    def _make_way(self) -> None:
+        """Stop what only looks, because the engine has something to do."""
+        self.correct.spots.stop()
+        self.advice.stop()
 
     def _warm_up(self, *_: Any) -> None:
         if self.model.value:
@@ -186,7 +193,7 @@ class SegmentPanel(ResultPanel):
 
     def run(self, events: Any, result: Result | Preview, settings: SegmentSettings) -> None:
         """Begin a job whose tiles are shown in a result or a preview."""
-        self.correct.spots.stop()
+        self._make_way()
         self._begun, self.problem, self._shown = time.monotonic(), None, result
         self.segment.text = "Cancel"
         self.progress.visible, self.progress.value = True, 0
@@ -213,8 +220,7 @@ class SegmentPanel(ResultPanel):
         match event:
             case Started():
                 result.started(event)
-                automatic = f"automatic ({event.plan.diameter:.0f})"
-                self.diameter.native.setSpecialValueText(automatic)
+                self.show_found(event.plan)
             case TileDone():
                 if self._gone(result):
                     return
@@ -262,7 +268,7 @@ class SegmentPanel(ResultPanel):
             return
         self._closed = True
         self.restoring.close_down()
-        self.correct.spots.stop()
+        self._make_way()
         self.retrain.close_down()
         self.cancel()
         self.let_go_of_all()
