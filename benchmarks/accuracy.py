@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.image_sets import Sample, cell_samples, samples
+from benchmarks.looks import by_look
 from benchmarks.matching import THRESHOLDS, Counts, Matching, bootstrap, count, match
 from benchmarks.tables import ROOT, markdown, write_table
 from napari_unet.models.library import Model, load_model
@@ -80,10 +81,10 @@ def evaluate(
     return outcomes
 
 
-def table_rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
-    """Two rows for each set, and for a whole data set of several parts: pooled and per image."""
+def table_rows(groups: dict[str, list[Outcome]]) -> list[list[str]]:
+    """Two rows for each group: pooled and per image."""
     rows = []
-    for name, members in _groups(outcomes).items():
+    for name, members in groups.items():
         counts = count([o.matching for o in members])
         speed = sum(o.seconds for o in members) / sum(o.megapixels for o in members)
         size = [str(len(members)), str(int(counts.objects[:, 0].sum()))]
@@ -98,6 +99,7 @@ def _cells(counts: Counts, *, pooled: bool) -> list[str]:
 
 
 def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """Sort outcomes by set, and a whole data set of several parts."""
     groups: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         groups.setdefault(outcome.sample.group, []).append(outcome)
@@ -137,9 +139,14 @@ class Report:
     command: str
     write: bool
 
-    def table(self, name: str, outcomes: Sequence[Outcome]) -> None:
-        """Print a table, and put it into the document."""
-        rows = table_rows(outcomes)
+    def table(
+        self,
+        name: str,
+        outcomes: Sequence[Outcome],
+        groups: dict[str, list[Outcome]] | None = None,
+    ) -> None:
+        """Print a table, and put it into the document; default groups are the sets."""
+        rows = table_rows(groups or _groups(outcomes))
         print(f"\n{name}\n{markdown(HEADER, rows)}", flush=True)
         if self.write:
             note = f"Model `{self.model.card.name}`, sha256 {self.model.sha[:12]}."
@@ -152,6 +159,7 @@ def measure(arguments: argparse.Namespace, report: Report, decode: DecodeSetting
     val = [s for s in samples(arguments.data, "val", arguments.limit) if _wanted(s, arguments.sets)]
     outcomes = evaluate(val, report.model, settings)
     report.table("accuracy-val", outcomes)
+    report.table("accuracy-val-looks", outcomes, by_look(outcomes))
     report.table("accuracy-val-diameter", evaluate(val, report.model, settings, true_size=True))
     if arguments.test:
         test = samples(arguments.data, "test", arguments.limit)

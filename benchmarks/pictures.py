@@ -51,8 +51,11 @@ def draw(data: Path, model: Model, decode: DecodeSettings | None, public: Path) 
     val = samples(data, "val")
     for path, items in ((FULL, _varied(val)), (public, _public(val))):
         path.parent.mkdir(parents=True, exist_ok=True)
-        tiles = [_outlined(image, truth, model, decode) for image, truth in items]
-        imsave(path, _mosaic(tiles), check_contrast=False)
+        tiles = [
+            outlined(image, truth, segment(image, model, decode=decode).labels)
+            for image, truth in items
+        ]
+        imsave(path, mosaic(tiles), check_contrast=False)
         print(f"wrote {path}")
 
 
@@ -81,17 +84,17 @@ def _item(sample: Sample) -> Item:
     return sample.image(), sample.truth()
 
 
-def _outlined(
-    image: Image, truth: NDArray[Any] | None, model: Model, decode: DecodeSettings | None
+def outlined(
+    image: Image | None, truth: NDArray[Any] | None, labels: NDArray[Any]
 ) -> NDArray[np.uint8]:
-    """Segment the whole image and draw the outlines where most of it is covered by objects."""
-    labels = segment(image, model, decode=decode).labels
+    """Draw the outlines where most is covered by objects, on black if there is no image."""
     crop = _fullest(labels if truth is None else truth)
-    picture = _enlarge(_display(image)[crop])
+    shown = np.zeros((*labels.shape, 3), np.uint8) if image is None else _display(image)
+    picture = _enlarge(shown[crop])
     segmentation: Any = skimage.segmentation  # without types
-    for outlined, colour in ((truth, GREEN), (labels, MAGENTA)):
-        if outlined is not None:
-            enlarged = _enlarge(outlined[crop].astype(np.int64))
+    for part, colour in ((truth, GREEN), (labels, MAGENTA)):
+        if part is not None:
+            enlarged = _enlarge(part[crop].astype(np.int64))
             picture[segmentation.find_boundaries(enlarged, mode="inner")] = colour
     return picture
 
@@ -127,7 +130,8 @@ def _enlarge(array: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(grown).astype(array.dtype)
 
 
-def _mosaic(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def mosaic(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Put pictures side by side, row by row."""
     columns = min(COLUMNS, len(tiles))
     rows = -(-len(tiles) // columns)
     step = SIDE + GAP
