@@ -16,7 +16,7 @@ from napari_unet.models.library import load_model
 from napari_unet.planning import Where
 from napari_unet.segmentation import open_image, segment_events
 from napari_unet.settings import SegmentSettings
-from napari_unet.sizing import Look, middle
+from napari_unet.sizing import Look, window
 
 ROOT = Path(__file__).resolve().parents[1]
 USUAL = 29.6  # pixels; diameter of the sample's nuclei
@@ -61,5 +61,14 @@ def test_surely_found_objects_of_another_size_do_not_count_as_fitting() -> None:
     assert right.fit > unsure.fit > small.fit
 
 
-def test_middle_stays_inside() -> None:
-    assert middle(Box((10, 10), (20, 400)), 64) == Box((10, 173), (20, 237))
+def test_windows_stay_inside() -> None:
+    strip = Box((10, 10), (20, 400))
+    assert window(strip, strip.centre, 64) == Box((10, 173), (20, 237))
+    assert window(strip, (12, 395), 64) == Box((10, 336), (20, 400))
+    assert window(strip, (12, 395), 5000) == strip
+
+
+def test_objects_are_looked_for_where_something_is(nuclei: NDArray[np.float32]) -> None:
+    corner = np.full((1500, 1500), nuclei.min(), np.float32)
+    corner[-400:, -400:] = rescale(nuclei, 1)[:400, :400]
+    assert started(corner).plan.found == pytest.approx(USUAL, rel=0.2)

@@ -1,13 +1,14 @@
 """How large the objects of an image are: a small part of it is looked at in several sizes."""
 
+import math
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from napari_unet.image import Box, Image
+from napari_unet.image import Box, Image, normalise
 from napari_unet.inference.plan import Key, SegmentPlan
 from napari_unet.inference.run import KEEP_ALL, Event, TileDone, Waiting, run
 from napari_unet.inference.schedule import Schedule
@@ -19,9 +20,11 @@ SPECK = 0.25  # of the diameter a model is used to: what is smaller is no object
 PROBE = 256  # network pixels; side of what is looked at in each size
 SIZES = (2.0, 0.5, 3.5, 0.25)  # magnifications that are tried where the first look is not sure
 SMALLEST, LARGEST = 1.0, 4000.0  # pixels; diameters that can be planned with
-FIT = 1.6  # factor within which an object has the diameter that the network is used to
-NEAR, SURE = 1.35, 0.85  # factor and certainty from which on no other size is tried
-FEWEST = 3  # objects that say how large objects are
+FIT = 1.4  # factor within which an object has the diameter that the network is used to
+NEAR, SURE = 1.35, 0.92  # factor and certainty from which on no other size is tried
+DOUBT = 4  # power of the certainty that an object counts by: a wrong size is found, but unsurely
+FEWEST = 3  # objects that settle how large objects are
+WINDOWS = 4  # along each side; the one that shows most is looked at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,21 +56,23 @@ class Look:
         diameters = np.array(self.diameters)
         ratio = diameters * zoom / card.object_diameter
         fitting = (ratio > 1 / FIT) & (ratio < FIT)
-        areas = diameters**2 * np.array(self.certainties)
+        areas = diameters**2 * np.array(self.certainties) ** DOUBT
         return float(areas[fitting].sum() / max(1, self.plan.region.size))
 
     @property
     def sure(self) -> bool:
         """Whether what is found is certain, and as large as the network is used to."""
-        if self.diameter is None or np.mean(self.certainties) < SURE:
+        if self.diameter is None or len(self.diameters) < FEWEST:
+            return False
+        if np.mean(self.certainties) < SURE:
             return False
         ratio = self.diameter * self.plan.zoom / self.plan.card.object_diameter
         return 1 / NEAR < ratio < NEAR
 
     @property
     def diameter(self) -> float | None:
-        """Typical diameter, image pixels; None if too little was found."""
-        if len(self.diameters) < FEWEST:
+        """Typical diameter, image pixels; None if nothing was found."""
+        if not self.diameters:
             return None
         return round(typical_diameter(np.array(self.diameters)), 1)
 
@@ -82,7 +87,8 @@ def look_for_size(
     Parameters
     ----------
     plan : SegmentPlan
-        What is wanted, with the diameter that is expected; the middle of it is looked at.
+        What is wanted, with the diameter that is expected; the part of it that shows most is
+        looked at.
     image : Image
         What to read.
     backend : Backend
@@ -96,10 +102,12 @@ def look_for_size(
         The best one.
     """
     probe = replace(plan, planes=plan.planes[len(plan.planes) // 2 :][:1])
+    centre = yield from _busiest(probe, image)
     looks: list[Look] = []
     sizes = [1.0]
     while sizes:
-        look = _look(probe, sizes.pop(0), folder.with_name(f"{folder.name}-{len(looks)}"))
+        target = folder.with_name(f"{folder.name}-{len(looks)}")
+        look = _look(probe, sizes.pop(0), centre, target)
         if any(look.plan.zoom == other.plan.zoom for other in looks):
             continue  # limits of the zoom, or a model that takes many sizes as they are
         yield from _fill(look, image, backend)
@@ -112,10 +120,38 @@ def look_for_size(
     return max(looks, key=lambda look: look.fit)
 
 
-def _look(probe: SegmentPlan, size: float, folder: Path) -> Look:
+def _look(probe: SegmentPlan, size: float, centre: tuple[float, float], folder: Path) -> Look:
     """Prepare to look with objects `size` times as large as the probe expects them."""
     plan = replace(probe, diameter=min(max(probe.diameter / size, SMALLEST), LARGEST))
-    return Look(replace(plan, region=middle(probe.region, PROBE / plan.zoom)), folder)
+    return Look(replace(plan, region=window(probe.region, centre, PROBE / plan.zoom)), folder)
+
+
+def _busiest(probe: SegmentPlan, image: Image) -> Generator[Event, None, tuple[float, float]]:
+    """Return the centre of the window in which grey values differ most.
+
+    The middle of an image may be empty; where there is most contrast there are objects.
+    """
+    best, most = probe.region.centre, -1.0
+    for box in _windows(probe.region):
+        pixels = image.read(probe.planes[0], box, probe.channels)
+        grey = [normalise(c, k) for c, k in zip(pixels, probe.limits, strict=True)]
+        spread = float(np.clip(grey, 0, 1).std())
+        if spread > most:
+            best, most = box.centre, spread
+        yield Waiting()
+    return best
+
+
+def _windows(region: Box) -> Iterator[Box]:
+    """Spread windows over a region, the middle one first; none overlap."""
+    counts = [min(WINDOWS, max(1, n // PROBE)) for n in region.shape]
+    rows, columns = (
+        [start + (2 * i + 1) * n / (2 * count) for i in range(count)]
+        for start, n, count in zip(region.start, region.shape, counts, strict=True)
+    )
+    places = [(y, x) for y in rows for x in columns]
+    for place in sorted(places, key=lambda place: math.dist(place, region.centre)):
+        yield window(region, place, PROBE)
 
 
 def _fill(look: Look, image: Image, backend: Backend) -> Generator[Event, None, None]:
@@ -148,8 +184,12 @@ def forget(folder: Path) -> None:
         shutil.rmtree(folder.with_name(f"{folder.name}-{number}"), ignore_errors=True)
 
 
-def middle(region: Box, side: float) -> Box:
-    """Return the square in the middle of a region, or the region where it is smaller."""
-    half = round(side / 2)
-    y, x = (int(c) for c in region.centre)
-    return Box((y - half, x - half), (y + half, x + half)).intersect(region)
+def window(region: Box, centre: tuple[float, float], side: float) -> Box:
+    """Return the square around a point, moved into the region, or as much as there is of it."""
+    length = round(side)
+    start = [
+        min(max(round(c - length / 2), low), max(low, high - length))
+        for c, low, high in zip(centre, region.start, region.stop, strict=True)
+    ]
+    y, x = start
+    return Box((y, x), (y + length, x + length)).intersect(region)
