@@ -52,8 +52,8 @@ def test_class_maps_of_looks_are_removed(nuclei: NDArray[np.float32], tmp_path: 
 def test_surely_found_objects_of_another_size_do_not_count_as_fitting() -> None:
     plan = started(np.random.default_rng(0).random((64, 64)).astype(np.float32)).plan
     usual = plan.card.object_diameter
-    right = Look(plan, Path(), diameters=[usual] * 3, certainties=[0.9] * 3)
-    small = Look(plan, Path(), diameters=[usual / 2] * 12, certainties=[0.9] * 12)
+    right = Look(plan, Path(), diameters=[usual] * 3, certainties=[0.95] * 3)
+    small = Look(plan, Path(), diameters=[usual / 2] * 12, certainties=[0.95] * 12)
     unsure = Look(plan, Path(), diameters=[usual] * 3, certainties=[0.6] * 3)
     assert right.sure
     assert not small.sure
