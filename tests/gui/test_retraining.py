@@ -31,6 +31,7 @@ def section(panel) -> Iterator[RetrainSection]:
     panel.retrain.time.min = SHORT
     panel.retrain.time.value = SHORT
     yield panel.retrain
+    panel.close_down()  # a preview that nobody has decided about goes with it
     assert list(user_folder().parent.glob("candidate-*")) == []
 
 
