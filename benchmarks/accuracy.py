@@ -10,6 +10,7 @@
 """
 
 import argparse
+import hashlib
 import json
 import os
 import time
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors import safe_open
 
 from benchmarks.image_sets import Sample, cell_samples, samples
 from benchmarks.looks import by_look
@@ -121,6 +123,14 @@ def scores(outcomes: Sequence[Outcome]) -> dict[str, float]:
     }
 
 
+def weights_sha(model: Model) -> str:
+    """Return the beginning of the weights' sha256, which stays when scores come into the card."""
+    with safe_open(model.path, framework="numpy") as file:
+        names = sorted(file.keys())
+        content = b"".join(name.encode() + file.get_tensor(name).tobytes() for name in names)
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Where results go.
@@ -149,7 +159,9 @@ class Report:
         rows = table_rows(groups or _groups(outcomes))
         print(f"\n{name}\n{markdown(HEADER, rows)}", flush=True)
         if self.write:
-            note = f"Model `{self.model.card.name}`, sha256 {self.model.sha[:12]}."
+            note = (
+                f"Model `{self.model.card.name}`, sha256 of its weights {weights_sha(self.model)}."
+            )
             write_table(DOCUMENT, name, HEADER, rows, command=self.command, note=note)
 
 

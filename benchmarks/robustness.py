@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.transform import rescale
 
-from benchmarks.accuracy import DATA, DOCUMENT, evaluate
+from benchmarks.accuracy import DATA, DOCUMENT, evaluate, weights_sha
 from benchmarks.image_sets import Sample, samples
 from benchmarks.matching import Matching, bootstrap, count
 from benchmarks.tables import markdown, write_table
@@ -157,7 +157,7 @@ def main() -> None:
         rows.append(line(change, [before[sample] for sample in chosen], after))
         print(markdown(HEADER, rows[-1:]), flush=True)
     if not (arguments.dry or arguments.limit):
-        note = f"Model `{model.card.name}`, sha256 {model.sha[:12]}."
+        note = f"Model `{model.card.name}`, sha256 of its weights {weights_sha(model)}."
         command = "python -m benchmarks.robustness"
         write_table(DOCUMENT, "robustness", HEADER, rows, command=command, note=note)
 
