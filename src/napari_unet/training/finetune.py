@@ -107,29 +107,46 @@ class Finetune:
 
     def _opinion(self, example: Example) -> NDArray[np.uint8]:
         """What the parent says of a window."""
-        self.stop()  # see _verdict
+        self.stop()  # see _maps
         return class_map(self.network, self.card, example.image)
 
-    def judged(self, network: UNet, settings: DecodeSettings) -> Verdict:
-        """Look at the held-out objects."""
-        return sum((self._verdict(network, settings, e, e.judged) for e in self.held), Verdict())
+    def _maps(self, network: UNet, examples: Sequence[Example]) -> list[NDArray[np.uint8]]:
+        """Run a network on windows."""
+        maps = []
+        for example in examples:
+            self.stop()  # its answer does not matter here, but it may raise
+            maps.append(class_map(network, self.card, example.image))
+        return maps
+
+    def judged(self, maps: Sequence[NDArray[np.uint8]], settings: DecodeSettings) -> Verdict:
+        """Compare class maps of the windows that judge with the objects held out there."""
+        pairs = zip(maps, self.held, strict=True)
+        return sum((self._verdict(m, settings, e, e.judged) for m, e in pairs), Verdict())
 
     def _verdict(
-        self, network: UNet, settings: DecodeSettings, example: Example, ids: Sequence[int] | None
+        self,
+        maps: NDArray[np.uint8],
+        settings: DecodeSettings,
+        example: Example,
+        ids: Sequence[int] | None,
     ) -> Verdict:
-        self.stop()  # its answer does not matter here, but it may raise
-        maps = class_map(network, self.card, example.image)
         if self.classes:
             return judge_classes(maps[0], example.painted, ids or ())
         return judge(decode(maps, at_zoom(settings, example.zoom)), example.painted, ids)
 
-    def look(self, network: UNet, settings: DecodeSettings) -> Candidate:
-        """Look at what was held out and at the replay."""
+    def look(
+        self,
+        network: UNet,
+        settings: DecodeSettings,
+        maps: Sequence[NDArray[np.uint8]] | None = None,
+    ) -> Candidate:
+        """Look at what was held out, of which the class maps may be there, and at the replay."""
         begun = self.seconds
-        found = Candidate(
-            network, settings, self.judged(network, settings), self._base(network, settings)
-        )
-        self.looking = self.seconds - begun
+        seen = self._maps(network, self.held) if maps is None else maps
+        verdict = self.judged(seen, settings)
+        found = Candidate(network, settings, verdict, self._base(network, settings))
+        if maps is None:
+            self.looking = self.seconds - begun
         return found
 
     def trained(self) -> Candidate:
@@ -140,14 +157,15 @@ class Finetune:
         how wide its outlines should be, if they are many.
         """
         network, settings = self.learner.average, self.card.decode
-        if self.best is not None and self.best[0] > self.judged(network, settings).score:
+        maps = self._maps(network, self.held)
+        if self.best is not None and self.best[0] > self.judged(maps, settings).score:
             network = self.best[1]
+            maps = self._maps(network, self.held)
         ids = [example.judged for example in self.held]
         if not self.classes and sum(map(len, ids)) >= ENOUGH:
-            maps = [class_map(network, self.card, example.image) for example in self.held]
             paint = [example.painted for example in self.held]
             settings = best_thresholds(maps, paint, settings, self.stop, ids=ids, shifts=OUTLINES)
-        return self.look(network, settings)
+        return self.look(network, settings, maps)
 
     def refitted(self, old: Candidate) -> Candidate:
         """Return the parent with the thresholds and the size that suit what was taught."""
@@ -164,8 +182,8 @@ class Finetune:
         # size fits itself to an image
         settings = settings.with_smallest(self.before.minimum_diameter)
         shown = self.replay[:: max(1, len(self.replay) // REPLAY_JUDGED)]
-        verdicts = (self._verdict(network, settings, e, None) for e in shown)
-        return sum(verdicts, Verdict()).score
+        pairs = zip(self._maps(network, shown), shown, strict=True)
+        return sum((self._verdict(m, settings, e, None) for m, e in pairs), Verdict()).score
 
     def learn(self) -> Generator[LearnEvent, None, None]:
         """Take steps until the time is up or the person has seen enough."""
@@ -193,7 +211,7 @@ class Finetune:
     def _glance(self) -> float:
         """Score what is learned so far, and remember the best of it."""
         network = self.learner.average
-        score = self.judged(network, self.card.decode).score
+        score = self.judged(self._maps(network, self.held), self.card.decode).score
         if self.best is None or score > self.best[0]:
             self.best = score, copy.deepcopy(network)
         return score
