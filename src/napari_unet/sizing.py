@@ -21,7 +21,7 @@ PROBE = 256  # network pixels; side of what is looked at in each size
 SIZES = (2.0, 0.5, 3.5, 0.25)  # magnifications that are tried where the first look is not sure
 SMALLEST, LARGEST = 1.0, 4000.0  # pixels; diameters that can be planned with
 FIT = 1.4  # factor within which an object has the diameter that the network is used to
-NEAR, SURE = 1.35, 0.92  # factor and certainty from which on no other size is tried
+NEAR, SURE = 1.35, 0.88  # factor and certainty from which on no other size is tried
 DOUBT = 4  # power of the certainty that an object counts by: a wrong size is found, but unsurely
 FEWEST = 3  # objects that settle how large objects are
 WINDOWS = 4  # along each side; the one that shows most is looked at
@@ -112,7 +112,8 @@ def look_for_size(
             continue  # limits of the zoom, or a model that takes many sizes as they are
         yield from _fill(look, image, backend)
         looks.append(look)
-        if look.sure or probe.card.usual_diameter is not None:
+        # A third look and later ones are compared: made small enough, clumps look like objects.
+        if (look.sure and len(looks) <= 2) or probe.card.usual_diameter is not None:
             return look
         if len(looks) == 1:
             hint = [probe.diameter / look.diameter] if look.diameter else []
