@@ -23,6 +23,7 @@ SMALLEST, LARGEST = 1.0, 4000.0  # pixels; diameters that can be planned with
 FIT = 1.4  # factor within which an object has the diameter that the network is used to
 NEAR, SURE = 1.35, 0.88  # factor and certainty from which on no other size is tried
 DOUBT = 4  # power of the certainty that an object counts by: a wrong size is found, but unsurely
+UNUSUAL = 1.2  # how fast a look counts less the more it enlarges or reduces
 FEWEST = 3  # objects that settle how large objects are
 WINDOWS = 4  # along each side; the one that shows most is looked at
 
@@ -57,7 +58,8 @@ class Look:
         ratio = diameters * zoom / card.object_diameter
         fitting = (ratio > 1 / FIT) & (ratio < FIT)
         areas = diameters**2 * np.array(self.certainties) ** DOUBT
-        return float(areas[fitting].sum() / max(1, self.plan.region.size))
+        share = float(areas[fitting].sum() / max(1, self.plan.region.size))
+        return share * math.exp(-UNUSUAL * abs(math.log(zoom)))
 
     @property
     def sure(self) -> bool:
