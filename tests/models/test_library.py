@@ -83,6 +83,10 @@ def test_missing_models_say_what_there_is(tmp_path: Path) -> None:
             read_card(Path(path))
 
 
+def test_nuclei_is_offered_first() -> None:
+    assert list(model_files())[:2] == ["nuclei", "cells-phase"]
+
+
 def test_own_models_are_listed_after_the_bundled_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

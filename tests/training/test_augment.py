@@ -169,3 +169,13 @@ def test_no_intensity_change_when_off() -> None:
 def test_inversion_alone() -> None:
     image, options = real_image(), Augmentation(intensity=0, invert=1)
     torch.testing.assert_close(change_intensity(image, options, seeded(0)), 1 - image)
+
+
+def test_halos_change_edges_and_nothing_flat() -> None:
+    halo = Augmentation(scale=(1, 1), rotate=False, elastic=0, intensity=0, invert=0, halo=1)
+    step = torch.zeros(1, SIZE, SIZE)
+    step[:, :, SIZE // 2 :] = 1
+    changed = change_intensity(step, halo, seeded(1))
+    assert (changed - step).abs()[:, :, SIZE // 2].min() > 0.01
+    assert torch.allclose(changed[:, :, :10], step[:, :, :10], atol=1e-3)
+    assert torch.allclose(change_intensity(torch.ones_like(step), halo, seeded(1)), torch.ones(()))
