@@ -94,7 +94,7 @@ def test_own_models_are_listed_after_the_bundled_ones(
     random_model(tmp_path).rename(tmp_path / "mine.safetensors")
     shutil.copy(tmp_path / "mine.safetensors", tmp_path / "nuclei.safetensors")
     found = model_files()
-    assert list(found) == ["nuclei", "mine"]
+    assert list(found) == ["nuclei", "cells-phase", "mine"]
     assert found["nuclei"].parent == bundled_folder()
     assert load_card("mine").spec == SPEC
 

@@ -176,6 +176,6 @@ def test_halos_change_edges_and_nothing_flat() -> None:
     step = torch.zeros(1, SIZE, SIZE)
     step[:, :, SIZE // 2 :] = 1
     changed = change_intensity(step, halo, seeded(1))
-    assert (changed - step).abs()[:, :, SIZE // 2].min() > 0.01
+    assert (changed - step).abs()[:, :, SIZE // 2].min() > 0.004
     assert torch.allclose(changed[:, :, :10], step[:, :, :10], atol=1e-3)
     assert torch.allclose(change_intensity(torch.ones_like(step), halo, seeded(1)), torch.ones(()))
