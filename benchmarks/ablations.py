@@ -9,7 +9,6 @@ images. They are shown at their true scale, so the network is compared and not t
 diameter.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -18,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy import DATA, DOCUMENT
+from benchmarks.accuracy import DOCUMENT, options_for
 from benchmarks.image_sets import samples
-from benchmarks.matching import bootstrap, count
+from benchmarks.matching import bootstrap, count, shown
 from benchmarks.plain import Looking, look_at
 from benchmarks.rows import RESULTS, Row, Rows
 from benchmarks.tables import ROOT, markdown, write_table
@@ -112,7 +111,7 @@ def cells(row: Row) -> list[str]:
     line = [row["name"], str(row["steps"])]
     for kind in ("fluorescence", "others"):
         value, low, high = row[kind]
-        line += [f"{value[i]:.3f} ({low[i]:.2f}–{high[i]:.2f})" for _, i in SHOWN]
+        line += [shown(value[i], low[i], high[i]) for _, i in SHOWN]
     return line
 
 
@@ -131,16 +130,11 @@ def show(
 
 def main() -> None:
     """Read the command line, measure what is missing."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = options_for(__doc__)
     add = parser.add_argument
-    add("--data", type=Path, default=DATA)
     add("--rows", nargs="*", help="names of rows; default all")
     add("--minutes", type=float, default=6.0, help="of training")
-    add("--limit", type=int, help="images of each set")
     add("--rows-file", type=Path, default=RESULTS / "ablations.jsonl", help="file of the rows")
-    add("--dry", action="store_true", help="leave docs as they are")
     arguments = parser.parse_args()
     chosen = [c for c in CHOICES if not arguments.rows or c.name in arguments.rows]
     minutes, limit = arguments.minutes, arguments.limit

@@ -23,7 +23,7 @@ from safetensors import safe_open
 
 from benchmarks.image_sets import Sample, cell_samples, samples
 from benchmarks.looks import by_look
-from benchmarks.matching import THRESHOLDS, Counts, Matching, bootstrap, count, match
+from benchmarks.matching import THRESHOLDS, Counts, Matching, bootstrap, count, match, shown
 from benchmarks.tables import ROOT, markdown, write_table
 from napari_unet.models.library import Model, load_model
 from napari_unet.segmentation import segment
@@ -97,7 +97,7 @@ def table_rows(groups: dict[str, list[Outcome]]) -> list[list[str]]:
 
 def _cells(counts: Counts, *, pooled: bool) -> list[str]:
     e = bootstrap(counts, pooled=pooled)
-    return [f"{v:.3f} ({a:.2f}–{b:.2f})" for v, a, b in zip(e.value, e.low, e.high, strict=True)]
+    return [shown(*figures) for figures in zip(e.value, e.low, e.high, strict=True)]
 
 
 def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
@@ -206,12 +206,20 @@ def _wanted(sample: Sample, sets: Sequence[str]) -> bool:
     return not sets or any(name in sample.group for name in sets)
 
 
-def _arguments() -> argparse.Namespace:
+def options_for(document: str | None) -> argparse.ArgumentParser:
+    """Options of every benchmark that looks at validation images."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=document, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the image sets")
+    parser.add_argument("--limit", type=int, help="images of each set")
+    parser.add_argument("--dry", action="store_true", help="leave docs as they are")
+    return parser
+
+
+def _arguments() -> argparse.Namespace:
+    parser = options_for(__doc__)
     add = parser.add_argument
-    add("--data", type=Path, default=DATA, help="folder of the image sets")
     add("--model", help="name in the library, or path of a model file")
     add("--cells", action="store_true", help="whole cells in phase contrast instead of nuclei")
     add("--sets", nargs="*", default=[], help="words of validation sets, such as fluo mnfinder")
@@ -220,8 +228,6 @@ def _arguments() -> argparse.Namespace:
     add("--decode", type=Path, help="JSON with the decoding; with --tune, where to write it")
     add("--scores", type=Path, help="JSON to write for the model card")
     add("--picture", nargs="?", const=ROOT / "docs" / "predictions.png", type=Path)
-    add("--limit", type=int, help="images of each set")
-    add("--dry", action="store_true", help="leave docs as they are")
     return parser.parse_args()
 
 

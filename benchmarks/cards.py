@@ -7,7 +7,7 @@ import json
 
 from benchmarks.tables import ROOT, write_table
 from napari_unet.models.card import describe
-from napari_unet.models.library import bundled_folder, load_model, model_files
+from napari_unet.models.library import bundled_models
 
 DOCUMENT = ROOT / "docs" / "models.md"
 HEADER = ("field", "what the card says")
@@ -15,16 +15,15 @@ HEADER = ("field", "what the card says")
 
 def main() -> None:
     """Write one table for each bundled model."""
-    for name, path in model_files().items():
-        if path.parent != bundled_folder():
-            continue
-        model = load_model(name)
+    for model in bundled_models():
         scores = "; ".join(f"{k} {v:.3g}" for k, v in model.card.scores.items())
         rows = [[title, text.replace("|", "/")] for title, text in describe(model.card)]
         rows = [row for row in rows if row[0] != "Scores"]
         rows += [["All scores", scores], ["sha256", model.sha]]
         rows.append(["Recipe", f"`{json.dumps(model.card.recipe)}`"])
-        write_table(DOCUMENT, f"card-{name}", HEADER, rows, command="python -m benchmarks.cards")
+        write_table(
+            DOCUMENT, f"card-{model.card.name}", HEADER, rows, command="python -m benchmarks.cards"
+        )
 
 
 if __name__ == "__main__":

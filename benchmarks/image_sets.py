@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from skimage.io import imread
 
 from napari_unet.image import Image
-from napari_unet.instances import typical_diameter
+from napari_unet.instances import object_diameters, typical_diameter
 from napari_unet.io.images import read_image
 
 MODALITIES = ("fluo", "colour", "brightfield_grey")
@@ -47,8 +47,8 @@ class Sample:
 
     def diameter(self) -> float | None:
         """Typical diameter of the true objects, pixels; None if there are none."""
-        areas = np.bincount(self.truth().ravel())[1:]
-        return typical_diameter(2 * np.sqrt(areas[areas > 0] / np.pi)) if areas.any() else None
+        diameters = object_diameters(self.truth())
+        return typical_diameter(diameters) if diameters.size else None
 
 
 def cell_samples(data: Path, limit: int | None = None) -> list[Sample]:

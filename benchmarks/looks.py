@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks.image_sets import Sample
-from napari_unet.image import Box, grey_limits, normalise
+from benchmarks.plain import grey
 
 CROWDED = 0.1  # of the objects' outline that lies on another object
 DIM = 0.35  # of the range of grey values between the objects' middle and the ground's
@@ -32,12 +32,10 @@ def touching(truth: NDArray[Any]) -> float:
 
 def standing_out(sample: Sample, truth: NDArray[Any]) -> float:
     """Median of the objects less that of the ground, in parts of the range of grey values."""
-    image = sample.image()
-    pixels = image.read((0,) * len(image.leading_axes), Box((0, 0), image.shape))[0]
-    grey = normalise(pixels, grey_limits(pixels, bright_objects=True))
     if not truth.any() or truth.all():
         return 1.0
-    return float(np.median(grey[truth > 0]) - np.median(grey[truth == 0]))
+    shown = grey(sample.image(), bright_objects=True)
+    return float(np.median(shown[truth > 0]) - np.median(shown[truth == 0]))
 
 
 def looks_of(sample: Sample) -> list[str]:

@@ -132,6 +132,11 @@ class Estimate:
     high: NDArray[np.float64]
 
 
+def shown(value: float, low: float, high: float) -> str:
+    """Write a figure and its interval for a table."""
+    return f"{value:.3f} ({low:.2f}–{high:.2f})"
+
+
 def bootstrap(
     counts: Counts, *, pooled: bool, resamples: int = RESAMPLES, seed: int = SEED
 ) -> Estimate:

@@ -27,10 +27,10 @@ from skimage.segmentation import watershed
 
 from benchmarks.accuracy import DATA, DOCUMENT
 from benchmarks.image_sets import Sample, samples
-from benchmarks.matching import THRESHOLDS, bootstrap, count, match
+from benchmarks.matching import THRESHOLDS, bootstrap, count, match, shown
+from benchmarks.plain import grey
 from benchmarks.rows import RESULTS, Row, Rows
 from benchmarks.tables import markdown, write_table
-from napari_unet.image import Box, grey_limits, normalise
 from napari_unet.models.library import load_model
 from napari_unet.segmentation import segment
 
@@ -45,15 +45,13 @@ def threshold(sample: Sample) -> tuple[NDArray[Any], float]:
     """Otsu's threshold, then a watershed of the distance to the background."""
     image = sample.image()
     start = time.perf_counter()
-    pixels = image.read((0,) * len(image.leading_axes), Box((0, 0), image.shape))[0]
-    grey = normalise(pixels, grey_limits(pixels, bright_objects=True))
-    smooth = ndimage.gaussian_filter(grey, 1)
+    smooth = ndimage.gaussian_filter(grey(image, bright_objects=True), 1)
     mask = remove_small_objects(smooth > threshold_otsu(smooth), max_size=SMALLEST)
     mask = ndimage.binary_fill_holes(mask)
     distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1)
     pieces, _ = ndimage.label(mask)
     tops = peak_local_max(distance, min_distance=5, labels=pieces, exclude_border=False)
-    seeds = np.zeros(grey.shape, np.int32)
+    seeds = np.zeros(smooth.shape, np.int32)
     seeds[tuple(tops.T)] = np.arange(1, len(tops) + 1)
     return watershed(-distance, seeds, mask=mask), time.perf_counter() - start
 
@@ -108,7 +106,7 @@ def measure(name: str, method: Method, chosen: Sequence[Sample]) -> list[Row]:
 def cells(row: Row) -> list[str]:
     """One line of the table."""
     low, high = row["interval"]
-    aps = [f"{v:.3f} ({a:.2f}–{b:.2f})" for v, a, b in zip(row["value"], low, high, strict=True)]
+    aps = [shown(*figures) for figures in zip(row["value"], low, high, strict=True)]
     return [f"{row['name']}: {row['group']}", str(row["images"]), *aps, f"{row['speed']:.2f}"]
 
 

@@ -14,7 +14,7 @@ from benchmarks.image_sets import Sample
 from benchmarks.matching import Matching, match
 from napari_unet.image import Box, Image, grey_limits, normalise
 from napari_unet.inference.resample import axis_taps, resample
-from napari_unet.instances import decode, typical_diameter
+from napari_unet.instances import decode
 from napari_unet.models.card import ModelCard
 from napari_unet.network.unet import UNet
 
@@ -44,23 +44,17 @@ class Looking:
 def look_at(sample: Sample, network: UNet, card: ModelCard, looking: Looking) -> Matching:
     """Segment one image with a network and compare with the truth."""
     truth = sample.truth().astype(np.int32)
-    image = grey(sample.image(), card)
-    maps = class_map(network, card, image, true_zoom(truth, card), looking)
+    image = grey(sample.image(), bright_objects=card.polarity == "bright")
+    diameter = sample.diameter()
+    zoom = card.zoom(diameter) if diameter else 1.0
+    maps = class_map(network, card, image, zoom, looking)
     return match(truth, labels_of(maps, truth.shape, card, looking))
 
 
-def grey(image: Image, card: ModelCard) -> Array:
-    """Return the image as the network is given it, ``(Y, X)``."""
+def grey(image: Image, *, bright_objects: bool) -> Array:
+    """Return the image's first plane as a network is given it, ``(Y, X)``."""
     pixels = image.read((0,) * len(image.leading_axes), Box((0, 0), image.shape))[0]
-    return normalise(pixels, grey_limits(pixels, bright_objects=card.polarity == "bright"))
-
-
-def true_zoom(truth: NDArray[np.integer], card: ModelCard) -> float:
-    """Return the zoom that brings the true objects to the model's scale."""
-    areas = np.bincount(truth.ravel())[1:]
-    if not areas.any():
-        return 1.0
-    return card.zoom(typical_diameter(2 * np.sqrt(areas[areas > 0] / np.pi)))
+    return normalise(pixels, grey_limits(pixels, bright_objects=bright_objects))
 
 
 def zoomed(planes: Array, shape: tuple[int, int]) -> Array:

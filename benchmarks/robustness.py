@@ -8,11 +8,9 @@ with nothing set. Images whose objects would leave 6 to 120 pixels are left out 
 what it is compared with.
 """
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,9 +18,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.transform import rescale
 
-from benchmarks.accuracy import DATA, DOCUMENT, evaluate, weights_sha
+from benchmarks.accuracy import DOCUMENT, evaluate, options_for, weights_sha
 from benchmarks.image_sets import Sample, samples
-from benchmarks.matching import Matching, bootstrap, count
+from benchmarks.matching import Matching, bootstrap, count, shown
 from benchmarks.tables import markdown, write_table
 from napari_unet.image import Image, grey_limits
 from napari_unet.models.library import load_model
@@ -130,21 +128,16 @@ def may_be(sample: Sample, size: float) -> bool:
 def line(change: Change, before: Sequence[Matching], after: Sequence[Matching]) -> list[str]:
     """One row of the table."""
     old, new = (bootstrap(count(m), pooled=True) for m in (before, after))
-    shown = [f"{e.value[0]:.3f} ({e.low[0]:.2f}–{e.high[0]:.2f})" for e in (new, old)]
+    found = [shown(e.value[0], e.low[0], e.high[0]) for e in (new, old)]
     loss = f"{old.value[0] - new.value[0]:.3f}"
     sharp = [f"{e.value[4]:.3f}" for e in (new, old)]
-    return [change.name, str(len(before)), *shown, loss, *sharp]
+    return [change.name, str(len(before)), *found, loss, *sharp]
 
 
 def main() -> None:
     """Read the command line and measure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser = options_for(__doc__)
     parser.add_argument("--model", default="nuclei")
-    parser.add_argument("--limit", type=int, help="images of each set")
-    parser.add_argument("--dry", action="store_true", help="leave docs as they are")
     arguments = parser.parse_args()
     model = load_model(arguments.model)
     found = samples(arguments.data, "val", arguments.limit)

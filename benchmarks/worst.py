@@ -6,17 +6,15 @@ The images may not be passed on, so the picture in docs shows outlines only: tru
 magenta. With the images below them it is written to runs/worst.png.
 """
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from skimage.io import imsave
 
-from benchmarks.accuracy import DATA, DOCUMENT
+from benchmarks.accuracy import DOCUMENT, options_for
 from benchmarks.image_sets import Sample, samples
 from benchmarks.matching import count, match
 from benchmarks.pictures import mosaic, outlined
@@ -89,13 +87,8 @@ def show(worst: Sequence[Failure], *, write: bool) -> None:
 
 def main() -> None:
     """Read the command line, segment, draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser = options_for(__doc__)
     parser.add_argument("--model", default="nuclei")
-    parser.add_argument("--limit", type=int, help="images of each set")
-    parser.add_argument("--dry", action="store_true", help="leave docs as they are")
     options = parser.parse_args()
     model = load_model(options.model)
     failures = [

@@ -15,7 +15,7 @@ from skimage.transform import resize
 
 from napari_unet.image import grey_limits, normalise
 from napari_unet.inference.resample import axis_taps, resample
-from napari_unet.instances import typical_diameter
+from napari_unet.instances import object_diameters, typical_diameter
 from napari_unet.models.card import ModelCard
 from napari_unet.training.augment import (
     Augmentation,
@@ -104,10 +104,10 @@ def at_model_scale(
     image: NDArray[np.float32], labels: NDArray[np.int32], card: ModelCard
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Resize an image ``(C, Y, X)`` whose objects are smaller or larger than the model expects."""
-    areas = np.bincount(labels.ravel())[1:]
-    if not areas.any():
+    diameters = object_diameters(labels)
+    if not diameters.size:
         return image, labels
-    zoom = card.zoom(typical_diameter(2 * np.sqrt(areas[areas > 0] / np.pi)))
+    zoom = card.zoom(typical_diameter(diameters))
     if zoom == 1:
         return image, labels
     shape = [round(n * zoom) for n in labels.shape]

@@ -109,5 +109,5 @@ def test_diameter_is_that_of_the_circle_of_equal_area() -> None:
     whole = Box((0, 0), (50, 50))
     maps = np.zeros((3, 50, 50), np.uint8)
     maps[0, 10:30, 10:30] = 255
-    (diameter,) = object_diameters(decode_block(maps, whole, whole, EAGER))
+    (diameter,) = object_diameters(decode_block(maps, whole, whole, EAGER).labels)
     assert np.pi * (diameter / 2) ** 2 == pytest.approx(400)

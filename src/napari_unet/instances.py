@@ -188,9 +188,9 @@ def _drop_small(labels: NDArray[np.int32], minimum_diameter: float) -> NDArray[n
     return np.where(small[labels], 0, labels)
 
 
-def object_diameters(patch: Patch) -> NDArray[np.float64]:
-    """Diameter in pixels of the circle as large as each object."""
-    areas = np.bincount(patch.labels.ravel())[1:]
+def object_diameters(labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Diameter in pixels of the circle as large as each object of a label image."""
+    areas = np.bincount(labels.ravel())[1:]
     diameters: NDArray[np.float64] = 2 * np.sqrt(areas[areas > 0] / np.pi)
     return diameters
 

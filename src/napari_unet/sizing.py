@@ -163,7 +163,7 @@ def _fill(look: Look, image: Image, backend: Backend) -> Generator[Event, None, 
     schedule = Schedule(plan, plan.blocks(), look.have, KEEP_ALL)
     for event in run(plan, image, _decoding(plan), backend, schedule):
         if isinstance(event, TileDone):
-            found = object_diameters(event.patch).tolist()
+            found = object_diameters(event.patch.labels).tolist()
             look.diameters.extend(found)
             look.certainties.extend([event.patch.certainty] * len(found))
         yield Waiting()

@@ -106,6 +106,18 @@ def load_model(name: str | Path = DEFAULT) -> Model:
     return Model(path, read_card(path), sha256_of(path))
 
 
+def bundled_models() -> list[Model]:
+    """Return the models that come with the package, `DEFAULT` first.
+
+    Raises
+    ------
+    ModelError
+        If one of them is damaged.
+    """
+    folder = bundled_folder()
+    return [load_model(name) for name, path in model_files().items() if path.parent == folder]
+
+
 def lineage(name: str | Path) -> list[ModelCard]:
     """Return the cards of a model, its parent, and so on to the root.
 

@@ -8,7 +8,7 @@ from napari_unet.errors import UNetError
 from napari_unet.image import Image
 from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.run import Event
-from napari_unet.models.library import Model, bundled_folder, load_model, model_files
+from napari_unet.models.library import Model, bundled_models
 from napari_unet.planning import Where
 from napari_unet.plugin import layers
 from napari_unet.plugin.jobs import Job
@@ -84,9 +84,3 @@ class ModelAdvice(Part):
         if other != event.card.name:
             box.value = event.card.name
             self._host.say(FITS.format(name=event.card.name, other=other))
-
-
-def bundled_models() -> list[Model]:
-    """Return the models that come with the package, the usual one first."""
-    folder = bundled_folder()
-    return [load_model(name) for name, path in model_files().items() if path.parent == folder]
