@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from benchmarks.annotator import PER_VIEW, Annotator, Eyes, Sheet, Spot
@@ -56,7 +57,8 @@ class Clock:
     """Time passed, and how much of it the processor worked for this program.
 
     A retraining has so many seconds, not so many steps: where other programs take the processor,
-    it learns less. Rows with few processor seconds should be measured again.
+    it learns less, but for one thread (see `benchmarks.teaching.teach`). Rows of several threads
+    with few processor seconds should be measured again.
     """
 
     def __init__(self) -> None:
@@ -65,7 +67,12 @@ class Clock:
     def read(self) -> Row:
         """Return fields for a row."""
         passed, worked = time.perf_counter() - self._begun[0], time.process_time() - self._begun[1]
-        return {"seconds_in_all": round(passed, 1), "cpu_seconds": round(worked, 1)}
+        threads = torch.get_num_threads()
+        return {
+            "seconds_in_all": round(passed, 1),
+            "cpu_seconds": round(worked, 1),
+            "threads": threads,
+        }
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -63,6 +63,10 @@ class Finetune:
         Parent, target, time.
     examples : sequence of Example
         Windows of all that was painted.
+    stop : callable, optional
+        See `finetune_events`.
+    clock : callable, optional
+        See `finetune_events`.
     """
 
     def __init__(
@@ -70,8 +74,9 @@ class Finetune:
         plan: FinetunePlan,
         examples: Sequence[Example],
         stop: Callable[[], bool] = lambda: False,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.begun, self.stop = time.monotonic(), stop
+        self.begun, self.clock, self.stop = clock(), clock, stop
         self.plan, self.settings = plan, plan.settings
         network, card = load_model(plan.parent)
         self.before = card.decode
@@ -103,7 +108,7 @@ class Finetune:
     @property
     def seconds(self) -> float:
         """Time since the beginning."""
-        return time.monotonic() - self.begun
+        return self.clock() - self.begun
 
     def _opinion(self, example: Example) -> NDArray[np.uint8]:
         """What the parent says of a window."""
@@ -257,6 +262,7 @@ def finetune_events(
     examples: Sequence[Example],
     *,
     stop: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Generator[LearnEvent, None, None]:
     """Retrain, step by step.
 
@@ -269,13 +275,16 @@ def finetune_events(
     stop : callable, optional
         Asked before every step; True ends the training, and the best so far is judged. Also
         called between the windows that are judged, where it may raise: then nothing is written.
+    clock : callable, optional
+        Seconds that count against the time limit; another than the wall's makes a measurement
+        independent of what else the machine does.
 
     Yields
     ------
     LearnEvent
         `Learning` after every step, `Finished` at the end.
     """
-    work = Finetune(plan, examples, stop)
+    work = Finetune(plan, examples, stop, clock)
     unchanged = work.unchanged()
     old = work.rival(unchanged)
     yield work.state(old.verdict.score if work.held else None)
