@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from tifffile import imread
 
 from napari_unet import segment
 from napari_unet.image import percentiles
+from napari_unet.inference.fold import folded
 from napari_unet.inference.predict import Predictor, new_predictor
 from napari_unet.inference.resample import mirror
 from napari_unet.inference.tiles import plan_tiles
@@ -32,13 +34,14 @@ from tests.strategies import (
 )
 
 LIMITS = (0.1, 0.9)
+SAMPLE = Path(__file__).parents[1] / "sample_data" / "nuclei.tif"
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def predictor(spec: UNetSpec, seed: int = 0) -> Predictor:
-    return new_predictor(random_network(spec, seed).float(), random_card(spec), "cpu")
+    return new_predictor(random_network(spec, seed).float(), random_card(spec), "cpu", "float32")
 
 
 def tiled(
@@ -170,13 +173,14 @@ def test_bit_for_bit_at_one_tile_size(variant: str) -> None:
     torch.backends.cpu.get_cpu_capability() != "AVX512",
     reason="other processors' libraries may sum in an order that depends on the tile's size",
 )
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @settings(max_examples=8)
 @given(st.tuples(st.integers(1, 200), st.integers(1, 200)), st.integers(32, 150))
 def test_the_bundled_network_is_bit_for_bit_the_same_at_any_tile_size(
-    shape: tuple[int, int], tile: int
+    precision: str, shape: tuple[int, int], tile: int
 ) -> None:
     """Sixteen filters fill the processor's vectors, so every sum has one order: no difference."""
-    worker, image = Predictor(find_model("nuclei"), "cpu"), picture((1, *shape), tile)
+    worker, image = Predictor(find_model("nuclei"), "cpu", precision), picture((1, *shape), tile)
     assert (tiled(worker, image, tile) == tiled(worker, image, 8192)).all()
 
 
@@ -188,8 +192,10 @@ def test_any_channels_and_classes_give_the_argmax(
     spec = UNetSpec(channels, classes, distance=False, base_filters=2, depth=2, variant=variant)
     path = random_model(tmp_path, spec)
     image = picture((channels, 70, 90), 3)
-    worker = Predictor(path, "cpu")
-    results = [segment(image, path, axes="CYX", tile=tile) for tile in (32, 512)]
+    worker = Predictor(path, "cpu", "float32")
+    results = [
+        segment(image, path, axes="CYX", tile=tile, precision="float32") for tile in (32, 512)
+    ]
     limits = [percentiles(c) for c in image]
     scaled = np.stack([(c - a) / (b - a) for c, (a, b) in zip(image, limits, strict=True)])
     expected = plain(worker, (scaled * (LIMITS[1] - LIMITS[0]) + LIMITS[0]).astype(np.float32))
@@ -197,6 +203,34 @@ def test_any_channels_and_classes_give_the_argmax(
         assert result.labels.dtype == np.uint32
         assert (result.labels != expected[0]).mean() < 1e-3
     assert len(np.unique(results[0].labels)) > 1
+
+
+@settings(max_examples=10)
+@given(networks(), st.integers(0, 99))
+def test_a_batchnorm_inside_its_convolution_says_the_same(spec: UNetSpec, seed: int) -> None:
+    network = random_network(spec, seed).double()
+    length = spec.next_valid_length(2 * spec.halo + 20)
+    batch = torch.from_numpy(picture((1, spec.in_channels, length, length), seed)).double()
+    lean = folded(network)
+    assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in lean.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(lean(batch), network(batch), rtol=1e-9, atol=1e-9)
+
+
+def test_short_numbers_find_the_same_objects() -> None:
+    """Real nuclei: hardly a pixel changes sides, and every object is found again."""
+    sample = imread(SAMPLE)[:512, :512]
+    exact = segment(sample, precision="float32", diameter=25)
+    short = segment(sample, precision="bfloat16", diameter=25)
+    assert ((exact.labels > 0) != (short.labels > 0)).mean() < 5e-4
+    both = (exact.labels > 0) & (short.labels > 0)
+    pairs, shared = np.unique(
+        np.stack([exact.labels[both], short.labels[both]]), axis=1, return_counts=True
+    )
+    areas = [np.bincount(labels.ravel()) for labels in (exact.labels, short.labels)]
+    united = areas[0][pairs[0]] + areas[1][pairs[1]] - shared
+    counts = [np.count_nonzero(area[1:]) for area in areas]
+    assert counts[0] == counts[1] == np.count_nonzero(shared > 0.9 * united) > 30
 
 
 def test_objects_of_the_bundled_model_do_not_depend_on_the_tile_size() -> None:
@@ -215,7 +249,7 @@ def test_objects_of_the_bundled_model_do_not_depend_on_the_tile_size() -> None:
 def test_saved_equals_loaded(tmp_path: Path) -> None:
     spec = UNetSpec(base_filters=2, depth=2)
     image = picture((1, 60, 60), 0)
-    again = Predictor(random_model(tmp_path, spec, seed=7), "cpu")
+    again = Predictor(random_model(tmp_path, spec, seed=7), "cpu", "float32")
     assert (tiled(again, image, 64) == tiled(predictor(spec, 7), image, 64)).all()
 
 

@@ -46,6 +46,7 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
     ] = None,
     diameter: Annotated[float | None, typer.Option(help=_help("diameter"))] = None,
     device: Annotated[str, typer.Option(help=_help("device"))] = "auto",
+    precision: Annotated[str, typer.Option(help=_help("precision"))] = "auto",
     csv: Annotated[bool, typer.Option("--csv", help="Write a table of the objects too.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist already.")
@@ -56,7 +57,9 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
 
     try:
         found = load_model(model)
-        settings = validated_settings(diameter=diameter, device=device, model=model)
+        settings = validated_settings(
+            diameter=diameter, device=device, precision=precision, model=model
+        )
         output.mkdir(parents=True, exist_ok=True)
     except (UNetError, OSError) as error:
         _complain(str(error))

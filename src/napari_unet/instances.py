@@ -84,9 +84,9 @@ def merge_shallow(
     prominence : float
         Height above the highest pass that a summit needs.
     """
-    from scipy import ndimage  # noqa: PLC0415  see decode
-
-    summits = ndimage.maximum(height, basins, np.arange(basins.max() + 1)).tolist()
+    heights = np.full(int(basins.max()) + 1, -np.inf, height.dtype)
+    np.maximum.at(heights, basins.ravel(), height.ravel())
+    summits = heights.tolist()
     parent = list(range(len(summits)))
 
     def root(number: int) -> int:

@@ -90,6 +90,7 @@ def begin_plan(
         diameter=settings.diameter or card.usual_diameter or card.object_diameter,
         tile=settings.tile,
         device=settings.device,
+        precision=settings.precision,
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from napari_unet.errors import InputError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 LARGEST_SMALLEST = 200.0  # pixels that the smallest object may be set to
 
@@ -110,6 +111,14 @@ class SegmentSettings(Settings):
     device: Annotated[
         Device,
         Field(title="Device", description="Where to compute; auto takes a graphics card if any."),
+    ] = "auto"
+    precision: Annotated[
+        Precision,
+        Field(
+            title="Precision",
+            description="Type of the network's numbers; auto takes the short bfloat16 on a "
+            "processor that computes with it: twice as fast, and outlines may move by a pixel.",
+        ),
     ] = "auto"
 
 

@@ -71,7 +71,7 @@ class Worker:
         self._job = self._failed = self._stopped = -1
         self._lesson: Lesson | None = None
         self._executor: Executor | None = None
-        self._warm: tuple[str, str, int, Predictor] | None = None
+        self._warm: tuple[str, str, str, int, Predictor] | None = None
 
     def run(self) -> None:
         """Work until the input ends."""
@@ -130,7 +130,7 @@ class Worker:
 
         self._executor = None  # if opening fails, no task may touch the last job's maps
         plan = SegmentPlan.from_json(header["plan"].encode())
-        predictor = self._load(plan.model_path, plan.device)
+        predictor = self._load(plan.model_path, plan.device, plan.precision)
         self._executor = Executor(plan, Path(header["folder"]), predictor)
 
     def _learn(self, job: int) -> None:
@@ -155,15 +155,16 @@ class Worker:
             told = time.monotonic()
             write_message(self._sink, {**learning_to_message(event)[0], "job": job})
 
-    def _load(self, model: str, device: str) -> "Predictor":
+    def _load(self, model: str, device: str, precision: str = "auto") -> "Predictor":
         # torch takes seconds to import: the listener must empty the pipe meanwhile, or the
         # viewer's thread would wait in the middle of sending a window.
         from napari_unet.inference.predict import Predictor  # noqa: PLC0415
 
         path = Path(model)
         changed = path.stat().st_mtime_ns if path.exists() else 0  # the name may be used again
-        if self._warm is None or self._warm[:-1] != (model, device, changed):
-            self._warm = model, device, changed, Predictor(path, device)
+        wanted = model, device, precision, changed
+        if self._warm is None or self._warm[:-1] != wanted:
+            self._warm = *wanted, Predictor(path, device, precision)
         return self._warm[-1]
 
     def _fail(self, job: int, kind: str, text: str) -> None:

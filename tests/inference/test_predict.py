@@ -48,7 +48,7 @@ def test_smaller_tiles_give_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, variant: str
 ) -> None:
     spec = UNetSpec(base_filters=2, depth=2, variant=variant)
-    worker = Predictor(random_model(tmp_path, spec), "cpu")
+    worker = Predictor(random_model(tmp_path, spec), "cpu", "float32")
     plan = plan_tiles((90, 70), spec)
     image = np.random.default_rng(0).random((1, 90, 70)).astype(np.float32)
     (tile,) = plan.tiles

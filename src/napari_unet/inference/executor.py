@@ -43,8 +43,7 @@ class Executor:
 
     def predictor_for(self, plan: SegmentPlan) -> Predictor | None:
         """Return the loaded model if another plan wants the same one."""
-        mine = self.plan.model_path, self.plan.model_sha, self.plan.device
-        return self.predictor if (plan.model_path, plan.model_sha, plan.device) == mine else None
+        return self.predictor if _loaded_by(plan) == _loaded_by(self.plan) else None
 
     def do(self, task: Task) -> list[Done]:
         """Do one task."""
@@ -72,7 +71,7 @@ class Executor:
     def _predict(self, task: Predict) -> list[Done]:
         plan = self.plan
         if self.predictor is None:
-            self.predictor = Predictor(Path(plan.model_path), plan.device)
+            self.predictor = Predictor(Path(plan.model_path), plan.device, plan.precision)
         tile, before = plan.tiles.tiles[task.tile], self.predictor.device
         maps = self.predictor.class_map(task.window, tile, plan.tiles, plan.limits)
         self._store.write(task.plane, tile.write, maps)
@@ -88,3 +87,8 @@ class Executor:
         if self.plan.card.kind == "classes":
             return class_block(maps, window, owned)
         return decode_block(maps, window, owned, task.settings, self.plan.region)
+
+
+def _loaded_by(plan: SegmentPlan) -> tuple[str, ...]:
+    """Everything that decides what is loaded for a plan."""
+    return plan.model_path, plan.model_sha, plan.device, plan.precision

@@ -46,6 +46,8 @@ class SegmentPlan:
         Largest side of a write box, image pixels.
     device : str
         Where to compute.
+    precision : str
+        Type of the numbers to compute with; "auto" leaves it to the processor.
     """
 
     shape: tuple[int, int]
@@ -60,6 +62,7 @@ class SegmentPlan:
     found: float | None = None
     tile: int = 512
     device: str = "auto"
+    precision: str = "auto"
 
     @property
     def zoom(self) -> float:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import EngineError, InputError
 from napari_unet.image import Box, has_contrast, normalise
+from napari_unet.inference.fold import folded, pick_precision
 from napari_unet.inference.resample import axis_taps, resample
 from napari_unet.inference.tiles import Tile, TilePlan
 from napari_unet.models.card import ModelCard
@@ -47,6 +48,8 @@ class Predictor:
         Model file.
     device : str
         "auto", "cpu", "cuda" or "mps".
+    precision : str
+        "auto", "float32" or "bfloat16".
 
     Attributes
     ----------
@@ -54,12 +57,20 @@ class Predictor:
         The model's card.
     device : torch.device
         Where it computes now; the processor after a graphics card ran out of memory.
+    precision : torch.dtype
+        What it computes in.
     """
 
-    def __init__(self, path: Path, device: str = "auto") -> None:
-        network, self.card = load_model(path)
-        self.device = pick_device(device)
-        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def __init__(self, path: Path, device: str = "auto", precision: str = "auto") -> None:
+        network, card = load_model(path)
+        self._take(network, card, device, precision)
+
+    def _take(self, network: UNet, card: ModelCard, device: str, precision: str) -> None:
+        self.card, self.device = card, pick_device(device)
+        self.precision = pick_precision(precision, self.device)
+        self.network = folded(network).to(
+            self.device, self.precision, memory_format=torch.channels_last
+        )  # type: ignore[call-overload]
 
     def class_map(
         self, window: NDArray[np.generic], tile: Tile, plan: TilePlan, limits: Limits
@@ -137,16 +148,16 @@ class Predictor:
         return self.compute(given[(slice(None), *part.shift(whole.start).slices)], half)
 
     def _forward(self, given: NDArray[np.float32], core: Box) -> NDArray[np.float32]:
-        batch = torch.from_numpy(np.ascontiguousarray(given))[None].to(self.device)
+        batch = torch.from_numpy(np.ascontiguousarray(given))[None].to(self.device, self.precision)
         batch = batch.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
             output = self.network(batch)[0]
             margin = core.start[0] - _read_box(core, self.card).start[0] - self.card.spec.shrink
             height, width = core.shape
-            output = output[:, margin : margin + height, margin : margin + width]
+            output = output[:, margin : margin + height, margin : margin + width].float()
             classes = self.card.spec.classes
             output = torch.cat([torch.softmax(output[:classes], dim=0), output[classes:]])
-            result: NDArray[np.float32] = output.float().cpu().numpy()
+            result: NDArray[np.float32] = output.cpu().numpy()
         return result
 
 
@@ -199,9 +210,10 @@ def _halves(core: Box, grid: int) -> list[Box]:
     return [Box((y0, x0), (y1, middle)), Box((y0, middle), (y1, x1))]
 
 
-def new_predictor(network: UNet, card: ModelCard, device: str = "auto") -> Predictor:
-    """Wrap a network that is already in memory."""
+def new_predictor(
+    network: UNet, card: ModelCard, device: str = "auto", precision: str = "auto"
+) -> Predictor:
+    """Wrap a copy of a network that is already in memory."""
     predictor = Predictor.__new__(Predictor)
-    predictor.card, predictor.device = card, pick_device(device)
-    predictor.network = network.eval().to(predictor.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    predictor._take(network, card, device, precision)
     return predictor
