@@ -21,6 +21,7 @@ LARGEST = 1e300  # of grey-value limits: their difference must be a number too
 # minority. (Medians: fluorescence below 0.2, phase contrast 0.25 to 0.42, electron microscopy
 # about 0.5, stained tissue and bright-field nuclei from 0.6 on.)
 BRIGHT_GROUND = 0.57
+LEADING_AXES = "FEDBATZ"  # names of dimensions before Y and X, the last ones first
 SAMPLE_WINDOW = 256  # pixels
 SAMPLE_WINDOWS = 64  # so at most 4 megapixels decide the grey-value range
 
@@ -315,6 +316,19 @@ def normalise(window: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.f
         values = window.astype(np.float64)
         scaled = np.clip((values - low) / (high - low), *CLIP)
     return np.where(np.isfinite(values), scaled, 0.0).astype(np.float32)
+
+
+def guess_axes(shape: tuple[int, ...], dtype: np.dtype[Any], *, rgb: bool | None = None) -> str:
+    """Guess the axes of a shape: colour at the end if it looks so, else planes to iterate."""
+    if rgb is None:
+        rgb = len(shape) >= 3 and shape[-1] in (3, 4) and shape[-2] > 4 and dtype.kind in "uf"
+    leading = len(shape) - (3 if rgb else 2)
+    if leading < 0 or leading > len(LEADING_AXES):
+        raise InputError(
+            f"The image has shape {shape}; planes of Y and X with at most {len(LEADING_AXES)} more "
+            "dimensions can be segmented. Select a plane or a stack of it."
+        )
+    return LEADING_AXES[len(LEADING_AXES) - leading :] + ("YXC" if rgb else "YX")
 
 
 def sample_boxes(shape: tuple[int, int], planes: int) -> Iterator[tuple[int, Box]]:

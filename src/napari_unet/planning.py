@@ -36,6 +36,10 @@ class Where:
         Where to keep the class maps; None = a temporary folder, deleted at the end.
     have : set of Key
         Filled with the tiles whose class maps are kept.
+    tile : int
+        Side of the tiles, image pixels, where the settings leave it open.
+    anchored : bool
+        Whether tiles lie as the chunks of a file; see `plan_tiles`.
     """
 
     region: Box | None = None
@@ -43,6 +47,8 @@ class Where:
     centre: tuple[float, float] | None = None
     cache: ClassMapCache | None = None
     have: set[Key] = field(default_factory=set)
+    tile: int = 512
+    anchored: bool = False
 
 
 def make_plan(
@@ -88,7 +94,8 @@ def begin_plan(
         channels=image.used_channels(card.spec.in_channels),
         limits=limits,
         diameter=settings.diameter or card.usual_diameter or card.object_diameter,
-        tile=settings.tile,
+        tile=settings.tile or where.tile,
+        anchored=where.anchored,
         device=settings.device,
         precision=settings.precision,
     )
@@ -102,7 +109,7 @@ def _sized(
         look = yield from look_for_size(plan, image, backend, folder)
         found = look.diameter
         decided = replace(plan, diameter=plan.card.diameter_for(found), found=found)
-        if decided.tiles == look.plan.tiles and decided.planes == look.plan.planes:
+        if decided.tiles.tiles == look.plan.tiles.tiles and decided.planes == look.plan.planes:
             where.have.update(keep(look, folder))
     finally:
         forget(folder)

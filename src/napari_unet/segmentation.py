@@ -4,32 +4,30 @@ The same generator serves the panel (with the engine), the command line and libr
 (in this process): whoever consumes it may stop at any time, and what is done stays.
 """
 
+import contextlib
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.assembly import Assembly, empty_labels
+from napari_unet.assembly import empty_labels
+from napari_unet.blockwise.ledger import Ledger
+from napari_unet.blockwise.patches import PatchesInMemory
+from napari_unet.blockwise.run import BlockDone, BlockEvent, run_blocks
 from napari_unet.errors import InputError
-from napari_unet.image import Image
+from napari_unet.image import Image, guess_axes
 from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.plan import SegmentPlan
-from napari_unet.inference.run import (
-    KEEP_ALL,
-    Events,
-    Notice,
-    Started,
-    TileDone,
-    run,
-)
+from napari_unet.inference.run import KEEP_ALL, Event, Events, Notice, Started, run
 from napari_unet.inference.schedule import Schedule
+from napari_unet.inference.store import ClassMapStore
 from napari_unet.inference.tasks import Backend
 from napari_unet.models.library import Model, load_model
 from napari_unet.planning import Where, make_plan
@@ -39,7 +37,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger(__name__)
-LEADING_AXES = "FEDBATZ"  # names of dimensions before Y and X, the last ones first
+UNWATCHED = 2048  # pixels; side of the tiles where nobody waits for the first
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,28 +137,58 @@ def segment(
     ModelError
         If the model cannot be used.
     """
+    from napari_unet.blockwise.hand import ArraySink, Hand  # noqa: PLC0415  loads torch
+    from napari_unet.blockwise.threads import thread_pool  # noqa: PLC0415  loads torch
     from napari_unet.inference.local import LocalBackend  # noqa: PLC0415  loads torch
 
     opened = image if isinstance(image, Image) else open_image(image, axes)
     found = model if isinstance(model, Model) else load_model(model)
     given = (settings or SegmentSettings()).model_dump()
     chosen = validated_settings(**{**given, "model": found.card.name, **changes})
-    assembly = Assembly(empty_labels(opened.labels_shape), classes=found.card.kind == "classes")
-    assembly.begin(1)
-    notices: list[str] = []
-    plan: SegmentPlan | None = None
-    for event in segment_events(opened, found, chosen, LocalBackend()):
-        match event:
-            case Started(plan=made):
-                plan = made
-            case TileDone():
-                assembly.place(event.plane, event.owned, event.patch, event.block)
-                if progress:
-                    progress(event.done, event.total)
-            case Notice(text=text):
-                notices.append(text)
-    assert plan is not None, "the events begin with Started"
-    return Segmentation(assembly.labels, plan, opened, chosen, tuple(notices))
+    notes = Notes(progress)
+    labels, where = empty_labels(opened.labels_shape), Where(tile=UNWATCHED, anchored=True)
+    with _folder(None) as folder:
+        looker = LocalBackend()
+        plan = notes.follow(make_plan(opened, found, chosen, looker, where, folder))
+        hand = Hand(
+            plan, opened, decoding(plan, chosen), PatchesInMemory(), ArraySink(labels),
+            looker.predictor_for(plan),
+        )  # fmt: skip
+        if where.have:
+            hand.use(ClassMapStore(folder, plan), where.have)
+        with thread_pool(plan) as (pool, ahead):
+            notes.follow(run_blocks(Ledger(plan), hand, pool, ahead))
+    return Segmentation(labels, plan, opened, chosen, tuple(notes.texts))
+
+
+@dataclass(slots=True)
+class Notes:
+    """What a person should know of a run that is followed to its end.
+
+    Attributes
+    ----------
+    progress : callable or None
+        Called with the number of blocks done and the number in all.
+    texts : list of str
+        Every notice, once.
+    """
+
+    progress: Callable[[int, int], None] | None = None
+    texts: list[str] = field(default_factory=list)
+
+    def follow(self, events: Generator[Event | BlockEvent, None, Kind]) -> Kind:
+        """Consume events; return what the generator returns."""
+        with contextlib.closing(events):
+            while True:
+                try:
+                    event = next(events)
+                except StopIteration as end:
+                    kept: Kind = end.value
+                    return kept
+                if isinstance(event, Notice) and event.text not in self.texts:
+                    self.texts.append(event.text)
+                if isinstance(event, BlockDone) and self.progress:
+                    self.progress(event.done, event.total)
 
 
 def open_image(array: Any, axes: str | None = None, channel: int | None = None) -> Image:
@@ -185,19 +214,6 @@ def open_image(array: Any, axes: str | None = None, channel: int | None = None) 
             "Convert it to a NumPy, dask or zarr array first."
         ) from error
     return Image(array, axes or guess_axes(tuple(array.shape), dtype), channel)
-
-
-def guess_axes(shape: tuple[int, ...], dtype: np.dtype[Any], *, rgb: bool | None = None) -> str:
-    """Guess the axes of a shape: colour at the end if it looks so, else planes to iterate."""
-    if rgb is None:
-        rgb = len(shape) >= 3 and shape[-1] in (3, 4) and shape[-2] > 4 and dtype.kind in "uf"
-    leading = len(shape) - (3 if rgb else 2)
-    if leading < 0 or leading > len(LEADING_AXES):
-        raise InputError(
-            f"The image has shape {shape}; planes of Y and X with at most {len(LEADING_AXES)} more "
-            "dimensions can be segmented. Select a plane or a stack of it."
-        )
-    return LEADING_AXES[len(LEADING_AXES) - leading :] + ("YXC" if rgb else "YX")
 
 
 def segment_events(

@@ -99,15 +99,16 @@ class SegmentSettings(Settings):
         Field(title="Decoding", description="Empty = what the model's card recommends."),
     ] = None
     tile: Annotated[
-        int,
+        int | None,
         Field(
             ge=32,
             le=8192,
             title="Tile size",
-            description="Largest side of what is written at once; it never changes the result.",
+            description="Largest side of what is written at once; it never changes the result. "
+            "Empty = small while somebody watches, large otherwise.",
             json_schema_extra={"unit": "px"},
         ),
-    ] = 512
+    ] = None
     device: Annotated[
         Device,
         Field(title="Device", description="Where to compute; auto takes a graphics card if any."),

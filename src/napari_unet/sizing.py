@@ -103,7 +103,8 @@ def look_for_size(
     Look
         The best one.
     """
-    probe = replace(plan, planes=plan.planes[len(plan.planes) // 2 :][:1])
+    middle = plan.planes[len(plan.planes) // 2 :][:1]
+    probe = replace(plan, planes=middle, tile=min(plan.tile, 2 * PROBE), anchored=False)
     centre = yield from _busiest(probe, image)
     looks: list[Look] = []
     sizes = [1.0]

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.predict import Predictor
 from napari_unet.inference.store import ClassMapStore
@@ -18,7 +21,9 @@ from napari_unet.inference.tasks import (
     Suggest,
     Task,
 )
+from napari_unet.inference.tiles import Tile
 from napari_unet.instances import Patch, class_block, decode_block
+from napari_unet.settings import DecodeSettings
 from napari_unet.suggest import SpotFinder
 
 
@@ -82,11 +87,18 @@ class Executor:
 
     def _decode(self, task: Decode) -> Patch:
         tile = self.plan.tiles.tiles[task.tile]
-        window, owned = self.plan.window(tile), self.plan.owned(tile)
-        maps = self._store.read(task.plane, window)
-        if self.plan.card.kind == "classes":
-            return class_block(maps, window, owned)
-        return decode_block(maps, window, owned, task.settings, self.plan.region)
+        window = self.plan.window(tile)
+        return patch_of(self.plan, tile, self._store.read(task.plane, window), task.settings)
+
+
+def patch_of(
+    plan: SegmentPlan, tile: Tile, maps: NDArray[np.uint8], settings: DecodeSettings
+) -> Patch:
+    """Make the objects of one block from the class map ``(M, Y, X)`` over its window."""
+    window, owned = plan.window(tile), plan.owned(tile)
+    if plan.card.kind == "classes":
+        return class_block(maps, window, owned)
+    return decode_block(maps, window, owned, settings, plan.region)
 
 
 def _loaded_by(plan: SegmentPlan) -> tuple[str, ...]:

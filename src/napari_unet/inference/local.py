@@ -5,6 +5,7 @@ from pathlib import Path
 
 from napari_unet.inference.executor import Executor
 from napari_unet.inference.plan import SegmentPlan
+from napari_unet.inference.predict import Predictor
 from napari_unet.inference.tasks import Done, Task
 
 
@@ -18,8 +19,11 @@ class LocalBackend:
     def open(self, plan: SegmentPlan, folder: Path) -> None:
         """Load the model and open the store."""
         self._tasks.clear()
-        loaded = self._executor.predictor_for(plan) if self._executor else None
-        self._executor = Executor(plan, folder, loaded)
+        self._executor = Executor(plan, folder, self.predictor_for(plan))
+
+    def predictor_for(self, plan: SegmentPlan) -> Predictor | None:
+        """Return the model a plan needs, if it is loaded."""
+        return self._executor.predictor_for(plan) if self._executor else None
 
     def submit(self, task: Task) -> None:
         """Queue a task."""

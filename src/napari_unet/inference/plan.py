@@ -48,6 +48,8 @@ class SegmentPlan:
         Where to compute.
     precision : str
         Type of the numbers to compute with; "auto" leaves it to the processor.
+    anchored : bool
+        Whether the tiles lie as the chunks of a file; see `plan_tiles`.
     """
 
     shape: tuple[int, int]
@@ -63,6 +65,7 @@ class SegmentPlan:
     tile: int = 512
     device: str = "auto"
     precision: str = "auto"
+    anchored: bool = False
 
     @property
     def zoom(self) -> float:
@@ -83,6 +86,7 @@ class SegmentPlan:
             zoom=self.zoom,
             tile=max(1, int(self.tile / max(1.0, self.zoom))),  # bounds memory when enlarging
             area=self.region.grow(self.overlap),
+            anchored=self.anchored,
         )
 
     @property

@@ -101,7 +101,7 @@ def run(
         while schedule.to_predict and in_flight < AHEAD:
             plane, tile = schedule.to_predict.popleft()
             window = image.read(plan.planes[plane], plan.tiles.tiles[tile].source, plan.channels)
-            if not told and _has_holes(window):
+            if not told and has_holes(window):
                 told = True
                 yield Notice(NOT_NUMBERS)
             backend.submit(Predict(plane, tile, window))
@@ -132,5 +132,6 @@ def _tile_done(plan: SegmentPlan, done: Decoded, schedule: Schedule) -> TileDone
     )
 
 
-def _has_holes(window: NDArray[Any]) -> bool:
+def has_holes(window: NDArray[Any]) -> bool:
+    """Whether pixels are not numbers, or infinite."""
     return window.dtype.kind == "f" and not bool(np.isfinite(window).all())

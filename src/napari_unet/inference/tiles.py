@@ -25,6 +25,8 @@ from napari_unet.image import Box
 from napari_unet.inference.resample import axis_taps
 from napari_unet.network.spec import Interval, UNetSpec
 
+ANCHOR = 64  # px; anchored tiles are as long as a multiple of it, so halved six times they fit
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:
@@ -114,6 +116,7 @@ def plan_tiles(
     zoom: float = 1.0,
     tile: int = 512,
     area: Box | None = None,
+    anchored: bool = False,
 ) -> TilePlan:
     """Divide a plane, or an area of it, into tiles.
 
@@ -129,12 +132,20 @@ def plan_tiles(
         Largest side of a write box, image pixels.
     area : Box, optional
         Image pixels wanted, default all; grown to the pooling grid where there is no rescaling.
+    anchored : bool
+        Whether the tiles are those of the whole plane, as chunks of a file are, of which the area
+        has some; else they are as many as suit the area.
     """
     network_shape = _round(shape[0] * zoom), _round(shape[1] * zoom)
     grid = spec.divisor if network_shape == shape else 1
     whole = Box((0, 0), shape)
     area = _on_grid(area or whole, grid).intersect(whole)
-    steps = tuple(_step(length, tile, grid) for length in area.shape)
+    if anchored:
+        steps = tuple(_step(length, tile, max(grid, ANCHOR)) for length in shape)
+        start, stop = zip(*(_chunks(area, steps, axis) for axis in (0, 1)), strict=True)
+        area = Box(start, stop).intersect(whole)
+    else:
+        steps = tuple(_step(length, tile, grid) for length in area.shape)
     rows, columns = (
         _axis_tiles((area.start[i], area.stop[i]), steps[i], (shape[i], network_shape[i]), spec)
         for i in (0, 1)
@@ -146,19 +157,35 @@ def plan_tiles(
     return TilePlan(shape, network_shape, area, (steps[0], steps[1]), tiles)
 
 
+def cover(plan: TilePlan, spec: UNetSpec, box: Box) -> Tile:
+    """Return a tile that writes any box of the plane, with number -1: none of the plan's own."""
+    y, x = (
+        _axis_tile((box.start[i], box.stop[i]), (plan.shape[i], plan.network_shape[i]), spec)
+        for i in (0, 1)
+    )
+    return Tile(-1, *(_box(y, x, name) for name in ("write", "core", "read", "source")))
+
+
 def _axis_tiles(
     area: Interval, step: int, lengths: tuple[int, int], spec: UNetSpec
 ) -> list[_AxisTile]:
+    starts = range(area[0], area[1], step)
+    return [_axis_tile((start, min(start + step, area[1])), lengths, spec) for start in starts]
+
+
+def _axis_tile(write: Interval, lengths: tuple[int, int], spec: UNetSpec) -> _AxisTile:
     length, network_length = lengths
-    tiles = []
-    for start in range(area[0], area[1], step):
-        write = start, min(start + step, area[1])
-        needed = axis_taps(write, length, network_length).support
-        core = _down(needed[0], spec.divisor), _up(needed[1], spec.divisor)
-        read = spec.read_interval(core)
-        source = axis_taps(read, network_length, length).support
-        tiles.append(_AxisTile(write, core, read, source))
-    return tiles
+    needed = axis_taps(write, length, network_length).support
+    core = _down(needed[0], spec.divisor), _up(needed[1], spec.divisor)
+    read = spec.read_interval(core)
+    source = axis_taps(read, network_length, length).support
+    return _AxisTile(write, core, read, source)
+
+
+def _chunks(area: Box, steps: tuple[int, ...], axis: int) -> Interval:
+    """Grow one side of a box to whole chunks that begin at 0."""
+    step = steps[axis]
+    return _down(area.start[axis], step), _up(area.stop[axis], step)
 
 
 def _box(y: _AxisTile, x: _AxisTile, name: str) -> Box:

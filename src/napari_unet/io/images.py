@@ -1,4 +1,4 @@
-"""Image files into `Image`: TIFF of any kind, PNG, JPEG, BMP, with axes and pixel size.
+"""Image files into `Image`: TIFF of any kind, OME-Zarr, PNG, JPEG, BMP; axes and pixel size.
 
 Small files are read whole, so that damage shows at once and nothing stays open. Large TIFFs are
 mapped into memory where their pixels lie in one piece, else read strip by strip or tile by tile.
@@ -7,7 +7,7 @@ mapped into memory where their pixels lie in one piece, else read strip by strip
 import contextlib
 import os
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import numpy as np
 import tifffile
 
 from napari_unet.errors import InputError
-from napari_unet.image import Image
+from napari_unet.image import Image, guess_axes
+from napari_unet.io.ome_zarr import is_zarr, open_zarr
 from napari_unet.io.units import PIXEL, micrometers, unit_name
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -35,7 +36,7 @@ class Facts:
     Attributes
     ----------
     axes : str
-        One letter for each dimension, as `Image` wants them.
+        One letter for each dimension, as `Image` wants them; empty = the file does not say.
     pixel_size : tuple of float or None
         ``(y, x)`` in `unit`.
     unit : str
@@ -82,7 +83,7 @@ def read_image(
     Parameters
     ----------
     path : path-like
-        TIFF, OME-TIFF, ImageJ TIFF, PNG, JPEG or BMP.
+        TIFF, OME-TIFF, ImageJ TIFF, OME-Zarr or zarr folder, PNG, JPEG or BMP.
     axes : str, optional
         One letter for each dimension; default: as the file says.
     channel : int, optional
@@ -99,14 +100,7 @@ def read_image(
         If the file is missing, damaged, of another kind, or does not fit `axes` and `channel`.
     """
     file = Path(path)
-    if not file.is_file():
-        raise InputError(f"{file} does not exist or is no file; check the name.")
-    suffix = file.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InputError(
-            f"{file} is of an unknown kind; images end in {', '.join(SUFFIXES)}. Convert it first."
-        )
-    read = _read_tiff if suffix in TIFF_SUFFIXES else _read_picture
+    read = _reader(file)
     try:
         data, facts = read(file)
     except InputError:
@@ -119,7 +113,7 @@ def read_image(
     try:
         return Image(
             data,
-            axes or facts.axes,
+            axes or facts.axes or guess_axes(tuple(data.shape), np.dtype(data.dtype)),
             channel=channel,
             pixel_size=facts.pixel_size,
             unit=facts.unit,
@@ -127,6 +121,21 @@ def read_image(
         )
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
+
+
+def _reader(file: Path) -> Callable[[Path], tuple[Any, Facts]]:
+    """Return what reads a file of this kind."""
+    if file.is_dir() and is_zarr(file):
+        return _read_zarr
+    if not file.is_file():
+        raise InputError(f"{file} does not exist or is no file; check the name.")
+    suffix = file.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise InputError(
+            f"{file} is of an unknown kind; images end in {', '.join(SUFFIXES)}, or are zarr "
+            "folders. Convert it first."
+        )
+    return _read_tiff if suffix in TIFF_SUFFIXES else _read_picture
 
 
 def image_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -150,7 +159,7 @@ def image_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in map(Path, paths):
-        if path.is_dir():
+        if path.is_dir() and not is_zarr(path):
             inside = sorted(p for p in path.iterdir() if _is_wanted(p))
             if not inside:
                 raise InputError(
@@ -168,6 +177,11 @@ def _is_wanted(path: Path) -> bool:
     name = path.name.lower()
     hidden = name.startswith(".")
     return not hidden and name.endswith(SUFFIXES) and not name.endswith(OUTPUT_ENDINGS)
+
+
+def _read_zarr(path: Path) -> tuple[Any, Facts]:
+    data, axes, pixel_size, unit = open_zarr(path)
+    return data, Facts(axes or "", pixel_size, unit)
 
 
 def _read_picture(path: Path) -> tuple[Any, Facts]:

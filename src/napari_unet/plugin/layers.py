@@ -12,9 +12,8 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_unet.editing import extents
-from napari_unet.image import Box, Image, check_dtype
+from napari_unet.image import Box, Image, check_dtype, guess_axes
 from napari_unet.plugin.hooks import layer_pixel_size
-from napari_unet.segmentation import guess_axes
 
 AXIS_NAMES = {"channel": "C", "channels": "C", "time": "T", "slice": "Z", "depth": "Z"}
 BESIDE = "napari_unet_beside"  # in the metadata of layers that accompany a result

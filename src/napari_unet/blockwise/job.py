@@ -1,0 +1,77 @@
+"""Everything a hand needs to begin, in a form that can be sent to another machine."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from napari_unet.blockwise.hand import Hand
+from napari_unet.blockwise.patches import PatchesInFolder
+from napari_unet.image import Image
+from napari_unet.inference.plan import SegmentPlan
+from napari_unet.io.images import read_image
+from napari_unet.io.ome_zarr import LabelPyramid
+from napari_unet.settings import DecodeSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An image that can be opened anywhere the path can be seen.
+
+    Attributes
+    ----------
+    path : Path
+        File or zarr folder.
+    axes : str or None
+        One letter for each dimension; None = as the file says.
+    channel : int or None
+        Channel to use; None = the average.
+    """
+
+    path: Path
+    axes: str | None = None
+    channel: int | None = None
+
+    def open(self) -> Image:
+        """Open it."""
+        return read_image(self.path, axes=self.axes, channel=self.channel)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One image to be segmented into one folder.
+
+    Attributes
+    ----------
+    plan : SegmentPlan
+        What to compute.
+    decode : DecodeSettings
+        Thresholds.
+    source : Source
+        What to read.
+    output : Path
+        OME-Zarr folder of the labels.
+    """
+
+    plan: SegmentPlan
+    decode: DecodeSettings
+    source: Source
+    output: Path
+
+    @property
+    def scratch(self) -> Path:
+        """Where objects wait; inside the result, so that it is on a disk with room for it."""
+        return scratch_of(self.output)
+
+    def with_model(self, path: Path) -> "Job":
+        """Return the same job with the model in another place."""
+        return replace(self, plan=replace(self.plan, model_path=str(path)))
+
+    def hand(self, image: Image | None = None) -> Hand:
+        """Open everything."""
+        patches = PatchesInFolder(self.scratch / "patches")
+        sink = LabelPyramid(self.output)
+        return Hand(self.plan, image or self.source.open(), self.decode, patches, sink)
+
+
+def scratch_of(output: Path) -> Path:
+    """Folder of an unfinished result that is deleted when it is whole."""
+    return output / ".unfinished"

@@ -1,0 +1,81 @@
+"""Where the blocks' objects wait until the tiles around them are written."""
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from napari_unet.image import Box
+from napari_unet.inference.plan import Key
+from napari_unet.instances import Patch
+
+
+class Patches(Protocol):
+    """A place for patches; several threads or machines may use it at once."""
+
+    def put(self, key: Key, patch: Patch) -> None:
+        """Keep the objects of a block, in place of what was kept before."""
+
+    def get(self, key: Key) -> Patch:
+        """Return what was kept."""
+
+    def drop(self, key: Key) -> None:
+        """Forget a block, whether it was kept or not."""
+
+
+class PatchesInMemory:
+    """Patches of threads of one process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Key, Patch] = {}
+
+    def put(self, key: Key, patch: Patch) -> None:
+        """Keep the objects of a block."""
+        self._kept[key] = patch
+
+    def get(self, key: Key) -> Patch:
+        """Return what was kept."""
+        return self._kept[key]
+
+    def drop(self, key: Key) -> None:
+        """Forget a block."""
+        self._kept.pop(key, None)
+
+
+class PatchesInFolder:
+    """Patches as files, one for each block, seen by every process that sees the folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _file(self, key: Key) -> Path:
+        return self._folder / f"{key[0]}-{key[1]}.npz"
+
+    def put(self, key: Key, patch: Patch) -> None:
+        """Keep the objects of a block; a reader sees all of it or nothing."""
+        target = self._file(key)
+        part = target.with_suffix(f".{os.getpid()}.part")
+        small = patch.labels.astype(np.uint16) if patch.count < 2**16 else patch.labels
+        with open(part, "wb") as file:
+            np.savez(file, labels=small, start=np.array(patch.box.start))
+        part.replace(target)
+
+    def get(self, key: Key) -> Patch:
+        """Return what was kept."""
+        with np.load(self._file(key), allow_pickle=False) as file:
+            labels = file["labels"].astype(np.int32)
+            y, x = file["start"].tolist()
+        box = Box((y, x), (y + labels.shape[0], x + labels.shape[1]))
+        return Patch(box, labels, int(labels.max(initial=0)))
+
+    def drop(self, key: Key) -> None:
+        """Forget a block."""
+        self._file(key).unlink(missing_ok=True)

@@ -1,0 +1,166 @@
+"""OME-Zarr: images of any size in chunks, with pixel size and smaller copies for looking at.
+
+Labels are written as version 0.4 of the format (https://ngff.openmicroscopy.org/0.4), which more
+programs read than 0.5; both are read. Smaller copies are made with the labels: each takes every
+other pixel of the one before, so an id stays an id.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.errors import InputError
+from napari_unet.image import Box
+from napari_unet.io.units import PIXEL, unit_name
+
+ENDING = ".zarr"
+SMALLEST_COPY = 512  # pixels; no copy is made of a level that is not larger
+HALVINGS = 6  # at most; tiles lie on multiples of 2**6
+KINDS = {"T": "time", "Z": "space", "Y": "space", "X": "space", "C": "channel"}
+RECORD = "napari_unet"  # attribute with model, settings and versions
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a path is a zarr folder."""
+    return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
+
+
+def open_zarr(path: Path) -> tuple[Any, str | None, tuple[float, float] | None, str]:
+    """Open an image in a zarr folder without reading it.
+
+    Returns
+    -------
+    array : zarr.Array
+        The finest level.
+    axes : str or None
+        One letter for each dimension, None if the folder does not say.
+    pixel_size : tuple of float or None
+        ``(y, x)`` in `unit`.
+    unit : str
+        As in napari.
+    """
+    import zarr  # noqa: PLC0415  takes a while, and is needed for such folders only
+
+    found: Any = zarr.open(path, mode="r")
+    if isinstance(found, zarr.Array):
+        return found, None, None, PIXEL
+    attributes = dict(found.attrs)
+    scales = attributes.get("multiscales") or attributes.get("ome", {}).get("multiscales")
+    if not scales:
+        inside = ", ".join(sorted(name for name, _ in found.members())[:5]) or "nothing"
+        raise InputError(
+            f"{path} is a zarr group without an OME-Zarr image; it holds {inside}. Give the folder "
+            "of one array or image inside."
+        )
+    finest = scales[0]["datasets"][0]
+    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales[0]["axes"]]
+    steps = [t["scale"] for t in finest.get("coordinateTransformations", []) if "scale" in t]
+    unit = unit_name(str(axes[-1].get("unit", PIXEL)))
+    size = (float(steps[0][-2]), float(steps[0][-1])) if steps and unit != PIXEL else None
+    letters = "".join(axis["name"][0].upper() for axis in axes)
+    return found[finest["path"]], letters, size, unit
+
+
+class LabelPyramid:
+    """A label image in an OME-Zarr folder, written tile by tile by any number of processes.
+
+    Parameters
+    ----------
+    path : Path
+        The folder, made by `create`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._group = path, _open_group(path)
+        datasets = self._group.attrs["multiscales"][0]["datasets"]
+        self.levels: list[Any] = [self._group[one["path"]] for one in datasets]
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        shape: Sequence[int],
+        chunk: tuple[int, int],
+        *,
+        axes: str,
+        pixel_size: tuple[float, float] | None = None,
+        unit: str = PIXEL,
+    ) -> "LabelPyramid":
+        """Make the folder with every level, empty.
+
+        Parameters
+        ----------
+        path : Path
+            The folder; it must not exist.
+        shape : sequence of int
+            ``(..., Y, X)``.
+        chunk : tuple of int
+            Height and width of the tiles that will be written.
+        axes : str
+            One letter for each dimension.
+        pixel_size : tuple of float, optional
+            ``(y, x)`` in `unit`.
+        unit : str
+            Unit of the pixel size.
+        """
+        group = _open_group(path, new=True)
+        leading, datasets = list(shape[:-2]), []
+        for level in range(_levels(shape)):
+            factor = 2**level
+            group.create_array(
+                str(level),
+                shape=(*leading, *(-(-n // factor) for n in shape[-2:])),
+                chunks=(*(1 for _ in leading), *(max(1, n // factor) for n in chunk)),
+                dtype="uint32",
+                fill_value=0,
+                chunk_key_encoding={"name": "v2", "separator": "/"},
+            )
+            y, x = pixel_size or (1.0, 1.0)
+            scale = [*(1.0 for _ in leading), y * factor, x * factor]
+            change = {"type": "scale", "scale": scale}
+            datasets.append({"path": str(level), "coordinateTransformations": [change]})
+        group.attrs["multiscales"] = [
+            {"version": "0.4", "name": path.stem, "axes": _axes(axes, unit), "datasets": datasets}
+        ]
+        group.attrs["image-label"] = {"version": "0.4"}
+        return cls(path)
+
+    def write(self, plane: tuple[int, ...], box: Box, labels: NDArray[np.uint32]) -> None:
+        """Write one tile of a plane, ``(Y, X)``, into every level."""
+        for level, array in enumerate(self.levels):
+            factor = 2**level
+            part = labels[::factor, ::factor]
+            y, x = box.start[0] // factor, box.start[1] // factor
+            array[(*plane, slice(y, y + part.shape[0]), slice(x, x + part.shape[1]))] = part
+
+    def note(self, record: Mapping[str, Any]) -> None:
+        """Keep how the labels were made."""
+        self._group.attrs[RECORD] = dict(record)
+
+
+def _open_group(path: Path, *, new: bool = False) -> Any:
+    import zarr  # noqa: PLC0415  see open_zarr
+
+    return zarr.create_group(path, zarr_format=2) if new else zarr.open_group(path, mode="r+")
+
+
+def _levels(shape: Sequence[int]) -> int:
+    longest, levels = max(shape[-2:]), 1
+    while longest > SMALLEST_COPY and levels <= HALVINGS:
+        longest, levels = -(-longest // 2), levels + 1
+    return levels
+
+
+def _axes(letters: str, unit: str) -> list[dict[str, str]]:
+    axes = []
+    for letter in letters:
+        axis = {"name": letter.lower()}
+        if letter in KINDS:
+            axis["type"] = KINDS[letter]
+        if letter in "YX" and unit_name(unit) != PIXEL:
+            axis["unit"] = unit_name(unit)
+        axes.append(axis)
+    return axes

@@ -1,0 +1,178 @@
+"""Use case: segment an image that is too large for memory into an OME-Zarr folder.
+
+The same blocks as for any image, computed by the threads of this computer or by the workers of a
+cluster. What is done stays: a run that was stopped, or died, goes on where it was.
+"""
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.blockwise.job import Job, Source, scratch_of
+from napari_unet.blockwise.ledger import Ledger
+from napari_unet.blockwise.logbook import Logbook
+from napari_unet.blockwise.run import BlockEvent, Work, run_blocks
+from napari_unet.errors import InputError
+from napari_unet.image import Image
+from napari_unet.inference.plan import SegmentPlan
+from napari_unet.inference.run import Event
+from napari_unet.io.atomic import write_bytes
+from napari_unet.io.ome_zarr import ENDING, LabelPyramid
+from napari_unet.models.library import Model, load_model
+from napari_unet.planning import Where, make_plan
+from napari_unet.segmentation import UNWATCHED, Notes, Segmentation, decoding, record
+from napari_unet.settings import SegmentSettings, validated_settings
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+log = logging.getLogger(__name__)
+
+
+def segment_slide(
+    source: str | Path | Source,
+    output: str | Path,
+    model: str | Path | Model = "nuclei",
+    *,
+    settings: SegmentSettings | None = None,
+    client: "Client | None" = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Segmentation:
+    """Segment an image file of any size, on this computer or on a cluster.
+
+    Parameters
+    ----------
+    source : path-like or Source
+        Image file or OME-Zarr folder.
+    output : path-like
+        Folder to write, ending in ``.zarr``. If it holds an unfinished result of the same image,
+        model and settings, that is finished.
+    model : str, Path or Model
+        Name in the library, path of a model file, or what `load_model` returned.
+    settings : SegmentSettings, optional
+        All settings.
+    client : distributed.Client, optional
+        A cluster whose workers see image and output under the same path; default: threads here.
+    progress : callable, optional
+        Called with the number of blocks done and the number in all.
+
+    Returns
+    -------
+    Segmentation
+        ``result.labels`` is the finest level of the folder, uint32 ``(..., Y, X)``, on disk.
+
+    Raises
+    ------
+    InputError
+        If the image or a setting cannot be used, or `output` holds something else.
+    ModelError
+        If the model cannot be used.
+    EngineError
+        If the cluster has no workers.
+    """
+    found = model if isinstance(model, Model) else load_model(model)
+    given = source if isinstance(source, Source) else Source(Path(source))
+    chosen = validated_settings(
+        **{**(settings or SegmentSettings()).model_dump(), "model": found.card.name}
+    )
+    notes, target = Notes(progress), _checked(Path(output))
+    image = given.open()
+    job = notes.follow(_begun(given, image, found, chosen, target))
+    with _hired(job, image, client) as (work, pool, ahead):
+        notes.follow(_events(job, work, pool, ahead))
+    pyramid = LabelPyramid(target)
+    pyramid.note(record(job.plan, chosen))
+    shutil.rmtree(job.scratch)
+    return Segmentation(pyramid.levels[0], job.plan, image, chosen, tuple(notes.texts))
+
+
+def _checked(output: Path) -> Path:
+    if output.suffix.lower() != ENDING:
+        raise InputError(f"{output} does not end in {ENDING}. Choose another name.")
+    unfinished = scratch_of(output).is_dir()
+    if output.exists() and not unfinished:
+        raise InputError(
+            f"{output} exists already and may hold corrections. Choose another name, or remove it."
+        )
+    return output.resolve()
+
+
+def _begun(
+    source: Source, image: Image, model: Model, settings: SegmentSettings, output: Path
+) -> Generator[Event, None, Job]:
+    """Plan and make the folder, or take up what an earlier run began."""
+    note = scratch_of(output) / "job.json"
+    wanted = {
+        "image": [str(source.path.resolve()), source.axes, source.channel, image.data.shape],
+        "model": model.sha,
+        "settings": settings.model_dump(mode="json"),
+    }
+    wanted = json.loads(json.dumps(wanted))
+    if note.exists():
+        return _resumed(json.loads(note.read_text(encoding="utf-8")), wanted, source, output)
+    where = Where(tile=UNWATCHED, anchored=True)
+    with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
+        from napari_unet.inference.local import LocalBackend  # noqa: PLC0415  loads torch
+
+        looks = Path(temporary) / "class-maps"
+        plan = yield from make_plan(image, model, settings, LocalBackend(), where, looks)
+    LabelPyramid.create(
+        output,
+        image.labels_shape,
+        plan.tiles.step,
+        axes=image.leading_axes + "YX",
+        pixel_size=image.pixel_size,
+        unit=image.unit,
+    )
+    note.parent.mkdir()
+    content = {**wanted, "plan": json.loads(plan.to_json())}
+    write_bytes(note, json.dumps(content).encode())
+    return Job(
+        plan,
+        decoding(plan, settings),
+        Source(source.path.resolve(), source.axes, source.channel),
+        output,
+    )
+
+
+def _resumed(noted: dict[str, Any], wanted: dict[str, Any], source: Source, output: Path) -> Job:
+    differing = [name for name in wanted if noted.get(name) != wanted[name]]
+    if differing:
+        raise InputError(
+            f"{output} holds an unfinished result of another {' and '.join(differing)}. Choose "
+            "another name, or remove it."
+        )
+    plan = SegmentPlan.from_json(json.dumps(noted["plan"]).encode())
+    settings = validated_settings(**wanted["settings"])
+    log.info("going on with %s", output)
+    return Job(plan, decoding(plan, settings), source, output)
+
+
+def _events(job: Job, work: Work, pool: Executor, ahead: int) -> Generator[BlockEvent, None, None]:
+    """Run what is missing, and write down what is done."""
+    ledger, logbook = Ledger(job.plan), Logbook(job.scratch / "done.jsonl")
+    logbook.restore(ledger)
+    for event in run_blocks(ledger, work, pool, ahead):
+        logbook.note(event)
+        yield event
+
+
+@contextmanager
+def _hired(job: Job, image: Image, client: "Client | None") -> Iterator[tuple[Work, Executor, int]]:
+    """Give who works, the pool that runs it, and how many blocks to order."""
+    if client is not None:
+        from napari_unet.blockwise.distributed import cluster_pool  # noqa: PLC0415  an extra
+
+        with cluster_pool(job, client) as hired:
+            yield hired
+        return
+    from napari_unet.blockwise.threads import thread_pool  # noqa: PLC0415  loads torch
+
+    with thread_pool(job.plan) as (pool, ahead):
+        yield job.hand(image), pool, ahead

@@ -1,0 +1,178 @@
+"""Images larger than memory: the result on disk, runs that stop, and clusters."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from distributed import Client, LocalCluster
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from napari_unet import SegmentSettings, UNetError, read_image, segment
+from napari_unet.blockwise.distributed import connect
+from napari_unet.blockwise.hand import Hand
+from napari_unet.blockwise.job import scratch_of
+from napari_unet.models.library import find_model
+from napari_unet.slide import segment_slide
+from tests.strategies import blob_labels
+
+SETTINGS = SegmentSettings(diameter=18, tile=128)
+
+
+def nuclei(shape: tuple[int, int] = (500, 440)) -> NDArray[np.uint16]:
+    cells = gaussian_filter((blob_labels(3, shape, 18) > 0) * 1000.0, 1)
+    return (cells + np.random.default_rng(0).normal(200, 10, shape)).astype(np.uint16)
+
+
+@pytest.fixture
+def slide(tmp_path: Path) -> Path:
+    """An OME-Zarr image."""
+    group = zarr.create_group(tmp_path / "slide.zarr", zarr_format=2)
+    group.create_array("0", data=nuclei()[None], chunks=(1, 100, 100))
+    axes = [{"name": "z", "type": "space"}] + [
+        {"name": n, "type": "space", "unit": "micrometer"} for n in "yx"
+    ]
+    scale = [{"type": "scale", "scale": [1.0, 0.5, 0.25]}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    return tmp_path / "slide.zarr"
+
+
+def test_a_slide_on_disk_equals_the_image_in_memory(slide: Path, tmp_path: Path) -> None:
+    result = segment_slide(slide, tmp_path / "labels.zarr", settings=SETTINGS)
+    expected = segment(nuclei()[None], axes="ZYX", settings=SETTINGS)
+    assert expected.labels.max() > 100
+    assert (result.labels[:] == expected.labels).all()
+    assert list(result.objects["area"]) == list(expected.objects["area"])
+    assert (result.objects["area_um2"] == 0.125 * result.objects["area"]).all()
+
+
+def test_the_result_is_an_ome_zarr_label_image(slide: Path, tmp_path: Path) -> None:
+    result = segment_slide(slide, tmp_path / "labels.zarr", settings=SETTINGS)
+    group = zarr.open_group(tmp_path / "labels.zarr", mode="r")
+    assert group["0"].chunks == (1, 128, 128)
+    again = read_image(tmp_path / "labels.zarr")
+    assert (again.axes, again.pixel_size, again.unit) == ("ZYX", (0.5, 0.25), "micrometer")
+    assert (again.data[:] == result.labels[:]).all()
+    attributes: Any = dict(group.attrs)
+    assert attributes["napari_unet"]["model"] == "nuclei"
+    assert attributes["napari_unet"]["diameter"] == 18
+    assert not scratch_of(tmp_path / "labels.zarr").exists()
+
+
+def test_smaller_copies_take_every_other_pixel(tmp_path: Path) -> None:
+    zarr.save_array(tmp_path / "plain.zarr", nuclei((1100, 700)))
+    segment_slide(tmp_path / "plain.zarr", tmp_path / "labels.zarr", settings=SETTINGS)
+    group: Any = zarr.open_group(tmp_path / "labels.zarr", mode="r")
+    levels = [group[str(i)][:] for i in range(3)]
+    assert "3" not in group
+    assert (levels[1] == levels[0][::2, ::2]).all()
+    assert (levels[2] == levels[0][::4, ::4]).all()
+    scales = [
+        one["coordinateTransformations"][0]["scale"]
+        for one in group.attrs["multiscales"][0]["datasets"]
+    ]
+    assert scales == [[1, 1], [2, 2], [4, 4]]
+
+
+class StoppedError(Exception):
+    """Somebody pressed Ctrl+C."""
+
+
+def stop_at(count: int) -> Any:
+    def progress(done: int, total: int) -> None:
+        if done == count:
+            raise StoppedError
+
+    return progress
+
+
+@pytest.mark.parametrize("count", [1, 7, 16])
+def test_a_run_that_was_stopped_goes_on(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    target = tmp_path / "labels.zarr"
+    with pytest.raises(StoppedError):
+        segment_slide(slide, target, settings=SETTINGS, progress=stop_at(count))
+    with open(scratch_of(target) / "done.jsonl", "a") as file:
+        file.write('{"plane": 0, "til')  # killed while it wrote
+    noted = (scratch_of(target) / "done.jsonl").read_text().count("ids")
+    compute, computed = Hand.compute, []
+    monkeypatch.setattr(Hand, "compute", lambda s, key: computed.append(key) or compute(s, key))
+    result = segment_slide(slide, target, settings=SETTINGS)
+    assert len(computed) == 16 - noted
+    expected = segment(nuclei()[None], axes="ZYX", settings=SETTINGS)
+    assert (result.labels[:] == expected.labels).all()
+
+
+def test_an_unfinished_result_of_something_else_is_refused(slide: Path, tmp_path: Path) -> None:
+    target = tmp_path / "labels.zarr"
+    with pytest.raises(StoppedError):
+        segment_slide(slide, target, settings=SETTINGS, progress=stop_at(2))
+    before = json.loads((scratch_of(target) / "job.json").read_text())
+    with pytest.raises(UNetError, match="unfinished result of another settings"):
+        segment_slide(slide, target, settings=SegmentSettings(diameter=20))
+    assert json.loads((scratch_of(target) / "job.json").read_text()) == before
+
+
+def test_a_result_is_never_overwritten(slide: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.zarr").mkdir()
+    with pytest.raises(UNetError, match="exists already"):
+        segment_slide(slide, tmp_path / "labels.zarr")
+    with pytest.raises(UNetError, match=r"does not end in \.zarr"):
+        segment_slide(slide, tmp_path / "labels.tif")
+
+
+def test_a_group_without_an_image_is_a_sentence(tmp_path: Path) -> None:
+    zarr.create_group(tmp_path / "g.zarr").create_array("inner", shape=(3, 3), dtype="u1")
+    with pytest.raises(UNetError, match="without an OME-Zarr image; it holds inner"):
+        segment_slide(tmp_path / "g.zarr", tmp_path / "labels.zarr")
+
+
+def test_no_scheduler_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_unet.blockwise.distributed.PATIENCE", 1)
+    with pytest.raises(UNetError, match="No dask scheduler answers"), connect("tcp://127.0.0.1:9"):
+        pass
+
+
+def test_a_cluster_without_workers_is_a_sentence(slide: Path, tmp_path: Path) -> None:
+    with (
+        LocalCluster(n_workers=0, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+        pytest.raises(UNetError, match="has no workers"),
+    ):
+        segment_slide(slide, tmp_path / "labels.zarr", settings=SETTINGS, client=client)
+
+
+def test_a_cluster_that_loses_a_worker_gives_the_same(tmp_path: Path) -> None:
+    """A worker is killed in the middle; its blocks are computed by the other."""
+    zarr.save_array(tmp_path / "slide.zarr", nuclei())
+    model = tmp_path / "only-here.safetensors"  # the workers are sent it
+    shutil.copy(find_model("nuclei"), model)
+    killed: list[int] = []
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        pids = list(client.run(os.getpid).values())
+
+        def kill_one(done: int, total: int) -> None:
+            if done == 5:
+                os.kill(pids[0], signal.SIGKILL)
+                killed.append(pids[0])
+
+        result = segment_slide(
+            tmp_path / "slide.zarr", tmp_path / "labels.zarr", model,
+            settings=SETTINGS, client=client, progress=kill_one,
+        )  # fmt: skip
+        assert killed
+        assert set(client.run(os.getpid).values()) != set(pids)
+    expected = segment(nuclei(), model, settings=SETTINGS)
+    assert expected.labels.max() > 100
+    assert (result.labels[:] == expected.labels).all()
