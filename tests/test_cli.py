@@ -8,7 +8,8 @@ import pytest
 import tifffile
 from typer.testing import CliRunner, Result
 
-from napari_unet.cli import app, name_outputs
+from napari_unet.cli import app
+from napari_unet.cli_segment import name_outputs
 from napari_unet.io.tiff import read_labels
 
 SAMPLE = Path(__file__).resolve().parents[1] / "sample_data" / "nuclei.tif"

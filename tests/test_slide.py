@@ -13,11 +13,14 @@ import zarr
 from distributed import Client, LocalCluster
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from tifffile import imread, imwrite
+from typer.testing import CliRunner
 
 from napari_unet import SegmentSettings, UNetError, read_image, segment
 from napari_unet.blockwise.distributed import connect
 from napari_unet.blockwise.hand import Hand
 from napari_unet.blockwise.job import scratch_of
+from napari_unet.cli import app
 from napari_unet.models.library import find_model
 from napari_unet.slide import segment_slide
 from tests.strategies import blob_labels
@@ -176,3 +179,50 @@ def test_a_cluster_that_loses_a_worker_gives_the_same(tmp_path: Path) -> None:
     expected = segment(nuclei(), model, settings=SETTINGS)
     assert expected.labels.max() > 100
     assert (result.labels[:] == expected.labels).all()
+
+
+runner = CliRunner()
+
+
+def test_command_line_writes_a_slide_and_says_so(slide: Path, tmp_path: Path) -> None:
+    target = tmp_path / "labels.zarr"
+    words = ["segment", str(slide), "--output", str(target), "--diameter", "18", "--csv"]
+    result = runner.invoke(app, words)
+    assert result.exit_code == 0, result.output
+    count = int(read_image(target).data[:].max())
+    assert f"{target}: {count} objects" in result.output
+    assert len((tmp_path / "labels_objects.csv").read_text().splitlines()) == count + 1
+    again = runner.invoke(app, words)
+    assert again.exit_code == 2
+    assert "exists already" in again.output
+
+
+def test_a_folder_is_spread_over_a_cluster(tmp_path: Path) -> None:
+    """Each image by one worker, with the model that is sent; the same labels as here."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i in range(4):
+        imwrite(folder / f"{i}.tif", nuclei((200 + i, 180)))
+    (folder / "damaged.png").write_bytes(b"no image")
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+    ):
+        words = ["segment", str(folder), "--output", str(tmp_path / "labels"), "--diameter", "18"]
+        result = runner.invoke(app, [*words, "--scheduler", cluster.scheduler_address])
+    assert result.exit_code == 1
+    assert "damaged.png" in result.output
+    assert result.output.count(" objects") == 4
+    for i in range(4):
+        labels = imread(tmp_path / "labels" / f"{i}_labels.tif")
+        assert (labels == segment(nuclei((200 + i, 180)), diameter=18).labels).all()
+
+
+def test_labels_that_do_not_fit_into_memory_are_a_sentence(tmp_path: Path) -> None:
+    zarr.create_array(
+        tmp_path / "huge.zarr", shape=(400_000, 400_000), chunks=(1024, 1024), dtype="u1"
+    )
+    result = runner.invoke(
+        app, ["segment", str(tmp_path / "huge.zarr"), "--output", str(tmp_path / "labels")]
+    )
+    assert result.exit_code == 1
+    assert "a folder that ends in .zarr as --output" in " ".join(result.output.split())

@@ -53,8 +53,12 @@ class Segmentation:
         How it was made: model, diameter, grey-value range.
     image : Image
         What it was made from.
+    settings : SegmentSettings
+        What was asked for.
     notices : tuple of str
         What the person should know.
+    count : int
+        Number of objects.
     """
 
     labels: NDArray[np.uint32]
@@ -62,6 +66,7 @@ class Segmentation:
     image: Image
     settings: SegmentSettings
     notices: tuple[str, ...] = ()
+    count: int = 0
 
     @cached_property
     def objects(self) -> "pd.DataFrame":
@@ -156,9 +161,10 @@ def segment(
         )  # fmt: skip
         if where.have:
             hand.use(ClassMapStore(folder, plan), where.have)
+        ledger = Ledger(plan)
         with thread_pool(plan) as (pool, ahead):
-            notes.follow(run_blocks(Ledger(plan), hand, pool, ahead))
-    return Segmentation(labels, plan, opened, chosen, tuple(notes.texts))
+            notes.follow(run_blocks(ledger, hand, pool, ahead))
+    return Segmentation(labels, plan, opened, chosen, tuple(notes.texts), ledger.objects)
 
 
 @dataclass(slots=True)

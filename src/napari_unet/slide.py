@@ -85,11 +85,11 @@ def segment_slide(
     image = given.open()
     job = notes.follow(_begun(given, image, found, chosen, target))
     with _hired(job, image, client) as (work, pool, ahead):
-        notes.follow(_events(job, work, pool, ahead))
+        count = notes.follow(_events(job, work, pool, ahead))
     pyramid = LabelPyramid(target)
     pyramid.note(record(job.plan, chosen))
     shutil.rmtree(job.scratch)
-    return Segmentation(pyramid.levels[0], job.plan, image, chosen, tuple(notes.texts))
+    return Segmentation(pyramid.levels[0], job.plan, image, chosen, tuple(notes.texts), count)
 
 
 def _checked(output: Path) -> Path:
@@ -154,13 +154,14 @@ def _resumed(noted: dict[str, Any], wanted: dict[str, Any], source: Source, outp
     return Job(plan, decoding(plan, settings), source, output)
 
 
-def _events(job: Job, work: Work, pool: Executor, ahead: int) -> Generator[BlockEvent, None, None]:
-    """Run what is missing, and write down what is done."""
+def _events(job: Job, work: Work, pool: Executor, ahead: int) -> Generator[BlockEvent, None, int]:
+    """Run what is missing, and write down what is done; returns the number of objects."""
     ledger, logbook = Ledger(job.plan), Logbook(job.scratch / "done.jsonl")
     logbook.restore(ledger)
     for event in run_blocks(ledger, work, pool, ahead):
         logbook.note(event)
         yield event
+    return ledger.objects
 
 
 @contextmanager

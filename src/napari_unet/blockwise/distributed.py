@@ -5,12 +5,12 @@ objects in between are files that all machines must see under the same path. A w
 loses nothing: its blocks are computed again elsewhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from distributed import Client, LocalCluster, WorkerPlugin, get_worker
 
@@ -20,31 +20,33 @@ from napari_unet.blockwise.ledger import Closing, Computed
 from napari_unet.blockwise.patches import PatchesInFolder
 from napari_unet.errors import EngineError
 from napari_unet.inference.plan import Key
+from napari_unet.models.library import Model, load_model
 
 LOCAL = "local"  # address that means: a cluster on this computer
 AHEAD = 4  # blocks for each thread of the cluster that wait or are computed
 PATIENCE = 15  # seconds to wait for the scheduler's answer
+Result = TypeVar("Result")
 
 
-class HandPlugin(WorkerPlugin):
-    """Equips a worker for one job; the model is loaded when the first block comes."""
+class ModelPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
+    """A model as it lies on one worker, and the hand that works with it."""
 
-    def __init__(self, job: Job, weights: bytes) -> None:
-        self._job, self._weights = job, weights
-        self._hand: Hand | None = None
+    def __init__(self, sha: str, weights: bytes) -> None:
+        self._sha, self._weights = sha, weights
+        self.path = Path()
+        self._hand: tuple[Job, Hand] | None = None
 
     def setup(self, worker: Any) -> None:
         """Put the model where this worker keeps its files."""
-        path = Path(worker.local_directory) / f"{self._job.plan.model_sha}.safetensors"
-        path.write_bytes(self._weights)
-        self._job, self._weights = self._job.with_model(path), b""
+        self.path = Path(worker.local_directory) / f"{self._sha}.safetensors"
+        self.path.write_bytes(self._weights)
+        self._weights = b""
 
-    @property
-    def hand(self) -> Hand:
-        """The hand of this worker."""
-        if self._hand is None:
-            self._hand = self._job.hand()
-        return self._hand
+    def hand(self, job: Job) -> Hand:
+        """Open image, model and result when the first block of a job comes."""
+        if self._hand is None or self._hand[0] != job:
+            self._hand = job, job.with_model(self.path).hand()
+        return self._hand[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +56,17 @@ class RemoteHand:
     Attributes
     ----------
     name : str
-        Of the plugin.
-    scratch : Path
-        Where objects wait.
+        Of the plugin with the model.
+    job : Job
+        What to work on.
     """
 
     name: str
-    scratch: Path
+    job: Job
 
     @property
     def _hand(self) -> Hand:
-        plugins: dict[str, Any] = get_worker().plugins
-        hand: Hand = plugins[self.name].hand
-        return hand
+        return _plugin(self.name).hand(self.job)
 
     def compute(self, key: Key) -> Computed:
         """Find the objects of a block."""
@@ -78,9 +78,32 @@ class RemoteHand:
 
     def drop(self, keys: list[Key]) -> None:
         """Forget blocks; done by the client itself."""
-        patches = PatchesInFolder(self.scratch / "patches")
+        patches = PatchesInFolder(self.job.scratch / "patches")
         for key in keys:
             patches.drop(key)
+
+
+@dataclass(frozen=True, slots=True)
+class WithModel:
+    """Calls a function on a worker, with the path of the model there as its first argument.
+
+    Attributes
+    ----------
+    name : str
+        Of the plugin with the model.
+    """
+
+    name: str
+
+    def __call__(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Call it."""
+        return function(_plugin(self.name).path, *arguments)
+
+
+def _plugin(name: str) -> ModelPlugin:
+    found = get_worker().plugins[name]
+    assert isinstance(found, ModelPlugin), "the name is ours"
+    return found
 
 
 @contextmanager
@@ -109,18 +132,25 @@ def connect(address: str) -> Iterator[Client]:
 
 
 @contextmanager
-def cluster_pool(job: Job, client: Client) -> Iterator[tuple[RemoteHand, Executor, int]]:
-    """Equip the workers; give who works, the pool, and how many blocks to order."""
-    name = f"napari-unet-{job.output.name}-{job.plan.model_sha[:8]}"
-    client.register_plugin(HandPlugin(job, Path(job.plan.model_path).read_bytes()), name=name)
-    threads = sum(client.nthreads().values())
-    if not threads:
+def equipped(client: Client, model: Model) -> Iterator[tuple[WithModel, Executor]]:
+    """Send a model to every worker; give what calls functions with it, and the pool."""
+    if not client.nthreads():
         address = client.scheduler_info()["address"]
         raise EngineError(
             f"The dask scheduler at {address} has no workers. Start some with 'dask worker "
             f"{address} --nthreads 1' on machines that see the image and the output folder."
         )
+    name = f"napari-unet-{model.sha[:12]}"
+    client.register_plugin(ModelPlugin(model.sha, model.path.read_bytes()), name=name)
     try:
-        yield RemoteHand(name, job.scratch), client.get_executor(pure=False), AHEAD * threads
+        yield WithModel(name), client.get_executor(pure=False)
     finally:
         client.unregister_worker_plugin(name)
+
+
+@contextmanager
+def cluster_pool(job: Job, client: Client) -> Iterator[tuple[RemoteHand, Executor, int]]:
+    """Give who works on one image, the pool, and how many blocks to order."""
+    with equipped(client, load_model(job.plan.model_path)) as (there, pool):
+        threads = sum(client.nthreads().values())
+        yield RemoteHand(there.name, job), pool, AHEAD * threads

@@ -1,0 +1,279 @@
+"""Command line: ``napari-unet segment``, here or on a cluster."""
+
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_unet.errors import InputError, UNetError
+from napari_unet.settings import SegmentSettings, validated_settings
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from napari_unet.image import Image
+    from napari_unet.models.library import Model
+    from napari_unet.segmentation import Segmentation
+
+
+def _help(name: str) -> str:
+    """Help of an option, from the setting's own definition."""
+    field = SegmentSettings.model_fields[name]
+    extra = field.json_schema_extra
+    unit = extra.get("unit") if isinstance(extra, dict) else None
+    return f"{field.description}" + (f" In {unit}." if unit else "")
+
+
+def complain(text: str) -> None:
+    """Tell what went wrong, in one line."""
+    typer.echo(f"Error: {text}", err=True)
+
+
+def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Images, OME-Zarr folders, or folders of images.")
+    ],
+    output: Annotated[
+        Path, typer.Option(help="Folder for the results; NAME.zarr for one image of any size.")
+    ] = Path("labels"),
+    model: Annotated[str, typer.Option(help=_help("model"))] = "nuclei",
+    axes: Annotated[
+        str | None, typer.Option(help="One letter for each dimension, such as ZYX; C = channels.")
+    ] = None,
+    channel: Annotated[
+        int | None, typer.Option(help="Channel to use, from 0; default the average.")
+    ] = None,
+    diameter: Annotated[float | None, typer.Option(help=_help("diameter"))] = None,
+    device: Annotated[str, typer.Option(help=_help("device"))] = "auto",
+    precision: Annotated[str, typer.Option(help=_help("precision"))] = "auto",
+    csv: Annotated[bool, typer.Option("--csv", help="Write a table of the objects too.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist already.")
+    ] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Dask scheduler whose workers compute, such as tcp://host:8786, or 'local' to "
+            "start one here; they must see images and output under the same paths."
+        ),
+    ] = None,
+) -> None:
+    """Segment images and write OUTPUT/<name>_labels.tif for each, or one OME-Zarr folder."""
+    from napari_unet.models.library import load_model  # noqa: PLC0415  quick --help
+
+    try:
+        found = load_model(model)
+        settings = validated_settings(
+            diameter=diameter, device=device, precision=precision, model=model
+        )
+        options = _Options(found, settings, axes, channel, csv, overwrite)
+        with _cluster(scheduler) as client:
+            if output.suffix.lower() == ".zarr":
+                _slide(inputs, output, options, client)
+                return
+            output.mkdir(parents=True, exist_ok=True)
+            files, complete = _expand(inputs)
+            targets = name_outputs(files, output)
+            done = _spread(targets, options, client) if client else _in_turn(targets, options)
+    except (UNetError, OSError) as error:
+        complain(str(error))
+        raise typer.Exit(2) from error
+    if not (complete and done):
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    model: "Model"
+    settings: SegmentSettings
+    axes: str | None
+    channel: int | None
+    csv: bool
+    overwrite: bool
+
+
+@contextmanager
+def _cluster(address: str | None) -> "Iterator[Client | None]":
+    """Connect to a cluster if one is wanted, and say where it can be watched."""
+    if address is None:
+        yield None
+        return
+    from napari_unet.blockwise.distributed import connect  # noqa: PLC0415  an extra
+
+    with connect(address) as client:
+        typer.echo(f"Watch the cluster at {client.dashboard_link}", err=True)
+        yield client
+
+
+def _expand(inputs: list[Path]) -> tuple[list[Path], bool]:
+    """Return the image files behind the names, and whether every name could be used."""
+    from napari_unet.io.images import image_files  # noqa: PLC0415  quick --help
+
+    files: list[Path] = []
+    complete = True
+    for given in inputs:
+        try:
+            files.extend(image_files([given]))
+        except UNetError as error:
+            complete = False
+            complain(str(error))
+    return list(dict.fromkeys(files)), complete
+
+
+def _in_turn(targets: dict[Path, Path], options: _Options) -> bool:
+    """Segment one file after the other; on an error say so in one line, and return False."""
+    done = True
+    for file, target in targets.items():
+        try:
+            with _bar(file.name) as show:
+                text = _segment_one(file, target, options, show)
+            typer.echo(text)
+        except (UNetError, OSError) as error:
+            complain(f"{file}: {error}")
+            done = False
+    return done
+
+
+def _spread(targets: dict[Path, Path], options: _Options, client: "Client") -> bool:
+    """Segment the files on a cluster, each by one worker; see `_in_turn`."""
+    from napari_unet.blockwise.distributed import equipped  # noqa: PLC0415  an extra
+
+    done = True
+    with equipped(client, options.model) as (with_model, pool):
+        jobs: dict[Future[str], Path] = {
+            pool.submit(with_model, _segment_there, file.resolve(), target.resolve(), options): file
+            for file, target in targets.items()
+        }
+        for future in as_completed(jobs):
+            try:
+                typer.echo(future.result())
+            except (UNetError, OSError) as error:
+                complain(f"{jobs[future]}: {error}")
+                done = False
+    return done
+
+
+def _segment_there(model: Path, file: Path, target: Path, options: _Options) -> str:
+    """Segment a file on a worker, with the model as it lies there."""
+    from napari_unet.models.library import load_model  # noqa: PLC0415  quick --help
+
+    return _segment_one(file, target, replace(options, model=load_model(model)))
+
+
+def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client | None") -> None:
+    """Segment one image of any size into an OME-Zarr folder."""
+    from napari_unet.blockwise.job import Source  # noqa: PLC0415  quick --help
+    from napari_unet.slide import segment_slide  # noqa: PLC0415
+
+    if len(inputs) != 1 or options.overwrite:
+        raise InputError(
+            f"{output} takes the labels of one image and is never replaced; {len(inputs)} inputs "
+            "were given. Give one image, without --overwrite, or a folder as --output."
+        )
+    source = Source(inputs[0], options.axes, options.channel)
+    with _bar(inputs[0].name) as show:
+        result = segment_slide(
+            source, output, options.model, settings=options.settings, client=client, progress=show
+        )
+    for notice in result.notices:
+        typer.echo(f"{inputs[0]}: {notice}", err=True)
+    if options.csv:
+        _save_table(result, output.with_name(f"{output.stem}_objects.csv"))
+    typer.echo(f"{output}: {result.count} objects")
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar, and give what moves it."""
+    with typer.progressbar(length=1, label=name) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield show
+
+
+def _segment_one(
+    file: Path,
+    target: Path,
+    options: _Options,
+    progress: Callable[[int, int], None] | None = None,
+) -> str:
+    """Segment a file and save its labels; return what to tell."""
+    from napari_unet.io.images import read_image  # noqa: PLC0415  quick --help
+    from napari_unet.segmentation import segment as run  # noqa: PLC0415
+
+    if target.exists() and not options.overwrite:
+        raise InputError(
+            f"{target} exists already and may hold corrections; give --overwrite to replace it, "
+            "or another --output."
+        )
+    image = read_image(file, axes=options.axes, channel=options.channel)
+    _check_size(image)
+    result = run(image, options.model, settings=options.settings, progress=progress)
+    return _write(result, target, csv=options.csv)
+
+
+def _check_size(image: "Image") -> None:
+    """Say how to go about an image whose labels do not fit into memory."""
+    import psutil  # noqa: PLC0415  quick --help
+
+    needed, there = 4 * math.prod(image.labels_shape), psutil.virtual_memory().available
+    if needed > there:
+        raise InputError(
+            f"Its labels need {needed / 1e9:.1f} GB of memory and {there / 1e9:.1f} GB are free. "
+            "Give this image alone and a folder that ends in .zarr as --output: it is then "
+            "written piece by piece."
+        )
+
+
+def name_outputs(files: list[Path], folder: Path) -> dict[Path, Path]:
+    """Give every image its result's path; two images of one name get the suffix into theirs."""
+    stems = [stem_of(file) for file in files]
+    targets: dict[Path, Path] = {}
+    taken: set[Path] = set()
+    for file, stem in zip(files, stems, strict=True):
+        if stems.count(stem) > 1:
+            stem = file.name.replace(".", "_")
+        target, number = folder / f"{stem}_labels.tif", 2
+        while target in taken:
+            target, number = folder / f"{stem}_{number}_labels.tif", number + 1
+        taken.add(target)
+        targets[file] = target
+    return targets
+
+
+def stem_of(path: Path) -> str:
+    """Return the name without its suffix, ``.ome.tif`` counting as one."""
+    stem = path.stem
+    return stem[:-4] if stem.lower().endswith(".ome") else stem
+
+
+def _write(result: "Segmentation", target: Path, *, csv: bool) -> str:
+    from napari_unet.io.tiff import save_labels  # noqa: PLC0415  quick --help
+
+    image = result.image
+    save_labels(
+        target,
+        result.labels,
+        pixel_size=image.pixel_size,
+        unit=image.unit,
+        axes=image.leading_axes + "YX",
+        description=result.record,
+    )
+    if csv:
+        _save_table(result, target.with_name(target.name.replace("_labels.tif", "_objects.csv")))
+    notices = [f"{image.name}: {notice}" for notice in result.notices]
+    return "\n".join([*notices, f"{target}: {int(result.labels.max(initial=0))} objects"])
+
+
+def _save_table(result: "Segmentation", path: Path) -> None:
+    from napari_unet.objects import save_table  # noqa: PLC0415  loads pandas
+
+    save_table(path, result.objects)
