@@ -19,11 +19,12 @@ from typer.testing import CliRunner
 from napari_unet import SegmentSettings, UNetError, read_image, segment
 from napari_unet.blockwise.distributed import connect
 from napari_unet.blockwise.hand import Hand
-from napari_unet.blockwise.job import scratch_of
+from napari_unet.blockwise.job import Source, scratch_of
 from napari_unet.cli import app
+from napari_unet.image import Box
 from napari_unet.models.library import find_model
 from napari_unet.slide import segment_slide
-from tests.strategies import blob_labels
+from tests.strategies import blob_labels, same_partition
 
 SETTINGS = SegmentSettings(diameter=18, tile=128)
 
@@ -82,6 +83,34 @@ def test_smaller_copies_take_every_other_pixel(tmp_path: Path) -> None:
         for one in group.attrs["multiscales"][0]["datasets"]
     ]
     assert scales == [[1, 1], [2, 2], [4, 4]]
+
+
+def test_a_part_of_a_slide_is_computed_alone(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Objects that reach into the part are whole; nothing else is there, or computed."""
+    whole = segment(nuclei(), settings=SETTINGS).labels
+    compute, computed = Hand.compute, []
+    monkeypatch.setattr(Hand, "compute", lambda s, key: computed.append(key) or compute(s, key))
+    source = Source(slide, region=Box((150, 130), (240, 250)))
+    part = segment_slide(source, tmp_path / "labels.zarr", settings=SETTINGS).labels[0]
+    assert 1 <= len(computed) <= 4
+    inside = (slice(150, 240), slice(130, 250))
+    assert same_partition(part[inside], whole[inside])
+    ids = np.unique(whole[inside])
+    assert ((part > 0) == np.isin(whole, ids[ids > 0])).all()
+    monkeypatch.setattr(Hand, "compute", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        segment_slide(source, tmp_path / "again.zarr", settings=SETTINGS)
+    with pytest.raises(UNetError, match="another region"):
+        segment_slide(slide, tmp_path / "again.zarr", settings=SETTINGS)
+
+
+def test_a_region_that_is_none_is_a_sentence(slide: Path, tmp_path: Path) -> None:
+    words = ["segment", str(slide), "--output", str(tmp_path / "labels.zarr"), "--region", "0,0,9"]
+    result = runner.invoke(app, words)
+    assert result.exit_code == 2
+    assert "four numbers" in " ".join(result.output.split())
 
 
 class StoppedError(Exception):

@@ -1,6 +1,7 @@
 """Command line: ``napari-unet segment``, here or on a cluster."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from napari_unet.settings import SegmentSettings, validated_settings
 if TYPE_CHECKING:
     from distributed import Client
 
-    from napari_unet.image import Image
+    from napari_unet.image import Box, Image
     from napari_unet.models.library import Model
     from napari_unet.segmentation import Segmentation
 
@@ -55,6 +56,10 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist already.")
     ] = False,
+    region: Annotated[
+        str | None,
+        typer.Option(help="Part of the image as Y0,X0,Y1,X1 in pixels; for NAME.zarr results."),
+    ] = None,
     scheduler: Annotated[
         str | None,
         typer.Option(
@@ -71,7 +76,8 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
         settings = validated_settings(
             diameter=diameter, device=device, precision=precision, model=model
         )
-        options = _Options(found, settings, axes, channel, csv, overwrite)
+        box = _box(region, output)
+        options = _Options(found, settings, axes, channel, csv, overwrite, box)
         with _cluster(scheduler) as client:
             if output.suffix.lower() == ".zarr":
                 _slide(inputs, output, options, client)
@@ -95,6 +101,23 @@ class _Options:
     channel: int | None
     csv: bool
     overwrite: bool
+    region: "Box | None" = None
+
+
+def _box(text: str | None, output: Path) -> "Box | None":
+    """Read the corners of a region."""
+    if text is None:
+        return None
+    from napari_unet.image import Box  # noqa: PLC0415  quick --help
+
+    found = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
+    if found is None or output.suffix.lower() != ".zarr":
+        raise InputError(
+            f"The region {text!r} and the output {output} were given; a region is four numbers of "
+            "pixels, Y0,X0,Y1,X1, such as 0,0,2048,2048, and its output ends in .zarr."
+        )
+    y0, x0, y1, x1 = map(int, found.groups())
+    return Box((y0, x0), (y1, x1))
 
 
 @contextmanager
@@ -175,7 +198,7 @@ def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client 
             f"{output} takes the labels of one image and is never replaced; {len(inputs)} inputs "
             "were given. Give one image, without --overwrite, or a folder as --output."
         )
-    source = Source(inputs[0], options.axes, options.channel)
+    source = Source(inputs[0], options.axes, options.channel, options.region)
     with _bar(inputs[0].name) as show:
         result = segment_slide(
             source, output, options.model, settings=options.settings, client=client, progress=show

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,7 @@ def segment_slide(
     """
     found = model if isinstance(model, Model) else load_model(model)
     given = source if isinstance(source, Source) else Source(Path(source))
+    given = replace(given, path=given.path.resolve())  # workers have other working folders
     chosen = validated_settings(
         **{**(settings or SegmentSettings()).model_dump(), "model": found.card.name}
     )
@@ -109,14 +111,15 @@ def _begun(
     """Plan and make the folder, or take up what an earlier run began."""
     note = scratch_of(output) / "job.json"
     wanted = {
-        "image": [str(source.path.resolve()), source.axes, source.channel, image.data.shape],
+        "image": [str(source.path), source.axes, source.channel, image.data.shape],
+        "region": source.region and [source.region.start, source.region.stop],
         "model": model.sha,
         "settings": settings.model_dump(mode="json"),
     }
     wanted = json.loads(json.dumps(wanted))
     if note.exists():
         return _resumed(json.loads(note.read_text(encoding="utf-8")), wanted, source, output)
-    where = Where(tile=UNWATCHED, anchored=True)
+    where = Where(source.region, tile=UNWATCHED, anchored=True)
     with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
         from napari_unet.inference.local import LocalBackend  # noqa: PLC0415  loads torch
 
@@ -133,12 +136,7 @@ def _begun(
     note.parent.mkdir()
     content = {**wanted, "plan": json.loads(plan.to_json())}
     write_bytes(note, json.dumps(content).encode())
-    return Job(
-        plan,
-        decoding(plan, settings),
-        Source(source.path.resolve(), source.axes, source.channel),
-        output,
-    )
+    return Job(plan, decoding(plan, settings), source, output)
 
 
 def _resumed(noted: dict[str, Any], wanted: dict[str, Any], source: Source, output: Path) -> Job:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from napari_unet.blockwise.hand import Hand
 from napari_unet.blockwise.patches import PatchesInFolder
-from napari_unet.image import Image
+from napari_unet.image import Box, Image
 from napari_unet.inference.plan import SegmentPlan
 from napari_unet.io.images import read_image
 from napari_unet.io.ome_zarr import LabelPyramid
@@ -24,11 +24,14 @@ class Source:
         One letter for each dimension; None = as the file says.
     channel : int or None
         Channel to use; None = the average.
+    region : Box or None
+        Image pixels to segment; None = all.
     """
 
     path: Path
     axes: str | None = None
     channel: int | None = None
+    region: Box | None = None
 
     def open(self) -> Image:
         """Open it."""

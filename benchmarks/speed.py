@@ -1,0 +1,176 @@
+"""Megapixels per second from end to end, against the bare network and against other programs.
+
+    python -m benchmarks.speed                    8192² of real nuclei
+    python -m benchmarks.speed --side 4096        quicker, not written into docs
+
+*Bare network*: forward passes of the same network on random tiles of its best size, by as many
+threads as there are cores, in the fastest way there is. *Useful share*: the part of the computed
+pixels that is written. *End to end* reads, looks for grey values and size, computes, makes objects
+and puts them together. MONAI's rows need MONAI in the benchmark's environment; else they are left
+out. Everything runs in one process, one after the other, so that ratios can be compared.
+"""
+
+import argparse
+import importlib.util
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.slides import CHUNK, mosaic
+from benchmarks.tables import ROOT, markdown, write_table
+from napari_unet import segment
+from napari_unet.blockwise import hand
+from napari_unet.image import grey_limits, normalise
+from napari_unet.inference.fold import folded, pick_precision
+from napari_unet.inference.plan import SegmentPlan
+from napari_unet.inference.tiles import cover
+from napari_unet.models.library import Model, load_model
+from napari_unet.models.weights import load_model as load_network
+
+SIDE = 8192  # pixels
+READ = (320, 448, 704, 1216, 2240)  # pixels; sides of the tiles that the bare network is given
+REPEATS = 3
+DOCUMENT = ROOT / "docs" / "performance.md"
+HEADER = ("what", "megapixels per s", "of the bare network", "note")
+
+
+def bare(model: Model, threads: int) -> tuple[float, int]:
+    """Return the best rate of forward passes, in megapixels per second, and its tile."""
+    network, _ = load_network(model.path)
+    precision = pick_precision("auto", torch.device("cpu"))
+    lean = folded(network).to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return max((_rate(lean, precision, side, threads), side) for side in READ)
+
+
+def _rate(network: Any, precision: torch.dtype, side: int, threads: int) -> float:
+    """Let every thread do whole tiles on a core of its own, as inference does."""
+    tile = torch.rand(1, 1, side, side).to(precision, memory_format=torch.channels_last)
+    count = max(2, round(6e6 / side**2))
+
+    def work() -> None:
+        with torch.inference_mode():
+            for _ in range(count):
+                network(tile)
+
+    with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
+        list(pool.map(lambda _: work(), range(threads)))  # the first run chooses kernels
+        seconds = []
+        for _ in range(REPEATS):
+            begun = time.perf_counter()
+            list(pool.map(lambda _: work(), range(threads)))
+            seconds.append(time.perf_counter() - begun)
+    torch.set_num_threads(threads)
+    return threads * count * side**2 / 1e6 / min(seconds)
+
+
+def useful_share(plan: SegmentPlan) -> float:
+    """Pixels that are written, of those that the network computes."""
+    written = computed = 0
+    for _, number in plan.blocks():
+        tile = plan.tiles.tiles[number]
+        written += plan.owned(tile).size
+        computed += cover(plan.tiles, plan.card.spec, plan.window(tile)).read.size
+    return written * plan.zoom**2 / computed
+
+
+@contextmanager
+def timed_decoding() -> Iterator[list[float]]:
+    """Collect the seconds that making objects takes, all threads together."""
+    spent: list[float] = []
+    plain, lock = hand.patch_of, threading.Lock()
+
+    def timed(*arguments: Any) -> Any:
+        begun = time.thread_time()
+        try:
+            return plain(*arguments)
+        finally:
+            with lock:
+                spent.append(time.thread_time() - begun)
+
+    hand.patch_of = timed
+    try:
+        yield spent
+    finally:
+        hand.patch_of = plain
+
+
+def image_of(side: int) -> NDArray[np.uint16]:
+    """Real nuclei, turned and laid side by side."""
+    chunk, count = mosaic(CHUNK), -(-side // CHUNK)
+    rows = [np.concatenate([chunk(r, c) for c in range(count)], 1) for r in range(count)]
+    return np.concatenate(rows)[:side, :side]
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
+    """Median of some runs."""
+    seconds = []
+    for _ in range(REPEATS):
+        begun = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - begun)
+    return statistics.median(seconds)
+
+
+def monai(image: NDArray[np.float32], model: Model, precision: torch.dtype) -> float:
+    """Seconds of MONAI's sliding window with our weights, as people use it."""
+    from monai.inferers import SlidingWindowInferer
+
+    network, _ = load_network(model.path)
+    network = network.to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batch = torch.from_numpy(image)[None, None].to(precision)
+    inferer = SlidingWindowInferer((512, 512), sw_batch_size=1, overlap=0.25, mode="gaussian")
+    with torch.inference_mode():
+        begun = time.perf_counter()
+        inferer(batch, network)
+        return time.perf_counter() - begun
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--side", type=int, default=SIDE)
+    parser.add_argument("--model", type=Path, default="nuclei")
+    arguments = parser.parse_args()
+    model, threads = load_model(str(arguments.model)), torch.get_num_threads()
+    image = image_of(arguments.side)
+    area = image.size / 1e6
+    raw, tile = bare(model, threads)
+    with timed_decoding() as spent:
+        begun = time.perf_counter()
+        result = segment(image, model)
+        seconds = time.perf_counter() - begun
+    share, rate = useful_share(result.plan), area / seconds
+    decoding = sum(spent) / (seconds * threads)
+    rows = [
+        ["bare network", f"{raw:.2f}", "1.00", f"tiles of {tile}², {threads} threads"],
+        ["end to end", f"{rate:.2f}", f"{rate / raw:.2f}",
+         f"{result.count} objects, decoding {100 * decoding:.0f} % of the time"],
+        ["possible: bare network × useful share", f"{raw * share:.2f}", f"{share:.2f}",
+         f"end to end reaches {rate / (raw * share):.2f} of it"],
+    ]  # fmt: skip
+    if importlib.util.find_spec("monai"):
+        part = image[: CHUNK * 2, : CHUNK * 2]
+        given = normalise(part, grey_limits(image))
+        for precision in (torch.float32, torch.bfloat16):
+            other = part.size / 1e6 / monai(given, model, precision)
+            name = f"MONAI SlidingWindowInferer, {str(precision).removeprefix('torch.')}"
+            note = f"network only; end to end is {rate / other:.1f} times as fast"
+            rows.append([name, f"{other:.2f}", f"{other / raw:.2f}", note])
+    print(markdown(HEADER, rows))
+    if arguments.side == SIDE:
+        write_table(DOCUMENT, "speed", HEADER, rows, command="python -m benchmarks.speed")
+
+
+if __name__ == "__main__":
+    main()
