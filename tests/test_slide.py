@@ -1,5 +1,6 @@
 """Images larger than memory: the result on disk, runs that stop, and clusters."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -23,8 +24,9 @@ from napari_unet.blockwise.job import Source, scratch_of
 from napari_unet.cli import app
 from napari_unet.image import Box
 from napari_unet.models.library import find_model
+from napari_unet.network.spec import UNetSpec
 from napari_unet.slide import segment_slide
-from tests.strategies import blob_labels, same_partition
+from tests.strategies import blob_labels, random_model, same_partition
 
 SETTINGS = SegmentSettings(diameter=18, tile=128)
 
@@ -125,22 +127,107 @@ def stop_at(count: int) -> Any:
     return progress
 
 
-@pytest.mark.parametrize("count", [1, 7, 16])
+@pytest.mark.parametrize("count", [1, 7, 12])
 def test_a_run_that_was_stopped_goes_on(
     slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     target = tmp_path / "labels.zarr"
     with pytest.raises(StoppedError):
         segment_slide(slide, target, settings=SETTINGS, progress=stop_at(count))
-    with open(scratch_of(target) / "done.jsonl", "a") as file:
-        file.write('{"plane": 0, "til')  # killed while it wrote
-    noted = (scratch_of(target) / "done.jsonl").read_text().count("ids")
-    compute, computed = Hand.compute, []
-    monkeypatch.setattr(Hand, "compute", lambda s, key: computed.append(key) or compute(s, key))
-    result = segment_slide(slide, target, settings=SETTINGS)
+    log = scratch_of(target) / "done.jsonl"
+    for again in (count + 3, 99):  # more than once
+        noted = log.read_text().count("ids")
+        with open(log, "a") as file:
+            file.write('\n{"plane": 0, "til')  # killed while it wrote
+        with monkeypatch.context() as patch:
+            compute, computed = Hand.compute, []
+            patch.setattr(Hand, "compute", lambda s, k: computed.append(k) or compute(s, k))  # noqa: B023
+            with contextlib.suppress(StoppedError):
+                result = segment_slide(slide, target, settings=SETTINGS, progress=stop_at(again))
     assert len(computed) == 16 - noted
     expected = segment(nuclei()[None], axes="ZYX", settings=SETTINGS)
     assert (result.labels[:] == expected.labels).all()
+
+
+def test_objects_that_were_lost_are_computed_again(slide: Path, tmp_path: Path) -> None:
+    """A disk that was full, or a machine without power, left broken files behind."""
+    target = tmp_path / "labels.zarr"
+    with pytest.raises(StoppedError):
+        segment_slide(slide, target, settings=SETTINGS, progress=stop_at(6))
+    first, second, *_ = sorted((scratch_of(target) / "patches").glob("*.npz"))
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:50])
+    result = segment_slide(slide, target, settings=SETTINGS)
+    expected = segment(nuclei()[None], axes="ZYX", settings=SETTINGS)
+    assert (result.labels[:] == expected.labels).all()
+
+
+def test_killed_before_the_plan_was_noted(slide: Path, tmp_path: Path) -> None:
+    target = tmp_path / "labels.zarr"
+    with pytest.raises(StoppedError):
+        segment_slide(slide, target, settings=SETTINGS, progress=stop_at(1))
+    (scratch_of(target) / "job.json").unlink()
+    result = segment_slide(slide, target, settings=SETTINGS)
+    assert result.count == result.labels[:].max() > 100
+
+
+def test_the_model_may_have_moved_meanwhile(slide: Path, tmp_path: Path) -> None:
+    target, first, second = (
+        tmp_path / n for n in ("labels.zarr", "a.safetensors", "b.safetensors")
+    )
+    shutil.copy(find_model("nuclei"), first)
+    with pytest.raises(StoppedError):
+        segment_slide(slide, target, first, settings=SETTINGS, progress=stop_at(3))
+    first.rename(second)
+    assert segment_slide(slide, target, second, settings=SETTINGS).count > 100
+
+
+def test_an_image_that_changed_is_not_mixed_in(tmp_path: Path) -> None:
+    imwrite(tmp_path / "slide.tif", nuclei())
+    target = tmp_path / "labels.zarr"
+    with pytest.raises(StoppedError):
+        segment_slide(tmp_path / "slide.tif", target, settings=SETTINGS, progress=stop_at(3))
+    imwrite(tmp_path / "slide.tif", nuclei()[::-1])
+    with pytest.raises(UNetError, match="unfinished result of another image"):
+        segment_slide(tmp_path / "slide.tif", target, settings=SETTINGS)
+
+
+def test_two_runs_do_not_share_a_result(slide: Path, tmp_path: Path) -> None:
+    target = tmp_path / "labels.zarr"
+
+    def second_run(done: int, total: int) -> None:
+        with pytest.raises(UNetError, match="Another run is working on"):
+            segment_slide(slide, target, settings=SETTINGS)
+
+    assert segment_slide(slide, target, settings=SETTINGS, progress=second_run).count > 100
+
+
+def test_planes_classes_and_other_sizes(tmp_path: Path) -> None:
+    stack = np.stack([nuclei((300, 260)), nuclei((300, 260))[::-1]])
+    zarr.save_array(tmp_path / "stack.zarr", stack)
+    source = Source(tmp_path / "stack.zarr", axes="TYX")
+    for number, diameter in enumerate((18, 70)):  # as it is, and reduced
+        wanted = SegmentSettings(diameter=diameter, tile=100)
+        result = segment_slide(source, tmp_path / f"{number}.zarr", settings=wanted)
+        expected = segment(stack, axes="TYX", settings=wanted)
+        assert result.plan.zoom == (1 if diameter == 18 else pytest.approx(25 / 70))
+        assert (result.labels[:] == expected.labels).all()
+    spec = UNetSpec(classes=3, distance=False, base_filters=2, depth=2)
+    model = random_model(tmp_path, spec)
+    classes = segment_slide(source, tmp_path / "classes.zarr", model)
+    assert (classes.labels[:] == segment(stack, model, axes="TYX").labels).all()
+    assert (classes.labels[:].max(), classes.count) == (2, 0)
+
+
+def test_a_newer_ome_zarr_is_read(tmp_path: Path) -> None:
+    group = zarr.create_group(tmp_path / "new.zarr", zarr_format=3)
+    group.create_array("s0", data=nuclei((100, 90)))
+    axes = [{"name": n, "type": "space", "unit": "micrometer"} for n in "yx"]
+    change = [{"type": "scale", "scale": [0.5, 0.5]}]
+    scales = [{"axes": axes, "datasets": [{"path": "s0", "coordinateTransformations": change}]}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": scales}
+    image = read_image(tmp_path / "new.zarr")
+    assert (image.axes, image.pixel_size, image.shape) == ("YX", (0.5, 0.5), (100, 90))
 
 
 def test_an_unfinished_result_of_something_else_is_refused(slide: Path, tmp_path: Path) -> None:
@@ -173,7 +260,10 @@ def test_no_scheduler_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> No
         pass
 
 
-def test_a_cluster_without_workers_is_a_sentence(slide: Path, tmp_path: Path) -> None:
+def test_a_cluster_without_workers_is_a_sentence(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.blockwise.distributed.PATIENCE", 1)
     with (
         LocalCluster(n_workers=0, dashboard_address=None) as cluster,
         Client(cluster) as client,
@@ -224,6 +314,12 @@ def test_command_line_writes_a_slide_and_says_so(slide: Path, tmp_path: Path) ->
     again = runner.invoke(app, words)
     assert again.exit_code == 2
     assert "exists already" in again.output
+    shutil.rmtree(target)
+    table = (tmp_path / "labels_objects.csv").read_text()
+    third = runner.invoke(app, words)
+    assert third.exit_code == 2
+    assert "labels_objects.csv exists already" in " ".join(third.output.split())
+    assert (tmp_path / "labels_objects.csv").read_text() == table
 
 
 def test_a_folder_is_spread_over_a_cluster(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from napari_unet.models.library import Model
     from napari_unet.segmentation import Segmentation
 
+FAILURES = (UNetError, OSError, MemoryError)
+
 
 def _help(name: str) -> str:
     """Help of an option, from the setting's own definition."""
@@ -86,7 +88,7 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
             files, complete = _expand(inputs)
             targets = name_outputs(files, output)
             done = _spread(targets, options, client) if client else _in_turn(targets, options)
-    except (UNetError, OSError) as error:
+    except FAILURES as error:
         complain(str(error))
         raise typer.Exit(2) from error
     if not (complete and done):
@@ -126,7 +128,13 @@ def _cluster(address: str | None) -> "Iterator[Client | None]":
     if address is None:
         yield None
         return
-    from napari_unet.blockwise.distributed import connect  # noqa: PLC0415  an extra
+    try:
+        from napari_unet.blockwise.distributed import connect  # noqa: PLC0415  an extra
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"--scheduler needs the package {error.name}, which is not installed. Install the "
+            "plugin with its extra 'cluster': pip install \".[cluster]\" in a clone."
+        ) from error
 
     with connect(address) as client:
         typer.echo(f"Watch the cluster at {client.dashboard_link}", err=True)
@@ -156,7 +164,7 @@ def _in_turn(targets: dict[Path, Path], options: _Options) -> bool:
             with _bar(file.name) as show:
                 text = _segment_one(file, target, options, show)
             typer.echo(text)
-        except (UNetError, OSError) as error:
+        except FAILURES as error:
             complain(f"{file}: {error}")
             done = False
     return done
@@ -169,13 +177,15 @@ def _spread(targets: dict[Path, Path], options: _Options, client: "Client") -> b
     done = True
     with equipped(client, options.model) as (with_model, pool):
         jobs: dict[Future[str], Path] = {
-            pool.submit(with_model, _segment_there, file.resolve(), target.resolve(), options): file
+            pool.submit(
+                with_model, _segment_there, file.absolute(), target.absolute(), options
+            ): file
             for file, target in targets.items()
         }
         for future in as_completed(jobs):
             try:
                 typer.echo(future.result())
-            except (UNetError, OSError) as error:
+            except FAILURES as error:
                 complain(f"{jobs[future]}: {error}")
                 done = False
     return done
@@ -198,6 +208,9 @@ def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client 
             f"{output} takes the labels of one image and is never replaced; {len(inputs)} inputs "
             "were given. Give one image, without --overwrite, or a folder as --output."
         )
+    table = output.with_name(f"{output.stem}_objects.csv")
+    if options.csv and table.exists():
+        raise InputError(f"{table} exists already. Choose another --output, or move the table.")
     source = Source(inputs[0], options.axes, options.channel, options.region)
     with _bar(inputs[0].name) as show:
         result = segment_slide(
@@ -206,8 +219,9 @@ def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client 
     for notice in result.notices:
         typer.echo(f"{inputs[0]}: {notice}", err=True)
     if options.csv:
-        _save_table(result, output.with_name(f"{output.stem}_objects.csv"))
-    typer.echo(f"{output}: {result.count} objects")
+        _save_table(result, table)
+    what = "classes" if result.plan.card.kind == "classes" else f"{result.count} objects"
+    typer.echo(f"{output}: {what}")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -58,7 +58,7 @@ class Segmentation:
     notices : tuple of str
         What the person should know.
     count : int
-        Number of objects.
+        Number of objects; 0 for classes.
     """
 
     labels: NDArray[np.uint32]
@@ -95,6 +95,8 @@ def record(plan: SegmentPlan, settings: SegmentSettings) -> dict[str, Any]:
         "diameter": plan.diameter,
         "zoom": plan.zoom,
         "grey_values": plan.limits,
+        "device": plan.device,
+        "precision": plan.precision,
         **({"class_names": list(plan.card.class_names)} if plan.card.kind == "classes" else {}),
         "versions": {name: version(name) for name in ("napari-unet-interactive", "torch", "numpy")},
     }
@@ -145,6 +147,7 @@ def segment(
     from napari_unet.blockwise.hand import ArraySink, Hand  # noqa: PLC0415  loads torch
     from napari_unet.blockwise.threads import thread_pool  # noqa: PLC0415  loads torch
     from napari_unet.inference.local import LocalBackend  # noqa: PLC0415  loads torch
+    from napari_unet.inference.predict import settled  # noqa: PLC0415  loads torch
 
     opened = image if isinstance(image, Image) else open_image(image, axes)
     found = model if isinstance(model, Model) else load_model(model)
@@ -155,9 +158,11 @@ def segment(
     with _folder(None) as folder:
         looker = LocalBackend()
         plan = notes.follow(make_plan(opened, found, chosen, looker, where, folder))
+        loaded = looker.predictor_for(plan)
+        plan = on(plan, settled(plan.device, plan.precision))
         hand = Hand(
             plan, opened, decoding(plan, chosen), PatchesInMemory(), ArraySink(labels),
-            looker.predictor_for(plan),
+            loaded,
         )  # fmt: skip
         if where.have:
             hand.use(ClassMapStore(folder, plan), where.have)
@@ -165,6 +170,12 @@ def segment(
         with thread_pool(plan) as (pool, ahead):
             notes.follow(run_blocks(ledger, hand, pool, ahead))
     return Segmentation(labels, plan, opened, chosen, tuple(notes.texts), ledger.objects)
+
+
+def on(plan: SegmentPlan, computing: tuple[str, str]) -> SegmentPlan:
+    """Return a plan that says where and in what numbers it is computed, whoever computes it."""
+    device, precision = computing
+    return replace(plan, device=device, precision=precision)
 
 
 @dataclass(slots=True)

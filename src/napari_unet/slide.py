@@ -6,12 +6,13 @@ cluster. What is done stays: a run that was stopped, or died, goes on where it w
 
 import json
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,11 @@ from napari_unet.image import Image
 from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.run import Event
 from napari_unet.io.atomic import write_bytes
+from napari_unet.io.journal_file import lock
 from napari_unet.io.ome_zarr import ENDING, LabelPyramid
 from napari_unet.models.library import Model, load_model
 from napari_unet.planning import Where, make_plan
-from napari_unet.segmentation import UNWATCHED, Notes, Segmentation, decoding, record
+from napari_unet.segmentation import UNWATCHED, Notes, Segmentation, decoding, on, record
 from napari_unet.settings import SegmentSettings, validated_settings
 
 if TYPE_CHECKING:
@@ -79,19 +81,52 @@ def segment_slide(
     """
     found = model if isinstance(model, Model) else load_model(model)
     given = source if isinstance(source, Source) else Source(Path(source))
-    given = replace(given, path=given.path.resolve())  # workers have other working folders
+    given = replace(given, path=given.path.absolute())  # workers have other working folders
     chosen = validated_settings(
         **{**(settings or SegmentSettings()).model_dump(), "model": found.card.name}
     )
     notes, target = Notes(progress), _checked(Path(output))
     image = given.open()
-    job = notes.follow(_begun(given, image, found, chosen, target))
-    with _hired(job, image, client) as (work, pool, ahead):
-        count = notes.follow(_events(job, work, pool, ahead))
-    pyramid = LabelPyramid(target)
-    pyramid.note(record(job.plan, chosen))
+    wanted = Wanted(given, image, found, chosen, target)
+    with _claimed(target):
+        job = _resumed(wanted) or notes.follow(_begun(wanted, client))
+        with _hired(job, image, client) as (work, pool, ahead):
+            count = notes.follow(_events(job, work, pool, ahead))
+        pyramid = LabelPyramid(target)
+        pyramid.note(record(job.plan, chosen))
     shutil.rmtree(job.scratch)
     return Segmentation(pyramid.levels[0], job.plan, image, chosen, tuple(notes.texts), count)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """What is asked for; kept beside an unfinished result, so that nothing else is made of it."""
+
+    source: Source
+    image: Image
+    model: Model
+    settings: SegmentSettings
+    output: Path
+
+    @property
+    def note(self) -> Path:
+        """The file that says so."""
+        return scratch_of(self.output) / "job.json"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values that are equal only if the same is asked for."""
+        source, region = self.source, self.source.region
+        path = source.path
+        marks = [p for n in ("zarr.json", ".zattrs", ".zarray") if (p := path / n).exists()]
+        seen = [(p.stat().st_size, p.stat().st_mtime_ns) for p in marks or [path]]
+        content = {
+            "image": [str(path), source.axes, source.channel, self.image.data.shape, seen],
+            "region": region and [region.start, region.stop],
+            "model": self.model.sha,
+            "settings": self.settings.model_dump(mode="json"),
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(content))
+        return plain
 
 
 def _checked(output: Path) -> Path:
@@ -102,60 +137,82 @@ def _checked(output: Path) -> Path:
         raise InputError(
             f"{output} exists already and may hold corrections. Choose another name, or remove it."
         )
-    return output.resolve()
+    return output.absolute()
 
 
-def _begun(
-    source: Source, image: Image, model: Model, settings: SegmentSettings, output: Path
-) -> Generator[Event, None, Job]:
-    """Plan and make the folder, or take up what an earlier run began."""
-    note = scratch_of(output) / "job.json"
-    wanted = {
-        "image": [str(source.path), source.axes, source.channel, image.data.shape],
-        "region": source.region and [source.region.start, source.region.stop],
-        "model": model.sha,
-        "settings": settings.model_dump(mode="json"),
-    }
-    wanted = json.loads(json.dumps(wanted))
-    if note.exists():
-        return _resumed(json.loads(note.read_text(encoding="utf-8")), wanted, source, output)
-    where = Where(source.region, tile=UNWATCHED, anchored=True)
+@contextmanager
+def _claimed(output: Path) -> Iterator[None]:
+    """Keep other runs away from an output while this one works on it."""
+    scratch = scratch_of(output)
+    (scratch / "patches").mkdir(parents=True, exist_ok=True)
+    handle = os.open(scratch / "lock", os.O_RDWR | os.O_CREAT)
+    try:
+        if not lock(handle):
+            raise InputError(
+                f"Another run is working on {output}. Wait for it, or choose another name."
+            )
+        yield
+    finally:
+        os.close(handle)
+
+
+def _begun(wanted: Wanted, client: "Client | None") -> Generator[Event, None, Job]:
+    """Plan, and make the folder."""
+    from napari_unet.inference.local import LocalBackend  # noqa: PLC0415  loads torch
+
+    image, settings = wanted.image, wanted.settings
+    where = Where(wanted.source.region, tile=UNWATCHED, anchored=True)
     with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
-        from napari_unet.inference.local import LocalBackend  # noqa: PLC0415  loads torch
-
         looks = Path(temporary) / "class-maps"
-        plan = yield from make_plan(image, model, settings, LocalBackend(), where, looks)
+        plan = yield from make_plan(image, wanted.model, settings, LocalBackend(), where, looks)
+    plan = on(plan, _computing(plan, client))
     LabelPyramid.create(
-        output,
+        wanted.output,
         image.labels_shape,
         plan.tiles.step,
         axes=image.leading_axes + "YX",
         pixel_size=image.pixel_size,
         unit=image.unit,
     )
-    note.parent.mkdir()
-    content = {**wanted, "plan": json.loads(plan.to_json())}
-    write_bytes(note, json.dumps(content).encode())
-    return Job(plan, decoding(plan, settings), source, output)
+    content = {**wanted.as_json(), "plan": json.loads(plan.to_json())}
+    write_bytes(wanted.note, json.dumps(content).encode())  # last: now there is all that it needs
+    return Job(plan, decoding(plan, settings), wanted.source, wanted.output)
 
 
-def _resumed(noted: dict[str, Any], wanted: dict[str, Any], source: Source, output: Path) -> Job:
-    differing = [name for name in wanted if noted.get(name) != wanted[name]]
+def _computing(plan: SegmentPlan, client: "Client | None") -> tuple[str, str]:
+    """What "auto" means where the blocks will be computed."""
+    if client is not None:
+        from napari_unet.blockwise.distributed import computing  # noqa: PLC0415  an extra
+
+        return computing(client, plan.device, plan.precision)
+    from napari_unet.inference.predict import settled  # noqa: PLC0415  loads torch
+
+    return settled(plan.device, plan.precision)
+
+
+def _resumed(wanted: Wanted) -> Job | None:
+    """Take up what an earlier run of the same began, if there is any."""
+    if not wanted.note.exists():
+        return None
+    noted, asked = json.loads(wanted.note.read_text(encoding="utf-8")), wanted.as_json()
+    differing = [name for name in asked if noted.get(name) != asked[name]]
     if differing:
         raise InputError(
-            f"{output} holds an unfinished result of another {' and '.join(differing)}. Choose "
-            "another name, or remove it."
+            f"{wanted.output} holds an unfinished result of another {' and '.join(differing)}. "
+            "Choose another name, or remove it."
         )
     plan = SegmentPlan.from_json(json.dumps(noted["plan"]).encode())
-    settings = validated_settings(**wanted["settings"])
-    log.info("going on with %s", output)
-    return Job(plan, decoding(plan, settings), source, output)
+    plan = replace(plan, model_path=str(wanted.model.path))  # it may lie elsewhere by now
+    log.info("going on with %s", wanted.output)
+    return Job(plan, decoding(plan, wanted.settings), wanted.source, wanted.output)
 
 
-def _events(job: Job, work: Work, pool: Executor, ahead: int) -> Generator[BlockEvent, None, int]:
+def _events(
+    job: Job, work: Work, pool: Executor, ahead: Callable[[], int]
+) -> Generator[BlockEvent, None, int]:
     """Run what is missing, and write down what is done; returns the number of objects."""
     ledger, logbook = Ledger(job.plan), Logbook(job.scratch / "done.jsonl")
-    logbook.restore(ledger)
+    logbook.restore(ledger, job.patches.intact)
     for event in run_blocks(ledger, work, pool, ahead):
         logbook.note(event)
         yield event
@@ -163,7 +220,9 @@ def _events(job: Job, work: Work, pool: Executor, ahead: int) -> Generator[Block
 
 
 @contextmanager
-def _hired(job: Job, image: Image, client: "Client | None") -> Iterator[tuple[Work, Executor, int]]:
+def _hired(
+    job: Job, image: Image, client: "Client | None"
+) -> Iterator[tuple[Work, Executor, Callable[[], int]]]:
     """Give who works, the pool that runs it, and how many blocks to order."""
     if client is not None:
         from napari_unet.blockwise.distributed import cluster_pool  # noqa: PLC0415  an extra

@@ -5,24 +5,30 @@ objects in between are files that all machines must see under the same path. A w
 loses nothing: its blocks are computed again elsewhere.
 """
 
+import logging
+import os
+import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from distributed import Client, LocalCluster, WorkerPlugin, get_worker
+import psutil
+from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, get_worker
 
 from napari_unet.blockwise.hand import Hand
 from napari_unet.blockwise.job import Job
 from napari_unet.blockwise.ledger import Closing, Computed
-from napari_unet.blockwise.patches import PatchesInFolder
 from napari_unet.errors import EngineError
 from napari_unet.inference.plan import Key
+from napari_unet.inference.predict import settled
 from napari_unet.models.library import Model, load_model
 
+log = logging.getLogger(__name__)
 LOCAL = "local"  # address that means: a cluster on this computer
+MEMORY = 4 * 10**9  # bytes of free memory for each worker of a cluster on this computer
 AHEAD = 4  # blocks for each thread of the cluster that wait or are computed
 PATIENCE = 15  # seconds to wait for the scheduler's answer
 Result = TypeVar("Result")
@@ -41,6 +47,10 @@ class ModelPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
         self.path = Path(worker.local_directory) / f"{self._sha}.safetensors"
         self.path.write_bytes(self._weights)
         self._weights = b""
+
+    def teardown(self, worker: Any) -> None:
+        """Take the model away again."""
+        self.path.unlink(missing_ok=True)
 
     def hand(self, job: Job) -> Hand:
         """Open image, model and result when the first block of a job comes."""
@@ -78,9 +88,8 @@ class RemoteHand:
 
     def drop(self, keys: list[Key]) -> None:
         """Forget blocks; done by the client itself."""
-        patches = PatchesInFolder(self.job.scratch / "patches")
         for key in keys:
-            patches.drop(key)
+            self.job.patches.drop(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +125,12 @@ def connect(address: str) -> Iterator[Client]:
         ``tcp://host:port``, or "local".
     """
     if address == LOCAL:
-        cluster = LocalCluster(threads_per_worker=1, dashboard_address=":0")
+        fitting = int(psutil.virtual_memory().available / MEMORY)
+        workers = max(1, min(os.cpu_count() or 1, fitting))
+        # a worker is not killed for its memory: there are as few as fit
+        cluster = LocalCluster(
+            workers, threads_per_worker=1, memory_limit=0, dashboard_address=":0"
+        )
         with cluster, Client(cluster) as client:
             yield client
         return
@@ -134,23 +148,55 @@ def connect(address: str) -> Iterator[Client]:
 @contextmanager
 def equipped(client: Client, model: Model) -> Iterator[tuple[WithModel, Executor]]:
     """Send a model to every worker; give what calls functions with it, and the pool."""
-    if not client.nthreads():
+    check_workers(client)
+    name = f"napari-unet-{model.sha[:8]}-{uuid.uuid4().hex[:8]}"  # several runs may share workers
+    client.register_plugin(ModelPlugin(model.sha, model.path.read_bytes()), name=name)
+    try:
+        yield WithModel(name), client.get_executor(pure=False)
+    except (KilledWorker, CancelledError) as error:
+        raise EngineError(
+            f"The cluster gave up ({error}). Look at the workers' logs, most often their memory is "
+            "too small; then start the same command again, it goes on where it was."
+        ) from error
+    finally:
+        try:
+            client.unregister_worker_plugin(name)
+        except (OSError, TimeoutError) as error:  # the scheduler is gone, and the plugin with it
+            log.warning("the model could not be taken back from the workers: %s", error)
+
+
+def check_workers(client: Client) -> None:
+    """Wait a moment for workers, which may be starting; `EngineError` if there are none."""
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError as error:
         address = client.scheduler_info()["address"]
         raise EngineError(
             f"The dask scheduler at {address} has no workers. Start some with 'dask worker "
             f"{address} --nthreads 1' on machines that see the image and the output folder."
-        )
-    name = f"napari-unet-{model.sha[:12]}"
-    client.register_plugin(ModelPlugin(model.sha, model.path.read_bytes()), name=name)
-    try:
-        yield WithModel(name), client.get_executor(pure=False)
-    finally:
-        client.unregister_worker_plugin(name)
+        ) from error
+
+
+def computing(client: Client, device: str, precision: str) -> tuple[str, str]:
+    """Return the device and precision that "auto" means on the workers.
+
+    Where they differ, what all of them can do: a block must not depend on who computes it.
+    """
+    check_workers(client)
+    found = set(client.run(settled, device, precision).values())
+    return found.pop() if len(found) == 1 else ("cpu", "float32")
 
 
 @contextmanager
-def cluster_pool(job: Job, client: Client) -> Iterator[tuple[RemoteHand, Executor, int]]:
+def cluster_pool(
+    job: Job, client: Client
+) -> Iterator[tuple[RemoteHand, Executor, Callable[[], int]]]:
     """Give who works on one image, the pool, and how many blocks to order."""
     with equipped(client, load_model(job.plan.model_path)) as (there, pool):
-        threads = sum(client.nthreads().values())
-        yield RemoteHand(there.name, job), pool, AHEAD * threads
+        yield RemoteHand(there.name, job), pool, lambda: AHEAD * max(1, threads_of(client))
+
+
+def threads_of(client: Client) -> int:
+    """Threads that the cluster has now; workers come and go."""
+    workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+    return sum(int(worker["nthreads"]) for worker in workers.values())

@@ -14,8 +14,8 @@ from napari_unet.blockwise.patches import Patches
 from napari_unet.image import Box, Image
 from napari_unet.inference.executor import patch_of
 from napari_unet.inference.plan import Key, SegmentPlan
-from napari_unet.inference.predict import Predictor
-from napari_unet.inference.run import has_holes
+from napari_unet.inference.predict import GAVE_UP, Predictor
+from napari_unet.inference.run import NOT_NUMBERS, has_holes
 from napari_unet.inference.store import ClassMapStore
 from napari_unet.inference.tiles import cover
 from napari_unet.settings import DecodeSettings
@@ -85,19 +85,25 @@ class Hand:
         """
         plane, number = key
         tile = self._plan.tiles.tiles[number]
-        maps, holes = self._class_map(plane, number)
+        maps, notes = self._class_map(plane, number)
         patch = patch_of(self._plan, tile, maps, self._decode)
         self._patches.put(key, patch)
-        return Computed(0 if self._plan.card.kind == "classes" else patch.count, holes)
+        ids = 0 if self._plan.card.kind == "classes" else patch.count
+        return Computed(ids, notes)
 
-    def _class_map(self, plane: int, number: int) -> tuple[NDArray[np.uint8], bool]:
+    def _class_map(self, plane: int, number: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+        """Return the class map of a block's window, and what there is to tell."""
         plan = self._plan
         window = plan.window(plan.tiles.tiles[number])
         if self._known and all((plane, tile) in self._have for tile in plan.needs(number)):
-            return self._known.read(plane, window), False
+            return self._known.read(plane, window), ()
         whole = cover(plan.tiles, plan.card.spec, window)
         pixels: NDArray[Any] = self._image.read(plan.planes[plane], whole.source, plan.channels)
-        return self._predictor.class_map(pixels, whole, plan.tiles, plan.limits), has_holes(pixels)
+        maps = self._predictor.class_map(pixels, whole, plan.tiles, plan.limits)
+        notes = [NOT_NUMBERS] if has_holes(pixels) else []
+        if self._predictor.gave_up:
+            notes.append(GAVE_UP)
+        return maps, tuple(notes)
 
     def write(self, closing: Closing) -> None:
         """Write a tile whose every pixel is decided."""

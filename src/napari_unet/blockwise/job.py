@@ -1,10 +1,12 @@
 """Everything a hand needs to begin, in a form that can be sent to another machine."""
 
+import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_unet.blockwise.hand import Hand
 from napari_unet.blockwise.patches import PatchesInFolder
+from napari_unet.errors import InputError
 from napari_unet.image import Box, Image
 from napari_unet.inference.plan import SegmentPlan
 from napari_unet.io.images import read_image
@@ -64,15 +66,25 @@ class Job:
         """Where objects wait; inside the result, so that it is on a disk with room for it."""
         return scratch_of(self.output)
 
+    @property
+    def patches(self) -> PatchesInFolder:
+        """Where objects wait."""
+        return PatchesInFolder(self.scratch / "patches")
+
     def with_model(self, path: Path) -> "Job":
         """Return the same job with the model in another place."""
         return replace(self, plan=replace(self.plan, model_path=str(path)))
 
     def hand(self, image: Image | None = None) -> Hand:
-        """Open everything."""
-        patches = PatchesInFolder(self.scratch / "patches")
+        """Open everything; `InputError` on a computer that does not see the files."""
+        for path in (self.source.path, self.scratch):
+            if not path.exists():
+                raise InputError(
+                    f"The computer {platform.node()} does not see {path}. Put image and output on "
+                    "a disk that all workers see under the same path."
+                )
         sink = LabelPyramid(self.output)
-        return Hand(self.plan, image or self.source.open(), self.decode, patches, sink)
+        return Hand(self.plan, image or self.source.open(), self.decode, self.patches, sink)
 
 
 def scratch_of(output: Path) -> Path:

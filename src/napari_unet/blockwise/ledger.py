@@ -1,7 +1,7 @@
 """Which blocks are computed, what their objects are called, and which tiles can be written."""
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from napari_unet.inference.plan import Key, SegmentPlan
@@ -32,12 +32,12 @@ class Computed:
     ----------
     ids : int
         How many ids its objects need.
-    holes : bool
-        Whether pixels were not numbers.
+    notes : tuple of str
+        What the person should know, in sentences.
     """
 
     ids: int
-    holes: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Ledger:
@@ -118,7 +118,11 @@ class Ledger:
         offsets = [(source, self._offsets[source]) for source in self._sources[key]]
         return Closing(key, tuple(offsets))
 
-    def skip(self, written: Sequence[Key]) -> None:
+    def needed(self, written: Set[Key]) -> set[Key]:
+        """Return the blocks that tiles still need, once some are written."""
+        return {s for key, sources in self._sources.items() if key not in written for s in sources}
+
+    def skip(self, written: Iterable[Key]) -> None:
         """Note tiles that an earlier run has written."""
         for key in written:
             self.written(key)
@@ -126,6 +130,8 @@ class Ledger:
 
     def written(self, key: Key) -> list[Key]:
         """Note that a tile is written; return the blocks whose objects nobody needs any more."""
+        if key not in self._open:
+            return []
         self._open.discard(key)
         self._uses.subtract(self._sources[key])
         return [source for source in self._sources[key] if not self._uses[source]]

@@ -1,11 +1,12 @@
 """What a run has done, one line each, so that a later one goes on from there."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from napari_unet.blockwise.ledger import Ledger
 from napari_unet.blockwise.run import BlockDone, BlockEvent, TileWritten
+from napari_unet.inference.plan import Key
 
 
 class Logbook:
@@ -20,25 +21,38 @@ class Logbook:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def restore(self, ledger: Ledger) -> None:
-        """Tell a new ledger what is done already."""
-        written = []
+    def restore(self, ledger: Ledger, intact: Callable[[Key], bool]) -> None:
+        """Tell a new ledger what is done already.
+
+        Parameters
+        ----------
+        ledger : Ledger
+            Knows of nothing yet.
+        intact : callable
+            Whether the objects of a block are still there; where a tile needs them and they are
+            not, the block counts as not computed.
+        """
+        counts, written = dict[Key, int](), set[Key]()
         for line in self._lines():
             key = line["plane"], line["tile"]
             if "ids" in line:
-                ledger.computed(key, line["ids"])
+                counts[key] = line["ids"]
             else:
-                written.append(key)
+                written.add(key)
+        needed = ledger.needed(written)
+        for key, count in counts.items():
+            if key not in needed or intact(key):
+                ledger.computed(key, count)
         ledger.skip(written)
 
     def _lines(self) -> Iterator[dict[str, int]]:
         if not self._path.exists():
             return
-        for line in self._path.read_text(encoding="utf-8").splitlines():
+        for line in filter(None, self._path.read_text(encoding="utf-8").splitlines()):
             try:
                 yield json.loads(line)
             except ValueError:  # the program was killed while it wrote this line
-                return
+                continue
 
     def note(self, event: BlockEvent) -> None:
         """Write down what was done."""
@@ -48,4 +62,4 @@ class Logbook:
         if isinstance(event, BlockDone):
             line["ids"] = event.ids
         with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write("\n" + json.dumps(line))  # after a line that was cut off, too

@@ -1,6 +1,7 @@
 """Where the blocks' objects wait until the tiles around them are written."""
 
-import os
+import secrets
+import zipfile
 from pathlib import Path
 from typing import Protocol
 
@@ -49,12 +50,11 @@ class PatchesInFolder:
     Parameters
     ----------
     folder : Path
-        Made if it is not there.
+        It must be there.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
 
     def _file(self, key: Key) -> Path:
         return self._folder / f"{key[0]}-{key[1]}.npz"
@@ -62,19 +62,30 @@ class PatchesInFolder:
     def put(self, key: Key, patch: Patch) -> None:
         """Keep the objects of a block; a reader sees all of it or nothing."""
         target = self._file(key)
-        part = target.with_suffix(f".{os.getpid()}.part")
+        part = target.with_suffix(f".{secrets.token_hex(8)}.part")  # a lost worker may still work
         small = patch.labels.astype(np.uint16) if patch.count < 2**16 else patch.labels
-        with open(part, "wb") as file:
-            np.savez(file, labels=small, start=np.array(patch.box.start))
-        part.replace(target)
+        try:
+            with open(part, "wb") as file:
+                np.savez(file, labels=small, start=np.array(patch.box.start))
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
 
     def get(self, key: Key) -> Patch:
         """Return what was kept."""
-        with np.load(self._file(key), allow_pickle=False) as file:
+        with open(self._file(key), "rb") as stream, np.load(stream, allow_pickle=False) as file:
             labels = file["labels"].astype(np.int32)
             y, x = file["start"].tolist()
         box = Box((y, x), (y + labels.shape[0], x + labels.shape[1]))
         return Patch(box, labels, int(labels.max(initial=0)))
+
+    def intact(self, key: Key) -> bool:
+        """Whether a block is kept, and whole."""
+        try:
+            self.get(key)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+            return False
+        return True
 
     def drop(self, key: Key) -> None:
         """Forget a block."""

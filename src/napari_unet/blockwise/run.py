@@ -1,14 +1,14 @@
 """Running a plan block by block on a pool of threads or machines."""
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from napari_unet.blockwise.ledger import Closing, Computed, Ledger
 from napari_unet.inference.plan import Key
-from napari_unet.inference.run import HEARTBEAT, NOT_NUMBERS, Notice, Waiting
+from napari_unet.inference.run import HEARTBEAT, Notice, Waiting
 
 
 class Work(Protocol):
@@ -55,7 +55,7 @@ BlockEvent = BlockDone | TileWritten | Notice | Waiting
 
 
 def run_blocks(
-    ledger: Ledger, work: Work, pool: Executor, ahead: int
+    ledger: Ledger, work: Work, pool: Executor, ahead: Callable[[], int]
 ) -> Generator[BlockEvent, None, None]:
     """Keep a pool busy until every tile is written; to stop it, close the generator.
 
@@ -67,10 +67,10 @@ def run_blocks(
         Does it.
     pool : Executor
         Runs it: a thread pool, or a cluster's.
-    ahead : int
-        Blocks given to the pool before their results are back.
+    ahead : callable
+        Says how many blocks are given to the pool before their results are back.
     """
-    missing, told = deque(ledger.missing), False
+    missing, told = deque(ledger.missing), set[str]()
     blocks: dict[Future[Any], Key] = {}
     tiles: dict[Future[Any], Key] = {}
     try:
@@ -78,22 +78,24 @@ def run_blocks(
             while ledger.closable:
                 closing = ledger.closable.popleft()
                 tiles[pool.submit(work.write, closing)] = closing.key
-            while missing and len(blocks) < ahead:
+            while missing and len(blocks) < ahead():
                 key = missing.popleft()
                 blocks[pool.submit(work.compute, key)] = key
             for future in _done([*blocks, *tiles]):
                 if future in blocks:
                     key, found = blocks.pop(future), future.result()
                     ledger.computed(key, found.ids)
-                    if found.holes and not told:
-                        told = True
-                        yield Notice(NOT_NUMBERS)
+                    for note in found.notes:
+                        if note not in told:
+                            yield Notice(note)
+                    told.update(found.notes)
                     yield BlockDone(key, found.ids, ledger.done, ledger.total)
                 else:
                     future.result()
                     key = tiles.pop(future)
-                    work.drop(ledger.written(key))
-                    yield TileWritten(key)
+                    spare = ledger.written(key)
+                    yield TileWritten(key)  # whoever notes it does so before anything is lost
+                    work.drop(spare)
             yield Waiting()
     finally:
         for future in [*blocks, *tiles]:

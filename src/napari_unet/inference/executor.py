@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.inference.plan import SegmentPlan
-from napari_unet.inference.predict import Predictor
+from napari_unet.inference.predict import GAVE_UP, Predictor
 from napari_unet.inference.store import ClassMapStore
 from napari_unet.inference.tasks import (
     Decode,
@@ -82,7 +82,7 @@ class Executor:
         self._store.write(task.plane, tile.write, maps)
         done: list[Done] = [Predicted(task.plane, task.tile)]
         if self.predictor.device != before:
-            done.append(Remark("The graphics card ran out of memory; the processor goes on."))
+            done.append(Remark(GAVE_UP))
         return done
 
     def _decode(self, task: Decode) -> Patch:

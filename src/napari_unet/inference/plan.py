@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -123,6 +123,10 @@ class SegmentPlan:
     def tile_bytes(self, tile: int) -> int:
         """Uncompressed size of a tile's class map."""
         return self.map_channels * self.tiles.tiles[tile].write.size
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is derived: tiles of a slide are large, and a plan travels often."""
+        return {field.name: self.__dict__[field.name] for field in fields(self)}
 
     def to_json(self) -> bytes:
         """Serialise, to be sent to the engine."""

@@ -18,6 +18,7 @@ from napari_unet.network.unet import UNet
 
 log = logging.getLogger(__name__)
 Limits = tuple[tuple[float, float], ...]
+GAVE_UP = "The graphics card ran out of memory; the processor goes on."
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -59,7 +60,11 @@ class Predictor:
         Where it computes now; the processor after a graphics card ran out of memory.
     precision : torch.dtype
         What it computes in.
+    gave_up : bool
+        Whether a graphics card ran out of memory.
     """
+
+    gave_up = False
 
     def __init__(self, path: Path, device: str = "auto", precision: str = "auto") -> None:
         network, card = load_model(path)
@@ -121,12 +126,11 @@ class Predictor:
         cell = Box((0, 0), (grid, grid))
         side = _read_box(cell, self.card).shape
         value = given[:, :1, :1]
-        if value.tobytes() not in self._cells:
-            alone = np.broadcast_to(value, (len(given), *side))
-            self._cells = {value.tobytes(): self.compute(alone, cell)}  # the last one only
-        output: NDArray[np.float32] = np.tile(
-            self._cells[value.tobytes()], (1, height // grid, width // grid)
-        )
+        said = self._cells.get(value.tobytes())
+        if said is None:
+            said = self.compute(np.broadcast_to(value, (len(given), *side)), cell)
+            self._cells = {value.tobytes(): said}  # the last one only; other threads have theirs
+        output: NDArray[np.float32] = np.tile(said, (1, height // grid, width // grid))
         return output
 
     def compute(self, given: NDArray[np.float32], core: Box) -> NDArray[np.float32]:
@@ -155,7 +159,7 @@ class Predictor:
             axis = 1 if halves[0].shape[0] != core.shape[0] else 2
             return np.concatenate([self._part(given, core, half) for half in halves], axis=axis)
         if self.device.type != "cpu":
-            self.device = torch.device("cpu")
+            self.device, self.gave_up = torch.device("cpu"), True
             self.network.to(self.device)
             return self.compute(given, core)
         raise EngineError(
@@ -179,6 +183,12 @@ class Predictor:
             output = torch.cat([torch.softmax(output[:classes], dim=0), output[classes:]])
             result: NDArray[np.float32] = output.cpu().numpy()
         return result
+
+
+def settled(device: str, precision: str) -> tuple[str, str]:
+    """Return the device and the precision that "auto" means on this computer, by name."""
+    found = pick_device(device)
+    return found.type, str(pick_precision(precision, found)).removeprefix("torch.")
 
 
 def encode(output: NDArray[np.float32], card: ModelCard) -> NDArray[np.uint8]:

@@ -128,7 +128,7 @@ def _reader(file: Path) -> Callable[[Path], tuple[Any, Facts]]:
     if file.is_dir() and is_zarr(file):
         return _read_zarr
     if not file.is_file():
-        raise InputError(f"{file} does not exist or is no file; check the name.")
+        raise InputError(f"{file} does not exist, or is no image file or zarr folder; check it.")
     suffix = file.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(

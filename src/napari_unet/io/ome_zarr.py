@@ -94,7 +94,7 @@ class LabelPyramid:
         Parameters
         ----------
         path : Path
-            The folder; it must not exist.
+            The folder; levels that a run began to make before it died are made anew.
         shape : sequence of int
             ``(..., Y, X)``.
         chunk : tuple of int
@@ -116,6 +116,7 @@ class LabelPyramid:
                 chunks=(*(1 for _ in leading), *(max(1, n // factor) for n in chunk)),
                 dtype="uint32",
                 fill_value=0,
+                overwrite=True,
                 chunk_key_encoding={"name": "v2", "separator": "/"},
             )
             y, x = pixel_size or (1.0, 1.0)
@@ -144,7 +145,7 @@ class LabelPyramid:
 def _open_group(path: Path, *, new: bool = False) -> Any:
     import zarr  # noqa: PLC0415  see open_zarr
 
-    return zarr.create_group(path, zarr_format=2) if new else zarr.open_group(path, mode="r+")
+    return zarr.open_group(path, mode="a" if new else "r+", zarr_format=2)
 
 
 def _levels(shape: Sequence[int]) -> int:
