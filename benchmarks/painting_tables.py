@@ -51,8 +51,10 @@ def _note(rows: Sequence[Row]) -> str:
         parents.setdefault(row["parent_sha"][:12], set()).add(row["domain"])
     models = "; ".join(f"{', '.join(sorted(d))}: {sha}" for sha, d in sorted(parents.items()))
     times = ", ".join(sorted({f"{r['time']:g}" for r in rows if r["method"] != "full"}))
+    alone = [r for r in rows if r.get("threads") == 1]
+    threads = f"{len(alone)} of {len(rows)} rows on one thread, by its processor's seconds"
     return (
-        f"Mean of {seeds} seeds (lowest–highest); {times} s for each retraining. Measured at "
+        f"Mean of {seeds} seeds (lowest–highest); {times} s for each retraining, {threads}. Measured at "
         f"commit {commits}. sha256 of the parents: {models}."
     )
 
