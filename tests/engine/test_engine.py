@@ -42,7 +42,8 @@ from tests.strategies import random_model, same_partition
 
 PICTURE = np.random.default_rng(0).random((96, 110)).astype(np.float32)
 IMAGE = Image(PICTURE, "YX")
-SETTINGS = SegmentSettings(diameter=20, tile=48)
+# a random network of two filters: only in float32 do tiles of other sizes agree
+SETTINGS = SegmentSettings(diameter=20, tile=48, precision="float32")
 STOPPED = r"The process that computes stopped unexpectedly.*press Segment"
 
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

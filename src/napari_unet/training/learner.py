@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 
 from napari_unet.corrections import UNLABELLED
 from napari_unet.examples import Example
+from napari_unet.inference.fold import pick_precision
 from napari_unet.inference.predict import encode
 from napari_unet.models.card import ModelCard
 from napari_unet.network.spec import UNetSpec
@@ -266,13 +267,15 @@ def _cycle(progress: float) -> float:
 def class_map(network: UNet, card: ModelCard, image: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Run a network on one whole window ``(C, Y, X)``; see `inference.predict.encode`.
 
-    The window is mirrored up to the pooling grid, and repeated where it is too small for that.
+    The window is mirrored up to the pooling grid, and repeated where it is too small for that. It
+    is computed in the numbers that inference will use.
     """
     height, width = image.shape[1:]
     grid = card.spec.divisor
     widths = ((0, 0), (0, -height % grid), (0, -width % grid))
     padded = np.pad(image, widths, mode="symmetric")
-    with torch.inference_mode():
+    short = pick_precision("auto", torch.device("cpu")) == torch.bfloat16
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=short):
         batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
         output = network(batch)[0, :, :height, :width].float()
         classes = card.spec.classes
