@@ -54,8 +54,8 @@ def _note(rows: Sequence[Row]) -> str:
     alone = [r for r in rows if r.get("threads") == 1]
     threads = f"{len(alone)} of {len(rows)} rows on one thread, by its processor's seconds"
     return (
-        f"Mean of {seeds} seeds (lowest–highest); {times} s for each retraining, {threads}. Measured at "
-        f"commit {commits}. sha256 of the parents: {models}."
+        f"Mean of {seeds} seeds (lowest–highest); {times} s for each retraining, {threads}. "
+        f"Measured at commit {commits}. sha256 of the parents: {models}."
     )
 
 
