@@ -19,7 +19,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from napari_unet import segment
 from napari_unet.assembly import Assembly, empty_labels
 from napari_unet.engine.client import Engine
 from napari_unet.engine.messages import (
@@ -31,8 +30,9 @@ from napari_unet.engine.messages import (
 from napari_unet.engine.protocol import read_message, write_message
 from napari_unet.errors import EngineError, ModelError
 from napari_unet.image import Box, Image
+from napari_unet.inference.local import LocalBackend
 from napari_unet.inference.run import Event, Started, TileDone
-from napari_unet.inference.tasks import Decode, Decoded, Drop, Predict, Predicted, Remark
+from napari_unet.inference.tasks import Backend, Decode, Decoded, Drop, Predict, Predicted, Remark
 from napari_unet.instances import Patch
 from napari_unet.models.library import Model, load_model
 from napari_unet.network.spec import UNetSpec
@@ -42,8 +42,7 @@ from tests.strategies import random_model, same_partition
 
 PICTURE = np.random.default_rng(0).random((96, 110)).astype(np.float32)
 IMAGE = Image(PICTURE, "YX")
-# a random network of two filters: only in float32 do tiles of other sizes agree
-SETTINGS = SegmentSettings(diameter=20, tile=48, precision="float32")
+SETTINGS = SegmentSettings(diameter=20, tile=48)
 STOPPED = r"The process that computes stopped unexpectedly.*press Segment"
 
 needs_signals = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -58,10 +57,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 @pytest.fixture(scope="module")
 def expected(model: Model) -> np.ndarray:
-    return segment(PICTURE, model, settings=SETTINGS).labels
+    return labels_of(events_of(LocalBackend(), model))
 
 
-def events_of(engine: Engine, model: Model) -> Iterator[Event]:
+def events_of(engine: Backend, model: Model) -> Iterator[Event]:
     return segment_events(IMAGE, model, SETTINGS, engine)
 
 
@@ -253,7 +252,7 @@ def test_a_model_replaced_under_its_name_is_loaded_anew(engine: Engine, tmp_path
         path = random_model(tmp_path, spec, seed=seed)
         os.utime(path, ns=(seed * 10**9, seed * 10**9))
         results.append(labels_of(events_of(engine, load_model(path)), classes=True))
-        here = segment(PICTURE, path, settings=SETTINGS).labels
+        here = labels_of(events_of(LocalBackend(), load_model(path)), classes=True)
         assert (results[-1] == here).mean() > 0.999
     assert (results[0] != results[1]).any()
 
