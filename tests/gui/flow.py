@@ -72,7 +72,7 @@ class Network:
             channels=1,
             limits=((0.0, 1.0),),
             diameter=40.0,
-            tile=settings.tile,
+            tile=settings.tile or where.tile,
             device="cpu",
         )
         yield Started(plan, Path("/nowhere"), 0)
