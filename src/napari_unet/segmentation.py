@@ -27,7 +27,6 @@ from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.run import KEEP_ALL, Event, Events, Notice, Started, run
 from napari_unet.inference.schedule import Schedule
-from napari_unet.inference.store import ClassMapStore
 from napari_unet.inference.tasks import Backend
 from napari_unet.models.library import Model, load_model
 from napari_unet.planning import Where, make_plan
@@ -148,6 +147,7 @@ def segment(
     from napari_unet.blockwise.threads import thread_pool  # noqa: PLC0415  loads torch
     from napari_unet.inference.local import LocalBackend  # noqa: PLC0415  loads torch
     from napari_unet.inference.predict import settled  # noqa: PLC0415  loads torch
+    from napari_unet.inference.store import ClassMapStore  # noqa: PLC0415  loads zarr
 
     opened = image if isinstance(image, Image) else open_image(image, axes)
     found = model if isinstance(model, Model) else load_model(model)

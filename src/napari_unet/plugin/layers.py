@@ -17,7 +17,7 @@ from napari_unet.plugin.hooks import layer_pixel_size
 
 AXIS_NAMES = {"channel": "C", "channels": "C", "time": "T", "slice": "Z", "depth": "Z"}
 BESIDE = "napari_unet_beside"  # in the metadata of layers that accompany a result
-REFRESH_SHARE = 0.1  # of the time may go into redrawing while tiles stream in
+REFRESH_SHARE = 0.05  # of the time may go into redrawing while tiles stream in
 
 
 def finest(layer: ImageLayer) -> Any:
