@@ -12,10 +12,9 @@ out. Everything runs in one process, one after the other, so that ratios can be 
 
 import argparse
 import importlib.util
-import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,16 +107,6 @@ def image_of(side: int) -> NDArray[np.uint16]:
     chunk, count = mosaic(CHUNK), -(-side // CHUNK)
     rows = [np.concatenate([chunk(r, c) for c in range(count)], 1) for r in range(count)]
     return np.concatenate(rows)[:side, :side]
-
-
-def seconds_of(work: Callable[[], Any]) -> float:
-    """Median of some runs."""
-    seconds = []
-    for _ in range(REPEATS):
-        begun = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - begun)
-    return statistics.median(seconds)
 
 
 def monai(image: NDArray[np.float32], model: Model, precision: torch.dtype) -> float:

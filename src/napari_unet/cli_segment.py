@@ -106,6 +106,21 @@ class _Options:
     region: "Box | None" = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What to tell of one image, wherever it was segmented."""
+
+    name: str
+    notices: tuple[str, ...]
+    line: str
+
+    def show(self) -> None:
+        """Print the result, and notices where errors go."""
+        for notice in self.notices:
+            typer.echo(f"{self.name}: {notice}", err=True)
+        typer.echo(self.line)
+
+
 def _box(text: str | None, output: Path) -> "Box | None":
     """Read the corners of a region."""
     if text is None:
@@ -162,8 +177,8 @@ def _in_turn(targets: dict[Path, Path], options: _Options) -> bool:
     for file, target in targets.items():
         try:
             with _bar(file.name) as show:
-                text = _segment_one(file, target, options, show)
-            typer.echo(text)
+                told = _segment_one(file, target, options, show)
+            told.show()
         except FAILURES as error:
             complain(f"{file}: {error}")
             done = False
@@ -175,8 +190,8 @@ def _spread(targets: dict[Path, Path], options: _Options, client: "Client") -> b
     from napari_unet.blockwise.distributed import equipped  # noqa: PLC0415  an extra
 
     done = True
-    with equipped(client, options.model) as (with_model, pool):
-        jobs: dict[Future[str], Path] = {
+    with equipped(client, options.model.path, options.model.sha) as (with_model, pool):
+        jobs: dict[Future[_Told], Path] = {
             pool.submit(
                 with_model, _segment_there, file.absolute(), target.absolute(), options
             ): file
@@ -184,14 +199,14 @@ def _spread(targets: dict[Path, Path], options: _Options, client: "Client") -> b
         }
         for future in as_completed(jobs):
             try:
-                typer.echo(future.result())
+                future.result().show()
             except FAILURES as error:
                 complain(f"{jobs[future]}: {error}")
                 done = False
     return done
 
 
-def _segment_there(model: Path, file: Path, target: Path, options: _Options) -> str:
+def _segment_there(model: Path, file: Path, target: Path, options: _Options) -> "_Told":
     """Segment a file on a worker, with the model as it lies there."""
     from napari_unet.models.library import load_model  # noqa: PLC0415  quick --help
 
@@ -216,12 +231,10 @@ def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client 
         result = segment_slide(
             source, output, options.model, settings=options.settings, client=client, progress=show
         )
-    for notice in result.notices:
-        typer.echo(f"{inputs[0]}: {notice}", err=True)
     if options.csv:
         _save_table(result, table)
     what = "classes" if result.plan.card.kind == "classes" else f"{result.count} objects"
-    typer.echo(f"{output}: {what}")
+    _Told(inputs[0].name, result.notices, f"{output}: {what}").show()
 
 
 @contextmanager
@@ -241,7 +254,7 @@ def _segment_one(
     target: Path,
     options: _Options,
     progress: Callable[[int, int], None] | None = None,
-) -> str:
+) -> "_Told":
     """Segment a file and save its labels; return what to tell."""
     from napari_unet.io.images import read_image  # noqa: PLC0415  quick --help
     from napari_unet.segmentation import segment as run  # noqa: PLC0415
@@ -292,7 +305,7 @@ def stem_of(path: Path) -> str:
     return stem[:-4] if stem.lower().endswith(".ome") else stem
 
 
-def _write(result: "Segmentation", target: Path, *, csv: bool) -> str:
+def _write(result: "Segmentation", target: Path, *, csv: bool) -> "_Told":
     from napari_unet.io.tiff import save_labels  # noqa: PLC0415  quick --help
 
     image = result.image
@@ -306,8 +319,8 @@ def _write(result: "Segmentation", target: Path, *, csv: bool) -> str:
     )
     if csv:
         _save_table(result, target.with_name(target.name.replace("_labels.tif", "_objects.csv")))
-    notices = [f"{image.name}: {notice}" for notice in result.notices]
-    return "\n".join([*notices, f"{target}: {int(result.labels.max(initial=0))} objects"])
+    line = f"{target}: {int(result.labels.max(initial=0))} objects"
+    return _Told(image.name, result.notices, line)
 
 
 def _save_table(result: "Segmentation", path: Path) -> None:

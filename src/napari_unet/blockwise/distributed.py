@@ -24,7 +24,6 @@ from napari_unet.blockwise.ledger import Closing, Computed
 from napari_unet.errors import EngineError
 from napari_unet.inference.plan import Key
 from napari_unet.inference.predict import settled
-from napari_unet.models.library import Model, load_model
 
 log = logging.getLogger(__name__)
 LOCAL = "local"  # address that means: a cluster on this computer
@@ -146,11 +145,11 @@ def connect(address: str) -> Iterator[Client]:
 
 
 @contextmanager
-def equipped(client: Client, model: Model) -> Iterator[tuple[WithModel, Executor]]:
+def equipped(client: Client, model: Path, sha: str) -> Iterator[tuple[WithModel, Executor]]:
     """Send a model to every worker; give what calls functions with it, and the pool."""
     check_workers(client)
-    name = f"napari-unet-{model.sha[:8]}-{uuid.uuid4().hex[:8]}"  # several runs may share workers
-    client.register_plugin(ModelPlugin(model.sha, model.path.read_bytes()), name=name)
+    name = f"napari-unet-{sha[:8]}-{uuid.uuid4().hex[:8]}"  # several runs may share workers
+    client.register_plugin(ModelPlugin(sha, model.read_bytes()), name=name)
     try:
         yield WithModel(name), client.get_executor(pure=False)
     except (KilledWorker, CancelledError) as error:
@@ -192,7 +191,7 @@ def cluster_pool(
     job: Job, client: Client
 ) -> Iterator[tuple[RemoteHand, Executor, Callable[[], int]]]:
     """Give who works on one image, the pool, and how many blocks to order."""
-    with equipped(client, load_model(job.plan.model_path)) as (there, pool):
+    with equipped(client, Path(job.plan.model_path), job.plan.model_sha) as (there, pool):
         yield RemoteHand(there.name, job), pool, lambda: AHEAD * max(1, threads_of(client))
 
 

@@ -78,7 +78,8 @@ def run_blocks(
             while ledger.closable:
                 closing = ledger.closable.popleft()
                 tiles[pool.submit(work.write, closing)] = closing.key
-            while missing and len(blocks) < ahead():
+            wanted = ahead()  # once a round: a cluster's scheduler is asked
+            while missing and len(blocks) < wanted:
                 key = missing.popleft()
                 blocks[pool.submit(work.compute, key)] = key
             for future in _done([*blocks, *tiles]):
