@@ -3,14 +3,18 @@
 import csv
 import hashlib
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812  (the field's usual name)
 from base_recipe import Recipe
 from numpy.typing import NDArray
 from skimage.io import imread
+from skimage.measure import label
+from skimage.morphology import dilation, disk
 from skimage.transform import resize
 
 from napari_unet.image import grey_limits, normalise
@@ -24,11 +28,14 @@ from napari_unet.training.augment import (
     uniform,
     view,
 )
-from napari_unet.training.targets import BORDER, border_weights, class_target, distance_target
+from napari_unet.training.targets import BORDER, CELL, border_weights, class_target, distance_target
 
 PLACES = 2000  # pixels of objects that are remembered of each image
 MIXTURES = 5  # of a colour image's channels, beside the average
 KINDS = ("image", "mask")
+MISFIT = (2.8, 4.5)  # how many times too large or too small objects of a misfit crop are
+FIT = 2.0  # factor within which an object of a misfit crop has a size that the model is used to
+MISFIT_WEIGHT = 0.5  # of a pixel of a misfit crop, but 0 in objects of a known size
 Sample = dict[str, Any]
 
 
@@ -159,6 +166,9 @@ class Sampler:
         cluster = self.clusters[int(torch.multinomial(self.weights, 1, generator=random))]
         sample = self.samples[cluster[int(uniform(0, len(cluster), random))]]
         planes, centres = sample["planes"], sample["centres"]
+        misfit = uniform(0, 1, random) < self.recipe.misfit
+        if misfit:
+            planes, centres, augmentation = far_too_large_or_small(sample, augmentation, random)
         centre = self._place(planes.shape[1:], centres, random)
         grid = sampling_grid(size, centre, augmentation, random)
         image = planes[3 + int(uniform(0, len(planes) - 3, random))][None].float()
@@ -170,7 +180,11 @@ class Sampler:
             1 + view(weights, grid, "bilinear") + (self.recipe.border - 1) * (classes == BORDER)
         )
         image = change_intensity(view(image, grid, "bilinear"), augmentation, random)
-        return torch.cat([image, view(distance, grid, "bilinear"), weights * inside, classes])
+        distance = view(distance, grid, "bilinear")
+        if misfit:
+            weights = MISFIT_WEIGHT * ~of_known_size(classes, self.recipe.card)
+            classes, distance = torch.zeros_like(classes), torch.zeros_like(distance)
+        return torch.cat([image, distance, weights * inside, classes])
 
     def _place(
         self, shape: torch.Size, centres: torch.Tensor, random: torch.Generator
@@ -185,6 +199,30 @@ class Sampler:
             for c, length in zip((y, x), shape, strict=True)
         )
         return next(places), next(places)
+
+
+def far_too_large_or_small(
+    sample: Sample, augmentation: Augmentation, random: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, Augmentation]:
+    """Planes, centres and views of an image that is magnified or reduced by `MISFIT`."""
+    planes, centres = sample["planes"], sample["centres"]
+    if uniform(0, 1, random) < 0.5:
+        return planes, centres, replace(augmentation, scale=MISFIT, elastic=0.0)
+    factor = uniform(*MISFIT, random)
+    shape = [max(16, round(n / factor)) for n in planes.shape[1:]]
+    image = F.interpolate(planes[None, 3:].float(), shape, mode="bilinear", antialias=True)[0]
+    truth = F.interpolate(planes[None, :3].float(), shape, mode="nearest")[0]
+    return torch.cat([truth, image]), centres / factor, replace(augmentation, scale=(0.9, 1.1))
+
+
+def of_known_size(classes: torch.Tensor, card: ModelCard) -> torch.Tensor:
+    """Pixels ``(1, Y, X)`` of objects that have a size the model is used to, with their borders."""
+    parts = label(classes[0].numpy() == CELL)
+    diameters = np.sqrt(4 / np.pi * np.bincount(parts.ravel()))
+    ratio = diameters / card.object_diameter
+    fitting = (ratio > 1 / FIT) & (ratio < FIT)
+    fitting[0] = False
+    return torch.from_numpy(dilation(fitting[parts], disk(4)))[None]
 
 
 def place(centre: float, length: int, crop: int) -> float:

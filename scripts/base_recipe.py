@@ -47,6 +47,9 @@ class Recipe(BaseModel):
         The training ends after this time, whatever the steps; None = after the steps.
     averaging : float
         Moving average of the weights; the average is what ships.
+    misfit : float
+        Share of the crops that show objects far too large or too small, as background: a model
+        that says nothing at a wrong size lets the size of an image's objects be found.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,6 +68,7 @@ class Recipe(BaseModel):
     decay: float = 1e-4
     clip: float = 1.0
     on_object: float = 0.9  # of the crops are centred on an object
+    misfit: float = 0.0
 
     @field_validator("card", mode="before")
     @classmethod
@@ -135,9 +139,12 @@ NUCLEI = Recipe(
         "split; MNFinder training images (MIT, (c) 2023 L. DiPeso).",
     ),
     shares={"fluo": 0.56, "mnfinder": 0.14, "colour": 0.22, "brightfield_grey": 0.08},
+    misfit=0.1,
     phases=(
         Phase(steps=3300, rate=2e-3, augmentation=VARIED),
         Phase(steps=1700, rate=1e-3, augmentation=SHARP),
+        Phase(steps=4300, rate=1.5e-3, augmentation=VARIED),
+        Phase(steps=2000, rate=1e-3, augmentation=SHARP),
     ),
 )
 
@@ -164,6 +171,8 @@ CELLS_PHASE = Recipe(
     phases=(
         Phase(steps=1400, rate=2e-3, augmentation=FOREIGN),
         Phase(steps=700, rate=1e-3, augmentation=NEAR),
+        Phase(steps=1900, rate=1.5e-3, augmentation=FOREIGN),
+        Phase(steps=900, rate=1e-3, augmentation=NEAR),
     ),
 )
 RECIPES = {recipe.card.name: recipe for recipe in (NUCLEI, CELLS_PHASE)}

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from napari_unet.assembly import empty_labels
 from napari_unet.blockwise.ledger import Ledger
 from napari_unet.blockwise.patches import PatchesInMemory
+from napari_unet.blockwise.pool import Pool
 from napari_unet.blockwise.run import BlockDone, BlockEvent, run_blocks
 from napari_unet.errors import InputError
 from napari_unet.image import Image, guess_axes
@@ -143,7 +144,7 @@ def segment(
     ModelError
         If the model cannot be used.
     """
-    from napari_unet.blockwise.hand import ArraySink, Hand  # noqa: PLC0415  loads torch
+    from napari_unet.blockwise.hand import ArraySink, Hand, Maker  # noqa: PLC0415  loads torch
     from napari_unet.blockwise.threads import thread_pool  # noqa: PLC0415  loads torch
     from napari_unet.inference.local import LocalBackend  # noqa: PLC0415  loads torch
     from napari_unet.inference.predict import settled  # noqa: PLC0415  loads torch
@@ -160,15 +161,13 @@ def segment(
         plan = notes.follow(make_plan(opened, found, chosen, looker, where, folder))
         loaded = looker.predictor_for(plan)
         plan = on(plan, settled(plan.device, plan.precision))
-        hand = Hand(
-            plan, opened, decoding(plan, chosen), PatchesInMemory(), ArraySink(labels),
-            loaded,
-        )  # fmt: skip
+        sink, waiting = ArraySink(labels), PatchesInMemory()
+        hand = Hand(opened, Maker(plan, decoding(plan, chosen), waiting, sink, loaded))
         if where.have:
             hand.use(ClassMapStore(folder, plan), where.have)
         ledger = Ledger(plan)
         with thread_pool(plan) as (pool, ahead):
-            notes.follow(run_blocks(ledger, hand, pool, ahead))
+            notes.follow(run_blocks(ledger, Pool(hand, pool, ahead)))
     return Segmentation(labels, plan, opened, chosen, tuple(notes.texts), ledger.objects)
 
 

@@ -10,7 +10,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.blockwise.job import Job, Source, scratch_of
 from napari_unet.blockwise.ledger import Ledger
 from napari_unet.blockwise.logbook import Logbook
-from napari_unet.blockwise.run import BlockEvent, Work, run_blocks
+from napari_unet.blockwise.pool import Pool
+from napari_unet.blockwise.run import BlockEvent, Crew, TileWritten, run_blocks
 from napari_unet.errors import InputError
 from napari_unet.image import Image
 from napari_unet.inference.plan import SegmentPlan
@@ -90,8 +90,8 @@ def segment_slide(
     wanted = Wanted(given, image, found, chosen, target)
     with _claimed(target):
         job = _resumed(wanted) or notes.follow(_begun(wanted, client))
-        with _hired(job, image, client) as (work, pool, ahead):
-            count = notes.follow(_events(job, work, pool, ahead))
+        with _hired(job, image, client) as crew:
+            count = notes.follow(_events(job, crew))
         pyramid = LabelPyramid(target)
         pyramid.note(record(job.plan, chosen))
     shutil.rmtree(job.scratch)
@@ -207,30 +207,30 @@ def _resumed(wanted: Wanted) -> Job | None:
     return Job(plan, decoding(plan, wanted.settings), wanted.source, wanted.output)
 
 
-def _events(
-    job: Job, work: Work, pool: Executor, ahead: Callable[[], int]
-) -> Generator[BlockEvent, None, int]:
+def _events(job: Job, crew: Crew) -> Generator[BlockEvent, None, int]:
     """Run what is missing, and write down what is done; returns the number of objects."""
     ledger, logbook = Ledger(job.plan), Logbook(job.scratch / "done.jsonl")
     logbook.restore(ledger, job.patches.intact)
-    for event in run_blocks(ledger, work, pool, ahead):
+    pyramid = LabelPyramid(job.output)
+    for event in run_blocks(ledger, crew):
+        if isinstance(event, TileWritten):
+            plane, number = event.key
+            pyramid.write_copies(job.plan.planes[plane], job.plan.tiles.tiles[number].write)
         logbook.note(event)
         yield event
     return ledger.objects
 
 
 @contextmanager
-def _hired(
-    job: Job, image: Image, client: "Client | None"
-) -> Iterator[tuple[Work, Executor, Callable[[], int]]]:
-    """Give who works, the pool that runs it, and how many blocks to order."""
+def _hired(job: Job, image: Image, client: "Client | None") -> Iterator[Crew]:
+    """Give who works."""
     if client is not None:
         from napari_unet.blockwise.distributed import cluster_pool  # noqa: PLC0415  an extra
 
-        with cluster_pool(job, client) as hired:
-            yield hired
+        with cluster_pool(job, client) as (work, pool, ahead):
+            yield Pool(work, pool, ahead)
         return
     from napari_unet.blockwise.threads import thread_pool  # noqa: PLC0415  loads torch
 
     with thread_pool(job.plan) as (pool, ahead):
-        yield job.hand(image), pool, ahead
+        yield Pool(job.hand(image), pool, ahead)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_unet import segment
-from napari_unet.blockwise.hand import ArraySink, Hand
+from napari_unet.blockwise.hand import ArraySink, Hand, Maker
 from napari_unet.blockwise.ledger import Ledger
 from napari_unet.blockwise.mosaic import compose
 from napari_unet.blockwise.patches import Patches, PatchesInFolder, PatchesInMemory
@@ -44,7 +44,8 @@ def in_blocks(maps: NDArray[np.uint8], tile: int, seed: int, patches: Patches) -
     )  # fmt: skip
     labels = np.zeros(shape, np.uint32)
     image = Image(np.zeros(shape, np.uint8), "YX")
-    hand = Hand(plan, image, SETTINGS, patches, ArraySink(labels), cast(Predictor, "not needed"))
+    maker = Maker(plan, SETTINGS, patches, ArraySink(labels), cast(Predictor, "not needed"))
+    hand = Hand(image, maker)
     hand.use(cast(Any, GivenMaps(maps)), {(0, t.index) for t in plan.tiles.tiles})
     ledger = Ledger(plan)
     blocks = ledger.missing

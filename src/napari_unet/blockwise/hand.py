@@ -17,7 +17,7 @@ from napari_unet.inference.plan import Key, SegmentPlan
 from napari_unet.inference.predict import GAVE_UP, Predictor
 from napari_unet.inference.run import NOT_NUMBERS, has_holes
 from napari_unet.inference.store import ClassMapStore
-from napari_unet.inference.tiles import cover
+from napari_unet.inference.tiles import Tile, cover
 from napari_unet.settings import DecodeSettings
 
 
@@ -39,15 +39,13 @@ class ArraySink:
         self.labels[plane][box.slices] = labels
 
 
-class Hand:
-    """Everything that works on the blocks of one plan.
+class Maker:
+    """Makes objects of pixels, and labels of objects, for one plan.
 
     Parameters
     ----------
     plan : SegmentPlan
         What to compute.
-    image : Image
-        What to read.
     decode : DecodeSettings
         Thresholds.
     patches : Patches
@@ -61,59 +59,81 @@ class Hand:
     def __init__(
         self,
         plan: SegmentPlan,
-        image: Image,
         decode: DecodeSettings,
         patches: Patches,
         sink: Sink,
         predictor: Predictor | None = None,
     ) -> None:
-        self._plan, self._image, self._decode = plan, image, decode
+        self.plan, self._decode = plan, decode
         self._patches, self._sink = patches, sink
         self._predictor = predictor or Predictor(Path(plan.model_path), plan.device, plan.precision)
+
+    def find(self, key: Key, pixels: NDArray[Any]) -> Computed:
+        """Find the objects of a block in ``(C, Y, X)`` of its `source`.
+
+        The network runs on the block and all that its objects may reach into at once. Blocks so
+        need nothing of each other, and can be computed anywhere, and again.
+        """
+        plan = self.plan
+        whole = covering(plan, key[1])
+        maps = self._predictor.class_map(pixels, whole, plan.tiles, plan.limits)
+        notes = [NOT_NUMBERS] if has_holes(pixels) else []
+        if self._predictor.gave_up:
+            notes.append(GAVE_UP)
+        return self.keep(key, maps, tuple(notes))
+
+    def keep(self, key: Key, maps: NDArray[np.uint8], notes: tuple[str, ...] = ()) -> Computed:
+        """Find the objects of a block in its class map, and keep them until tiles are written."""
+        patch = patch_of(self.plan, self.plan.tiles.tiles[key[1]], maps, self._decode)
+        self._patches.put(key, patch)
+        return Computed(key, 0 if self.plan.card.kind == "classes" else patch.count, notes)
+
+    def write(self, closing: Closing) -> None:
+        """Write a tile."""
+        plane, number = closing.key
+        box = self.plan.tiles.tiles[number].write
+        labels = compose(box, ((offset, self._patches.get(k)) for k, offset in closing.sources))
+        if labels.any():
+            self._sink.write(self.plan.planes[plane], box, labels)
+
+    def drop(self, keys: Sequence[Key]) -> None:
+        """Forget blocks that nobody needs any more."""
+        for key in keys:
+            self._patches.drop(key)
+
+
+def covering(plan: SegmentPlan, number: int) -> Tile:
+    """Return the one tile that writes all a block is decoded from."""
+    return cover(plan.tiles, plan.card.spec, plan.window(plan.tiles.tiles[number]))
+
+
+class Hand:
+    """Reads the image, and makes what a plan wants of it.
+
+    Parameters
+    ----------
+    image : Image
+        What to read.
+    maker : Maker
+        Knows the plan.
+    """
+
+    def __init__(self, image: Image, maker: Maker) -> None:
+        self._image, self._maker = image, maker
         self._known: ClassMapStore | None = None
         self._have: Set[Key] = frozenset()
+        self.write, self.drop = maker.write, maker.drop
 
     def use(self, store: ClassMapStore, have: Set[Key]) -> None:
         """Take class maps that are there already instead of computing them."""
         self._known, self._have = store, have
 
     def compute(self, key: Key) -> Computed:
-        """Find the objects of a block and keep them until the tiles around it are written.
-
-        The network runs on the block and all that its objects may reach into at once. Blocks so
-        need nothing of each other, and can be computed anywhere, and again.
-        """
-        plane, number = key
-        tile = self._plan.tiles.tiles[number]
-        maps, notes = self._class_map(plane, number)
-        patch = patch_of(self._plan, tile, maps, self._decode)
-        self._patches.put(key, patch)
-        ids = 0 if self._plan.card.kind == "classes" else patch.count
-        return Computed(ids, notes)
-
-    def _class_map(self, plane: int, number: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-        """Return the class map of a block's window, and what there is to tell."""
-        plan = self._plan
-        window = plan.window(plan.tiles.tiles[number])
+        """Find the objects of a block."""
+        (plane, number), plan = key, self._maker.plan
         if self._known and all((plane, tile) in self._have for tile in plan.needs(number)):
-            return self._known.read(plane, window), ()
-        whole = cover(plan.tiles, plan.card.spec, window)
-        pixels: NDArray[Any] = self._image.read(plan.planes[plane], whole.source, plan.channels)
-        maps = self._predictor.class_map(pixels, whole, plan.tiles, plan.limits)
-        notes = [NOT_NUMBERS] if has_holes(pixels) else []
-        if self._predictor.gave_up:
-            notes.append(GAVE_UP)
-        return maps, tuple(notes)
-
-    def write(self, closing: Closing) -> None:
-        """Write a tile whose every pixel is decided."""
-        plane, number = closing.key
-        box = self._plan.tiles.tiles[number].write
-        labels = compose(box, ((offset, self._patches.get(k)) for k, offset in closing.sources))
-        if labels.any():
-            self._sink.write(self._plan.planes[plane], box, labels)
-
-    def drop(self, keys: Sequence[Key]) -> None:
-        """Forget blocks that nobody needs any more."""
-        for key in keys:
-            self._patches.drop(key)
+            window = plan.window(plan.tiles.tiles[number])
+            return self._maker.keep(key, self._known.read(plane, window))
+        source = covering(plan, number).source
+        pixels: NDArray[Any] = self._image.read(plan.planes[plane], source, plan.channels)
+        return self._maker.find(key, pixels)

@@ -4,7 +4,7 @@ import platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_unet.blockwise.hand import Hand
+from napari_unet.blockwise.hand import Hand, Maker
 from napari_unet.blockwise.patches import PatchesInFolder
 from napari_unet.errors import InputError
 from napari_unet.image import Box, Image
@@ -83,8 +83,8 @@ class Job:
                     f"The computer {platform.node()} does not see {path}. Put image and output on "
                     "a disk that all workers see under the same path."
                 )
-        sink = LabelPyramid(self.output)
-        return Hand(self.plan, image or self.source.open(), self.decode, self.patches, sink)
+        maker = Maker(self.plan, self.decode, self.patches, LabelPyramid(self.output))
+        return Hand(image or self.source.open(), maker)
 
 
 def scratch_of(output: Path) -> Path:

@@ -9,7 +9,7 @@ from napari_unet.inference.plan import Key, SegmentPlan
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A tile of the result whose every pixel is decided.
+    """A tile of the result that can be written.
 
     Attributes
     ----------
@@ -18,10 +18,13 @@ class Closing:
     sources : tuple of (Key, int)
         Blocks with objects that may reach into it, the first one first, and what is added to the
         numbers of their objects to make ids.
+    final : bool
+        Whether every pixel is decided; else more blocks around it are still to be computed.
     """
 
     key: Key
     sources: tuple[tuple[Key, int], ...]
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +33,23 @@ class Computed:
 
     Attributes
     ----------
+    key : Key
+        The block.
     ids : int
         How many ids its objects need.
     notes : tuple of str
         What the person should know, in sentences.
     """
 
+    key: Key
     ids: int
     notes: tuple[str, ...] = ()
 
 
 class Ledger:
-    """Bookkeeping of one run: pure, without arrays.
+    """Bookkeeping of one result: pure, without arrays.
 
-    Ids go on from block to block in the plan's order, whatever the order in which blocks are
+    Ids go on from block to block in the order wanted, whatever the order in which blocks are
     computed; so the result is the same after any failure, and ids are compact. A tile can be
     written once the blocks that touch it and all before them are counted.
 
@@ -51,39 +57,71 @@ class Ledger:
     ----------
     plan : SegmentPlan
         Blocks and tiles.
+    blocks : iterable of Key, optional
+        Blocks that are wanted, in order; default all. More can be wanted later.
+    eager : bool
+        Whether a block's own tile is also written as soon as the block is counted, for somebody
+        who watches.
     """
 
-    def __init__(self, plan: SegmentPlan) -> None:
-        self._plan = plan
-        self._blocks = list(plan.blocks())
-        place = {block: i for i, block in enumerate(self._blocks)}
+    def __init__(
+        self, plan: SegmentPlan, blocks: Iterable[Key] | None = None, *, eager: bool = False
+    ) -> None:
+        self._plan, self._eager = plan, eager
+        self._possible = set(plan.blocks())
+        self._order: list[Key] = []
         self._sources: dict[Key, list[Key]] = {}
         self._uses: Counter[Key] = Counter()
         self._due: dict[int, list[Key]] = {}  # by the last block that must be counted
-        for plane in range(len(plan.planes)):
-            for tile in plan.tiles.tiles:
-                around = plan.tiles.touching(tile.write.grow(plan.overlap))
-                sources = [(plane, i) for i in around if (plane, i) in place]
-                if sources:
-                    self._sources[plane, tile.index] = sources
-                    self._uses.update(sources)
-                    last = max(place[source] for source in sources)
-                    self._due.setdefault(last, []).append((plane, tile.index))
         self._counts: dict[Key, int] = {}
         self._offsets: dict[Key, int] = {}
-        self._open = set(self._sources)
+        self._open: set[Key] = set()
         self.objects = 0
         self.closable: deque[Closing] = deque()
+        self.want(plan.blocks() if blocks is None else blocks)
+
+    def want(self, blocks: Iterable[Key]) -> None:
+        """Want more blocks; what was wanted before and is not computed is no longer wanted.
+
+        Tiles that only the new ones complete are written once more.
+        """
+        fresh = [block for block in blocks if block not in self._counts]
+        counted = [block for block in self._counts if block not in self._offsets]
+        self._order = [*self._offsets, *counted, *fresh]
+        for block in fresh:
+            touched = self._around(block)
+            self._uses[block] = len(touched)
+            self._open.update(touched)
+        place = {block: i for i, block in enumerate(self._order)}
+        self._due.clear()
+        self.closable.clear()
+        for key in sorted(self._open):
+            sources = [s for s in self._around(key) if s in place]
+            self._sources[key] = sources
+            if not sources:  # nothing that touches it is wanted any more
+                self._open.discard(key)
+                continue
+            last = max(place[source] for source in sources)
+            self._due.setdefault(last, []).append(key)
+        for i in range(len(self._offsets)):
+            self.closable.extend(self._closing(key) for key in self._due.get(i, []))
+        self._advance()
+
+    def _around(self, key: Key) -> list[Key]:
+        """Tiles that a block's objects may reach into; and the other way round."""
+        tiles, (plane, number) = self._plan.tiles, key
+        window = tiles.tiles[number].write.grow(self._plan.overlap)
+        return [(plane, i) for i in tiles.touching(window)]
 
     @property
     def missing(self) -> list[Key]:
-        """Blocks that are not computed yet, in order."""
-        return [block for block in self._blocks if block not in self._counts]
+        """Blocks that are wanted and not computed yet, in order."""
+        return [block for block in self._order if block not in self._counts]
 
     @property
     def total(self) -> int:
         """Blocks in all."""
-        return len(self._blocks)
+        return len(self._order)
 
     @property
     def done(self) -> int:
@@ -106,17 +144,30 @@ class Ledger:
             Ids it needs.
         """
         self._counts[block] = count
-        while (place := len(self._offsets)) < len(self._blocks):
-            following = self._blocks[place]
+        self._advance()
+
+    def reserve(self, count: int) -> int:
+        """Take ids for objects that no block has found; returns the first one."""
+        first = self.objects + 1
+        self.objects += count
+        return first
+
+    def _advance(self) -> None:
+        """Give ids to all blocks that are counted without a gap before them."""
+        while (place := len(self._offsets)) < len(self._order):
+            following = self._order[place]
             if following not in self._counts:
                 return
             self._offsets[following] = self.objects
             self.objects += self._counts[following]
-            self.closable.extend(self._closing(key) for key in self._due.get(place, []))
+            due = self._due.get(place, [])
+            if self._eager and following not in due:
+                self.closable.append(self._closing(following, final=False))
+            self.closable.extend(self._closing(key) for key in due)
 
-    def _closing(self, key: Key) -> Closing:
-        offsets = [(source, self._offsets[source]) for source in self._sources[key]]
-        return Closing(key, tuple(offsets))
+    def _closing(self, key: Key, *, final: bool = True) -> Closing:
+        known = [(s, self._offsets[s]) for s in self._sources[key] if s in self._offsets]
+        return Closing(key, tuple(known), final)
 
     def needed(self, written: Set[Key]) -> set[Key]:
         """Return the blocks that tiles still need, once some are written."""
@@ -129,9 +180,18 @@ class Ledger:
         self.closable = deque(closing for closing in self.closable if closing.key in self._open)
 
     def written(self, key: Key) -> list[Key]:
-        """Note that a tile is written; return the blocks whose objects nobody needs any more."""
+        """Note that a tile is written for good, as far as is wanted now.
+
+        Returns
+        -------
+        list of Key
+            Blocks whose objects nobody needs any more, whatever is wanted later.
+        """
         if key not in self._open:
             return []
         self._open.discard(key)
-        self._uses.subtract(self._sources[key])
-        return [source for source in self._sources[key] if not self._uses[source]]
+        sources = self._sources[key]
+        if len(sources) < sum(block in self._possible for block in self._around(key)):
+            return []
+        self._uses.subtract(sources)
+        return [source for source in sources if not self._uses[source]]

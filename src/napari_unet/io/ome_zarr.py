@@ -18,6 +18,7 @@ from napari_unet.io.units import PIXEL, unit_name
 
 ENDING = ".zarr"
 SMALLEST_COPY = 512  # pixels; no copy is made of a level that is not larger
+SMALLEST_CHUNK = 256  # pixels; of smaller ones there would be too many files to look at
 HALVINGS = 6  # at most; tiles lie on multiples of 2**6
 KINDS = {"T": "time", "Z": "space", "Y": "space", "X": "space", "C": "channel"}
 RECORD = "napari_unet"  # attribute with model, settings and versions
@@ -77,6 +78,12 @@ class LabelPyramid:
         self.path, self._group = path, _open_group(path)
         datasets = self._group.attrs["multiscales"][0]["datasets"]
         self.levels: list[Any] = [self._group[one["path"]] for one in datasets]
+        height, width = self.levels[0].chunks[-2:]
+        own = [
+            level.chunks[-2:] == (max(1, height >> i), max(1, width >> i))
+            for i, level in enumerate(self.levels)
+        ]
+        self._fine = own.index(False) if False in own else len(own)  # levels with a chunk a tile
 
     @classmethod
     def create(
@@ -110,10 +117,11 @@ class LabelPyramid:
         leading, datasets = list(shape[:-2]), []
         for level in range(_levels(shape)):
             factor = 2**level
+            sides = [_copied(n // factor) for n in chunk] if level else list(chunk)
             group.create_array(
                 str(level),
                 shape=(*leading, *(-(-n // factor) for n in shape[-2:])),
-                chunks=(*(1 for _ in leading), *(max(1, n // factor) for n in chunk)),
+                chunks=(*(1 for _ in leading), *sides),
                 dtype="uint32",
                 fill_value=0,
                 overwrite=True,
@@ -130,16 +138,42 @@ class LabelPyramid:
         return cls(path)
 
     def write(self, plane: tuple[int, ...], box: Box, labels: NDArray[np.uint32]) -> None:
-        """Write one tile of a plane, ``(Y, X)``, into every level."""
-        for level, array in enumerate(self.levels):
-            factor = 2**level
-            part = labels[::factor, ::factor]
-            y, x = box.start[0] // factor, box.start[1] // factor
-            array[(*plane, slice(y, y + part.shape[0]), slice(x, x + part.shape[1]))] = part
+        """Write one tile of a plane, ``(Y, X)``, into every level where it is a chunk of its own.
+
+        So any number of processes can write at once; `write_copies` does the rest.
+        """
+        for level in range(self._fine):
+            self._put(level, plane, box, labels[:: 2**level, :: 2**level])
+
+    def write_copies(self, plane: tuple[int, ...], box: Box) -> None:
+        """Write one tile, which is there, into the smaller copies; one process at a time."""
+        last = self._fine - 1
+        part = np.asarray(self.levels[last][(*plane, *_reduced(box, last).slices)])
+        for level in range(self._fine, len(self.levels)):
+            part = part[::2, ::2]
+            self._put(level, plane, box, part)
+
+    def _put(self, level: int, plane: tuple[int, ...], box: Box, part: NDArray[np.uint32]) -> None:
+        self.levels[level][(*plane, *_reduced(box, level).slices)] = part
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Keep how the labels were made."""
         self._group.attrs[RECORD] = dict(record)
+
+
+def _reduced(box: Box, level: int) -> Box:
+    """Return a box, which begins on a multiple of ``2**HALVINGS``, in a smaller copy."""
+    factor = 2**level
+    stop = (-(-box.stop[0] // factor), -(-box.stop[1] // factor))
+    return Box((box.start[0] // factor, box.start[1] // factor), stop)
+
+
+def _copied(side: int) -> int:
+    """Side of the chunks of a copy in which a tile has a side: enough tiles to be worth a file."""
+    side = max(1, side)
+    while side < SMALLEST_CHUNK:
+        side *= 2
+    return side
 
 
 def _open_group(path: Path, *, new: bool = False) -> Any:
