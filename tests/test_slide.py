@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from napari_unet import SegmentSettings, UNetError, read_image, segment
 from napari_unet.blockwise.distributed import connect
 from napari_unet.blockwise.hand import Hand
-from napari_unet.blockwise.job import Source, scratch_of
+from napari_unet.blockwise.job import Source
+from napari_unet.blockwise.patches import scratch_of
 from napari_unet.cli import app
 from napari_unet.image import Box
 from napari_unet.models.library import find_model

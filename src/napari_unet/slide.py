@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.blockwise.job import Job, Source, scratch_of
+from napari_unet.blockwise.job import Job, Source
 from napari_unet.blockwise.ledger import Ledger
 from napari_unet.blockwise.logbook import Logbook
+from napari_unet.blockwise.patches import scratch_of
 from napari_unet.blockwise.pool import Pool
 from napari_unet.blockwise.run import BlockEvent, Crew, TileWritten, run_blocks
 from napari_unet.errors import InputError

@@ -16,6 +16,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from napari_unet.blockwise.messages import OPEN, ORDERS, obey
+from napari_unet.blockwise.patches import PatchesInFolder, patches_of
 from napari_unet.engine.messages import (
     done_to_message,
     header_to_plan,
@@ -27,13 +29,15 @@ from napari_unet.errors import UNetError
 from napari_unet.examples import Example
 from napari_unet.inference.plan import SegmentPlan
 from napari_unet.learning import Learning
+from napari_unet.settings import DecodeSettings
 
 if TYPE_CHECKING:
+    from napari_unet.blockwise.hand import Maker
     from napari_unet.inference.executor import Executor
     from napari_unet.inference.predict import Predictor
 
 log = logging.getLogger(__name__)
-TASKS = ("predict", "decode", "drop", "suggest", "rank", "window", "paint", "learn")
+TASKS = ("predict", "decode", "drop", "suggest", "rank", "window", "paint", "learn", *ORDERS)
 NICENESS = 5  # the viewer's brush goes first
 PACE = 0.1  # seconds between two messages about a retraining
 
@@ -71,6 +75,7 @@ class Worker:
         self._job = self._failed = self._stopped = -1
         self._lesson: Lesson | None = None
         self._executor: Executor | None = None
+        self._maker: Maker | None = None
         self._warm: tuple[str, str, str, int, Predictor] | None = None
 
     def run(self) -> None:
@@ -105,11 +110,16 @@ class Worker:
 
     def _do(self, message: Message, job: int) -> None:
         header = message[0]
+        if header["op"] in ORDERS:
+            self._obey(message, job)
+            return
         match header["op"]:
             case "warm":
                 self._load(header["model"], header["device"])
             case "open":
                 self._open(header)
+            case op if op == OPEN:
+                self._open_slide(header)
             case "cancel":
                 pass  # its number alone made the older tasks stale
             case "teach":
@@ -132,6 +142,23 @@ class Worker:
         plan = SegmentPlan.from_json(header["plan"].encode())
         predictor = self._load(plan.model_path, plan.device, plan.precision)
         self._executor = Executor(plan, Path(header["folder"]), predictor)
+
+    def _open_slide(self, header: Header) -> None:
+        from napari_unet.blockwise.hand import Maker  # noqa: PLC0415  see _load
+        from napari_unet.blockwise.put_back import Protected  # noqa: PLC0415  loads zarr
+
+        self._maker = None
+        plan = SegmentPlan.from_json(header["plan"].encode())
+        predictor = self._load(plan.model_path, plan.device, plan.precision)
+        decode, output = DecodeSettings.model_validate(header["decode"]), Path(header["output"])
+        patches = PatchesInFolder(patches_of(output))
+        self._maker = Maker(plan, decode, patches, Protected(output), predictor)
+
+    def _obey(self, message: Message, job: int) -> None:
+        assert self._maker is not None, "an order comes after a slide"
+        reply = obey(message, self._maker)
+        if reply is not None:
+            write_message(self._sink, {**reply, "job": job})
 
     def _learn(self, job: int) -> None:
         """Retrain, telling of it now and then, until it is over or no longer wanted."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_unet.blockwise.hand import Hand, Maker
-from napari_unet.blockwise.patches import PatchesInFolder
+from napari_unet.blockwise.patches import PatchesInFolder, patches_of, scratch_of
 from napari_unet.errors import InputError
 from napari_unet.image import Box, Image
 from napari_unet.inference.plan import SegmentPlan
@@ -69,7 +69,7 @@ class Job:
     @property
     def patches(self) -> PatchesInFolder:
         """Where objects wait."""
-        return PatchesInFolder(self.scratch / "patches")
+        return PatchesInFolder(patches_of(self.output))
 
     def with_model(self, path: Path) -> "Job":
         """Return the same job with the model in another place."""
@@ -85,8 +85,3 @@ class Job:
                 )
         maker = Maker(self.plan, self.decode, self.patches, LabelPyramid(self.output))
         return Hand(image or self.source.open(), maker)
-
-
-def scratch_of(output: Path) -> Path:
-    """Folder of an unfinished result that is deleted when it is whole."""
-    return output / ".unfinished"

@@ -90,3 +90,13 @@ class PatchesInFolder:
     def drop(self, key: Key) -> None:
         """Forget a block."""
         self._file(key).unlink(missing_ok=True)
+
+
+def scratch_of(output: Path) -> Path:
+    """Folder of an unfinished result that is deleted when it is whole."""
+    return output / ".unfinished"
+
+
+def patches_of(output: Path) -> Path:
+    """Where the objects of an unfinished result wait: on a disk with room for it."""
+    return scratch_of(output) / "patches"

@@ -91,8 +91,12 @@ class Engine:
 
     def open(self, plan: SegmentPlan, folder: Path) -> None:
         """Begin a job; results of earlier ones are no longer delivered."""
+        self.begin({"op": "open", "plan": plan.to_json().decode(), "folder": str(folder)})
+
+    def begin(self, header: Header) -> None:
+        """Begin a job of segmentation with its first message."""
         self._begin(SEGMENTING)
-        self._send({"op": "open", "plan": plan.to_json().decode(), "folder": str(folder)})
+        self._send(header)
 
     def _begin(self, rest: str) -> int:
         """Make this thread the owner of a new job, whose number is returned."""
@@ -106,8 +110,11 @@ class Engine:
 
     def submit(self, task: Task) -> None:
         """Queue a task of the open job."""
-        header, array = task_to_message(task)
-        self._send(header, array, mine=True)
+        self.send(task_to_message(task))
+
+    def send(self, message: Message) -> None:
+        """Queue what a message of the open job asks for."""
+        self._send(*message, mine=True)
 
     def cancel(self) -> None:
         """Drop the tasks that are queued, or the retraining; what is computed just now ends."""
@@ -145,7 +152,7 @@ class Engine:
             for header, array in teaching_to_messages(teaching, target):
                 self._send(header, array, mine=True)
             while self._job == job:
-                for message in self._receive(HEARTBEAT):
+                for message in self.receive(HEARTBEAT):
                     event = message_to_learning(message)
                     if isinstance(event, Finished):
                         job = -1  # nothing is left to cancel
@@ -174,9 +181,9 @@ class Engine:
         UNetError
             Whatever the process reported.
         """
-        return [message_to_done(message) for message in self._receive(timeout)]
+        return [message_to_done(message) for message in self.receive(timeout)]
 
-    def _receive(self, timeout: float) -> list[Message]:
+    def receive(self, timeout: float) -> list[Message]:
         """Return the open job's messages so far, waiting up to `timeout` s for the first."""
         found: list[Message] = []
         deadline = time.monotonic() + timeout

@@ -1,0 +1,61 @@
+"""A crew that is the engine: pixels are read here, everything else happens in its process."""
+
+from pathlib import Path
+
+from napari_unet.blockwise.ledger import Closing, Computed
+from napari_unet.blockwise.messages import OPEN, answer, order_block, order_tile, order_to_forget
+from napari_unet.engine.client import Engine
+from napari_unet.image import Image
+from napari_unet.inference.plan import Key, SegmentPlan
+from napari_unet.inference.tiles import cover
+from napari_unet.settings import DecodeSettings
+
+
+class EngineCrew:
+    """A `napari_unet.blockwise.run.Crew`; making one opens a job of the engine.
+
+    Parameters
+    ----------
+    engine : Engine
+        Computes, and writes the labels.
+    plan : SegmentPlan
+        What to compute.
+    decode : DecodeSettings
+        Thresholds.
+    image : Image
+        What to read.
+    output : Path
+        OME-Zarr folder of the labels.
+    """
+
+    ahead = 2  # reading and computing overlap
+
+    def __init__(
+        self, engine: Engine, plan: SegmentPlan, decode: DecodeSettings, image: Image, output: Path
+    ) -> None:
+        self._engine, self._plan, self._image = engine, plan, image
+        begin = {"plan": plan.to_json().decode(), "decode": decode.model_dump()}
+        engine.begin({"op": OPEN, "output": str(output), **begin})
+
+    def compute(self, key: Key) -> None:
+        """Order the objects of a block."""
+        (plane, number), plan = key, self._plan
+        whole = cover(plan.tiles, plan.card.spec, plan.window(plan.tiles.tiles[number]))
+        pixels = self._image.read(plan.planes[plane], whole.source, plan.channels)
+        self._engine.send(order_block(key, pixels))
+
+    def write(self, closing: Closing) -> None:
+        """Order a tile to be written."""
+        self._engine.send(order_tile(closing))
+
+    def drop(self, keys: list[Key]) -> None:
+        """Forget blocks."""
+        if keys:
+            self._engine.send(order_to_forget(keys))
+
+    def collect(self, timeout: float) -> list[Computed | Closing]:
+        """Return what is done, waiting up to `timeout` seconds for the first."""
+        return [answer(message) for message in self._engine.receive(timeout)]
+
+    def stop(self) -> None:
+        """Nothing: the job's orders are void as soon as the engine's job is cancelled."""

@@ -1,0 +1,71 @@
+"""Orders to the engine about blocks, and its answers: how each is written as a message."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from napari_unet.blockwise.ledger import Closing, Computed
+from napari_unet.engine.protocol import Header, Message
+from napari_unet.inference.plan import Key
+
+if TYPE_CHECKING:
+    from napari_unet.blockwise.hand import Maker
+
+OPEN, FIND, WRITE, DROP = "slide", "block", "compose", "forget"
+ORDERS = (FIND, WRITE, DROP)
+
+
+def order_block(key: Key, pixels: NDArray[np.generic]) -> Message:
+    """Ask for the objects of a block in ``(C, Y, X)``."""
+    return {"op": FIND, "key": key}, pixels
+
+
+def order_tile(closing: Closing) -> Message:
+    """Ask for a tile to be written."""
+    return {"op": WRITE, "closing": TypeAdapter(Closing).dump_python(closing)}, None
+
+
+def order_to_forget(keys: Iterable[Key]) -> Message:
+    """Ask to forget blocks."""
+    return {"op": DROP, "keys": list(keys)}, None
+
+
+def obey(message: Message, maker: "Maker") -> Header | None:
+    """Carry an order out; return what to answer."""
+    header, pixels = message
+    match header["op"]:
+        case "block":
+            assert pixels is not None, "a block comes with its pixels"
+            found = maker.find(_key(header["key"]), pixels)
+            return {"op": "found", "found": TypeAdapter(Computed).dump_python(found)}
+        case "compose":
+            closing = TypeAdapter(Closing).validate_python(header["closing"])
+            maker.write(closing)
+            return {"op": "composed", "closing": header["closing"]}
+        case "forget":
+            maker.drop([_key(key) for key in header["keys"]])
+            return None
+        case other:
+            raise ValueError(f"unknown order {other!r}")
+
+
+def answer(message: Message) -> Computed | Closing:
+    """Read what the engine has done."""
+    header, _ = message
+    match header["op"]:
+        case "found":
+            found: Computed = TypeAdapter(Computed).validate_python(header["found"])
+            return found
+        case "composed":
+            closing: Closing = TypeAdapter(Closing).validate_python(header["closing"])
+            return closing
+        case other:
+            raise ValueError(f"unknown answer {other!r}")
+
+
+def _key(value: Any) -> Key:
+    plane, tile = value
+    return int(plane), int(tile)

@@ -1,0 +1,152 @@
+"""Use case: labels of a large image that grow in a folder while somebody looks at them.
+
+All that is ever computed of an image with one model belongs to one plan, so a part that is wanted
+later fits to what is there, and what was stopped goes on.
+"""
+
+import tempfile
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.assembly import Plane
+from napari_unet.blockwise.engine_crew import EngineCrew
+from napari_unet.blockwise.ledger import Ledger
+from napari_unet.blockwise.patches import patches_of
+from napari_unet.blockwise.put_back import Protected, Renumbering
+from napari_unet.blockwise.run import BlockEvent, run_blocks
+from napari_unet.engine.client import Engine
+from napari_unet.image import Box, Image
+from napari_unet.inference.plan import SegmentPlan
+from napari_unet.inference.run import Event, Started
+from napari_unet.io.ome_zarr import LabelPyramid
+from napari_unet.models.library import Model
+from napari_unet.planning import Where, make_plan
+from napari_unet.segmentation import decoding, record
+from napari_unet.settings import SegmentSettings
+
+TILE = 1024  # pixels; side of the tiles: large for speed, small enough to see something soon
+
+
+@dataclass(eq=False)
+class Growing:
+    """Labels that grow.
+
+    Attributes
+    ----------
+    output : Path
+        OME-Zarr folder; made by the first run.
+    image : Image
+        What is segmented.
+    model : Model
+        With what.
+    settings : SegmentSettings
+        How.
+    plan : SegmentPlan or None
+        Of the whole image, once the first run has begun.
+    """
+
+    output: Path
+    image: Image
+    model: Model
+    settings: SegmentSettings
+    plan: SegmentPlan | None = None
+    _ledger: Ledger | None = field(default=None, init=False)
+
+    def goes_on(self, image: Image, model: Model, settings: SegmentSettings) -> bool:
+        """Whether a run of an image, model and settings goes on with these labels."""
+        same = image.data is self.image.data and image.axes == self.image.axes
+        same = same and image.channel == self.image.channel
+        return same and model.sha == self.model.sha and settings == self.settings
+
+    @property
+    def objects(self) -> int:
+        """Objects found so far."""
+        return self._ledger.objects if self._ledger is not None else 0
+
+    def events(
+        self, engine: Engine, plane: Plane, centre: tuple[float, float] | None, *, only: bool
+    ) -> Generator[Event | BlockEvent, None, None]:
+        """Compute what is missing, beginning where somebody looks.
+
+        Parameters
+        ----------
+        engine : Engine
+            Who computes.
+        plane : tuple of int
+            Indices along the iterated axes of the plane that is looked at.
+        centre : tuple of float or None
+            Image pixel to begin at.
+        only : bool
+            Whether the other planes are not wanted.
+
+        Yields
+        ------
+        Event or BlockEvent
+            `Started` first, then `BlockDone` and `TileWritten`.
+        """
+        if self.plan is None:
+            self.plan = yield from self._planned(engine)
+            self._make(self.plan)
+        plan = self.plan
+        yield Started(plan, self.output, 0)
+        blocks = list(plan.blocks(centre))
+        here = [key for key in blocks if plan.planes[key[0]] == plane]
+        there = [] if only else [key for key in blocks if plan.planes[key[0]] != plane]
+        if self._ledger is None:
+            self._ledger = Ledger(plan, [], eager=True)
+        self._ledger.want([*here, *there])
+        crew = EngineCrew(engine, plan, decoding(plan, self.settings), self.image, self.output)
+        yield from run_blocks(self._ledger, crew)
+
+    def _planned(self, engine: Engine) -> Generator[Event, None, SegmentPlan]:
+        where = Where(tile=TILE, anchored=True)
+        with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
+            looks = Path(temporary) / "class-maps"
+            return (
+                yield from make_plan(self.image, self.model, self.settings, engine, where, looks)
+            )
+
+    def _make(self, plan: SegmentPlan) -> None:
+        patches_of(self.output).mkdir(parents=True)
+        image = self.image
+        pyramid = LabelPyramid.create(
+            self.output,
+            image.labels_shape,
+            plan.tiles.step,
+            axes=image.leading_axes + "YX",
+            pixel_size=image.pixel_size,
+            unit=image.unit,
+        )
+        pyramid.note(record(plan, self.settings))
+
+    def put_back(
+        self, plane: Plane, box: Box, before: NDArray[np.uint32], now: NDArray[np.uint32],
+        numbers: Renumbering,
+    ) -> int:  # fmt: skip
+        """Take over what a person changed in a part; no later run changes it.
+
+        Parameters
+        ----------
+        plane, box : tuple of int, Box
+            The part; the box begins on `put_back.GRID`.
+        before, now : ndarray of uint32
+            ``(Y, X)``, the part as it was last taken over, and as it is.
+        numbers : Renumbering
+            Of this part.
+
+        Returns
+        -------
+        int
+            Pixels that changed.
+        """
+        assert self._ledger is not None, "parts are taken from a run's labels"
+        changed = now != before
+        new = numbers.new_in(now)
+        if new:
+            numbers.know(new, self._ledger.reserve(len(new)))
+        Protected(self.output).put(plane, box, numbers.whole_ids(now), changed)
+        return int(np.count_nonzero(changed))
