@@ -124,29 +124,29 @@ class Growing:
         pyramid.note(record(plan, self.settings))
 
     def put_back(
-        self, plane: Plane, box: Box, before: NDArray[np.uint32], now: NDArray[np.uint32],
+        self,
+        plane: Plane,
+        box: Box,
+        labels: NDArray[np.uint32],
+        changed: NDArray[np.bool_],
         numbers: Renumbering,
-    ) -> int:  # fmt: skip
+    ) -> None:
         """Take over what a person changed in a part; no later run changes it.
 
         Parameters
         ----------
         plane, box : tuple of int, Box
             The part; the box begins on `put_back.GRID`.
-        before, now : ndarray of uint32
-            ``(Y, X)``, the part as it was last taken over, and as it is.
+        labels : ndarray of uint32
+            ``(Y, X)``, the part as it is.
+        changed : ndarray of bool
+            ``(Y, X)``, which of its pixels to take.
         numbers : Renumbering
             Of this part.
-
-        Returns
-        -------
-        int
-            Pixels that changed.
         """
-        assert self._ledger is not None, "parts are taken from a run's labels"
-        changed = now != before
-        new = numbers.new_in(now)
+        assert self._ledger is not None, "parts are of labels that are there"
+        taken = np.where(changed, labels, 0).astype(np.uint32)
+        new = numbers.new_in(taken)
         if new:
             numbers.know(new, self._ledger.reserve(len(new)))
-        Protected(self.output).put(plane, box, numbers.whole_ids(now), changed)
-        return int(np.count_nonzero(changed))
+        Protected(self.output).put(plane, box, numbers.whole_ids(taken), changed)

@@ -114,6 +114,8 @@ class Image:
         ``(y, x)`` in `unit`, None if unknown.
     unit : str
         Unit of `pixel_size`.
+    whole : Image or None
+        The image that this is a part of: its grey values decide what is dark and bright.
     """
 
     data: ArrayLike
@@ -122,6 +124,7 @@ class Image:
     pixel_size: tuple[float, float] | None = None
     unit: str = "pixel"
     name: str = field(default="image")
+    whole: "Image | None" = None
 
     def __post_init__(self) -> None:
         check_dtype(self.data.dtype)

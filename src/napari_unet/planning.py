@@ -120,6 +120,7 @@ def grey_values(
     image: Image, card: ModelCard
 ) -> Generator[Event, None, tuple[tuple[float, float], ...]]:
     """Return the grey values that become 0 and 1 for each channel, from windows over the image."""
+    image = image.whole or image
     channels = image.used_channels(card.spec.in_channels)
     bright = card.polarity == "bright"
     planes = list(image.planes())

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_unet.plugin.segment_panel import SegmentPanel
 
-PATIENCE = 300_000  # milliseconds; a run takes seconds, a busy machine longer
+PATIENCE = 60_000  # milliseconds; a run takes seconds, a busy machine longer
 LEFT = Qt.MouseButton.LeftButton
 
 

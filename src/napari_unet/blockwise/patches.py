@@ -10,6 +10,7 @@ import numpy as np
 from napari_unet.image import Box
 from napari_unet.inference.plan import Key
 from napari_unet.instances import Patch
+from napari_unet.io.ome_zarr import UNFINISHED
 
 
 class Patches(Protocol):
@@ -94,7 +95,7 @@ class PatchesInFolder:
 
 def scratch_of(output: Path) -> Path:
     """Folder of an unfinished result that is deleted when it is whole."""
-    return output / ".unfinished"
+    return output / UNFINISHED
 
 
 def patches_of(output: Path) -> Path:

@@ -20,28 +20,53 @@ _HOST = platform.node() or "host"  # a home folder may be shared by several comp
 LIMIT = 2 * 10**9  # bytes, uncompressed; what is on disk is several times smaller
 
 
-class ClassMapCache:
+class Scratch:
+    """Folders of one process in the user's cache folder, cleared when the process has ended.
+
+    Parameters
+    ----------
+    root : Path
+        Where those of all processes are.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._mine = self._root / f"{os.getpid()}-{_HOST}-{uuid.uuid4().hex[:8]}"
+        self._sweep()
+
+    def reserve(self) -> Path:
+        """Return a new folder; it does not exist yet."""
+        self._mine.mkdir(parents=True, exist_ok=True)
+        return self._mine / uuid.uuid4().hex
+
+    def close(self) -> None:
+        """Delete everything this process kept."""
+        shutil.rmtree(self._mine, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Delete what processes that no longer run have left behind."""
+        for folder in self._root.glob(f"*-{glob.escape(_HOST)}-*"):
+            pid = folder.name.partition("-")[0]
+            if pid.isdigit() and not psutil.pid_exists(int(pid)):
+                log.info("removing what was left behind in %s", folder)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+class ClassMapCache(Scratch):
     """Folders for the class maps of the runs of one process.
 
     Parameters
     ----------
     root : Path, optional
-        Default: the user's cache folder.
+        Default: in the user's cache folder.
     limit : int
         Bytes that all runs together may keep.
     """
 
     def __init__(self, root: Path | None = None, limit: int = LIMIT) -> None:
-        self._root = root or platformdirs.user_cache_path(APPLICATION) / "class-maps"
-        self._mine = self._root / f"{os.getpid()}-{_HOST}-{uuid.uuid4().hex[:8]}"
+        super().__init__(root or platformdirs.user_cache_path(APPLICATION) / "class-maps")
         self._limit = limit
         self._kept: OrderedDict[Path, int] = OrderedDict()
-        self._sweep()
-
-    def reserve(self) -> Path:
-        """Return a new folder for a run; it does not exist yet."""
-        self._mine.mkdir(parents=True, exist_ok=True)
-        return self._mine / uuid.uuid4().hex
 
     def budget(self, folder: Path, plan: SegmentPlan) -> int:
         """Bytes a run may keep, after older runs have made room for it."""
@@ -60,12 +85,4 @@ class ClassMapCache:
     def close(self) -> None:
         """Delete everything this process kept."""
         self._kept.clear()
-        shutil.rmtree(self._mine, ignore_errors=True)
-
-    def _sweep(self) -> None:
-        """Delete what processes that no longer run have left behind."""
-        for folder in self._root.glob(f"*-{glob.escape(_HOST)}-*"):
-            pid = folder.name.partition("-")[0]
-            if pid.isdigit() and not psutil.pid_exists(int(pid)):
-                log.info("removing class maps left behind in %s", folder)
-                shutil.rmtree(folder, ignore_errors=True)
+        super().close()

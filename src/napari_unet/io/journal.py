@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 BLOCK = 512  # pixels; the side of what large edits are split into
 RETRY_SECONDS = 2.0
+DIGITS = 32  # of an image's identity
 
 
 def fingerprint(shape: Sequence[int], dtype: Any, windows: Iterable[NDArray[Any]]) -> str:
@@ -64,12 +65,16 @@ def fingerprint(shape: Sequence[int], dtype: Any, windows: Iterable[NDArray[Any]
         digest.update(str(pixels.shape).encode())
         little = pixels.dtype.newbyteorder("<")
         digest.update(np.ascontiguousarray(pixels, dtype=little).tobytes())
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()[:DIGITS]
 
 
 def class_identity(identity: str) -> str:
-    """Return what the classes painted on an image are kept under, beside its objects."""
-    return hashlib.sha256(f"{identity} classes".encode()).hexdigest()[:32]
+    """Return what the classes painted on an image are kept under, beside its objects.
+
+    What follows the identity of an image, the place of a part of it, stays as it is.
+    """
+    whole, place = identity[:DIGITS], identity[DIGITS:]
+    return hashlib.sha256(f"{whole} classes".encode()).hexdigest()[:DIGITS] + place
 
 
 class Journal:

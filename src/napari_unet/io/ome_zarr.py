@@ -5,6 +5,7 @@ programs read than 0.5; both are read. Smaller copies are made with the labels: 
 other pixel of the one before, so an id stays an id.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, SaveError
 from napari_unet.image import Box
 from napari_unet.io.units import PIXEL, unit_name
 
 ENDING = ".zarr"
+UNFINISHED = ".unfinished"  # folder inside, of what a run needs to go on
 SMALLEST_COPY = 512  # pixels; no copy is made of a level that is not larger
 SMALLEST_CHUNK = 256  # pixels; of smaller ones there would be too many files to look at
 HALVINGS = 6  # at most; tiles lie on multiples of 2**6
@@ -159,6 +161,29 @@ class LabelPyramid:
     def note(self, record: Mapping[str, Any]) -> None:
         """Keep how the labels were made."""
         self._group.attrs[RECORD] = dict(record)
+
+
+def copy_labels(source: Path, target: Path) -> None:
+    """Copy a label image to a new folder, whole or not at all.
+
+    Raises
+    ------
+    SaveError
+        If there is something already, or the disk refuses.
+    """
+    if target.exists():
+        raise SaveError(f"{target} exists already. Choose another name, or remove it first.")
+    part = target.with_name(f"{target.name}.part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(source, part, ignore=shutil.ignore_patterns(UNFINISHED))
+        part.rename(target)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise SaveError(
+            f"{target} could not be written: {error}. Make room or choose another folder, then "
+            "save again."
+        ) from error
 
 
 def _reduced(box: Box, level: int) -> Box:

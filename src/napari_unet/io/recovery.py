@@ -134,6 +134,22 @@ def recoverable(folder: Path, identity: str, *, fallback: bool = True) -> list[R
     return sorted(worth, key=lambda recovery: recovery.changed, reverse=True)
 
 
+def recoverable_regions(folder: Path, identity: str) -> list[Recovery]:
+    """Find the last journal of every part of an image that was edited by itself.
+
+    Parameters
+    ----------
+    folder : Path
+        Usually `journal_folder()`.
+    identity : str
+        Fingerprint of the whole image.
+    """
+    named = (NAME.fullmatch(path.name) for path in _files(folder, SUFFIX))
+    parts = {found["identity"] for found in named if found}
+    inside = sorted(p for p in parts if p.startswith(identity) and p != identity)
+    return [found[0] for part in inside if (found := recoverable(folder, part))]
+
+
 def replay(
     paths: Path | Sequence[Path], until: int | None = None, *, into: Any = None
 ) -> tuple[Any, JournalHeader]:

@@ -1,5 +1,6 @@
 """Between napari's layers and the core: what an image layer holds, where a result belongs."""
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from napari_unet.editing import extents
 from napari_unet.image import Box, Image, check_dtype, guess_axes
 from napari_unet.plugin.hooks import layer_pixel_size
+from napari_unet.plugin.regions import region_of
 
 AXIS_NAMES = {"channel": "C", "channels": "C", "time": "T", "slice": "Z", "depth": "Z"}
 BESIDE = "napari_unet_beside"  # in the metadata of layers that accompany a result
@@ -47,6 +49,8 @@ def image_of(layer: ImageLayer, axes: str, channel: int | None) -> Image:
     array = finest(layer)
     check_dtype(array.dtype)
     pixel_size, unit = layer_pixel_size(attributes(layer), layer.ndim)
+    part = region_of(layer)
+    source = part.source() if part is not None else None
     return Image(
         array,
         axes or guess_layer_axes(layer),
@@ -54,6 +58,7 @@ def image_of(layer: ImageLayer, axes: str, channel: int | None) -> Image:
         pixel_size=(pixel_size[-2], pixel_size[-1]) if pixel_size else None,
         unit=unit,
         name=layer.name,
+        whole=image_of(source, axes, channel) if source is not None else None,
     )
 
 
@@ -62,11 +67,16 @@ def attributes(layer: Layer) -> dict[str, Any]:
     return dict(layer.as_layer_data_tuple()[1])
 
 
-def add_result(viewer: Viewer, layer: ImageLayer, image: Image, name: str) -> Labels:
-    """Add an empty labels layer on the image's own pixel grid, with all its transforms."""
+def add_result(
+    viewer: Viewer, layer: ImageLayer, image: Image, name: str, levels: Sequence[Any] = ()
+) -> Labels:
+    """Add a labels layer on the image's own pixel grid, with all its transforms.
+
+    It is empty, to be painted on, or shows an array and the smaller copies of it that are there.
+    """
     # napari hands the array it was given to painting as it is; unwritten zeros cost no memory
-    array = np.zeros(image.labels_shape, np.uint32)
-    labels = Labels(array, name=name, **_grid_of(layer, image))
+    array = levels or np.zeros(image.labels_shape, np.uint32)
+    labels = Labels(array, name=name, multiscale=bool(levels), **_grid_of(layer, image))
     active = viewer.layers.selection.active
     viewer.add_layer(labels)
     viewer.layers.selection.active = active
@@ -265,18 +275,23 @@ def current_plane(viewer: Viewer, layer: ImageLayer, image: Image) -> tuple[int,
     )
 
 
-def visible_box(layer: ImageLayer, image: Image) -> Box:
-    """Return the part of the plane that the canvas shows, image pixels."""
-    factor = layer.downsample_factors[layer.data_level] if layer.multiscale else 1
-    corners = np.asarray(layer.corner_pixels) * factor
-    y, x = (_display_axis(layer, image, axis) for axis in "YX")
-    (y0, y1), (x0, x1) = corners[:, y], corners[:, x]
-    box = Box((int(y0), int(x0)), (int(y1) + 1, int(x1) + 1))
+def visible_box(viewer: Viewer, layer: ImageLayer, image: Image) -> Box:
+    """Return the part of the plane that the canvas shows, image pixels.
+
+    From the camera: of a pyramid, a layer only knows which chunks it has drawn, which are more.
+    """
+    height, width = viewer.canvas.size
+    zoom, point = viewer.scene.camera.zoom, np.array(viewer.dims.point)
+    shown = list(viewer.dims.displayed)[-2:]
+    corners = []
+    for y, x in itertools.product((-height / 2, height / 2), (-width / 2, width / 2)):
+        point[shown] = np.asarray(viewer.scene.camera.center)[-2:] + np.array([y, x]) / zoom
+        corners.append(np.asarray(layer.world_to_data(point)))
+    axes = [image.axes.index(axis) for axis in "YX"]
+    places = np.array(corners)[:, axes]
+    start, stop = np.floor(places.min(axis=0)), np.ceil(places.max(axis=0))
+    box = Box((int(start[0]), int(start[1])), (int(stop[0]), int(stop[1])))
     return box.intersect(Box((0, 0), image.shape))
-
-
-def _display_axis(layer: ImageLayer, image: Image, axis: str) -> int:
-    return image.axes.index(axis)
 
 
 class Redraw:

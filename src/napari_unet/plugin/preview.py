@@ -119,7 +119,7 @@ class Previewing(Part):
         host.run(events, self._preview, settings)
 
     def _part(self, source: ImageLayer, image: Image) -> Where:
-        view, pixels = layers.visible_box(source, image), 1
+        view, pixels = layers.visible_box(self._viewer, source, image), 1
         for length in image.labels_shape:
             pixels *= length
         if pixels <= LARGE:

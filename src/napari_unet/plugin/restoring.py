@@ -9,18 +9,26 @@ from magicgui.widgets import Container, PushButton
 from napari.layers import Image as ImageLayer
 
 from napari_unet.errors import InputError, UNetError
-from napari_unet.image import Image
-from napari_unet.io.identity import identity_of
+from napari_unet.image import Box, Image
+from napari_unet.io.identity import identity_of, place_in, region_identity
 from napari_unet.io.journal import (
     Journal,
     JournalHeader,
     class_identity,
     journal_folder,
 )
-from napari_unet.io.recovery import Recovery, clean, recoverable, replay, supersede
+from napari_unet.io.recovery import (
+    Recovery,
+    clean,
+    recoverable,
+    recoverable_regions,
+    replay,
+    supersede,
+)
 from napari_unet.plugin.classes import DEFAULT
 from napari_unet.plugin.form import side_by_side
 from napari_unet.plugin.jobs import in_background
+from napari_unet.plugin.regions import region_of
 from napari_unet.plugin.results import Result
 from napari_unet.plugin.wrapped import Wrapped
 
@@ -76,7 +84,13 @@ class Restoring(Container):  # type: ignore[type-arg]
             self._identities[layer] = (image.data, found)
             then(found)
 
-        in_background(lambda: identity_of(image), identified)
+        part = region_of(layer)
+
+        def who() -> str:
+            whole = identity_of(image.whole or image)
+            return whole if part is None else region_identity(whole, part.number, part.box.start)
+
+        in_background(who, identified)
 
     def pass_over(self, token: str) -> None:
         """Do not offer a journal that somebody has taken over already."""
@@ -140,7 +154,11 @@ class Restoring(Container):  # type: ignore[type-arg]
 
     def _search(self, layer: ImageLayer, image: Image, identity: str) -> None:
         def search() -> list[list[Recovery]]:
-            return [recoverable(journal_folder(), i) for i in (identity, class_identity(identity))]
+            folder, own = journal_folder(), (identity, class_identity(identity))
+            kinds = [recoverable(folder, i) for i in own]
+            if place_in(identity) is None:
+                kinds += [[part] for i in own for part in recoverable_regions(folder, i)]
+            return kinds
 
         def found(kinds: list[list[Recovery]] | None, problem: str | None) -> None:
             if self._closed or self._host.image.value is not layer:
@@ -151,7 +169,8 @@ class Restoring(Container):  # type: ignore[type-arg]
                 [
                     r
                     for r in kind
-                    if r.header.shape == image.labels_shape and r.header.token not in self._declined
+                    if r.header.token not in self._declined
+                    and (r.header.shape == image.labels_shape or self._place(layer, r) is not None)
                 ]
                 for kind in kinds or ()
             )
@@ -165,12 +184,23 @@ class Restoring(Container):  # type: ignore[type-arg]
             self._offer(layer, self._next.pop(0))
 
     def _is_of_classes(self, layer: ImageLayer, recovery: Recovery) -> bool:
-        return recovery.header.identity != self._identities[layer][1]
+        return not recovery.header.identity.startswith(self._identities[layer][1])
+
+    def _place(self, layer: ImageLayer, recovery: Recovery) -> tuple[int, Box] | None:
+        """Return plane and pixels of what was painted on a part of a layer's image."""
+        found = place_in(recovery.header.identity)
+        if found is None or place_in(self._identities[layer][1]) is not None:
+            return None
+        plane, (y, x) = found
+        height, width = recovery.header.shape[-2:]
+        return plane, Box((y, x), (y + height, x + width))
 
     def _offer(self, layer: ImageLayer, recovery: Recovery) -> None:
         when = f"{recovery.changed.astimezone():%d %b %Y, %H:%M}"
         what = "Classes painted on" if self._is_of_classes(layer, recovery) else "Corrections of"
-        text = f"{what} this image from {when} were found."
+        place = self._place(layer, recovery)
+        whose = "this image" if place is None else f"a part of this image (at {place[1].start})"
+        text = f"{what} {whose} from {when} were found."
         if recovery.saved:
             text += f" The labels were saved to {recovery.saved}."
         if recovery.damaged:
@@ -198,17 +228,28 @@ class Restoring(Container):  # type: ignore[type-arg]
             if self._closed or found is None:
                 self._say(problem or "")
                 return
-            try:
-                if classes:
-                    self._host.classes.adopt_names(recovery.class_names or DEFAULT)
-                self._host.take_corrections(layer, found[0], classes=classes)
-            except UNetError as error:
-                self._host.say(str(error))
-            else:
-                self._supersede(layer, recovery, classes=classes)
+            place = self._place(layer, recovery)
+            if place is None:
+                self._take(layer, recovery, found[0], classes=classes)
+                return
+            number, box = place
+            planes = list(self._host.opened(layer).planes())
+            take = lambda part: self._take(part, recovery, found[0], classes=classes)  # noqa: E731
+            self._host.slides.open_region(layer, planes[number], box, take)
 
         self._host.say("Restoring your corrections…")
         in_background(lambda: replay(recovery.paths), replayed)
+
+    def _take(self, layer: ImageLayer, recovery: Recovery, painted: Any, *, classes: bool) -> None:
+        """Put what was painted onto a layer's result."""
+        try:
+            if classes:
+                self._host.classes.adopt_names(recovery.class_names or DEFAULT)
+            self._host.take_corrections(layer, painted, classes=classes)
+        except UNetError as error:
+            self._host.say(str(error))
+        else:
+            self._supersede(layer, recovery, classes=classes)
 
     def _supersede(self, layer: ImageLayer, recovery: Recovery, *, classes: bool) -> None:
         """Set the old journal aside once the new one has everything."""

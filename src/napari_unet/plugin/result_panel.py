@@ -161,6 +161,13 @@ class ResultPanel(SegmentForm):
         self.restoring.keep_safe(layer, result, self.model.value or "", instead_of)
         return result
 
+    def show_labels(self, layer: ImageLayer, labels: NDArray[np.uint32], *, classes: bool) -> None:
+        """Make labels ``(Y, X)`` of a part of a large image what the model said of it."""
+        result = self._result(layer, self.opened(layer), classes=classes)
+        result.layer.data[...] = labels
+        result.take_up(result.layer.data, None)
+        self.show_result(result)
+
     def show_result(self, result: Result) -> None:
         """Make a result the one that is worked on."""
         self.classes.show_on(on=result.classes)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from psygnal import SignalInstance
 
 from napari_unet.assembly import LiveLabels, Plane
+from napari_unet.blockwise.run import BlockDone
 from napari_unet.errors import InputError
 from napari_unet.image import Box, Image
 from napari_unet.inference.cache import ClassMapCache
@@ -26,6 +27,7 @@ from napari_unet.resuming import put_on_top
 from napari_unet.segmentation import decoding, record
 from napari_unet.settings import SegmentSettings
 
+LONG = 300  # seconds from which on minutes are told
 REPLACED = (
     "The result's array was replaced by one of another shape. Press Segment to make a new result; "
     "the layer stays as it is."
@@ -235,7 +237,8 @@ class Result:
         return text
 
 
-def progress(event: TileDone, seconds: float) -> str:
-    """Return how far a run is after some seconds."""
-    left = seconds / event.done * (event.total - event.done)
-    return f"Tile {event.done} of {event.total}, about {left:.0f} s left"
+def progress(event: TileDone | BlockDone, done: int, seconds: float) -> str:
+    """Return how far a run is that has done some tiles in some seconds; others were there."""
+    left = seconds / done * (event.total - event.done)
+    span = f"{left:.0f} s" if left < LONG else f"{left / 60:.0f} min"
+    return f"Tile {event.done} of {event.total}, about {span} left"

@@ -1,19 +1,23 @@
 """Save labels…: asks for a file, writes a copy in the background, and notes it in the journal."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QFileDialog
 
+from napari_unet.io.ome_zarr import ENDING, copy_labels
 from napari_unet.plugin import layers
 from napari_unet.plugin.hooks import write_labels
 from napari_unet.plugin.jobs import in_background
 from napari_unet.plugin.part import Part
 from napari_unet.plugin.results import Result
+from napari_unet.plugin.slide_result import SlideResult
 
 if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
 
+OME_TIFF = ".ome.tif"
 NOTHING = "There is nothing to save: the image has no result any more. Press Segment first."
 
 
@@ -26,28 +30,50 @@ class Saving(Part):
 
     def ask(self) -> None:
         """Ask for a file and write it."""
-        result = self._host.current_result()
-        if result is None:
-            self._host.say(NOTHING)
+        host = self._host
+        slide, result = host.slides.result_of(host.image.value), host.current_result()
+        found = slide or result
+        if found is None:
+            host.say(NOTHING)
             return
-        suggestion = f"{result.image.name}_{'classes' if result.classes else 'labels'}.ome.tif"
-        chosen, _ = QFileDialog.getSaveFileName(
-            self._host.native, "Save labels", suggestion, "Labels (*.ome.tif *.tif)"
-        )
+        kind = "classes" if found.classes else "labels"
+        suggestion = f"{found.image.name}_{kind}{ENDING if slide else OME_TIFF}"
+        offered = f"Labels ({f'*{ENDING} ' if slide else ''}*.ome.tif *.tif)"
+        chosen, _ = QFileDialog.getSaveFileName(host.native, "Save labels", suggestion, offered)
         if chosen:
             self.save_to(Path(chosen))
 
     def save_to(self, path: Path) -> None:
-        """Write the labels, in the background, from a copy taken now."""
-        host, result = self._host, self._host.current_result()
-        if result is None:
+        """Write the labels, in the background, as they are now."""
+        host = self._host
+        slide, result = host.slides.result_of(host.image.value), host.current_result()
+        if slide is not None:
+            path = path if path.suffix else path.with_name(path.name + ENDING)
+            self._write(path, self._of_slide(slide, path), lambda: None)
+        elif result is not None:
+            path = path if path.suffix else path.with_name(path.name + OME_TIFF)
+            result.correcting.look_everywhere()
+            edits = result.correcting.edits
+            data, meta = result.layer.data.copy(), layers.attributes(result.layer)
+
+            def note() -> None:
+                if result.correcting.edits == edits:
+                    self._note(result, path)
+
+            self._write(path, lambda: write_labels(str(path), data, meta), note)
+        else:
             host.say(NOTHING)
-            return
-        result.correcting.look_everywhere()
-        edits = result.correcting.edits
-        data, meta = result.layer.data.copy(), layers.attributes(result.layer)
-        if not path.suffix:
-            path = path.with_name(path.name + ".ome.tif")
+
+    def _of_slide(self, slide: SlideResult, path: Path) -> Callable[[], Any]:
+        """Return what writes the labels of a large image: a folder, or a file read from it."""
+        if path.suffix.lower() == ENDING:
+            return lambda: copy_labels(slide.growing.output, path)
+        assert slide.layer is not None, "only what is shown is saved"
+        data, meta = [*slide.layer.data], layers.attributes(slide.layer)
+        return lambda: write_labels(str(path), data, meta)
+
+    def _write(self, path: Path, write: Callable[[], Any], note: Callable[[], None]) -> None:
+        host = self._host
         host.say(f"Saving {path.name}…")
         self.running, host.problem = True, None
 
@@ -56,10 +82,10 @@ class Saving(Part):
                 return
             self.running, host.problem = False, problem
             host.say(problem or f"Saved {path}.")
-            if not problem and result.correcting.edits == edits:
-                self._note(result, path)
+            if not problem:
+                note()
 
-        in_background(lambda: write_labels(str(path), data, meta), saved)
+        in_background(write, saved)
 
     def _note(self, result: Result, path: Path) -> None:
         """Note in the journal that the file holds everything that was painted."""

@@ -229,10 +229,10 @@ class SegmentForm(Container):  # type: ignore[type-arg]
                 self.say(str(error))
             return None
 
-    def part(self, layer: ImageLayer, image: Image, cache: ClassMapCache) -> Where:
+    def part(self, layer: ImageLayer, image: Image, cache: ClassMapCache | None) -> Where:
         """Return the part of the image chosen, beginning where the person looks."""
         plane = (layers.current_plane(self._viewer, layer, image),)
-        view = layers.visible_box(layer, image)
+        view = layers.visible_box(self._viewer, layer, image)
         wanted, region = self.where.value, None
         if wanted == VIEW and view.size:
             region = view

@@ -7,6 +7,7 @@ from napari import Viewer
 from napari.layers import Image as ImageLayer
 from superqt.utils import qdebounced
 
+from napari_unet.blockwise.run import BlockDone, BlockEvent, TileWritten
 from napari_unet.engine.client import Engine
 from napari_unet.errors import UNetError
 from napari_unet.image import Image
@@ -28,6 +29,9 @@ from napari_unet.plugin.result_panel import NO_IMAGE, ResultPanel
 from napari_unet.plugin.results import Result, progress
 from napari_unet.plugin.retrain_section import RetrainSection
 from napari_unet.plugin.saving import Saving
+from napari_unet.plugin.segment_form import PLANE, WHOLE
+from napari_unet.plugin.slide_result import SlideResult
+from napari_unet.plugin.slides import Slides
 from napari_unet.plugin.undocking import Undocking
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
@@ -38,6 +42,7 @@ STALE = (
     "segmented in 2-D. Switch to the 2-D view and press Segment."
 )
 RETRAINING = "The model is being retrained. Wait for it or stop it, then press Segment."
+Shown = Result | Preview | SlideResult
 SLIDER_DELAY = 150  # milliseconds a slider must rest before the objects are made anew
 
 
@@ -52,17 +57,19 @@ class SegmentPanel(ResultPanel):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         self.classes = ClassesSection(self, napari_viewer)
+        self.slides = Slides(self, napari_viewer)
         super().__init__(napari_viewer)
         self.engine, self._cache = Engine(), ClassMapCache()
         self._job: Job | None = None
-        self._shown: Result | Preview | None = None  # what the job fills
-        self._begun = 0.0
+        self._shown: Shown | None = None  # what the job fills
+        self._begun, self._done = 0.0, 0  # when the job began, and its tiles so far
         self.saving = Saving(self)
         self.save_to = self.saving.save_to
         self.problem: str | None = None  # what went wrong in the last job or save
         self.restoring = Restoring(self)
         self.correct = CorrectSection(self)
         self.add_question(self.restoring)
+        self.add_question(self.slides)
         self.add_section("Correct", self.correct)
         self.retrain = RetrainSection(self)
         self.add_section("Retrain", self.retrain)
@@ -102,7 +109,8 @@ class SegmentPanel(ResultPanel):
     def busy(self) -> bool:
         """Whether a job runs or a file is being written."""
         segmenting = self._job is not None and self._job.running
-        return self.saving.running or segmenting or self.retrain.running
+        waiting = self.saving.running or self.slides.running
+        return waiting or segmenting or self.retrain.running
 
     def _take_turns(self, retraining: bool) -> None:
         """The engine does one thing at a time."""
@@ -141,7 +149,12 @@ class SegmentPanel(ResultPanel):
             self.say(NO_IMAGE)
         elif self._may_begin(FLAT):
             image = self.opened(layer)
-            self._segment(layer, image, self.part(layer, image, self._cache))
+            if self.slides.takes(image):
+                chosen = self.where.value
+                whole = chosen in (WHOLE, PLANE)
+                self.slides.start(layer, image, whole=whole, only=chosen == PLANE)
+            else:
+                self._segment(layer, image, self.part(layer, image, self._cache))
 
     def _may_begin(self, flat: str) -> bool:
         """Whether a run can begin; if not it is said why, with `flat` in the 3-D view."""
@@ -185,16 +198,17 @@ class SegmentPanel(ResultPanel):
                 result.forget()
             elif self._may_begin(STALE):
                 image = self.opened(source)
-                view = layers.visible_box(source, image)
+                view = layers.visible_box(self._viewer, source, image)
                 centre = view.centre if view.size else None
                 self._segment(source, image, result.everywhere(centre, self._cache))
         except UNetError as error:
             self.say(str(error))
 
-    def run(self, events: Any, result: Result | Preview, settings: SegmentSettings) -> None:
+    def run(self, events: Any, result: Shown, settings: SegmentSettings) -> None:
         """Begin a job whose tiles are shown in a result or a preview."""
         self._make_way()
         self._begun, self.problem, self._shown = time.monotonic(), None, result
+        self._done = 0
         self.segment.text = "Cancel"
         self.progress.visible, self.progress.value = True, 0
         job = self._job = Job(
@@ -216,22 +230,24 @@ class SegmentPanel(ResultPanel):
         if self._shown is shown:
             self.cancel()
 
-    def _on_event(self, event: Event, result: Result | Preview) -> None:
+    def _on_event(self, event: Event | BlockEvent, result: Any) -> None:
         match event:
             case Started():
                 result.started(event)
                 self.show_found(event.plan)
-            case TileDone():
+            case TileDone() | BlockDone() | TileWritten():
                 if self._gone(result):
                     return
                 result.place(event)
-                self.progress.max, self.progress.value = event.total, event.done
-                self.say(progress(event, time.monotonic() - self._begun))
+                if not isinstance(event, TileWritten):
+                    self.progress.max, self.progress.value = event.total, event.done
+                    self._done += 1
+                    self.say(progress(event, self._done, time.monotonic() - self._begun))
             case Notice(text=text):
                 self._viewer.status = text
                 self.say(text)
 
-    def _gone(self, result: Result | Preview) -> bool:
+    def _gone(self, result: Shown) -> bool:
         """Stop if the image or the result is no longer what the job began with."""
         source = result.source()
         if source is None or source not in self._viewer.layers:
@@ -246,9 +262,7 @@ class SegmentPanel(ResultPanel):
         self.problem = reason
         return True
 
-    def _on_end(
-        self, problem: str | None, result: Result | Preview, settings: SegmentSettings
-    ) -> None:
+    def _on_end(self, problem: str | None, result: Shown, settings: SegmentSettings) -> None:
         if self._closed:
             return  # the widgets are gone
         cancelled = self._job is not None and self._job.cancelled
@@ -273,12 +287,16 @@ class SegmentPanel(ResultPanel):
         self.cancel()
         self.let_go_of_all()
         self.engine.close()
+        self.slides.close_down()
         self._cache.close()
 
     # ---- afterwards ------------------------------------------------------------------------
 
     def _offer_afterwards(self, there: bool) -> None:
         super()._offer_afterwards(there)
+        self.slides.describe(self.image.value)
+        if self.slides.result_of(self.image.value) is not None:
+            self.save.enabled = True
         for slider in self.sliders:  # thresholds of objects
             slider.visible = there and not self.classes.on
 
@@ -290,6 +308,6 @@ class SegmentPanel(ResultPanel):
             self._job.cancel()
         settings = self.settings()
         result.begin()
-        view = layers.visible_box(layer, result.image)
+        view = layers.visible_box(self._viewer, layer, result.image)
         near = [key for key in result.plan.blocks(view.centre) if result.in_view(key, view)]
         self.run(result.decode_again(settings, self.engine, view.centre, near), result, settings)

@@ -1,0 +1,94 @@
+"""The labels of a large image in the viewer: a layer that shows what is in a folder, and grows."""
+
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+from napari import Viewer
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+
+from napari_unet.blockwise.run import BlockDone, TileWritten
+from napari_unet.growing import Growing
+from napari_unet.image import Image
+from napari_unet.inference.run import Started
+from napari_unet.io.ome_zarr import LabelPyramid
+from napari_unet.plugin import layers
+from napari_unet.plugin.hooks import METADATA_KEY
+from napari_unet.segmentation import record
+from napari_unet.settings import SegmentSettings
+
+SLIDE = "napari_unet_slide"  # in the metadata of such a layer
+
+
+@dataclass(eq=False)
+class SlideResult:
+    """What the panel fills and shows; nobody paints on it, but on parts of it.
+
+    Attributes
+    ----------
+    viewer : napari.Viewer
+        Where it is shown.
+    source : weakref to napari Image layer
+        The large image.
+    growing : Growing
+        The labels.
+    layer : Labels or None
+        Shows them, once there is something to show.
+    """
+
+    viewer: Viewer
+    source: "weakref.ref[ImageLayer]"
+    growing: Growing
+    layer: Labels | None = None
+
+    def __deepcopy__(self, _memo: Any) -> "SlideResult":
+        return self  # a copy of the layer shows the same folder
+
+    @property
+    def image(self) -> Image:
+        """What is segmented."""
+        return self.growing.image
+
+    @property
+    def classes(self) -> bool:
+        """Whether it holds classes rather than objects."""
+        return self.growing.model.card.kind == "classes"
+
+    def started(self, event: Started) -> None:
+        """Show the folder, which is there now."""
+        source = self.source()
+        if self.layer is not None or source is None:
+            return
+        name = f"{source.name} {'classes' if self.classes else 'objects'}"
+        levels = LabelPyramid(self.growing.output).levels
+        self.layer = layers.add_result(self.viewer, source, self.image, name, levels)
+        self.layer.metadata = {SLIDE: self, METADATA_KEY: record(event.plan, self.growing.settings)}
+        self._redraw = layers.Redraw(self.layer)
+
+    def place(self, event: TileWritten | BlockDone) -> None:
+        """Draw anew what was written."""
+        if isinstance(event, TileWritten):
+            self._redraw.soon()
+
+    def finish(self, _settings: SegmentSettings) -> None:
+        """Draw everything."""
+        if self.layer is not None:
+            self.layer.refresh()
+
+    def conclusion(self, *, cancelled: bool) -> str:
+        """Return what was found so far."""
+        if cancelled:
+            return "Cancelled. What is finished stays; press Segment to go on."
+        if self.classes:
+            return "Done."
+        return f"{self.growing.objects} objects. To correct some, zoom in and press Edit this view."
+
+
+def slide_result(viewer: Viewer, source: Layer | None) -> SlideResult | None:
+    """Return the newest labels of a large image that are shown; None if there are none."""
+    for layer in reversed(viewer.layers):
+        found = layer.metadata.get(SLIDE)
+        if isinstance(found, SlideResult) and layer == found.layer and found.source() is source:
+            return found
+    return None

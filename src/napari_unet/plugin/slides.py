@@ -1,0 +1,263 @@
+"""Large images: all of one into a folder, or a part of one as an image of its own."""
+
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import platformdirs
+from magicgui.widgets import Container, PushButton
+from napari import Viewer
+from napari.layers import Image as ImageLayer
+from numpy.typing import NDArray
+
+from napari_unet.corrections import UNLABELLED
+from napari_unet.errors import InputError
+from napari_unet.growing import Growing
+from napari_unet.image import Box, Image
+from napari_unet.inference.cache import Scratch
+from napari_unet.io.ome_zarr import LabelPyramid
+from napari_unet.models.library import APPLICATION, load_model
+from napari_unet.plugin import layers
+from napari_unet.plugin.jobs import in_background
+from napari_unet.plugin.regions import Region, on_grid, read_region, region_layer, region_of
+from napari_unet.plugin.results import Result
+from napari_unet.plugin.slide_result import SlideResult, slide_result
+
+if TYPE_CHECKING:
+    from napari_unet.plugin.segment_panel import SegmentPanel
+
+LARGE = 10**8  # pixels of a plane from which on its labels are kept in a folder
+MOST = 4096  # pixels; side of the largest part that is edited at once
+TOO_LARGE = (
+    "The part is {} × {} px; at most {} × {} px of a large image are edited at once. Zoom in, or "
+    "draw a smaller rectangle."
+)
+FIRST = "There are no labels of this image to edit yet. Choose Whole image and press Segment."
+WAIT = "The image is being segmented. Wait for it or cancel it first."
+NOTHING_NEW = "Nothing was changed in this part since it was put back."
+PUT = "{} pixels were put back into the labels of {}; no run changes them."
+Then = Callable[[ImageLayer], None]
+
+
+class Slides(Container):  # type: ignore[type-arg]
+    """What is special about large images, with its two buttons.
+
+    Parameters
+    ----------
+    host : SegmentPanel
+        The panel it is part of.
+    viewer : napari.Viewer
+        Where the layers are.
+    """
+
+    def __init__(self, host: "SegmentPanel", viewer: Viewer) -> None:
+        super().__init__(layout="horizontal", labels=False, visible=False)
+        self._host, self._viewer = host, viewer
+        self._scratch = Scratch(platformdirs.user_cache_path(APPLICATION) / "slides")
+        self.running = False
+        self.edit = PushButton(text="Edit this view")
+        self.edit.tooltip = "Open what is shown as a layer of its own, to paint and to retrain"
+        self.put_back = PushButton(text="Put back")
+        self.put_back.tooltip = "Write what was changed in this part into the large image's labels"
+        self.extend([self.edit, self.put_back])
+        self.margins = (0, 0, 0, 0)
+        self.edit.clicked.connect(self._press_edit)
+        self.put_back.clicked.connect(self._press_put_back)
+
+    def takes(self, image: Image) -> bool:
+        """Whether an image is so large that its labels are kept in a folder."""
+        height, width = image.shape
+        return height * width > LARGE
+
+    def describe(self, layer: ImageLayer | None) -> None:
+        """Show the buttons that the chosen image needs."""
+        part = region_of(layer)
+        of_slide = self.result_of(layer) is not None
+        of_part = part is not None and self.result_of(part.source()) is not None
+        self.visible = of_slide or of_part
+        self.edit.visible, self.put_back.visible = of_slide, of_part
+
+    def result_of(self, layer: Any) -> SlideResult | None:
+        """Return the labels of a large image; None if there are none."""
+        return slide_result(self._viewer, layer) if layer is not None else None
+
+    # ---- segment -----------------------------------------------------------------------------
+
+    def start(self, layer: ImageLayer, image: Image, *, whole: bool, only: bool) -> None:
+        """Segment all of a large image, or what was chosen of it as an image of its own.
+
+        Parameters
+        ----------
+        layer, image
+            The image, in the viewer and for the core.
+        whole : bool
+            Whether all of it is wanted, rather than a part.
+        only : bool
+            Whether other planes than the one that is shown are not wanted.
+        """
+        host = self._host
+        where = host.part(layer, image, None)
+        plane = layers.current_plane(self._viewer, layer, image)
+        if not whole:
+            view = layers.visible_box(self._viewer, layer, image)
+            self._open(layer, image, plane, where.region or view, lambda _part: host.start())
+            return
+        result = self._result(layer, image)
+        host.say("Looking at the image…")
+        events = result.growing.events(host.engine, plane, where.centre, only=only)
+        host.run(events, result, result.growing.settings)
+
+    def _result(self, layer: ImageLayer, image: Image) -> SlideResult:
+        """Return labels that go on, or new ones for another model or other settings."""
+        settings = self._host.settings()
+        model = load_model(settings.model)
+        result = self.result_of(layer)
+        if result is not None and result.growing.goes_on(image, model, settings):
+            return result
+        growing = Growing(self._scratch.reserve(), image, model, settings)
+        return SlideResult(self._viewer, weakref.ref(layer), growing)
+
+    # ---- parts -------------------------------------------------------------------------------
+
+    def _press_edit(self) -> None:
+        host, layer = self._host, self._host.image.value
+        result = self.result_of(layer)
+        if result is None:
+            host.say(FIRST)
+            return
+        try:
+            image = host.opened(layer)
+            plane = layers.current_plane(self._viewer, layer, image)
+            view = layers.visible_box(self._viewer, layer, image)
+            self._open(layer, image, plane, view, self._ready, result)
+        except InputError as error:
+            host.say(str(error))
+
+    def _ready(self, _part: ImageLayer) -> None:
+        self._host.say("Paint corrections here, then press Put back.")
+
+    def _open(
+        self,
+        layer: ImageLayer,
+        image: Image,
+        plane: tuple[int, ...],
+        box: Box,
+        then: Then,
+        taken_from: SlideResult | None = None,
+    ) -> None:
+        """Show a part as an image of its own; with the whole's labels if they are given."""
+        there = self._shown(layer, plane, box)
+        if there is not None:
+            self._host.image.value = there
+            then(there)
+            return
+        box = on_grid(box, image.shape)
+        if max(box.shape) > MOST or not box.size:
+            raise InputError(TOO_LARGE.format(*box.shape, MOST, MOST))
+        self.open_region(layer, plane, box, then, taken_from)
+
+    def _shown(self, layer: ImageLayer, plane: tuple[int, ...], box: Box) -> ImageLayer | None:
+        """Return a part that is open already and holds all of a box."""
+        for other in self._viewer.layers:
+            part = region_of(other)
+            if part is None or part.source() is not layer or part.plane != plane:
+                continue
+            if isinstance(other, ImageLayer) and part.box.intersect(box) == box:
+                return other
+        return None
+
+    def open_region(
+        self,
+        layer: ImageLayer,
+        plane: tuple[int, ...],
+        box: Box,
+        then: Then,
+        taken_from: SlideResult | None = None,
+    ) -> None:
+        """Read a part of a large image in the background, add it as a layer, and go on."""
+        host, image = self._host, self._host.opened(layer)
+        output = taken_from.growing.output if taken_from is not None else None
+
+        def read() -> tuple[NDArray[Any], NDArray[np.uint32] | None]:
+            pixels = read_region(image, plane, box)
+            return pixels, None if output is None else labels_in(output, plane, box)
+
+        def done(found: Any, problem: str | None) -> None:
+            self.running = False
+            if host.closed or layer not in self._viewer.layers:
+                return
+            if problem:
+                host.say(problem)
+                return
+            pixels, labels = found
+            number = list(image.planes()).index(plane)
+            region = Region(weakref.ref(layer), plane, number, box, labels)
+            part = region_layer(layer, image, region, pixels)
+            self._viewer.layers.insert(self._viewer.layers.index(layer) + 1, part)
+            host.image.value = part
+            if labels is not None and taken_from is not None:
+                host.show_labels(part, labels, classes=taken_from.classes)
+            then(part)
+
+        self.running = True
+        host.say("Reading this part…")
+        in_background(read, done)
+
+    # ---- back into the whole ------------------------------------------------------------------
+
+    def _press_put_back(self) -> None:
+        host, part = self._host, region_of(self._host.image.value)
+        whole = self.result_of(part.source()) if part is not None else None
+        if part is None or whole is None or host.image.value is None:
+            return
+        result = host.result_of(host.image.value, classes=whole.classes)
+        if host.busy or result is None:
+            host.say(WAIT if host.busy else NOTHING_NEW)
+            return
+        now, changed = changes(part, result)
+        if not changed.any():
+            host.say(NOTHING_NEW)
+            return
+
+        def put() -> None:
+            whole.growing.put_back(part.plane, part.box, now, changed, part.numbers)
+
+        def done(_nothing: None, problem: str | None) -> None:
+            self.running = False
+            if not problem and part.before is not None:
+                part.before[changed] = now[changed]
+            if whole.layer is not None:
+                whole.layer.refresh()
+            if not host.closed:
+                count = np.count_nonzero(changed)
+                host.say(problem or PUT.format(count, whole.image.name))
+
+        self.running = True
+        in_background(put, done)
+
+    # ---- the end -----------------------------------------------------------------------------
+
+    def close_down(self) -> None:
+        """Delete what no layer shows any more; the rest goes when the next viewer is opened."""
+        shown = any(slide_result(self._viewer, layer) for layer in self._viewer.layers)
+        if not shown:
+            self._scratch.close()
+
+
+def labels_in(output: Path, plane: tuple[int, ...], box: Box) -> NDArray[np.uint32]:
+    """Read a part ``(Y, X)`` of the labels in a folder."""
+    return np.array(LabelPyramid(output).levels[0][(*plane, *box.slices)], np.uint32)
+
+
+def changes(part: Region, result: Result) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    """Return the labels ``(Y, X)`` of a part, and where a person changed them.
+
+    Of a part that was segmented by itself only what is painted counts.
+    """
+    painted = result.painted()
+    shown = np.asarray(result.layer.data).reshape(part.box.shape).astype(np.uint32)
+    if part.before is None:
+        return shown, painted.reshape(part.box.shape) != UNLABELLED
+    return shown, shown != part.before
