@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import EngineError, InputError
 from napari_unet.image import Box, has_contrast, normalise
+from napari_unet.inference.bands import Bands
 from napari_unet.inference.fold import folded, pick_precision
 from napari_unet.inference.resample import axis_taps, resample
 from napari_unet.inference.tiles import Tile, TilePlan
@@ -74,7 +75,8 @@ class Predictor:
         self.card, self.device = card, pick_device(device)
         self.precision = pick_precision(precision, self.device)
         self._cells: dict[bytes, NDArray[np.float32]] = {}
-        self.network = folded(network).to(
+        lean = folded(network)
+        self.network = (Bands(lean) if card.spec.variant == "padded" else lean).to(
             self.device, self.precision, memory_format=torch.channels_last
         )  # type: ignore[call-overload]
 

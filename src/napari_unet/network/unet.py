@@ -116,7 +116,7 @@ class UNet(nn.Module):
             ``(N, K [+ 1], H, W)``, for the paper variant ``H - 2·shrink``: K class logits, then
             the distance if the spec has one.
         """
-        self._check(image)
+        self.check(image)
         copies = []
         x = image  # (N, C, H, W)
         for block in self.down:
@@ -130,7 +130,8 @@ class UNet(nn.Module):
         logits: Tensor = self.head(x)  # (N, K [+ 1], H, W)
         return logits
 
-    def _check(self, image: Tensor) -> None:
+    def check(self, image: Tensor) -> None:
+        """Raise `InputError` for an image that does not fit."""
         spec, (channels, height, width) = self.spec, image.shape[-3:]
         if channels != spec.in_channels:
             raise InputError(

@@ -1,0 +1,94 @@
+"""A padded network computed band by band: the same numbers, from a cache instead of memory.
+
+The levels with the most pixels have few channels, so that a processor waits for memory more than it
+computes. A band of rows goes through all layers of a level while it is in the cache; only what the
+other levels need is ever written whole.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from napari_unet.network.unet import UNet
+
+BAND = 3 * 2**21  # numbers in a band of one level's features
+HALO = 2  # rows that two 3×3 convolutions reach to
+REACH = 2  # rows below that an up-convolution of a band and its halo reaches to
+
+
+class Bands(nn.Module):
+    """Computes what a network does, for one image at a time.
+
+    Parameters
+    ----------
+    network : UNet
+        Padded, in evaluation mode.
+    band : int
+        Numbers in a band of features.
+    """
+
+    def __init__(self, network: UNet, band: int = BAND) -> None:
+        super().__init__()
+        self._network, self._band = network, band
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Compute logits ``(1, K [+ 1], H, W)`` of ``(1, C, H, W)``, as `UNet.forward`."""
+        network, copies, x = self._network, [], image
+        network.check(image)
+        for block in network.down:
+            copy, x = self._down(block, x)
+            copies.append(copy)
+        x = network.bottom(x)
+        for level in reversed(range(len(copies))):
+            x = self._up(level, copies.pop(), x)
+        return x
+
+    def _rows(self, shape: torch.Size, channels: int) -> list[tuple[int, int]]:
+        """Bands of one even length, but the last one may be a little shorter."""
+        height, width = shape[-2:]
+        count = math.ceil(height / max(2, self._band // (width * channels)))
+        rows = 2 * math.ceil(height / count / 2)
+        return [(start, min(start + rows, height)) for start in range(0, height, rows)]
+
+    def _down(self, block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+        """One level of the contracting path: features, and what the pooling leaves of them."""
+        channels, (height, width) = _channels(block), x.shape[-2:]
+        copy, pooled = (
+            _empty(x, channels, height, width),
+            _empty(x, channels, height // 2, width // 2),
+        )
+        for a, b in self._rows(x.shape, channels):
+            low, high = max(0, a - HALO), min(height, b + HALO)
+            part = block(x[..., low:high, :])[..., a - low : b - low, :]
+            copy[..., a:b, :] = part
+            pooled[..., a // 2 : b // 2, :] = self._network.pool(part)
+        return copy, pooled
+
+    def _up(self, level: int, copy: Tensor, x: Tensor) -> Tensor:
+        """One level of the expanding path; at the finest one the logits."""
+        network, (height, width) = self._network, copy.shape[-2:]
+        block, last = network.merge[level], level == 0
+        channels = network.head.out_channels if last else _channels(block)
+        result = _empty(x, channels, height, width)
+        for a, b in self._rows(copy.shape, 2 * copy.shape[1]):
+            low, high = max(0, a - HALO), min(height, b + HALO)
+            first, after = max(0, a // 2 - REACH), min(height // 2, b // 2 + REACH)
+            up = network.up[level](x[..., first:after, :])
+            up = up[..., low - 2 * first : high - 2 * first, :]
+            part = block(network.join(copy[..., low:high, :], up))[..., a - low : b - low, :]
+            result[..., a:b, :] = network.head(part) if last else part
+        return result
+
+
+def _channels(block: nn.Module) -> int:
+    """Channels that a block of convolutions makes."""
+    made = [m.out_channels for m in block.modules() if isinstance(m, nn.Conv2d)]
+    return made[-1]
+
+
+def _empty(like: Tensor, channels: int, height: int, width: int) -> Tensor:
+    return torch.empty(
+        (1, channels, height, width), dtype=like.dtype, device=like.device,
+        memory_format=torch.channels_last,
+    )  # fmt: skip

@@ -1,0 +1,43 @@
+"""Band by band the network says what it says of the whole."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_unet.inference.bands import Bands
+from napari_unet.inference.fold import folded
+from napari_unet.models.library import load_model
+from napari_unet.models.weights import load_model as load_network
+from napari_unet.network.spec import UNetSpec
+from napari_unet.network.unet import UNet
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    filters=st.integers(1, 3),
+    depth=st.integers(1, 3),
+    skip=st.sampled_from(("concat", "sum", "none")),
+    kernel=st.sampled_from((2, 3)),
+    cells=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    band=st.integers(1, 3000),
+)
+def test_any_bands_of_any_padded_network(
+    filters: int, depth: int, skip: str, kernel: int, cells: tuple[int, int], band: int
+) -> None:
+    spec = UNetSpec(base_filters=filters, depth=depth, skip=skip, up_kernel=kernel)
+    network = UNet(spec).eval().double()
+    image = torch.rand(1, 1, *(spec.divisor * n for n in cells), dtype=torch.float64)
+    with torch.inference_mode():
+        plain = network(image)
+        assert torch.allclose(Bands(network, band)(image), plain, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_the_bundled_model_to_the_last_bit(precision: torch.dtype) -> None:
+    """Bands of a few rows only may be added up in another order by the processor."""
+    network, _ = load_network(load_model("nuclei").path)
+    lean = folded(network).to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    image = torch.rand(1, 1, 512, 208).to(precision, memory_format=torch.channels_last)
+    with torch.inference_mode():
+        assert torch.equal(Bands(lean, 2**20)(image), lean(image))
