@@ -34,6 +34,18 @@ def mosaic(side: int) -> Callable[[int, int], NDArray[np.uint16]]:
     return chunk
 
 
+def pyramid(slide: Path, levels: int) -> list[Any]:
+    """Return a slide and smaller copies of it, as a viewer wants them; the copies in memory."""
+    finest: Any = zarr.open_array(slide, mode="r")
+    chunk, count = mosaic(CHUNK), -(-finest.shape[0] // CHUNK)
+    copies = []
+    for level in range(1, levels):
+        step = 2**level
+        rows = [[chunk(r, c)[::step, ::step] for c in range(count)] for r in range(count)]
+        copies.append(np.concatenate([np.concatenate(row, axis=1) for row in rows]))
+    return [finest, *copies]
+
+
 def write_slide(path: Path, side: int, region: int | None = None) -> Path:
     """Write a square slide as a zarr array; with a region, its first pixels only are there.
 

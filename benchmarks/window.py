@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 
+from benchmarks.slides import pyramid
 from benchmarks.strokes import Strokes
 from benchmarks.tables import ROOT
 from napari_unet.corrections import UNLABELLED, take_whole
@@ -34,6 +35,7 @@ CORNER = 512  # pixels of its painted corner; strokes are painted outside of it
 WARM = 15.0  # seconds in which the engine can load the network before Segment is pressed
 IDLE = 10.0  # seconds of the control
 TICK = 0.005  # seconds
+MOVE = 200  # milliseconds between two moves of the view
 LATE = 0.03  # seconds after which a tick is looked into
 LIMIT = 1800.0  # seconds that anything may take
 SEED = 20261122
@@ -107,6 +109,55 @@ def lag(side: int, *, profile: bool) -> Samples:
     _check(panel, found=_shown(viewer))
     viewer.close()
     return {"idle": _delays(idle), f"{side}": _delays(busy)}
+
+
+def slide(path: str, levels: int, seconds: float, picture: str, *, profile: bool) -> Samples:
+    """How late ticks come while labels of a large image stream in, also while the view is moved."""
+    viewer = napari.Viewer()
+    viewer.window.resize(1500, 900)
+    viewer.add_image(pyramid(Path(path), levels), name="slide", multiscale=True)
+    panel = _open_panel(viewer)
+    _until(lambda: False, WARM)
+    panel.diameter.value = 27
+    with _ticks() as busy, _late_stacks(busy, report=profile):
+        _click(panel)
+        _until(lambda: not panel.busy, seconds)
+    with _ticks() as both, _moving(viewer):
+        _until(lambda: not panel.busy, seconds / 2)
+    if picture:
+        viewer.reset_view()
+        _until(lambda: False, 3.0)
+        viewer.screenshot(picture, canvas_only=False)
+    start = time.perf_counter()
+    if panel.busy:
+        _click(panel)
+    _until(lambda: not panel.busy, LIMIT)
+    stopped = time.perf_counter() - start
+    _check(panel, found=panel.slides.result_of(viewer.layers[0]) is not None)
+    with _ticks() as moved, _moving(viewer):
+        _until(lambda: False, seconds / 2)
+    viewer.close()
+    lags = {"slide": _delays(busy), "both": _delays(both), "moved": _delays(moved)}
+    return {**lags, "stopped": [stopped]}
+
+
+@contextmanager
+def _moving(viewer: napari.Viewer) -> Iterator[None]:
+    """Zoom in and out and move about, as somebody does who watches."""
+    timer, moments = QTimer(), iter(range(10**9))
+    centre, zoom = np.array(viewer.scene.camera.center[-2:]), viewer.scene.camera.zoom
+
+    def move() -> None:
+        angle = next(moments) / 20
+        viewer.scene.camera.zoom = zoom * 2 ** (2 + 2 * np.sin(angle / 3))
+        viewer.scene.camera.center = centre * (1 + 0.5 * np.array([np.sin(angle), np.cos(angle)]))
+
+    timer.timeout.connect(move)
+    timer.start(MOVE)
+    try:
+        yield
+    finally:
+        timer.stop()
 
 
 def retraining(seconds: float, *, profile: bool) -> Samples:
@@ -253,7 +304,7 @@ def main() -> None:
     name, arguments = sys.argv[1], json.loads(sys.argv[2])
     measures: dict[str, Callable[..., Samples]] = {
         "imports": imports, "cold": cold, "cancels": cancels, "lag": lag,
-        "retraining": retraining,
+        "retraining": retraining, "slide": slide,
     }  # fmt: skip
     print(json.dumps(measures[name](**arguments)))
 

@@ -1,5 +1,6 @@
 """Command line: ``napari-unet segment | models | demo``. The same code as the panel."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from napari_unet.cli_finetune import finetune
 from napari_unet.cli_models import models_app
 from napari_unet.cli_segment import complain, segment
+from napari_unet.engine.client import MEMORY_PAGES
 from napari_unet.errors import UNetError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -42,4 +44,5 @@ def demo(
 
 def main() -> None:
     """Entry point of the console script."""
+    os.environ.update({**MEMORY_PAGES, **os.environ})
     app()

@@ -9,7 +9,7 @@ import torch
 
 from napari_unet.inference.plan import SegmentPlan
 
-BYTES = 400  # of memory that a pixel takes while the network computes it, at 16 filters
+BYTES = 160  # of memory that a pixel takes while the network computes it, at 16 filters
 SHARE = 0.5  # of the memory that is free may be taken
 AHEAD = 2  # blocks for each hand that wait or are computed
 
