@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.responsiveness import SCREEN, _needs_screen
+from benchmarks.responsiveness import SCREEN, needs_screen
 from benchmarks.tables import ROOT
 
 TARGET = ROOT / "docs" / "screenshots" / "loop.png"
@@ -115,7 +115,7 @@ def _paint(panel: Any, result: Any, cells: NDArray[Any], background: NDArray[np.
 
 def main() -> int:
     """Start a screen if there is none; returns the exit code."""
-    if _needs_screen():
+    if needs_screen():
         with tempfile.TemporaryDirectory(prefix="napari-unet-loop-") as home:
             folders = {f"XDG_{n}_HOME": str(Path(home, n)) for n in ("CONFIG", "CACHE", "DATA")}
             environment = {**os.environ, **folders, "NAPARI_CONFIG": str(Path(home, "n.yaml"))}

@@ -98,23 +98,23 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
     """Measure the parts asked for, one process after the other."""
     made: list[Row] = []
     if "import" in arguments.only:
-        found = _merge(_child("imports") for _ in range(arguments.repeats))
+        found = _merge(child("imports") for _ in range(arguments.repeats))
         made.append(Row("panel import", found["import"], Goal("p50", 0.2)))
         made.append(Row("panel made and docked", found["open"]))
     if "cold" in arguments.only:
         for warm, name in ((False, "panel opened"), (True, "Segment pressed, engine warm")):
-            runs = [_child("cold", warm=warm) for _ in range(arguments.repeats)]
+            runs = [child("cold", warm=warm) for _ in range(arguments.repeats)]
             [seconds] = _merge(runs).values()
             made.append(Row(f"{name} to first labels, 512²", seconds, Goal("max", 5.0)))
     if "cancel" in arguments.only:
-        seconds = _child("cancels", number=arguments.cancels)["cancel"]
+        seconds = child("cancels", number=arguments.cancels)["cancel"]
         made.append(Row("Cancel pressed to stopped, 2048²", seconds, Goal("p95", 0.5)))
     if "lag" in arguments.only:
         made += _lags(arguments.sides, arguments.profile)
     if "slide" in arguments.only:
         made += _slide(arguments)
     if "retraining" in arguments.only:
-        found = _child("retraining", seconds=arguments.time, profile=arguments.profile)
+        found = child("retraining", seconds=arguments.time, profile=arguments.profile)
         made.append(Row("GUI lag, painting, 1024²", found["painting"], milliseconds=True))
         name = "GUI lag, painting while retraining, 1024²"
         made.append(Row(name, found["retraining"], Goal("p99", LAG), milliseconds=True))
@@ -122,7 +122,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
 
 
 def _lags(sides: Sequence[int], profile: bool) -> list[Row]:
-    found = [_child("lag", side=side, profile=profile) for side in sides]
+    found = [child("lag", side=side, profile=profile) for side in sides]
     idle = [seconds for samples in found for seconds in samples["idle"]]
     goal = Goal("p99", LAG)
     busy = [
@@ -138,7 +138,7 @@ def _slide(arguments: argparse.Namespace) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="napari-unet-slide-") as temporary:
         path = str(write_slide(Path(temporary) / "slide.zarr", SLIDE))
         known = {"path": path, "levels": LEVELS, "picture": picture}
-        found = _child("slide", seconds=arguments.watch, profile=arguments.profile, **known)
+        found = child("slide", seconds=arguments.watch, profile=arguments.profile, **known)
     name = f"GUI lag, {SLIDE:,}²"
     return [
         Row(f"{name}, labels streaming in", found["slide"], Goal("p99", LAG), milliseconds=True),
@@ -156,7 +156,7 @@ def _merge(runs: Any) -> Samples:
     return merged
 
 
-def _child(measure: str, **arguments: Any) -> Samples:
+def child(measure: str, **arguments: Any) -> Samples:
     """Run one measurement in a process of its own, with settings of its own."""
     command = [sys.executable, "-m", "benchmarks.window", measure, json.dumps(arguments)]
     with tempfile.TemporaryDirectory(prefix="napari-unet-window-") as home:
@@ -170,7 +170,8 @@ def _child(measure: str, **arguments: Any) -> Samples:
     return samples
 
 
-def _needs_screen() -> bool:
+def needs_screen() -> bool:
+    """Whether a virtual screen must be started."""
     return sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
 
 
@@ -207,7 +208,7 @@ def typed(arguments: Sequence[str]) -> str:
 def main() -> int:
     """Measure, print and write; returns the exit code."""
     arguments = _arguments()
-    if _needs_screen():
+    if needs_screen():
         if shutil.which(SCREEN[0]) is None:
             print("There is no screen. Install xvfb and xauth, or set DISPLAY.", file=sys.stderr)
             return 1

@@ -4,6 +4,7 @@ Each function measures in the running interpreter and returns seconds; a new pro
 start cold. The Qt event loop runs as it does for a person.
 """
 
+import gc
 import json
 import sys
 import threading
@@ -17,8 +18,10 @@ from typing import Any
 
 import napari
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtWidgets import QApplication
 
 from benchmarks.slides import pyramid
 from benchmarks.strokes import Strokes
@@ -36,6 +39,7 @@ WARM = 15.0  # seconds in which the engine can load the network before Segment i
 IDLE = 10.0  # seconds of the control
 TICK = 0.005  # seconds
 MOVE = 200  # milliseconds between two moves of the view
+FIRST = 20  # cycles after which nothing should grow any more
 LATE = 0.03  # seconds after which a tick is looked into
 LIMIT = 1800.0  # seconds that anything may take
 SEED = 20261122
@@ -158,6 +162,42 @@ def _moving(viewer: napari.Viewer) -> Iterator[None]:
         yield
     finally:
         timer.stop()
+
+
+def cycles(number: int, *, side: int = TAUGHT) -> Samples:
+    """What is open after a few and after many runs that were cancelled, and redraws of a layer."""
+    viewer, panel = _with_image(side)
+    _click(panel)
+    _until(lambda: not panel.busy, LIMIT)
+    _check(panel, found=_shown(viewer))
+    moments, layer = np.random.default_rng(SEED), panel.current_result().layer
+    found: Samples = {}
+    for name, turn in (("own", lambda: layer.refresh()), ("cancelled", lambda: _click(panel))):
+        for cycle in range(number + FIRST):
+            if cycle in (FIRST, number + FIRST - 1):
+                for what, count in _open_things().items():
+                    found.setdefault(f"{name} {what}", []).append(count)
+            turn()
+            _until(lambda: not panel.busy, moments.uniform(0.02, 0.5) if panel.busy else 0.02)
+            if panel.busy:
+                _click(panel)
+            _until(lambda: not panel.busy and panel.segment.text == "Segment", LIMIT, poll=1)
+    viewer.close()
+    return found
+
+
+def _open_things() -> dict[str, float]:
+    """Count what this process holds, after rubbish is gone."""
+    _until(lambda: False, 1.0)
+    gc.collect()
+    process = psutil.Process()
+    return {
+        "threads": process.num_threads(),
+        "child processes": len(process.children(recursive=True)),
+        "open files": process.num_fds(),
+        "widgets": len(QApplication.allWidgets()),
+        "memory, MB": process.memory_info().rss / 2**20,
+    }
 
 
 def retraining(seconds: float, *, profile: bool) -> Samples:
@@ -304,7 +344,7 @@ def main() -> None:
     name, arguments = sys.argv[1], json.loads(sys.argv[2])
     measures: dict[str, Callable[..., Samples]] = {
         "imports": imports, "cold": cold, "cancels": cancels, "lag": lag,
-        "retraining": retraining, "slide": slide,
+        "retraining": retraining, "slide": slide, "cycles": cycles,
     }  # fmt: skip
     print(json.dumps(measures[name](**arguments)))
 

@@ -143,8 +143,8 @@ NUCLEI = Recipe(
     phases=(
         Phase(steps=3300, rate=2e-3, augmentation=VARIED),
         Phase(steps=1700, rate=1e-3, augmentation=SHARP),
-        Phase(steps=4300, rate=1.5e-3, augmentation=VARIED),
-        Phase(steps=2000, rate=1e-3, augmentation=SHARP),
+        Phase(steps=3500, rate=1.5e-3, augmentation=VARIED),
+        Phase(steps=1500, rate=1e-3, augmentation=SHARP),
     ),
 )
 
