@@ -343,12 +343,19 @@ def test_a_folder_is_spread_over_a_cluster(tmp_path: Path) -> None:
         assert (labels == segment(nuclei((200 + i, 180)), diameter=18).labels).all()
 
 
-def test_labels_that_do_not_fit_into_memory_are_a_sentence(tmp_path: Path) -> None:
-    zarr.create_array(
-        tmp_path / "huge.zarr", shape=(400_000, 400_000), chunks=(1024, 1024), dtype="u1"
-    )
-    result = runner.invoke(
-        app, ["segment", str(tmp_path / "huge.zarr"), "--output", str(tmp_path / "labels")]
-    )
-    assert result.exit_code == 1
-    assert "a folder that ends in .zarr as --output" in " ".join(result.output.split())
+def test_labels_of_a_large_image_go_to_a_tiff_piece_by_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.cli_segment.LARGE", 100_000)
+    imwrite(tmp_path / "large.tif", nuclei())
+    words = ["segment", str(tmp_path / "large.tif"), "--diameter", "18", "--csv"]
+    runner, plan_tile = CliRunner(), "napari_unet.slide.UNWATCHED"
+    monkeypatch.setattr(plan_tile, 128)
+    done = runner.invoke(app, [*words, "--output", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    labels = imread(tmp_path / "out" / "large_labels.tif")
+    expected = segment(nuclei(), settings=SETTINGS).labels
+    assert (labels == expected).all()
+    assert f"{expected.max()} objects" in done.output
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["large_labels.tif", "large_objects.csv"]

@@ -2,6 +2,7 @@
 
 import math
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, as_completed
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.models.library import Model
     from napari_unet.segmentation import Segmentation
 
+LARGE = 2 * 10**9  # bytes of labels from which on they go to the disk piece by piece
 FAILURES = (UNetError, OSError, MemoryError)
 
 
@@ -233,8 +235,7 @@ def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client 
         )
     if options.csv:
         _save_table(result, table)
-    what = "classes" if result.plan.card.kind == "classes" else f"{result.count} objects"
-    _Told(inputs[0].name, result.notices, f"{output}: {what}").show()
+    _Told(inputs[0].name, result.notices, f"{output}: {_what(result)}").show()
 
 
 @contextmanager
@@ -265,22 +266,39 @@ def _segment_one(
             "or another --output."
         )
     image = read_image(file, axes=options.axes, channel=options.channel)
-    _check_size(image)
+    if _is_large(image):
+        return _streamed(file, target, options, progress)
     result = run(image, options.model, settings=options.settings, progress=progress)
     return _write(result, target, csv=options.csv)
 
 
-def _check_size(image: "Image") -> None:
-    """Say how to go about an image whose labels do not fit into memory."""
+def _is_large(image: "Image") -> bool:
+    """Whether the labels of an image would take much of the memory, or more than there is."""
     import psutil  # noqa: PLC0415  quick --help
 
-    needed, there = 4 * math.prod(image.labels_shape), psutil.virtual_memory().available
-    if needed > there:
-        raise InputError(
-            f"Its labels need {needed / 1e9:.1f} GB of memory and {there / 1e9:.1f} GB are free. "
-            "Give this image alone and a folder that ends in .zarr as --output: it is then "
-            "written piece by piece."
-        )
+    needed = 4 * math.prod(image.labels_shape)
+    free: int = psutil.virtual_memory().available
+    return needed > min(LARGE, free / 4)
+
+
+def _streamed(
+    file: Path,
+    target: Path,
+    options: _Options,
+    progress: Callable[[int, int], None] | None,
+) -> "_Told":
+    """Segment a large image by way of a folder beside the result, with which a run goes on."""
+    from napari_unet.blockwise.job import Source  # noqa: PLC0415  quick --help
+    from napari_unet.slide import segment_slide  # noqa: PLC0415
+
+    folder = target.with_suffix(".unfinished.zarr")
+    source = Source(file, options.axes, options.channel)
+    result = segment_slide(
+        source, folder, options.model, settings=options.settings, progress=progress
+    )
+    told = _write(result, target, csv=options.csv)
+    shutil.rmtree(folder)
+    return told
 
 
 def name_outputs(files: list[Path], folder: Path) -> dict[Path, Path]:
@@ -319,8 +337,11 @@ def _write(result: "Segmentation", target: Path, *, csv: bool) -> "_Told":
     )
     if csv:
         _save_table(result, target.with_name(target.name.replace("_labels.tif", "_objects.csv")))
-    line = f"{target}: {int(result.labels.max(initial=0))} objects"
-    return _Told(image.name, result.notices, line)
+    return _Told(image.name, result.notices, f"{target}: {_what(result)}")
+
+
+def _what(result: "Segmentation") -> str:
+    return "classes" if result.plan.card.kind == "classes" else f"{result.count} objects"
 
 
 def _save_table(result: "Segmentation", path: Path) -> None:
