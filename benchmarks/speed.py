@@ -1,17 +1,19 @@
 """Megapixels per second from end to end, against the bare network and against other programs.
 
-    python -m benchmarks.speed                    8192² of real nuclei
-    python -m benchmarks.speed --side 4096        quicker, not written into docs
+    THP_MEM_ALLOC_ENABLE=1 python -m benchmarks.speed       8192² of real nuclei
+    python -m benchmarks.speed --side 4096                  quicker, not written into docs
+
+The variable gives torch memory in large pages, as the command line and the engine have it.
 
 *Bare network*: forward passes of the same network on random tiles of its best size, by as many
 threads as there are cores, in the fastest way there is. *Useful share*: the part of the computed
 pixels that is written. *End to end* reads, looks for grey values and size, computes, makes objects
-and puts them together. MONAI's rows need MONAI in the benchmark's environment; else they are left
-out. Everything runs in one process, one after the other, so that ratios can be compared.
+and puts them together. Rows of MONAI and Cellpose need those packages in the benchmark's
+environment, StarDist's another Python; else they are left out. Everything runs one after the other,
+so that ratios can be compared.
 """
 
 import argparse
-import importlib.util
 import threading
 import time
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.peer_networks import Found, best, cellpose, monai, stardist
 from benchmarks.slides import CHUNK, mosaic
 from benchmarks.tables import ROOT, markdown, write_table
 from napari_unet import segment
@@ -38,6 +41,7 @@ from napari_unet.models.weights import load_model as load_network
 SIDE = 8192  # pixels
 READ = (320, 448, 704, 1216, 2240)  # pixels; sides of the tiles that the bare network is given
 REPEATS = 3
+COMMAND = "THP_MEM_ALLOC_ENABLE=1 python -m benchmarks.speed --stardist PYTHON"
 DOCUMENT = ROOT / "docs" / "performance.md"
 HEADER = ("what", "megapixels per s", "of the bare network", "note")
 
@@ -109,18 +113,25 @@ def image_of(side: int) -> NDArray[np.uint16]:
     return np.concatenate(rows)[:side, :side]
 
 
-def monai(image: NDArray[np.float32], model: Model, precision: torch.dtype) -> float:
-    """Seconds of MONAI's sliding window with our weights, as people use it."""
-    from monai.inferers import SlidingWindowInferer
-
+def whole(image: NDArray[np.uint16], model: Model) -> Found:
+    """One forward pass over a whole image, as a notebook does it; no halo, no objects."""
     network, _ = load_network(model.path)
-    network = network.to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batch = torch.from_numpy(image)[None, None].to(precision)
-    inferer = SlidingWindowInferer((512, 512), sw_batch_size=1, overlap=0.25, mode="gaussian")
+    given = torch.from_numpy(normalise(image, grey_limits(image, bright_objects=False)))
     with torch.inference_mode():
-        begun = time.perf_counter()
-        inferer(batch, network)
-        return time.perf_counter() - begun
+        rate = best(lambda: network(given[None, None]), image.size, 1)
+    return f"plain forward pass over {len(image)}², float32", rate, "network only, whole image"
+
+
+def rivals(image: NDArray[np.uint16], model: Model, python: str | None) -> Iterator[Found]:
+    """Rates of what else there is in this environment."""
+    part = image[: CHUNK * 2, : CHUNK * 2]
+    yield whole(part, model)
+    given = normalise(part, grey_limits(part, bright_objects=False))
+    network, _ = load_network(model.path)
+    yield from monai(given, network, pick_precision("auto", torch.device("cpu")))
+    yield from cellpose()
+    if python:
+        yield from stardist(python)
 
 
 def main() -> None:
@@ -130,6 +141,7 @@ def main() -> None:
     )
     parser.add_argument("--side", type=int, default=SIDE)
     parser.add_argument("--model", type=Path, default="nuclei")
+    parser.add_argument("--stardist", help="Python of an environment that has StarDist")
     arguments = parser.parse_args()
     model, threads = load_model(str(arguments.model)), torch.get_num_threads()
     image = image_of(arguments.side)
@@ -148,17 +160,12 @@ def main() -> None:
         ["possible: bare network × useful share", f"{raw * share:.2f}", f"{share:.2f}",
          f"end to end reaches {rate / (raw * share):.2f} of it"],
     ]  # fmt: skip
-    if importlib.util.find_spec("monai"):
-        part = image[: CHUNK * 2, : CHUNK * 2]
-        given = normalise(part, grey_limits(image))
-        for precision in (torch.float32, torch.bfloat16):
-            other = part.size / 1e6 / monai(given, model, precision)
-            name = f"MONAI SlidingWindowInferer, {str(precision).removeprefix('torch.')}"
-            note = f"network only; end to end is {rate / other:.1f} times as fast"
-            rows.append([name, f"{other:.2f}", f"{other / raw:.2f}", note])
+    for name, other, note in rivals(image, model, arguments.stardist):
+        ratio = f"{note}; end to end is {rate / other:.1f} times as fast"
+        rows.append([name, f"{other:.3g}", f"{other / raw:.2g}", ratio])
     print(markdown(HEADER, rows))
     if arguments.side == SIDE:
-        write_table(DOCUMENT, "speed", HEADER, rows, command="python -m benchmarks.speed")
+        write_table(DOCUMENT, "speed", HEADER, rows, command=COMMAND)
 
 
 if __name__ == "__main__":
