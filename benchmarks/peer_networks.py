@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.tables import ROOT
-
+ROOT = Path(__file__).resolve().parents[1]
 SIDE = 1024  # pixels; of what StarDist's network is given
 REPEATS = 3
 Found = tuple[str, float, str]  # name, megapixels per second, what was measured
@@ -74,7 +74,7 @@ def cellpose() -> Iterator[Found]:
     from cellpose.vit import CPSAM
 
     for precision in (torch.float32, torch.bfloat16):
-        network = CPSAM(dtype=precision).eval()
+        network = CPSAM(dtype=precision).to(precision).eval()
         tile = torch.rand(1, 3, 256, 256).to(precision)
         with torch.inference_mode():
             rate = best(partial(network, tile), 256**2, 1)

@@ -163,6 +163,7 @@ def main() -> None:
     for name, other, note in rivals(image, model, arguments.stardist):
         ratio = f"{note}; end to end is {rate / other:.1f} times as fast"
         rows.append([name, f"{other:.3g}", f"{other / raw:.2g}", ratio])
+        print(rows[-1], flush=True)
     print(markdown(HEADER, rows))
     if arguments.side == SIDE:
         write_table(DOCUMENT, "speed", HEADER, rows, command=COMMAND)
