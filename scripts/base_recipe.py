@@ -44,7 +44,8 @@ class Recipe(BaseModel):
     mixed : bool
         Whether colour images are seen in several mixtures of their channels, not the average only.
     minutes : float or None
-        The training ends after this time, whatever the steps; None = after the steps.
+        The training ends after this time of the processor, all threads together, whatever the
+        steps; None = after the steps.
     averaging : float
         Moving average of the weights; the average is what ships.
     misfit : float

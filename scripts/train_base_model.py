@@ -54,7 +54,7 @@ class Training:
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.phases[0].rate, weight_decay=recipe.decay
         )
-        self.done, self.begun = 0, time.monotonic()
+        self.done, self.begun = 0, time.process_time()
         self._resume()
 
     def _parts(self) -> dict[str, torch.nn.Module | torch.optim.Optimizer]:
@@ -78,10 +78,10 @@ class Training:
 
     @property
     def progress(self) -> float:
-        """Share of the training that is done, by steps or by time."""
+        """Share of the training that is done, by steps or by time of the processor."""
         if self.recipe.minutes is None:
             return self.done / self.recipe.steps
-        return (time.monotonic() - self.begun) / (60 * self.recipe.minutes)
+        return (time.process_time() - self.begun) / (60 * self.recipe.minutes)
 
     def step(self, sampler: Sampler) -> float:
         """Take one step and return its loss."""
