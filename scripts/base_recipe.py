@@ -145,7 +145,7 @@ NUCLEI = Recipe(
         Phase(steps=3300, rate=2e-3, augmentation=VARIED),
         Phase(steps=1700, rate=1e-3, augmentation=SHARP),
         Phase(steps=3500, rate=1.5e-3, augmentation=VARIED),
-        Phase(steps=1500, rate=1e-3, augmentation=SHARP),
+        Phase(steps=1200, rate=1e-3, augmentation=SHARP),
     ),
 )
 

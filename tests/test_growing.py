@@ -1,6 +1,7 @@
 """Labels of a large image that grow while somebody looks: stopped, gone on with, edited."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -117,6 +118,21 @@ def test_what_a_person_put_back_stays(
     assert (
         np.asarray(copies[-1]) == labels[:: 2 ** (len(copies) - 1), :: 2 ** (len(copies) - 1)]
     ).all()
+
+
+def test_a_class_that_is_put_back_keeps_its_number(
+    growing: Growing, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(islice((e for e in growing.events(engine, (), None, only=False)), 30))
+    engine.cancel()
+    card = growing.model.card.model_copy(update={"kind": "classes"})
+    monkeypatch.setattr(growing, "model", replace(growing.model, card=card))
+    box = Box((0, 0), (64, 64))
+    before = finest(growing)[box.slices]
+    now = np.full(box.shape, 2, np.uint32)
+    growing.put_back((), box, now, now != before, Renumbering(before))
+    assert (finest(growing)[box.slices] == 2).all()
+    assert growing.edited
 
 
 def test_painted_ids_become_free_ones_of_the_whole() -> None:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from napari_unet import SegmentSettings, UNetError, read_image, segment
 from napari_unet.blockwise.distributed import connect
-from napari_unet.blockwise.hand import Hand
+from napari_unet.blockwise.hand import Hand, Maker
 from napari_unet.blockwise.job import Source
 from napari_unet.blockwise.patches import scratch_of
 from napari_unet.cli import app
@@ -359,3 +359,28 @@ def test_labels_of_a_large_image_go_to_a_tiff_piece_by_piece(
     assert f"{expected.max()} objects" in done.output
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["large_labels.tif", "large_objects.csv"]
+
+
+def test_a_large_tiff_that_failed_goes_on_from_the_finished_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_unet.cli_segment.LARGE", 100_000)
+    imwrite(tmp_path / "large.tif", nuclei())
+    words = ["segment", str(tmp_path / "large.tif"), "--diameter", "18"]
+    words += ["--output", str(tmp_path / "out")]
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_unet.io.tiff.write_replacing", no_space)
+        assert CliRunner().invoke(app, words).exit_code != 0
+    computed: list[Any] = []
+    plain = Maker.find
+    monkeypatch.setattr(Maker, "find", lambda *a: computed.append(a) or plain(*a))
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert not computed
+    expected = segment(nuclei(), settings=SETTINGS).labels
+    labels = imread(tmp_path / "out" / "large_labels.tif")
+    assert same_partition(labels.astype(np.uint32), expected)
+
+
+def no_space(*_arguments: Any, **_options: Any) -> None:
+    raise OSError(28, "No space left on device")

@@ -289,11 +289,11 @@ def _streamed(
 ) -> "_Told":
     """Segment a large image by way of a folder beside the result, with which a run goes on."""
     from napari_unet.blockwise.job import Source  # noqa: PLC0415  quick --help
-    from napari_unet.slide import segment_slide  # noqa: PLC0415
+    from napari_unet.slide import segment_resumably  # noqa: PLC0415
 
     folder = target.with_suffix(".unfinished.zarr")
     source = Source(file, options.axes, options.channel)
-    result = segment_slide(
+    result = segment_resumably(
         source, folder, options.model, settings=options.settings, progress=progress
     )
     told = _write(result, target, csv=options.csv)

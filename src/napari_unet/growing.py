@@ -5,7 +5,8 @@ later fits to what is there, and what was stopped goes on.
 """
 
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from napari_unet.blockwise.patches import patches_of
 from napari_unet.blockwise.put_back import Protected, Renumbering
 from napari_unet.blockwise.run import BlockEvent, run_blocks
 from napari_unet.engine.client import Engine
+from napari_unet.errors import SaveError
 from napari_unet.image import Box, Image
 from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.run import Event, Started
@@ -28,7 +30,20 @@ from napari_unet.planning import Where, make_plan
 from napari_unet.segmentation import decoding, record
 from napari_unet.settings import SegmentSettings
 
+NO_ROOM = (
+    "The labels could not be written to {folder}: {error}. Make room on that disk and try again; "
+    "what is painted is in its own file and is not lost."
+)
 TILE = 1024  # pixels; side of the tiles: large for speed, small enough to see something soon
+
+
+@contextmanager
+def on_disk(folder: Path) -> Iterator[None]:
+    """Turn what a disk refuses into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise SaveError(NO_ROOM.format(folder=folder, error=error)) from error
 
 
 @dataclass(eq=False)
@@ -47,6 +62,8 @@ class Growing:
         How.
     plan : SegmentPlan or None
         Of the whole image, once the first run has begun.
+    edited : bool
+        Whether a person put anything back.
     """
 
     output: Path
@@ -54,6 +71,7 @@ class Growing:
     model: Model
     settings: SegmentSettings
     plan: SegmentPlan | None = None
+    edited: bool = field(default=False, init=False)
     _ledger: Ledger | None = field(default=None, init=False)
 
     def goes_on(self, image: Image, model: Model, settings: SegmentSettings) -> bool:
@@ -89,8 +107,9 @@ class Growing:
             `Started` first, then `BlockDone` and `TileWritten`.
         """
         if self.plan is None:
-            self.plan = yield from self._planned(engine)
-            self._make(self.plan)
+            plan = yield from self._planned(engine)
+            self._make(plan)
+            self.plan = plan
         plan = self.plan
         yield Started(plan, self.output, 0)
         blocks = list(plan.blocks(centre))
@@ -111,17 +130,18 @@ class Growing:
             )
 
     def _make(self, plan: SegmentPlan) -> None:
-        patches_of(self.output).mkdir(parents=True)
         image = self.image
-        pyramid = LabelPyramid.create(
-            self.output,
-            image.labels_shape,
-            plan.tiles.step,
-            axes=image.leading_axes + "YX",
-            pixel_size=image.pixel_size,
-            unit=image.unit,
-        )
-        pyramid.note(record(plan, self.settings))
+        with on_disk(self.output):
+            patches_of(self.output).mkdir(parents=True, exist_ok=True)
+            pyramid = LabelPyramid.create(
+                self.output,
+                image.labels_shape,
+                plan.tiles.step,
+                axes=image.leading_axes + "YX",
+                pixel_size=image.pixel_size,
+                unit=image.unit,
+            )
+            pyramid.note(record(plan, self.settings))
 
     def put_back(
         self,
@@ -146,7 +166,11 @@ class Growing:
         """
         assert self._ledger is not None, "parts are of labels that are there"
         taken = np.where(changed, labels, 0).astype(np.uint32)
-        new = numbers.new_in(taken)
-        if new:
-            numbers.know(new, self._ledger.reserve(len(new)))
-        Protected(self.output).put(plane, box, numbers.whole_ids(taken), changed)
+        if self.model.card.kind != "classes":  # a class is its number
+            new = numbers.new_in(taken)
+            if new:
+                numbers.know(new, self._ledger.reserve(len(new)))
+            taken = numbers.whole_ids(taken)
+        with on_disk(self.output):
+            Protected(self.output).put(plane, box, taken, changed)
+        self.edited = True

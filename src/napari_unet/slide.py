@@ -80,6 +80,27 @@ def segment_slide(
     EngineError
         If the cluster has no workers.
     """
+    result = segment_resumably(
+        source, output, model, settings=settings, client=client, progress=progress
+    )
+    shutil.rmtree(scratch_of(Path(output)))
+    return result
+
+
+def segment_resumably(
+    source: str | Path | Source,
+    output: str | Path,
+    model: str | Path | Model = "nuclei",
+    *,
+    settings: SegmentSettings | None = None,
+    client: "Client | None" = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Segmentation:
+    """Do what `segment_slide` does, but leave the folder marked as unfinished.
+
+    Called again with the same, it has nothing to do and returns the same: for a caller who has more
+    to do with the result, and may fail.
+    """
     found = model if isinstance(model, Model) else load_model(model)
     given = source if isinstance(source, Source) else Source(Path(source))
     given = replace(given, path=given.path.absolute())  # workers have other working folders
@@ -95,7 +116,6 @@ def segment_slide(
             count = notes.follow(_events(job, crew))
         pyramid = LabelPyramid(target)
         pyramid.note(record(job.plan, chosen))
-    shutil.rmtree(job.scratch)
     return Segmentation(pyramid.levels[0], job.plan, image, chosen, tuple(notes.texts), count)
 
 

@@ -11,6 +11,7 @@ from napari.layers import Labels
 from scipy.ndimage import gaussian_filter
 
 from napari_unet import growing, read_image
+from napari_unet.corrections import BACKGROUND
 from napari_unet.image import Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.plugin import layers, slides
@@ -208,6 +209,58 @@ def test_what_is_painted_on_a_part_comes_to_labels_made_later(
     assert labels[4, 4] == panel.slides.result_of(slide).growing.objects
 
 
+def test_background_painted_before_the_run_came_there_is_put_back(
+    viewer, panel, slide, click, idle, qtbot
+):
+    viewer.scene.camera.center = slide.data_to_world((60, 60))
+    click(panel.segment)
+    qtbot.waitUntil(lambda: panel.slides.result_of(slide) is not None, timeout=PATIENCE)
+    click(panel.segment)  # Cancel
+    idle()
+    zoom_to(viewer, slide, 600, 800, qtbot)
+    click(panel.slides.edit)
+    idle()
+    part, result = panel.image.value, panel.current_result()
+    box = region_of(part).box
+    assert not result.layer.data.any()
+    result.correcting.adopt(np.full(box.shape, BACKGROUND, np.uint32))
+    click(panel.slides.put_back)
+    idle()
+    assert "put back" in panel.sentence
+    panel.image.value = slide
+    click(panel.segment)
+    idle()
+    labels = finest(panel.slides.result_of(slide))
+    assert labels.any()
+    assert not labels[box.slices].any()
+
+
+def test_labels_of_other_settings_take_all_that_is_painted(
+    viewer, panel, slide, segmented, click, idle, qtbot
+):
+    zoom_to(viewer, slide, 350, 450, qtbot)
+    click(panel.slides.edit)
+    idle()
+    part, result = panel.image.value, panel.current_result()
+    box = region_of(part).box
+    result.layer.data[3:9, 3:9] = 888_888
+    click(panel.slides.put_back)
+    idle()
+    panel.image.value = slide
+    panel.diameter.value = 20
+    click(panel.segment)
+    idle()
+    assert "Put back again" in panel.sentence
+    other = panel.slides.result_of(slide)
+    assert other is not segmented
+    panel.image.value = part
+    click(panel.slides.put_back)
+    idle()
+    ids, counts = np.unique(finest(other)[box.slices][3:9, 3:9], return_counts=True)
+    assert counts.tolist() == [36]
+    assert np.count_nonzero(finest(other) == ids[0]) == 36
+
+
 def test_too_large_a_part_is_refused_with_a_reason(panel, slide, segmented, click, viewer, qtbot):
     viewer.reset_view()
     qtbot.wait(100)
@@ -239,8 +292,10 @@ def test_saved_labels_hold_everything(panel, segmented, idle, tmp_path: Path):
 
 
 def test_another_panel_goes_on_with_what_is_shown(viewer, panel, slide, segmented, idle_of, qtbot):
+    viewer.layers.remove(slide)
     panel.close_down()
     assert finest(segmented).any()
+    viewer.layers.insert(0, slide)
     _, again = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
     try:
         again.image.value = slide

@@ -103,8 +103,11 @@ class Ledger:
                 continue
             last = max(place[source] for source in sources)
             self._due.setdefault(last, []).append(key)
-        for i in range(len(self._offsets)):
-            self.closable.extend(self._closing(key) for key in self._due.get(i, []))
+        for i, block in enumerate(self._offsets):
+            due = self._due.get(i, [])
+            self.closable.extend(self._closing(key) for key in due)
+            if self._eager and block in self._open and block not in due:
+                self.closable.append(self._closing(block, final=False))  # it may never have been
         self._advance()
 
     def _around(self, key: Key) -> list[Key]:

@@ -1,5 +1,8 @@
 """What a person changed in the labels of a large image: put back, and safe from later runs."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ from numpy.typing import NDArray
 from napari_unet.assembly import Plane, index_of
 from napari_unet.blockwise.patches import scratch_of
 from napari_unet.image import Box
+from napari_unet.io.journal_file import lock
 from napari_unet.io.ome_zarr import HALVINGS, LabelPyramid
 
 GRID = 2**HALVINGS  # pixels; boxes that are put back begin on a multiple of it
@@ -17,7 +21,8 @@ GRID = 2**HALVINGS  # pixels; boxes that are put back begin on a multiple of it
 class Protected:
     """Writes labels, all levels of them, except where a person's edits were put.
 
-    It is a `napari_unet.blockwise.hand.Sink` of a single writer.
+    It is a `napari_unet.blockwise.hand.Sink`. The engine writes tiles, the viewer's process what is
+    put back; one waits for the other.
 
     Parameters
     ----------
@@ -27,19 +32,35 @@ class Protected:
 
     def __init__(self, output: Path) -> None:
         self._pyramid, self._edits = LabelPyramid(output), _Edits(output)
+        self._turn = scratch_of(output) / "writing"
 
     def write(self, plane: Plane, box: Box, labels: NDArray[np.uint32]) -> None:
         """Write one tile."""
+        with self._alone():
+            self._write(plane, box, labels)
+
+    def _write(self, plane: Plane, box: Box, labels: NDArray[np.uint32]) -> None:
         self._pyramid.write(plane, box, self._edits.over(plane, box, labels))
         self._pyramid.write_copies(plane, box)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait until no other process writes."""
+        handle = os.open(self._turn, os.O_RDWR | os.O_CREAT)
+        try:
+            lock(handle, wait=True)
+            yield
+        finally:
+            os.close(handle)
 
     def put(
         self, plane: Plane, box: Box, labels: NDArray[np.uint32], changed: NDArray[np.bool_]
     ) -> None:
         """Write what a person changed in a box that begins on the `GRID`."""
-        self._edits.note(plane, box, labels, changed)
-        said = np.asarray(self._pyramid.levels[0][index_of(plane, box)])
-        self.write(plane, box, said)
+        with self._alone():
+            self._edits.note(plane, box, labels, changed)
+            said = np.asarray(self._pyramid.levels[0][index_of(plane, box)])
+            self._write(plane, box, said)
 
 
 class _Edits:

@@ -27,12 +27,15 @@ class Scratch:
     ----------
     root : Path
         Where those of all processes are.
+    sweep : bool
+        Whether to begin with `sweep`.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, sweep: bool = True) -> None:
         self._root = root
         self._mine = self._root / f"{os.getpid()}-{_HOST}-{uuid.uuid4().hex[:8]}"
-        self._sweep()
+        if sweep:
+            self.sweep()
 
     def reserve(self) -> Path:
         """Return a new folder; it does not exist yet."""
@@ -43,7 +46,7 @@ class Scratch:
         """Delete everything this process kept."""
         shutil.rmtree(self._mine, ignore_errors=True)
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Delete what processes that no longer run have left behind."""
         for folder in self._root.glob(f"*-{glob.escape(_HOST)}-*"):
             pid = folder.name.partition("-")[0]

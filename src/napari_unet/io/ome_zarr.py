@@ -176,7 +176,7 @@ def copy_labels(source: Path, target: Path) -> None:
     part = target.with_name(f"{target.name}.part")
     try:
         shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(source, part, ignore=shutil.ignore_patterns(UNFINISHED))
+        shutil.copytree(source, part, ignore=shutil.ignore_patterns(UNFINISHED, "*.partial*"))
         part.rename(target)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)

@@ -135,7 +135,7 @@ def recoverable(folder: Path, identity: str, *, fallback: bool = True) -> list[R
 
 
 def recoverable_regions(folder: Path, identity: str) -> list[Recovery]:
-    """Find the last journal of every part of an image that was edited by itself.
+    """Find the journals of every part of an image that was edited by itself, as `recoverable`.
 
     Parameters
     ----------
@@ -144,10 +144,11 @@ def recoverable_regions(folder: Path, identity: str) -> list[Recovery]:
     identity : str
         Fingerprint of the whole image.
     """
-    named = (NAME.fullmatch(path.name) for path in _files(folder, SUFFIX))
+    places = (folder, fallback_folder())
+    named = (NAME.fullmatch(path.name) for place in places for path in _files(place, SUFFIX))
     parts = {found["identity"] for found in named if found}
     inside = sorted(p for p in parts if p.startswith(identity) and p != identity)
-    return [found[0] for part in inside if (found := recoverable(folder, part))]
+    return [found for part in inside for found in recoverable(folder, part)]
 
 
 def replay(

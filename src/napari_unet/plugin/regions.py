@@ -1,7 +1,7 @@
 """Parts of a large image that are shown, corrected and taught as images of their own."""
 
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
 from napari_unet.blockwise.put_back import GRID, Renumbering
+from napari_unet.growing import Growing
 from napari_unet.image import Box, Image
 
 REGION = "napari_unet_region"  # in the metadata of such a part's image layer
@@ -30,25 +31,79 @@ class Region:
         Number of that plane.
     box : Box
         Its pixels there.
-    before : ndarray of uint32 or None
-        ``(Y, X)``, the labels of the whole as they were taken; None if they were not taken.
-    numbers : Renumbering
-        Its ids in the whole.
+    taken : Taken
+        What it has to do with labels of the whole.
     """
 
     source: "weakref.ref[ImageLayer]"
     plane: tuple[int, ...]
     number: int
     box: Box
-    before: NDArray[np.uint32] | None = None
-    numbers: Renumbering = field(init=False)
-
-    def __post_init__(self) -> None:
-        taken = np.zeros((1, 1), np.uint32) if self.before is None else self.before
-        self.numbers = Renumbering(taken)
+    taken: "Taken"
 
     def __deepcopy__(self, _memo: Any) -> "Region":
         return self  # a copy of the layer shows the same part
+
+
+class Taken:
+    """A part of certain labels of the whole: what they were, and what was put back into them.
+
+    Parameters
+    ----------
+    growing : Growing or None
+        Those labels; None if the part was not taken from any.
+    shape : tuple of int
+        Of the part, pixels.
+    before : ndarray of uint32, optional
+        ``(Y, X)``, the part as it was in them.
+
+    Attributes
+    ----------
+    numbers : Renumbering
+        Ids of the part in the whole.
+    put : ndarray of bool
+        ``(Y, X)``, painted pixels that were put back, and not painted anew since.
+    """
+
+    def __init__(
+        self,
+        growing: Growing | None,
+        shape: tuple[int, int],
+        before: NDArray[np.uint32] | None = None,
+    ) -> None:
+        self.growing, self.before = growing, before
+        self.numbers = Renumbering(np.zeros((1, 1), np.uint32) if before is None else before)
+        self.put = np.zeros(shape, bool)
+        self.shown: NDArray[np.uint32] | None = None  # when it was put back last
+
+    def changes(
+        self, shown: NDArray[np.uint32], painted: NDArray[np.bool_], *, own: bool
+    ) -> NDArray[np.bool_]:
+        """Return which pixels ``(Y, X)`` a person changed and has not put back.
+
+        Parameters
+        ----------
+        shown : ndarray of uint32
+            ``(Y, X)``, the labels of the part now.
+        painted : ndarray of bool
+            ``(Y, X)``, what counts as painted.
+        own : bool
+            Whether the part was segmented by itself: then only what is painted counts, as all of
+            it differs from the whole.
+        """
+        changed = painted & ~self.put
+        if self.shown is not None:
+            changed |= painted & (shown != self.shown)
+        if self.before is not None and not own:
+            changed |= shown != self.before
+        return changed
+
+    def note(self, shown: NDArray[np.uint32], changed: NDArray[np.bool_]) -> None:
+        """Remember what was put back."""
+        self.put |= changed
+        self.shown = shown.copy()
+        if self.before is not None:
+            self.before[changed] = shown[changed]
 
 
 def region_of(layer: Layer | None) -> Region | None:
@@ -100,7 +155,7 @@ def region_layer(
         shear=layer.shear,
         affine=layer.affine,
         units=layer.units,
-        axis_labels=layer.axis_labels,
+        axis_labels=tuple(axes.lower()),
         contrast_limits=None if layer.rgb else layer.contrast_limits,
         colormap=layer.colormap if not layer.rgb else None,
         metadata={REGION: region},

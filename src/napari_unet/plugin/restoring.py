@@ -25,6 +25,7 @@ from napari_unet.io.recovery import (
     replay,
     supersede,
 )
+from napari_unet.plugin import layers
 from napari_unet.plugin.classes import DEFAULT
 from napari_unet.plugin.form import side_by_side
 from napari_unet.plugin.jobs import in_background
@@ -222,6 +223,9 @@ class Restoring(Container):  # type: ignore[type-arg]
             return
         layer, recovery = self._offered
         self._offered, self.visible = None, False
+        image = self._host.describe(layer)
+        if image is None:
+            return
         classes = self._is_of_classes(layer, recovery)
 
         def replayed(found: tuple[Any, JournalHeader] | None, problem: str | None) -> None:
@@ -233,9 +237,15 @@ class Restoring(Container):  # type: ignore[type-arg]
                 self._take(layer, recovery, found[0], classes=classes)
                 return
             number, box = place
-            planes = list(self._host.opened(layer).planes())
-            take = lambda part: self._take(part, recovery, found[0], classes=classes)  # noqa: E731
-            self._host.slides.open_region(layer, planes[number], box, take)
+
+            def take(part: ImageLayer) -> None:
+                whole = self._identities[layer][1]  # so the journal is there at once
+                own = region_identity(whole, number, box.start)
+                self._identities[part] = (layers.finest(part), own)
+                self._take(part, recovery, found[0], classes=classes)
+
+            plane = list(image.planes())[number]
+            self._host.slides.open_region(layer, image, (plane, box), take)
 
         self._host.say("Restoring your corrections…")
         in_background(lambda: replay(recovery.paths), replayed)

@@ -17,6 +17,7 @@ from napari_unet.plugin.slide_result import SlideResult
 if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
 
+WAIT = "The image is being segmented. Wait for it or cancel it, then save."
 OME_TIFF = ".ome.tif"
 NOTHING = "There is nothing to save: the image has no result any more. Press Segment first."
 
@@ -47,7 +48,9 @@ class Saving(Part):
         """Write the labels, in the background, as they are now."""
         host = self._host
         slide, result = host.slides.result_of(host.image.value), host.current_result()
-        if slide is not None:
+        if slide is not None and host.busy:
+            host.say(WAIT)
+        elif slide is not None:
             path = path if path.suffix else path.with_name(path.name + ENDING)
             self._write(path, self._of_slide(slide, path), lambda: None)
         elif result is not None:

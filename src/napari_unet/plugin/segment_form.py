@@ -144,10 +144,14 @@ class SegmentForm(Container):  # type: ignore[type-arg]
             self.diameter.native.setSpecialValueText("automatic")
         self._described = tuple(layers.finest(layer).shape)
         with self.axes.changed.blocked():
-            self.axes.value = layers.guess_layer_axes(layer)
+            self.axes.value = self.axes_of(layer)
         self.axes.visible = len(self.axes.value) > 2 and not (layer.rgb and layer.ndim == 2)
         self._describe_channels()
         self._offer_afterwards(self.has_result(layer))
+
+    def axes_of(self, layer: ImageLayer) -> str:
+        """Return the axes to begin with: a guess."""
+        return layers.guess_layer_axes(layer)
 
     def has_result(self, layer: ImageLayer) -> bool:
         """Whether there is a result of the layer that sliders and Save act on."""

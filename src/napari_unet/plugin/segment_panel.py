@@ -159,6 +159,7 @@ class SegmentPanel(ResultPanel):
     def _may_begin(self, flat: str) -> bool:
         """Whether a run can begin; if not it is said why, with `flat` in the 3-D view."""
         hindrance = flat if self._viewer.dims.ndisplay == 3 else ""
+        hindrance = hindrance or self.slides.hindrance
         if self.retrain.running:
             hindrance = RETRAINING
         if hindrance:
@@ -287,8 +288,12 @@ class SegmentPanel(ResultPanel):
         self.cancel()
         self.let_go_of_all()
         self.engine.close()
-        self.slides.close_down()
         self._cache.close()
+
+    def axes_of(self, layer: ImageLayer) -> str:
+        """Return the axes that a large image was segmented with, else a guess."""
+        result = self.slides.result_of(layer)
+        return result.image.axes if result is not None else super().axes_of(layer)
 
     # ---- afterwards ------------------------------------------------------------------------
 

@@ -35,12 +35,15 @@ class SlideResult:
         The labels.
     layer : Labels or None
         Shows them, once there is something to show.
+    note : str
+        What to say of them in the end.
     """
 
     viewer: Viewer
     source: "weakref.ref[ImageLayer]"
     growing: Growing
     layer: Labels | None = None
+    note: str = ""
 
     def __deepcopy__(self, _memo: Any) -> "SlideResult":
         return self  # a copy of the layer shows the same folder
@@ -81,14 +84,21 @@ class SlideResult:
         if cancelled:
             return "Cancelled. What is finished stays; press Segment to go on."
         if self.classes:
-            return "Done."
-        return f"{self.growing.objects} objects. To correct some, zoom in and press Edit this view."
+            return f"Done. {self.note}".strip()
+        how = self.note or "To correct some, zoom in and press Edit this view."
+        return f"{self.growing.objects} objects. {how}"
+
+
+def slide_results(viewer: Viewer, source: Layer | None) -> list[SlideResult]:
+    """Return all labels of a large image that are shown, the topmost first."""
+    there = ((layer, layer.metadata.get(SLIDE)) for layer in reversed(viewer.layers))
+    return [
+        found
+        for layer, found in there
+        if isinstance(found, SlideResult) and layer == found.layer and found.source() is source
+    ]
 
 
 def slide_result(viewer: Viewer, source: Layer | None) -> SlideResult | None:
-    """Return the newest labels of a large image that are shown; None if there are none."""
-    for layer in reversed(viewer.layers):
-        found = layer.metadata.get(SLIDE)
-        if isinstance(found, SlideResult) and layer == found.layer and found.source() is source:
-            return found
-    return None
+    """Return the topmost labels of a large image; None if there are none."""
+    return next(iter(slide_results(viewer, source)), None)

@@ -13,7 +13,7 @@ from napari.layers import Image as ImageLayer
 from numpy.typing import NDArray
 
 from napari_unet.corrections import UNLABELLED
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, UNetError
 from napari_unet.growing import Growing
 from napari_unet.image import Box, Image
 from napari_unet.inference.cache import Scratch
@@ -21,15 +21,22 @@ from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.models.library import APPLICATION, load_model
 from napari_unet.plugin import layers
 from napari_unet.plugin.jobs import in_background
-from napari_unet.plugin.regions import Region, on_grid, read_region, region_layer, region_of
+from napari_unet.plugin.regions import (
+    Region,
+    Taken,
+    on_grid,
+    read_region,
+    region_layer,
+    region_of,
+)
 from napari_unet.plugin.results import Result
-from napari_unet.plugin.slide_result import SlideResult, slide_result
+from napari_unet.plugin.slide_result import SlideResult, slide_result, slide_results
 
 if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
 
 LARGE = 10**8  # pixels of a plane from which on its labels are kept in a folder
-MOST = 4096  # pixels; side of the largest part that is edited at once
+MOST = 2048  # pixels; side of the largest part that is edited at once
 TOO_LARGE = (
     "The part is {} × {} px; at most {} × {} px of a large image are edited at once. Zoom in, or "
     "draw a smaller rectangle."
@@ -37,6 +44,11 @@ TOO_LARGE = (
 FIRST = "There are no labels of this image to edit yet. Choose Whole image and press Segment."
 WAIT = "The image is being segmented. Wait for it or cancel it first."
 NOTHING_NEW = "Nothing was changed in this part since it was put back."
+BUSY = "Another part is being read or put back. Wait a moment."
+OTHERS = (
+    "These are labels of another model or other settings, beside the earlier ones. What was put "
+    "back into those is not in these: choose the part and press Put back again."
+)
 PUT = "{} pixels were put back into the labels of {}; no run changes them."
 Then = Callable[[ImageLayer], None]
 
@@ -55,7 +67,9 @@ class Slides(Container):  # type: ignore[type-arg]
     def __init__(self, host: "SegmentPanel", viewer: Viewer) -> None:
         super().__init__(layout="horizontal", labels=False, visible=False)
         self._host, self._viewer = host, viewer
-        self._scratch = Scratch(platformdirs.user_cache_path(APPLICATION) / "slides")
+        self._scratch = Scratch(platformdirs.user_cache_path(APPLICATION) / "slides", sweep=False)
+        # what earlier sessions left may be tens of thousands of files
+        in_background(self._scratch.sweep, lambda _nothing, _problem: None)
         self.running = False
         self.edit = PushButton(text="Edit this view")
         self.edit.tooltip = "Open what is shown as a layer of its own, to paint and to retrain"
@@ -78,6 +92,11 @@ class Slides(Container):  # type: ignore[type-arg]
         of_part = part is not None and self.result_of(part.source()) is not None
         self.visible = of_slide or of_part
         self.edit.visible, self.put_back.visible = of_slide, of_part
+
+    @property
+    def hindrance(self) -> str:
+        """Why no run can begin now; empty if one can."""
+        return BUSY if self.running else ""
 
     def result_of(self, layer: Any) -> SlideResult | None:
         """Return the labels of a large image; None if there are none."""
@@ -113,19 +132,21 @@ class Slides(Container):  # type: ignore[type-arg]
         """Return labels that go on, or new ones for another model or other settings."""
         settings = self._host.settings()
         model = load_model(settings.model)
-        result = self.result_of(layer)
-        if result is not None and result.growing.goes_on(image, model, settings):
-            return result
+        there = slide_results(self._viewer, layer)
+        for result in there:
+            if result.growing.goes_on(image, model, settings):
+                return result
+        note = OTHERS if any(result.growing.edited for result in there) else ""
         growing = Growing(self._scratch.reserve(), image, model, settings)
-        return SlideResult(self._viewer, weakref.ref(layer), growing)
+        return SlideResult(self._viewer, weakref.ref(layer), growing, note=note)
 
     # ---- parts -------------------------------------------------------------------------------
 
     def _press_edit(self) -> None:
         host, layer = self._host, self._host.image.value
         result = self.result_of(layer)
-        if result is None:
-            host.say(FIRST)
+        if result is None or self.running:
+            host.say(BUSY if self.running else FIRST)
             return
         try:
             image = host.opened(layer)
@@ -148,7 +169,8 @@ class Slides(Container):  # type: ignore[type-arg]
         taken_from: SlideResult | None = None,
     ) -> None:
         """Show a part as an image of its own; with the whole's labels if they are given."""
-        there = self._shown(layer, plane, box)
+        growing = taken_from.growing if taken_from is not None else None
+        there = self._shown(layer, plane, box, growing)
         if there is not None:
             self._host.image.value = there
             then(there)
@@ -156,54 +178,89 @@ class Slides(Container):  # type: ignore[type-arg]
         box = on_grid(box, image.shape)
         if max(box.shape) > MOST or not box.size:
             raise InputError(TOO_LARGE.format(*box.shape, MOST, MOST))
-        self.open_region(layer, plane, box, then, taken_from)
+        self.open_region(layer, image, (plane, box), then, taken_from)
 
-    def _shown(self, layer: ImageLayer, plane: tuple[int, ...], box: Box) -> ImageLayer | None:
-        """Return a part that is open already and holds all of a box."""
+    def _shown(
+        self, layer: ImageLayer, plane: tuple[int, ...], box: Box, growing: Growing | None
+    ) -> ImageLayer | None:
+        """Return a part that is open already and holds all of a box, taken from the same labels.
+
+        Labels that grew since are read anew, unless something is painted.
+        """
         for other in self._viewer.layers:
             part = region_of(other)
             if part is None or part.source() is not layer or part.plane != plane:
                 continue
-            if isinstance(other, ImageLayer) and part.box.intersect(box) == box:
+            if not isinstance(other, ImageLayer) or part.box.intersect(box) != box:
+                continue
+            result = self._host.result_of(other)
+            painted = result is not None and result.correcting.any
+            if growing is None or (part.taken.growing is growing and painted):
                 return other
         return None
 
     def open_region(
         self,
         layer: ImageLayer,
-        plane: tuple[int, ...],
-        box: Box,
+        image: Image,
+        place: tuple[tuple[int, ...], Box],
         then: Then,
         taken_from: SlideResult | None = None,
     ) -> None:
-        """Read a part of a large image in the background, add it as a layer, and go on."""
-        host, image = self._host, self._host.opened(layer)
-        output = taken_from.growing.output if taken_from is not None else None
+        """Read a part of a large image in the background, add it as a layer, and go on.
 
-        def read() -> tuple[NDArray[Any], NDArray[np.uint32] | None]:
-            pixels = read_region(image, plane, box)
-            return pixels, None if output is None else labels_in(output, plane, box)
+        Parameters
+        ----------
+        layer, image
+            The large image, in the viewer and for the core.
+        place : tuple
+            Plane and pixels of the part.
+        then : callable
+            Called with the part's layer.
+        taken_from : SlideResult, optional
+            Labels to begin with.
+        """
+        plane, box = place
+        growing = taken_from.growing if taken_from is not None else None
+
+        def read() -> tuple[NDArray[Any], Taken]:
+            before = None if growing is None else labels_in(growing.output, plane, box)
+            return read_region(image, plane, box), Taken(growing, box.shape, before)
 
         def done(found: Any, problem: str | None) -> None:
             self.running = False
-            if host.closed or layer not in self._viewer.layers:
+            if self._host.closed or layer not in self._viewer.layers:
                 return
+            try:
+                if problem is None:
+                    pixels, taken = found
+                    number = list(image.planes()).index(plane)
+                    region = Region(weakref.ref(layer), plane, number, box, taken)
+                    self._add(region_layer(layer, image, region, pixels), layer, then, taken_from)
+            except UNetError as error:
+                problem = str(error)
             if problem:
-                host.say(problem)
-                return
-            pixels, labels = found
-            number = list(image.planes()).index(plane)
-            region = Region(weakref.ref(layer), plane, number, box, labels)
-            part = region_layer(layer, image, region, pixels)
-            self._viewer.layers.insert(self._viewer.layers.index(layer) + 1, part)
-            host.image.value = part
-            if labels is not None and taken_from is not None:
-                host.show_labels(part, labels, classes=taken_from.classes)
-            then(part)
+                self._host.say(problem)
 
         self.running = True
-        host.say("Reading this part…")
+        self._host.say("Reading this part…")
         in_background(read, done)
+
+    def _add(
+        self,
+        part: ImageLayer,
+        layer: ImageLayer,
+        then: Then,
+        taken_from: SlideResult | None,
+    ) -> None:
+        """Show a part right above its image, with its labels, and go on."""
+        host, region = self._host, region_of(part)
+        assert region is not None, "made from one"
+        self._viewer.layers.insert(self._viewer.layers.index(layer) + 1, part)
+        host.image.value = part
+        if taken_from is not None and region.taken.before is not None:
+            host.show_labels(part, region.taken.before, classes=taken_from.classes)
+        then(part)
 
     # ---- back into the whole ------------------------------------------------------------------
 
@@ -216,18 +273,21 @@ class Slides(Container):  # type: ignore[type-arg]
         if host.busy or result is None:
             host.say(WAIT if host.busy else NOTHING_NEW)
             return
-        now, changed = changes(part, result)
+        if part.taken.growing is not whole.growing:  # other labels than it was taken from
+            part.taken = Taken(whole.growing, part.box.shape)
+        shown, changed = changes(part, result)
         if not changed.any():
             host.say(NOTHING_NEW)
             return
+        taken = part.taken
 
         def put() -> None:
-            whole.growing.put_back(part.plane, part.box, now, changed, part.numbers)
+            whole.growing.put_back(part.plane, part.box, shown, changed, taken.numbers)
 
         def done(_nothing: None, problem: str | None) -> None:
             self.running = False
-            if not problem and part.before is not None:
-                part.before[changed] = now[changed]
+            if not problem:
+                taken.note(shown, changed)
             if whole.layer is not None:
                 whole.layer.refresh()
             if not host.closed:
@@ -237,14 +297,6 @@ class Slides(Container):  # type: ignore[type-arg]
         self.running = True
         in_background(put, done)
 
-    # ---- the end -----------------------------------------------------------------------------
-
-    def close_down(self) -> None:
-        """Delete what no layer shows any more; the rest goes when the next viewer is opened."""
-        shown = any(slide_result(self._viewer, layer) for layer in self._viewer.layers)
-        if not shown:
-            self._scratch.close()
-
 
 def labels_in(output: Path, plane: tuple[int, ...], box: Box) -> NDArray[np.uint32]:
     """Read a part ``(Y, X)`` of the labels in a folder."""
@@ -252,12 +304,7 @@ def labels_in(output: Path, plane: tuple[int, ...], box: Box) -> NDArray[np.uint
 
 
 def changes(part: Region, result: Result) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-    """Return the labels ``(Y, X)`` of a part, and where a person changed them.
-
-    Of a part that was segmented by itself only what is painted counts.
-    """
-    painted = result.painted()
+    """Return the labels ``(Y, X)`` of a part, and where a person changed them."""
+    painted = result.painted().reshape(part.box.shape) != UNLABELLED
     shown = np.asarray(result.layer.data).reshape(part.box.shape).astype(np.uint32)
-    if part.before is None:
-        return shown, painted.reshape(part.box.shape) != UNLABELLED
-    return shown, shown != part.before
+    return shown, part.taken.changes(shown, painted, own=result.plan is not None)
