@@ -34,7 +34,6 @@ from napari_unet.blockwise import hand
 from napari_unet.image import grey_limits, normalise
 from napari_unet.inference.fold import folded, pick_precision
 from napari_unet.inference.plan import SegmentPlan
-from napari_unet.inference.tiles import cover
 from napari_unet.models.library import Model, load_model
 from napari_unet.models.weights import load_model as load_network
 
@@ -81,7 +80,7 @@ def useful_share(plan: SegmentPlan) -> float:
     for _, number in plan.blocks():
         tile = plan.tiles.tiles[number]
         written += plan.owned(tile).size
-        computed += cover(plan.tiles, plan.card.spec, plan.window(tile)).read.size
+        computed += plan.covering(number).read.size
     return written * plan.zoom**2 / computed
 
 

@@ -9,8 +9,8 @@ import typer
 from napari_unet.cli_finetune import finetune
 from napari_unet.cli_models import models_app
 from napari_unet.cli_segment import complain, segment
-from napari_unet.engine.client import MEMORY_PAGES
 from napari_unet.errors import UNetError
+from napari_unet.settings import MEMORY_PAGES
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(models_app, name="models")
@@ -44,5 +44,6 @@ def demo(
 
 def main() -> None:
     """Entry point of the console script."""
-    os.environ.update({**MEMORY_PAGES, **os.environ})
+    for name, value in MEMORY_PAGES.items():
+        os.environ.setdefault(name, value)
     app()

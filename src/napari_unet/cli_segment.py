@@ -289,13 +289,12 @@ def _streamed(
 ) -> "_Told":
     """Segment a large image by way of a folder beside the result, with which a run goes on."""
     from napari_unet.blockwise.job import Source  # noqa: PLC0415  quick --help
-    from napari_unet.slide import segment_resumably  # noqa: PLC0415
+    from napari_unet.slide import run_slide, want_slide  # noqa: PLC0415
 
     folder = target.with_suffix(".unfinished.zarr")
     source = Source(file, options.axes, options.channel)
-    result = segment_resumably(
-        source, folder, options.model, settings=options.settings, progress=progress
-    )
+    wanted = want_slide(source, folder, options.model, options.settings)
+    result = run_slide(wanted, progress=progress)
     told = _write(result, target, csv=options.csv)
     shutil.rmtree(folder)
     return told

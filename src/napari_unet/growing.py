@@ -130,17 +130,9 @@ class Growing:
             )
 
     def _make(self, plan: SegmentPlan) -> None:
-        image = self.image
         with on_disk(self.output):
             patches_of(self.output).mkdir(parents=True, exist_ok=True)
-            pyramid = LabelPyramid.create(
-                self.output,
-                image.labels_shape,
-                plan.tiles.step,
-                axes=image.leading_axes + "YX",
-                pixel_size=image.pixel_size,
-                unit=image.unit,
-            )
+            pyramid = LabelPyramid.create_for(self.image, self.output, plan.tiles.step)
             pyramid.note(record(plan, self.settings))
 
     def put_back(

@@ -86,6 +86,12 @@ class Box:
         stop = min(self.stop[0], other.stop[0]), min(self.stop[1], other.stop[1])
         return Box(start, (max(start[0], stop[0]), max(start[1], stop[1])))
 
+    def on_grid(self, grid: int) -> "Box":
+        """Return the box grown to multiples of some pixels."""
+        (y0, x0), (y1, x1) = self.start, self.stop
+        start = y0 // grid * grid, x0 // grid * grid
+        return Box(start, (-(-y1 // grid) * grid, -(-x1 // grid) * grid))
+
     def union(self, other: "Box") -> "Box":
         """Return the smallest box around both, neither of them empty."""
         start = min(self.start[0], other.start[0]), min(self.start[1], other.start[1])

@@ -80,43 +80,50 @@ def segment_slide(
     EngineError
         If the cluster has no workers.
     """
-    result = segment_resumably(
-        source, output, model, settings=settings, client=client, progress=progress
-    )
-    shutil.rmtree(scratch_of(Path(output)))
+    wanted = want_slide(source, output, model, settings)
+    result = run_slide(wanted, client=client, progress=progress)
+    shutil.rmtree(scratch_of(wanted.output))
     return result
 
 
-def segment_resumably(
+def want_slide(
     source: str | Path | Source,
     output: str | Path,
-    model: str | Path | Model = "nuclei",
-    *,
+    model: str | Path | Model,
     settings: SegmentSettings | None = None,
-    client: "Client | None" = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Segmentation:
-    """Do what `segment_slide` does, but leave the folder marked as unfinished.
-
-    Called again with the same, it has nothing to do and returns the same: for a caller who has more
-    to do with the result, and may fail.
-    """
+) -> "Wanted":
+    """Look whether what is asked for is possible; parameters and errors as for `segment_slide`."""
     found = model if isinstance(model, Model) else load_model(model)
     given = source if isinstance(source, Source) else Source(Path(source))
     given = replace(given, path=given.path.absolute())  # workers have other working folders
     chosen = validated_settings(
         **{**(settings or SegmentSettings()).model_dump(), "model": found.card.name}
     )
-    notes, target = Notes(progress), _checked(Path(output))
-    image = given.open()
-    wanted = Wanted(given, image, found, chosen, target)
+    target = _checked(Path(output))
+    return Wanted(given, given.open(), found, chosen, target)
+
+
+def run_slide(
+    wanted: "Wanted",
+    *,
+    client: "Client | None" = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Segmentation:
+    """Do it, and leave the folder marked as unfinished.
+
+    Asked for again, there is nothing to do and the same is returned: for a caller who has more to
+    do with the result, and may fail.
+    """
+    notes, target = Notes(progress), wanted.output
     with _claimed(target):
         job = _resumed(wanted) or notes.follow(_begun(wanted, client))
-        with _hired(job, image, client) as crew:
+        with _hired(job, wanted.image, client) as crew:
             count = notes.follow(_events(job, crew))
         pyramid = LabelPyramid(target)
-        pyramid.note(record(job.plan, chosen))
-    return Segmentation(pyramid.levels[0], job.plan, image, chosen, tuple(notes.texts), count)
+        pyramid.note(record(job.plan, wanted.settings))
+    return Segmentation(
+        pyramid.levels[0], job.plan, wanted.image, wanted.settings, tuple(notes.texts), count
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,14 +194,7 @@ def _begun(wanted: Wanted, client: "Client | None") -> Generator[Event, None, Jo
         looks = Path(temporary) / "class-maps"
         plan = yield from make_plan(image, wanted.model, settings, LocalBackend(), where, looks)
     plan = on(plan, _computing(plan, client))
-    LabelPyramid.create(
-        wanted.output,
-        image.labels_shape,
-        plan.tiles.step,
-        axes=image.leading_axes + "YX",
-        pixel_size=image.pixel_size,
-        unit=image.unit,
-    )
+    LabelPyramid.create_for(image, wanted.output, plan.tiles.step)
     content = {**wanted.as_json(), "plan": json.loads(plan.to_json())}
     write_bytes(wanted.note, json.dumps(content).encode())  # last: now there is all that it needs
     return Job(plan, decoding(plan, settings), wanted.source, wanted.output)

@@ -65,6 +65,15 @@ def zoom_to(viewer, slide, y: int, x: int, qtbot) -> None:
     )
 
 
+@pytest.fixture
+def edited(viewer, panel, slide, segmented, click, idle, qtbot):
+    """A view of the segmented image, opened to be edited; its layer."""
+    zoom_to(viewer, slide, 350, 450, qtbot)
+    click(panel.slides.edit)
+    idle()
+    return panel.image.value
+
+
 def finest(slide_result) -> np.ndarray:
     return np.asarray(LabelPyramid(slide_result.growing.output).levels[0])
 
@@ -110,17 +119,13 @@ def test_other_settings_make_another_layer(panel, slide, segmented, click, idle)
     assert finest(segmented).any()
 
 
-def test_a_view_is_edited_and_put_back(viewer, panel, slide, segmented, click, idle, qtbot):
-    zoom_to(viewer, slide, 350, 450, qtbot)
-    click(panel.slides.edit)
-    idle()
-    part = panel.image.value
-    region = region_of(part)
+def test_a_view_is_edited_and_put_back(panel, slide, segmented, edited, click, idle):
+    region = region_of(edited)
     assert region is not None, panel.sentence
     assert region.source() is slide
     y, x = region.box.start
-    assert (part.data == slide.data[0][region.box.slices]).all()
-    assert np.allclose(part.data_to_world((0, 0)), slide.data_to_world((y, x)))
+    assert (edited.data == slide.data[0][region.box.slices]).all()
+    assert np.allclose(edited.data_to_world((0, 0)), slide.data_to_world((y, x)))
     result = panel.current_result()
     before = finest(segmented)
     assert (result.layer.data == before[region.box.slices]).all()
@@ -144,19 +149,15 @@ def test_a_view_is_edited_and_put_back(viewer, panel, slide, segmented, click, i
 
 
 def test_what_is_painted_on_a_part_is_offered_with_the_whole(
-    viewer, panel, slide, segmented, click, idle, qtbot, hand
+    viewer, panel, slide, edited, click, idle, qtbot
 ):
-    zoom_to(viewer, slide, 350, 450, qtbot)
-    click(panel.slides.edit)
-    idle()
-    part, result = panel.image.value, panel.current_result()
-    box = region_of(part).box
+    result, box = panel.current_result(), region_of(edited).box
     result.layer.data[5:15, 5:15] = 31
     qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=PATIENCE)
     result.correcting.look_everywhere()
     assert result.correcting.journal.flush(10)
     viewer.layers.remove(result.layer)
-    viewer.layers.remove(part)
+    viewer.layers.remove(edited)
     panel.image.value = slide
     qtbot.waitUntil(lambda: panel.restoring.visible, timeout=PATIENCE)
     assert "part of this image" in panel.restoring.said.text
@@ -236,13 +237,9 @@ def test_background_painted_before_the_run_came_there_is_put_back(
 
 
 def test_labels_of_other_settings_take_all_that_is_painted(
-    viewer, panel, slide, segmented, click, idle, qtbot
+    panel, slide, segmented, edited, click, idle
 ):
-    zoom_to(viewer, slide, 350, 450, qtbot)
-    click(panel.slides.edit)
-    idle()
-    part, result = panel.image.value, panel.current_result()
-    box = region_of(part).box
+    result, box = panel.current_result(), region_of(edited).box
     result.layer.data[3:9, 3:9] = 888_888
     click(panel.slides.put_back)
     idle()
@@ -253,7 +250,7 @@ def test_labels_of_other_settings_take_all_that_is_painted(
     assert "Put back again" in panel.sentence
     other = panel.slides.result_of(slide)
     assert other is not segmented
-    panel.image.value = part
+    panel.image.value = edited
     click(panel.slides.put_back)
     idle()
     ids, counts = np.unique(finest(other)[box.slices][3:9, 3:9], return_counts=True)

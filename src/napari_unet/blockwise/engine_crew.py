@@ -7,7 +7,6 @@ from napari_unet.blockwise.messages import OPEN, answer, order_block, order_tile
 from napari_unet.engine.client import Engine
 from napari_unet.image import Image
 from napari_unet.inference.plan import Key, SegmentPlan
-from napari_unet.inference.tiles import cover
 from napari_unet.settings import DecodeSettings
 
 
@@ -40,8 +39,8 @@ class EngineCrew:
     def compute(self, key: Key) -> None:
         """Order the objects of a block."""
         (plane, number), plan = key, self._plan
-        whole = cover(plan.tiles, plan.card.spec, plan.window(plan.tiles.tiles[number]))
-        pixels = self._image.read(plan.planes[plane], whole.source, plan.channels)
+        source = plan.covering(number).source
+        pixels = self._image.read(plan.planes[plane], source, plan.channels)
         self._engine.send(order_block(key, pixels))
 
     def write(self, closing: Closing) -> None:

@@ -17,7 +17,6 @@ from napari_unet.inference.plan import Key, SegmentPlan
 from napari_unet.inference.predict import GAVE_UP, Predictor
 from napari_unet.inference.run import NOT_NUMBERS, has_holes
 from napari_unet.inference.store import ClassMapStore
-from napari_unet.inference.tiles import Tile, cover
 from napari_unet.settings import DecodeSettings
 
 
@@ -69,13 +68,13 @@ class Maker:
         self._predictor = predictor or Predictor(Path(plan.model_path), plan.device, plan.precision)
 
     def find(self, key: Key, pixels: NDArray[Any]) -> Computed:
-        """Find the objects of a block in ``(C, Y, X)`` of its `source`.
+        """Find the objects of a block in the pixels ``(C, Y, X)`` of its covering tile's source.
 
         The network runs on the block and all that its objects may reach into at once. Blocks so
         need nothing of each other, and can be computed anywhere, and again.
         """
         plan = self.plan
-        whole = covering(plan, key[1])
+        whole = plan.covering(key[1])
         maps = self._predictor.class_map(pixels, whole, plan.tiles, plan.limits)
         notes = [NOT_NUMBERS] if has_holes(pixels) else []
         if self._predictor.gave_up:
@@ -100,11 +99,6 @@ class Maker:
         """Forget blocks that nobody needs any more."""
         for key in keys:
             self._patches.drop(key)
-
-
-def covering(plan: SegmentPlan, number: int) -> Tile:
-    """Return the one tile that writes all a block is decoded from."""
-    return cover(plan.tiles, plan.card.spec, plan.window(plan.tiles.tiles[number]))
 
 
 class Hand:
@@ -134,6 +128,6 @@ class Hand:
         if self._known and all((plane, tile) in self._have for tile in plan.needs(number)):
             window = plan.window(plan.tiles.tiles[number])
             return self._maker.keep(key, self._known.read(plane, window))
-        source = covering(plan, number).source
+        source = plan.covering(number).source
         pixels: NDArray[Any] = self._image.read(plan.planes[plane], source, plan.channels)
         return self._maker.find(key, pixels)

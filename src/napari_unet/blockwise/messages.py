@@ -1,6 +1,7 @@
 """Orders to the engine about blocks, and its answers: how each is written as a message."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,23 +15,33 @@ from napari_unet.inference.plan import Key
 if TYPE_CHECKING:
     from napari_unet.blockwise.hand import Maker
 
-OPEN, FIND, WRITE, DROP = "slide", "block", "compose", "forget"
-ORDERS = (FIND, WRITE, DROP)
+OPEN = "slide"  # begins a job of such orders
+ORDERS = ("block", "compose", "forget")
+
+
+@cache
+def _closings() -> TypeAdapter[Closing]:
+    return TypeAdapter(Closing)
+
+
+@cache
+def _found() -> TypeAdapter[Computed]:
+    return TypeAdapter(Computed)
 
 
 def order_block(key: Key, pixels: NDArray[np.generic]) -> Message:
     """Ask for the objects of a block in ``(C, Y, X)``."""
-    return {"op": FIND, "key": key}, pixels
+    return {"op": "block", "key": key}, pixels
 
 
 def order_tile(closing: Closing) -> Message:
     """Ask for a tile to be written."""
-    return {"op": WRITE, "closing": TypeAdapter(Closing).dump_python(closing)}, None
+    return {"op": "compose", "closing": _closings().dump_python(closing)}, None
 
 
 def order_to_forget(keys: Iterable[Key]) -> Message:
     """Ask to forget blocks."""
-    return {"op": DROP, "keys": list(keys)}, None
+    return {"op": "forget", "keys": list(keys)}, None
 
 
 def obey(message: Message, maker: "Maker") -> Header | None:
@@ -40,10 +51,9 @@ def obey(message: Message, maker: "Maker") -> Header | None:
         case "block":
             assert pixels is not None, "a block comes with its pixels"
             found = maker.find(_key(header["key"]), pixels)
-            return {"op": "found", "found": TypeAdapter(Computed).dump_python(found)}
+            return {"op": "found", "found": _found().dump_python(found)}
         case "compose":
-            closing = TypeAdapter(Closing).validate_python(header["closing"])
-            maker.write(closing)
+            maker.write(_closings().validate_python(header["closing"]))
             return {"op": "composed", "closing": header["closing"]}
         case "forget":
             maker.drop([_key(key) for key in header["keys"]])
@@ -57,11 +67,9 @@ def answer(message: Message) -> Computed | Closing:
     header, _ = message
     match header["op"]:
         case "found":
-            found: Computed = TypeAdapter(Computed).validate_python(header["found"])
-            return found
+            return _found().validate_python(header["found"])
         case "composed":
-            closing: Closing = TypeAdapter(Closing).validate_python(header["closing"])
-            return closing
+            return _closings().validate_python(header["closing"])
         case other:
             raise ValueError(f"unknown answer {other!r}")
 

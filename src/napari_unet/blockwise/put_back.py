@@ -72,7 +72,7 @@ class _Edits:
 
     def over(self, plane: Plane, box: Box, labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """Return labels with the edits on top."""
-        if self._array is None and not (self._folder / "zarr.json").exists():
+        if not self._there:
             return labels
         edits = np.asarray(self._opened()[index_of(plane, box)])
         return np.where(edits > 0, edits - 1, labels) if edits.any() else labels
@@ -85,10 +85,14 @@ class _Edits:
         edits = np.asarray(array[index_of(plane, box)])
         array[index_of(plane, box)] = np.where(changed, labels + np.uint32(1), edits)
 
+    @property
+    def _there(self) -> bool:
+        return self._array is not None or (self._folder / "zarr.json").exists()
+
     def _opened(self) -> Any:
         import zarr  # noqa: PLC0415  takes a while, and is needed for large images only
 
-        if self._array is None and (self._folder / "zarr.json").exists():
+        if self._array is None and self._there:
             self._array = zarr.open_array(self._folder, mode="r+")
         elif self._array is None:
             finest = LabelPyramid(self._output).levels[0]

@@ -23,6 +23,7 @@ from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.run import HEARTBEAT, Waiting
 from napari_unet.inference.tasks import Done, Task
 from napari_unet.learning import Finished, LearnEvent
+from napari_unet.settings import MEMORY_PAGES
 
 if TYPE_CHECKING:
     from napari_unet.retraining import Teaching
@@ -34,8 +35,6 @@ RETRAINING = (
     "a new one."
 )
 REPLACED = "Another job has taken the engine over. What is finished stays; press Segment again."
-# For torch, before it is loaded: memory in large pages, a twelfth faster where tiles are large.
-MEMORY_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
 GRACE = 2.0  # seconds an engine may take to leave by itself
 
 

@@ -27,15 +27,11 @@ class Scratch:
     ----------
     root : Path
         Where those of all processes are.
-    sweep : bool
-        Whether to begin with `sweep`.
     """
 
-    def __init__(self, root: Path, *, sweep: bool = True) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
         self._mine = self._root / f"{os.getpid()}-{_HOST}-{uuid.uuid4().hex[:8]}"
-        if sweep:
-            self.sweep()
 
     def reserve(self) -> Path:
         """Return a new folder; it does not exist yet."""
@@ -68,6 +64,7 @@ class ClassMapCache(Scratch):
 
     def __init__(self, root: Path | None = None, limit: int = LIMIT) -> None:
         super().__init__(root or platformdirs.user_cache_path(APPLICATION) / "class-maps")
+        self.sweep()
         self._limit = limit
         self._kept: OrderedDict[Path, int] = OrderedDict()
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from napari_unet.image import Box
-from napari_unet.inference.tiles import Tile, TilePlan, plan_tiles
+from napari_unet.inference.tiles import Tile, TilePlan, cover, plan_tiles
 from napari_unet.models.card import ModelCard
 
 Key = tuple[int, int]
@@ -101,6 +101,10 @@ class SegmentPlan:
     def window(self, tile: Tile) -> Box:
         """Image pixels of the class map that the block is decoded from."""
         return self.owned(tile).grow(self.overlap).intersect(self.tiles.area)
+
+    def covering(self, tile: int) -> Tile:
+        """Return the one tile that writes all a block is decoded from, for a block by itself."""
+        return cover(self.tiles, self.card.spec, self.window(self.tiles.tiles[tile]))
 
     def needs(self, tile: int) -> list[int]:
         """Tiles whose class maps a block needs."""

@@ -139,7 +139,7 @@ def plan_tiles(
     network_shape = _round(shape[0] * zoom), _round(shape[1] * zoom)
     grid = spec.divisor if network_shape == shape else 1
     whole = Box((0, 0), shape)
-    area = _on_grid(area or whole, grid).intersect(whole)
+    area = (area or whole).on_grid(grid).intersect(whole)
     if anchored:
         steps = tuple(_step(length, tile, max(grid, ANCHOR)) for length in shape)
         start, stop = zip(*(_chunks(area, steps, axis) for axis in (0, 1)), strict=True)
@@ -197,11 +197,6 @@ def _step(length: int, tile: int, grid: int) -> int:
     """Even out the tiles of an axis: as many as `tile` needs, all but the last of one length."""
     count = math.ceil(length / max(_down(tile, grid), grid))
     return _up(math.ceil(length / count), grid)
-
-
-def _on_grid(box: Box, grid: int) -> Box:
-    (y0, x0), (y1, x1) = box.start, box.stop
-    return Box((_down(y0, grid), _down(x0, grid)), (_up(y1, grid), _up(x1, grid)))
 
 
 def _down(value: int, grid: int) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError, SaveError
-from napari_unet.image import Box
+from napari_unet.image import Box, Image
 from napari_unet.io.units import PIXEL, unit_name
 
 ENDING = ".zarr"
@@ -138,6 +138,18 @@ class LabelPyramid:
         ]
         group.attrs["image-label"] = {"version": "0.4"}
         return cls(path)
+
+    @classmethod
+    def create_for(cls, image: Image, path: Path, chunk: tuple[int, int]) -> "LabelPyramid":
+        """Make the folder for labels of an image, on its grid; see `create`."""
+        return cls.create(
+            path,
+            image.labels_shape,
+            chunk,
+            axes=image.leading_axes + "YX",
+            pixel_size=image.pixel_size,
+            unit=image.unit,
+        )
 
     def write(self, plane: tuple[int, ...], box: Box, labels: NDArray[np.uint32]) -> None:
         """Write one tile of a plane, ``(Y, X)``, into every level where it is a chunk of its own.

@@ -10,7 +10,7 @@ from napari.layers import Layer
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
-from napari_unet.blockwise.put_back import GRID, Renumbering
+from napari_unet.blockwise.put_back import Renumbering
 from napari_unet.growing import Growing
 from napari_unet.image import Box, Image
 
@@ -110,14 +110,6 @@ def region_of(layer: Layer | None) -> Region | None:
     """Return where a layer's part comes from; None for a whole image."""
     found = layer.metadata.get(REGION) if layer is not None else None
     return found if isinstance(found, Region) else None
-
-
-def on_grid(box: Box, shape: tuple[int, int]) -> Box:
-    """Grow a box so that it can be put back."""
-    (y0, x0), (y1, x1) = box.start, box.stop
-    start = y0 // GRID * GRID, x0 // GRID * GRID
-    stop = -(-y1 // GRID) * GRID, -(-x1 // GRID) * GRID
-    return Box(start, stop).intersect(Box((0, 0), shape))
 
 
 def read_region(image: Image, plane: tuple[int, ...], box: Box) -> NDArray[Any]:

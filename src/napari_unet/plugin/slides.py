@@ -12,6 +12,7 @@ from napari import Viewer
 from napari.layers import Image as ImageLayer
 from numpy.typing import NDArray
 
+from napari_unet.blockwise.put_back import GRID
 from napari_unet.corrections import UNLABELLED
 from napari_unet.errors import InputError, UNetError
 from napari_unet.growing import Growing
@@ -24,7 +25,6 @@ from napari_unet.plugin.jobs import in_background
 from napari_unet.plugin.regions import (
     Region,
     Taken,
-    on_grid,
     read_region,
     region_layer,
     region_of,
@@ -67,7 +67,7 @@ class Slides(Container):  # type: ignore[type-arg]
     def __init__(self, host: "SegmentPanel", viewer: Viewer) -> None:
         super().__init__(layout="horizontal", labels=False, visible=False)
         self._host, self._viewer = host, viewer
-        self._scratch = Scratch(platformdirs.user_cache_path(APPLICATION) / "slides", sweep=False)
+        self._scratch = Scratch(platformdirs.user_cache_path(APPLICATION) / "slides")
         # what earlier sessions left may be tens of thousands of files
         in_background(self._scratch.sweep, lambda _nothing, _problem: None)
         self.running = False
@@ -120,8 +120,8 @@ class Slides(Container):  # type: ignore[type-arg]
         where = host.part(layer, image, None)
         plane = layers.current_plane(self._viewer, layer, image)
         if not whole:
-            view = layers.visible_box(self._viewer, layer, image)
-            self._open(layer, image, plane, where.region or view, lambda _part: host.start())
+            part = where.region or Box((0, 0), (0, 0))  # nothing of it is shown
+            self._open(layer, image, plane, part, lambda _part: host.start())
             return
         result = self._result(layer, image)
         host.say("Looking at the image…")
@@ -175,7 +175,7 @@ class Slides(Container):  # type: ignore[type-arg]
             self._host.image.value = there
             then(there)
             return
-        box = on_grid(box, image.shape)
+        box = box.on_grid(GRID).intersect(Box((0, 0), image.shape))  # so that it can be put back
         if max(box.shape) > MOST or not box.size:
             raise InputError(TOO_LARGE.format(*box.shape, MOST, MOST))
         self.open_region(layer, image, (plane, box), then, taken_from)
