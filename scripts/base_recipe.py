@@ -125,6 +125,13 @@ class Recipe(BaseModel):
 # outlines as sharp as the images. Right angles only: outlines stay on the pixel grid.
 VARIED = Augmentation(scale=(0.7, 1.45), rotate=False, elastic=2.0, intensity=1.0, invert=0.05)
 SHARP = Augmentation(scale=(1.0, 1.0), rotate=False, elastic=0.0, intensity=0.6, invert=0.03)
+# The size of an image's objects is estimated, so the last thing learned is not one size only.
+TOLERANT = Augmentation(
+    scale=(0.5, 2.0), rotate=False, elastic=2.0, intensity=1.0, invert=0.05, still=0.3
+)
+SETTLED = Augmentation(
+    scale=(0.7, 1.45), rotate=False, elastic=0.0, intensity=0.7, invert=0.03, still=0.5
+)
 
 NUCLEI = Recipe(
     card=ModelCard(
@@ -146,6 +153,8 @@ NUCLEI = Recipe(
         Phase(steps=1700, rate=1e-3, augmentation=SHARP),
         Phase(steps=3500, rate=1.5e-3, augmentation=VARIED),
         Phase(steps=1200, rate=1e-3, augmentation=SHARP),
+        Phase(steps=1900, rate=1.5e-3, augmentation=TOLERANT),
+        Phase(steps=1000, rate=1e-3, augmentation=SETTLED),
     ),
 )
 

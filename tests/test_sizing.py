@@ -1,9 +1,13 @@
 """Object size: found in images of any magnification, and nothing is left behind."""
 
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage.io import imread
 from skimage.transform import rescale
@@ -11,12 +15,13 @@ from skimage.transform import rescale
 from napari_unet.image import Box
 from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.local import LocalBackend
+from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.run import Started
 from napari_unet.models.library import load_model
 from napari_unet.planning import Where
 from napari_unet.segmentation import open_image, segment_events
 from napari_unet.settings import SegmentSettings
-from napari_unet.sizing import Look, window
+from napari_unet.sizing import REFINED, SIZES, Look, diameters, window
 
 ROOT = Path(__file__).resolve().parents[1]
 USUAL = 29.6  # pixels; diameter of the sample's nuclei
@@ -49,8 +54,53 @@ def test_class_maps_of_looks_are_removed(nuclei: NDArray[np.float32], tmp_path: 
     assert [path.name for path in folder.parent.iterdir()] in ([], [folder.name])
 
 
+@settings(max_examples=200)
+@given(diameter=st.floats(7, 110), leaning=st.floats(0.55, 0.95))
+def test_looks_come_nearer_to_the_diameter(diameter: float, leaning: float) -> None:
+    """A model that sees objects nearer to its own size than they are is not believed at once."""
+    probe = flat_plan()
+    search, looks = diameters(probe), 1
+    look = seen(probe, next(search), diameter, leaning)
+    while True:
+        try:
+            wanted = search.send(look)
+        except StopIteration as end:
+            best: Look = end.value
+            break
+        look, looks = seen(probe, wanted, diameter, leaning), looks + 1
+    assert best.diameter == pytest.approx(diameter, rel=0.16)
+    assert looks <= 1 + 1 + len(SIZES) + REFINED
+
+
+def seen(probe: SegmentPlan, wanted: float, diameter: float, leaning: float) -> Look:
+    """What such a model shows of objects of a diameter."""
+    plan = replace(probe, diameter=wanted)
+    usual = plan.card.object_diameter
+    ratio = diameter * plan.zoom / usual
+    found = usual / plan.zoom * ratio**leaning
+    certainty = 0.97 if 1 / 1.6 < ratio < 1.6 else 0.6
+    return Look(plan, Path(), diameters=[found] * 9, certainties=[certainty] * 9)
+
+
+def test_a_model_of_one_kind_of_cells_is_looked_with_once_and_believed() -> None:
+    probe = flat_plan()
+    card = probe.card.model_copy(update={"usual_diameter": 40.0, "taught_diameters": (30.0, 50.0)})
+    probe = replace(probe, card=card, diameter=40.0)
+    search = diameters(probe)
+    look = seen(probe, next(search), 30.0, 0.7)
+    with pytest.raises(StopIteration) as end:
+        search.send(look)
+    assert end.value.value is look
+    assert look.diameter == pytest.approx(look.diameters[0], abs=0.05)
+
+
+@cache
+def flat_plan() -> SegmentPlan:
+    return started(np.random.default_rng(0).random((64, 64)).astype(np.float32)).plan
+
+
 def test_surely_found_objects_of_another_size_do_not_count_as_fitting() -> None:
-    plan = started(np.random.default_rng(0).random((64, 64)).astype(np.float32)).plan
+    plan = flat_plan()
     usual = plan.card.object_diameter
     right = Look(plan, Path(), diameters=[usual] * 3, certainties=[0.95] * 3)
     small = Look(plan, Path(), diameters=[usual / 2] * 12, certainties=[0.95] * 12)

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.inference.bands import Bands
+from napari_unet.inference.bands import BANDS, Bands
+from napari_unet.inference.fastest import ROUNDS
 from napari_unet.inference.fold import folded
 from napari_unet.models.library import load_model
 from napari_unet.models.weights import load_model as load_network
@@ -34,10 +35,31 @@ def test_any_bands_of_any_padded_network(
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_the_bundled_model_to_the_last_bit(precision: torch.dtype) -> None:
+@pytest.mark.parametrize("shape", [(512, 208), (1024, 1040)])
+def test_the_bundled_model_to_the_last_bit(precision: torch.dtype, shape: tuple[int, int]) -> None:
     """Bands of a few rows only may be added up in another order by the processor."""
     network, _ = load_network(load_model("nuclei").path)
     lean = folded(network).to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    image = torch.rand(1, 1, 512, 208).to(precision, memory_format=torch.channels_last)
+    image = torch.rand(1, 1, *shape).to(precision, memory_format=torch.channels_last)
     with torch.inference_mode():
-        assert torch.equal(Bands(lean, 2**20)(image), lean(image))
+        plain = lean(image)
+        for band in (2**20, *BANDS):
+            assert torch.equal(Bands(lean, band)(image), plain)
+
+
+def test_the_fastest_band_is_found_while_working(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large images try all in turn; a small one neither tries nor counts."""
+    bands = Bands(UNet(UNetSpec(base_filters=1, depth=1)).eval())
+    used: list[int] = []
+    monkeypatch.setattr(Bands, "_compute", lambda _, image, band: used.append(band) or image)
+    large, small = torch.zeros(1, 1, 1024, 1024), torch.zeros(1, 1, 64, 64)
+    bands(small)
+    for _ in range(ROUNDS):
+        for _ in BANDS:
+            bands(large)
+    assert used[0] == BANDS[0]
+    assert sorted(used[1:]) == sorted(BANDS * ROUNDS)
+    bands(large)
+    assert used[-1] in BANDS
+    bands(small)
+    assert used[-1] == used[-2]

@@ -109,6 +109,13 @@ def test_elastic_displacements_have_the_spread_asked_for() -> None:
     assert spread == pytest.approx(10, rel=0.05)
 
 
+def test_a_share_of_the_views_lies_still_on_the_pixel_grid() -> None:
+    options = Augmentation(scale=(0.5, 2), rotate=False, elastic=5, still=0.4)
+    grids = [sampling_grid(9, (4, 4), options, seeded(seed)) for seed in range(400)]
+    still = sum(torch.allclose(grid, grid.round(), atol=1e-4) for grid in grids)
+    assert still / len(grids) == pytest.approx(0.4, abs=0.08)
+
+
 def test_elastic_displacements_are_smooth() -> None:
     options = Augmentation(scale=(1, 1), rotate=False, elastic=5)
     grid = sampling_grid(129, (0, 0), options, seeded(1))

@@ -4,7 +4,7 @@ Everything is drawn from a `torch.Generator`, so a seed repeats a run.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the field's usual name)
@@ -25,6 +25,9 @@ class Augmentation:
     elastic : float
         Pixels; standard deviation of the displacements on a 3×3 grid, interpolated bicubically
         (paper, section 3.1: 10).
+    still : float
+        Share of views that are neither resized nor bent, so that sharp outlines stay among views
+        of many sizes.
     intensity : float
         Strength of grey-value changes, 0 (none) to 1.
     invert : float
@@ -39,6 +42,7 @@ class Augmentation:
     intensity: float = 1.0
     invert: float = 0.1
     halo: float = 0.0
+    still: float = 0.0
 
 
 def uniform(low: float, high: float, random: Generator) -> float:
@@ -67,6 +71,8 @@ def sampling_grid(
     Tensor
         ``(size, size, 2)``, source ``(x, y)`` in pixels of every pixel of the view.
     """
+    if options.still and uniform(0, 1, random) < options.still:
+        options = replace(options, scale=(1.0, 1.0), elastic=0.0)
     low, high = options.scale
     zoom = math.exp(uniform(math.log(low), math.log(high), random))
     turn = uniform(0, 4, random)

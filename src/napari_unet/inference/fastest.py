@@ -1,0 +1,91 @@
+"""The fastest of several ways that give the same result: found while working, and remembered.
+
+Nothing is computed for the sake of measuring. The first pieces of real work are done in turn in
+each way; from then on, and after the next start, the way that was fastest is used.
+"""
+
+import json
+import logging
+import platform
+import threading
+from functools import cache
+from pathlib import Path
+
+import platformdirs
+
+from napari_unet.errors import SaveError
+from napari_unet.io.atomic import write_bytes
+from napari_unet.models.library import APPLICATION
+
+log = logging.getLogger(__name__)
+ROUNDS = 3  # pieces of work for each way; the best of them counts, for a computer has other work
+
+
+class Fastest:
+    """Chooses one of several numbers by the time that work takes with each.
+
+    Parameters
+    ----------
+    ways : tuple of int
+        To choose from, the one that is likely best first.
+    key : str
+        What the choice depends on: the computer, what computes.
+    file : Path
+        Where choices are remembered, a JSON object of key to number.
+    """
+
+    def __init__(self, ways: tuple[int, ...], key: str, file: Path) -> None:
+        self._ways, self._key, self._file = ways, key, file
+        self._lock = threading.Lock()
+        self._given = 0
+        self._times: dict[int, list[float]] = {way: [] for way in ways}
+        known = _read(file).get(key)
+        self.chosen = known if known in ways else None
+
+    def pick(self) -> int:
+        """Return the way to do the next piece of work."""
+        with self._lock:
+            if self.chosen is not None:
+                return self.chosen
+            self._given += 1
+            return self._ways[(self._given - 1) % len(self._ways)]
+
+    def took(self, way: int, seconds: float) -> None:
+        """Say how long a piece of work took; pieces must be comparable, such as time per pixel."""
+        with self._lock:
+            if self.chosen is not None:
+                return
+            self._times[way].append(seconds)
+            if min(map(len, self._times.values())) < ROUNDS:
+                return
+            self.chosen = min(self._ways, key=lambda way: min(self._times[way]))
+        log.info("%s: %d is the fastest of %s", self._key, self.chosen, self._ways)
+        _remember(self._file, self._key, self.chosen)
+
+
+@cache
+def fastest(ways: tuple[int, ...], key: str) -> Fastest:
+    """Return the choice that all threads of this process share; `key` need not name the computer.
+
+    A home folder may be shared by several computers, so each has a choice of its own.
+    """
+    file = platformdirs.user_cache_path(APPLICATION) / "fastest.json"
+    return Fastest(ways, f"{platform.node() or 'host'} {key}", file)
+
+
+def _read(file: Path) -> dict[str, int]:
+    """Choices that are remembered; a file that is missing or damaged remembers none."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _remember(file: Path, key: str, way: int) -> None:
+    """Write a choice beside the others; without room for it the next start measures again."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(file, json.dumps({**_read(file), key: way}, indent=1).encode())
+    except (OSError, SaveError) as error:
+        log.info("what is fastest cannot be remembered in %s: %s", file, error)
