@@ -3,8 +3,10 @@
 It runs in an environment of its own and knows nothing of this project:
 
     python -m venv ENV && ENV/bin/pip install stardist tensorflow-cpu scikit-image
-    ENV/bin/python benchmarks/peer_stardist.py --data DATA --run runs/stardist --minutes 60
-    python -m benchmarks.peers --labels runs/stardist --name "StarDist, 60 minutes"
+    ENV/bin/python benchmarks/peer_stardist.py --data DATA --run runs/stardist --minutes 180
+    python -m benchmarks.peers --labels runs/stardist --name "StarDist, 180 minutes"
+
+Minutes are the processor's, all threads together. Run it again to go on after a stop.
 
 Its recipe is that of its authors' example notebook (Schmidt et al. 2018, arXiv:1806.03535): 32
 rays, grey values from the 1st to the 99.8th percentile, flips and changed intensities, patches of
@@ -30,15 +32,21 @@ BRIGHT_GROUND = 0.57  # of the range; where the median is brighter the objects a
 
 
 class Deadline(Callback):
-    """Ends the training when the time is up."""
+    """Keeps the weights and the time that was used, and ends the training when it is up."""
 
-    def __init__(self, minutes: float) -> None:
+    def __init__(self, minutes: float, weights: Path) -> None:
         super().__init__()
-        self.end = time.monotonic() + 60 * minutes
+        self.minutes, self.weights = minutes, weights
+        self.note = weights.with_suffix(".json")
+        self.used = json.loads(self.note.read_text()) if self.note.exists() else 0.0
+        self.begun = time.process_time()
 
     def on_epoch_end(self, epoch: int, logs: object = None) -> None:
         """Look at the clock."""
-        self.model.stop_training = time.monotonic() > self.end
+        used = self.used + (time.process_time() - self.begun) / 60
+        self.model.save_weights(self.weights)
+        self.note.write_text(json.dumps(used))
+        self.model.stop_training = used > self.minutes
 
 
 def rows(data: Path, split: str) -> list[tuple[str, Path, Path]]:
@@ -86,7 +94,10 @@ def train(data: Path, run: Path, minutes: float) -> StarDist2D:
     config = Config2D(n_rays=32, grid=(2, 2), n_channel_in=1, train_patch_size=(256, 256))
     model = StarDist2D(config, name="model", basedir=str(run))
     model.prepare_for_training()
-    model.callbacks.append(Deadline(minutes))
+    last = run / "model" / "last.weights.h5"
+    if last.exists():
+        model.keras_model.load_weights(last)
+    model.callbacks.append(Deadline(minutes, last))
     large = [p for p in pairs["train"] if min(p[0].shape) >= 256]
     images, masks = zip(*large, strict=True)
     model.train(

@@ -271,6 +271,14 @@ def test_too_large_a_part_is_refused_with_a_reason(panel, slide, segmented, clic
     assert "smaller rectangle" in panel.sentence
 
 
+def test_a_view_beside_the_image_is_told_from_a_large_one(panel, slide, segmented, click, viewer):
+    panel.image.value = slide
+    viewer.scene.camera.center = (1e5, 1e5)
+    click(panel.slides.edit)
+    assert "in view" in panel.sentence
+    assert "Zoom in" not in panel.sentence
+
+
 def test_saved_labels_hold_everything(panel, segmented, idle, tmp_path: Path):
     panel.save_to(tmp_path / "out.zarr")
     idle()

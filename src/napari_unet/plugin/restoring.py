@@ -31,6 +31,7 @@ from napari_unet.plugin.form import side_by_side
 from napari_unet.plugin.jobs import in_background
 from napari_unet.plugin.regions import region_of
 from napari_unet.plugin.results import Result
+from napari_unet.plugin.slides import Wanted
 from napari_unet.plugin.wrapped import Wrapped
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ class Restoring(Container):  # type: ignore[type-arg]
                 self._take(part, recovery, found[0], classes=classes)
 
             plane = list(image.planes())[number]
-            self._host.slides.open_region(layer, image, (plane, box), take)
+            self._host.slides.open_region(Wanted(layer, image, plane, box), take)
 
         self._host.say("Restoring your corrections…")
         in_background(lambda: replay(recovery.paths), replayed)

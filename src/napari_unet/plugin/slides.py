@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,38 @@ OTHERS = (
     "back into those is not in these: choose the part and press Put back again."
 )
 PUT = "{} pixels were put back into the labels of {}; no run changes them."
+EMPTY = "Nothing of this image is in view. Move it into the view, or press the house in the corner."
 Then = Callable[[ImageLayer], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """A part of a large image that is to become an image of its own.
+
+    Attributes
+    ----------
+    layer : napari Image layer
+        The large image in the viewer.
+    image : Image
+        The same for the core.
+    plane : tuple of int
+        Indices along its iterated axes.
+    box : Box
+        Its pixels there.
+    labels : SlideResult or None
+        Labels of the whole to begin with.
+    """
+
+    layer: ImageLayer
+    image: Image
+    plane: tuple[int, ...]
+    box: Box
+    labels: SlideResult | None = None
+
+    @property
+    def growing(self) -> Growing | None:
+        """What the labels are kept in."""
+        return None if self.labels is None else self.labels.growing
 
 
 class Slides(Container):  # type: ignore[type-arg]
@@ -121,7 +153,7 @@ class Slides(Container):  # type: ignore[type-arg]
         plane = layers.current_plane(self._viewer, layer, image)
         if not whole:
             part = where.region or Box((0, 0), (0, 0))  # nothing of it is shown
-            self._open(layer, image, plane, part, lambda _part: host.start())
+            self._open(Wanted(layer, image, plane, part), lambda _part: host.start())
             return
         result = self._result(layer, image)
         host.say("Looking at the image…")
@@ -152,91 +184,71 @@ class Slides(Container):  # type: ignore[type-arg]
             image = host.opened(layer)
             plane = layers.current_plane(self._viewer, layer, image)
             view = layers.visible_box(self._viewer, layer, image)
-            self._open(layer, image, plane, view, self._ready, result)
+            self._open(Wanted(layer, image, plane, view, result), self._ready)
         except InputError as error:
             host.say(str(error))
 
     def _ready(self, _part: ImageLayer) -> None:
         self._host.say("Paint corrections here, then press Put back.")
 
-    def _open(
-        self,
-        layer: ImageLayer,
-        image: Image,
-        plane: tuple[int, ...],
-        box: Box,
-        then: Then,
-        taken_from: SlideResult | None = None,
-    ) -> None:
+    def _open(self, wanted: Wanted, then: Then) -> None:
         """Show a part as an image of its own; with the whole's labels if they are given."""
-        growing = taken_from.growing if taken_from is not None else None
-        there = self._shown(layer, plane, box, growing)
+        there = self._shown(wanted)
         if there is not None:
             self._host.image.value = there
             then(there)
             return
-        box = box.on_grid(GRID).intersect(Box((0, 0), image.shape))  # so that it can be put back
-        if max(box.shape) > MOST or not box.size:
+        whole = Box((0, 0), wanted.image.shape)
+        box = wanted.box.on_grid(GRID).intersect(whole)  # so that it can be put back
+        if not wanted.box.size or not box.size:
+            raise InputError(EMPTY)
+        if max(box.shape) > MOST:
             raise InputError(TOO_LARGE.format(*box.shape, MOST, MOST))
-        self.open_region(layer, image, (plane, box), then, taken_from)
+        self.open_region(replace(wanted, box=box), then)
 
-    def _shown(
-        self, layer: ImageLayer, plane: tuple[int, ...], box: Box, growing: Growing | None
-    ) -> ImageLayer | None:
-        """Return a part that is open already and holds all of a box, taken from the same labels.
+    def _shown(self, wanted: Wanted) -> ImageLayer | None:
+        """Return a part that is open already and holds all of what is wanted of the same labels.
 
         Labels that grew since are read anew, unless something is painted.
         """
         for other in self._viewer.layers:
             part = region_of(other)
-            if part is None or part.source() is not layer or part.plane != plane:
+            if part is None or part.source() is not wanted.layer or part.plane != wanted.plane:
                 continue
-            if not isinstance(other, ImageLayer) or part.box.intersect(box) != box:
+            box = wanted.box
+            if not isinstance(other, ImageLayer) or not box.size or part.box.intersect(box) != box:
                 continue
             result = self._host.result_of(other)
             painted = result is not None and result.correcting.any
-            if growing is None or (part.taken.growing is growing and painted):
+            if wanted.labels is None or (part.taken.growing is wanted.growing and painted):
                 return other
         return None
 
-    def open_region(
-        self,
-        layer: ImageLayer,
-        image: Image,
-        place: tuple[tuple[int, ...], Box],
-        then: Then,
-        taken_from: SlideResult | None = None,
-    ) -> None:
+    def open_region(self, wanted: Wanted, then: Then) -> None:
         """Read a part of a large image in the background, add it as a layer, and go on.
 
         Parameters
         ----------
-        layer, image
-            The large image, in the viewer and for the core.
-        place : tuple
-            Plane and pixels of the part.
+        wanted : Wanted
+            The part.
         then : callable
             Called with the part's layer.
-        taken_from : SlideResult, optional
-            Labels to begin with.
         """
-        plane, box = place
-        growing = taken_from.growing if taken_from is not None else None
 
         def read() -> tuple[NDArray[Any], Taken]:
-            before = None if growing is None else labels_in(growing.output, plane, box)
-            return read_region(image, plane, box), Taken(growing, box.shape, before)
+            growing, box, before = wanted.growing, wanted.box, None
+            if growing is not None:
+                before = labels_in(growing.output, wanted.plane, box)
+            return read_region(wanted.image, wanted.plane, box), Taken(growing, box.shape, before)
 
         def done(found: Any, problem: str | None) -> None:
             self.running = False
-            if self._host.closed or layer not in self._viewer.layers:
+            if self._host.closed or wanted.layer not in self._viewer.layers:
                 return
             try:
                 if problem is None:
                     pixels, taken = found
-                    number = list(image.planes()).index(plane)
-                    region = Region(weakref.ref(layer), plane, number, box, taken)
-                    self._add(region_layer(layer, image, region, pixels), layer, then, taken_from)
+                    self._add(wanted, pixels, taken, then)
             except UNetError as error:
                 problem = str(error)
             if problem:
@@ -246,20 +258,16 @@ class Slides(Container):  # type: ignore[type-arg]
         self._host.say("Reading this part…")
         in_background(read, done)
 
-    def _add(
-        self,
-        part: ImageLayer,
-        layer: ImageLayer,
-        then: Then,
-        taken_from: SlideResult | None,
-    ) -> None:
+    def _add(self, wanted: Wanted, pixels: NDArray[Any], taken: Taken, then: Then) -> None:
         """Show a part right above its image, with its labels, and go on."""
-        host, region = self._host, region_of(part)
-        assert region is not None, "made from one"
+        host, layer = self._host, wanted.layer
+        number = list(wanted.image.planes()).index(wanted.plane)
+        region = Region(weakref.ref(layer), wanted.plane, number, wanted.box, taken)
+        part = region_layer(layer, wanted.image, region, pixels)
         self._viewer.layers.insert(self._viewer.layers.index(layer) + 1, part)
         host.image.value = part
-        if taken_from is not None and region.taken.before is not None:
-            host.show_labels(part, region.taken.before, classes=taken_from.classes)
+        if wanted.labels is not None and taken.before is not None:
+            host.show_labels(part, taken.before, classes=wanted.labels.classes)
         then(part)
 
     # ---- back into the whole ------------------------------------------------------------------
