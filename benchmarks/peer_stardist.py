@@ -24,7 +24,7 @@ from csbdeep.utils import normalize
 from skimage.io import imread, imsave
 from stardist import fill_label_holes
 from stardist.models import Config2D, StarDist2D
-from tensorflow.keras.callbacks import Callback
+from tensorflow.keras.callbacks import Callback, ModelCheckpoint, ReduceLROnPlateau
 
 SEED = 20261125
 RANDOM = np.random.default_rng(SEED)
@@ -38,14 +38,19 @@ class Deadline(Callback):
         super().__init__()
         self.minutes, self.weights = minutes, weights
         self.note = weights.with_suffix(".json")
-        self.used = json.loads(self.note.read_text()) if self.note.exists() else 0.0
+        known = json.loads(self.note.read_text()) if self.note.exists() else {}
+        self.used: float = known.get("minutes", 0.0)
+        self.rate: float | None = known.get("rate")
+        self.best: float = known.get("best", float("inf"))
         self.begun = time.process_time()
 
-    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Look at the clock."""
         used = self.used + (time.process_time() - self.begun) / 60
+        self.best = min(self.best, (logs or {}).get("val_loss", self.best))
+        rate = float(self.model.optimizer.learning_rate.numpy())
         self.model.save_weights(self.weights)
-        self.note.write_text(json.dumps(used))
+        self.note.write_text(json.dumps({"minutes": used, "rate": rate, "best": self.best}))
         self.model.stop_training = used > self.minutes
 
 
@@ -95,20 +100,27 @@ def train(data: Path, run: Path, minutes: float) -> StarDist2D:
     model = StarDist2D(config, name="model", basedir=str(run))
     model.prepare_for_training()
     last = run / "model" / "last.weights.h5"
+    deadline = Deadline(minutes, last)
     if last.exists():
         model.keras_model.load_weights(last)
-    model.callbacks.append(Deadline(minutes, last))
+        model.keras_model.optimizer.learning_rate.assign(deadline.rate)
+        for callback in model.callbacks:
+            if isinstance(callback, (ModelCheckpoint, ReduceLROnPlateau)):
+                callback.best = deadline.best  # else the first epoch would count as the best
+    model.callbacks.append(deadline)
     large = [p for p in pairs["train"] if min(p[0].shape) >= 256]
     images, masks = zip(*large, strict=True)
-    model.train(
-        list(images),
-        list(masks),
-        validation_data=tuple(map(list, zip(*pairs["val"], strict=True))),
-        augmenter=changed,
-        epochs=1000,
-        steps_per_epoch=50,
-        seed=SEED,
-    )
+    if deadline.used < minutes:
+        model.train(
+            list(images),
+            list(masks),
+            validation_data=tuple(map(list, zip(*pairs["val"], strict=True))),
+            augmenter=changed,
+            epochs=1000,
+            steps_per_epoch=50,
+            seed=SEED + round(deadline.used),
+        )
+    model.keras_model.load_weights(run / "model" / "weights_best.h5")
     model.optimize_thresholds(*map(list, zip(*pairs["val"], strict=True)))
     return model
 
@@ -118,7 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--minutes", type=float, default=180)
     options = parser.parse_args()
     trained = options.run / "model" / "thresholds.json"
     if trained.exists():

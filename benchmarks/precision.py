@@ -29,7 +29,10 @@ PRECISIONS = ("float32", "bfloat16")
 def flips(sample: Sample, model: Model, predictors: Sequence[Predictor]) -> tuple[int, int]:
     """Pixels whose class differs, and all pixels."""
     image = grey(sample.image(), bright_objects=model.card.polarity == "bright")
-    zoom, grid = model.card.zoom(sample.diameter() or 1.0), model.card.spec.divisor
+    zoom, grid = (
+        model.card.zoom(sample.diameter() or model.card.object_diameter),
+        model.card.spec.divisor,
+    )
     shape = (round(image.shape[0] * zoom), round(image.shape[1] * zoom))
     given = zoomed(image[None], shape)
     core = Box((0, 0), (shape[0] // grid * grid, shape[1] // grid * grid))

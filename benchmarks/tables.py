@@ -28,6 +28,8 @@ from pathlib import Path
 
 import psutil
 
+from napari_unet.inference.fastest import processor_name
+
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- /table -->", re.DOTALL)
 FIGURE = re.compile(
@@ -122,16 +124,7 @@ def _git(*arguments: str) -> str:
 def machine() -> str:
     """Return processor, cores and memory."""
     memory = psutil.virtual_memory().total / 2**30
-    return f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GB, {platform.system()}"
-
-
-def _processor() -> str:
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        for line in listing.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return f"{processor_name()}, {os.cpu_count()} cores, {memory:.0f} GB, {platform.system()}"
 
 
 # ---- figures -----------------------------------------------------------------------------------

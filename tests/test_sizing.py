@@ -21,7 +21,7 @@ from napari_unet.models.library import load_model
 from napari_unet.planning import Where
 from napari_unet.segmentation import open_image, segment_events
 from napari_unet.settings import SegmentSettings
-from napari_unet.sizing import REFINED, SIZES, Look, diameters, window
+from napari_unet.sizing import LEANING, REFINED, SIZES, Look, diameters, window
 
 ROOT = Path(__file__).resolve().parents[1]
 USUAL = 29.6  # pixels; diameter of the sample's nuclei
@@ -79,7 +79,26 @@ def seen(probe: SegmentPlan, wanted: float, diameter: float, leaning: float) -> 
     ratio = diameter * plan.zoom / usual
     found = usual / plan.zoom * ratio**leaning
     certainty = 0.97 if 1 / 1.6 < ratio < 1.6 else 0.6
-    return Look(plan, Path(), diameters=[found] * 9, certainties=[certainty] * 9)
+    look = Look(plan, Path(), diameters=[found] * 9, certainties=[certainty] * 9)
+    return replace(look, leaning=LEANING)
+
+
+@pytest.mark.parametrize("second", [[], [0.3] * 9, [0.98] * 9])
+def test_a_look_that_shows_less_is_not_planned_with(second: list[float]) -> None:
+    """Whether it shows nothing, unsure things, or much that is further off."""
+    probe = flat_plan()
+    search = diameters(probe)
+    first = seen(probe, next(search), 36.0, 0.9)
+    wanted = search.send(first)
+    plan = replace(probe, diameter=wanted)
+    size = plan.card.object_diameter / plan.zoom * (0.5 if second[:1] > [0.9] else 1.05)
+    worse = Look(plan, Path(), diameters=[size] * len(second), certainties=second)
+    with pytest.raises(StopIteration) as end:
+        search.send(worse)
+    best: Look = end.value.value
+    assert best.plan is first.plan
+    assert best.diameter != wanted
+    assert best.diameter == pytest.approx(first.diameters[0], abs=0.05)
 
 
 def test_a_model_of_one_kind_of_cells_is_looked_with_once_and_believed() -> None:
@@ -87,7 +106,7 @@ def test_a_model_of_one_kind_of_cells_is_looked_with_once_and_believed() -> None
     card = probe.card.model_copy(update={"usual_diameter": 40.0, "taught_diameters": (30.0, 50.0)})
     probe = replace(probe, card=card, diameter=40.0)
     search = diameters(probe)
-    look = seen(probe, next(search), 30.0, 0.7)
+    look = replace(seen(probe, next(search), 30.0, 0.7), leaning=1.0)
     with pytest.raises(StopIteration) as end:
         search.send(look)
     assert end.value.value is look
@@ -96,7 +115,10 @@ def test_a_model_of_one_kind_of_cells_is_looked_with_once_and_believed() -> None
 
 @cache
 def flat_plan() -> SegmentPlan:
-    return started(np.random.default_rng(0).random((64, 64)).astype(np.float32)).plan
+    """A plan of a model that knows one size well, for an image that shows nothing."""
+    plan = started(np.random.default_rng(0).random((64, 64)).astype(np.float32)).plan
+    sizes = {"object_diameter": 24.0, "diameter_range": (20.0, 29.0)}
+    return replace(plan, card=plan.card.model_copy(update=sizes), diameter=24.0)
 
 
 def test_surely_found_objects_of_another_size_do_not_count_as_fitting() -> None:

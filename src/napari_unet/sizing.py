@@ -23,8 +23,7 @@ SMALLEST, LARGEST = 1.0, 4000.0  # pixels; diameters that can be planned with
 FIT = 1.4  # factor within which an object has the diameter that the network is used to
 NEAR, SURE = 1.6, 0.88  # factor and certainty from which on no very different size is tried
 # A model sees objects nearer to its own size than they are: it finds 1.2 times for 1.3 times.
-# (The power, by hand on 148 images of dsb2018 and MNFinder in 13 sizes: 0.77 in fluorescence,
-# 0.56 in stained tissue. A model of one kind of cells is looked with once, and says what it finds.)
+# (The power, by hand on 148 images of nuclei in 13 sizes: 0.77 in fluorescence, 0.56 in tissue.)
 LEANING = 0.7
 RIGHT = 1.1  # factor within which what is found confirms the size that was looked with
 REFINED = 3  # looks at most that come nearer to that
@@ -48,6 +47,8 @@ class Look:
         Its tiles that are there.
     diameters, certainties : list of float
         Of each object: image pixels, and 0…1.
+    leaning : float
+        Power of the true ratio of sizes that is found; 1 = it is believed as it is.
     """
 
     plan: SegmentPlan
@@ -55,6 +56,7 @@ class Look:
     have: set[Key] = field(default_factory=set)
     diameters: list[float] = field(default_factory=list)
     certainties: list[float] = field(default_factory=list)
+    leaning: float = 1.0
 
     @property
     def fit(self) -> float:
@@ -76,10 +78,14 @@ class Look:
         return found * self.plan.zoom / self.plan.card.object_diameter
 
     @property
+    def certainty(self) -> float:
+        """Of what is found, 0…1."""
+        return float(np.mean(self.certainties or [0.0]))
+
+    @property
     def sure(self) -> bool:
         """Whether what is found is certain, and about as large as the network is used to."""
-        certain = np.mean(self.certainties or [0.0]) >= SURE
-        return bool(certain) and within(self.ratio, NEAR)
+        return self.certainty >= SURE and within(self.ratio, NEAR)
 
     @property
     def diameter(self) -> float | None:
@@ -87,8 +93,8 @@ class Look:
         if not self.diameters:
             return None
         found = typical_diameter(np.array(self.diameters))
-        if self.ratio and within(self.ratio, NEAR) and self.plan.card.usual_diameter is None:
-            found *= self.ratio ** (1 / LEANING - 1)
+        if self.ratio and within(self.ratio, NEAR):
+            found *= self.ratio ** (1 / self.leaning - 1)
         return round(found, 1)
 
 
@@ -169,11 +175,13 @@ def diameters(probe: SegmentPlan) -> Generator[float, Look, Look]:
     if not best.sure:
         best = yield from _very_different(best, probe)
     for _ in range(REFINED):
-        if best.diameter is None or within(best.ratio, RIGHT):
+        if best.diameter is None or not within(best.ratio, NEAR) or within(best.ratio, RIGHT):
             break
         look = yield best.diameter
-        if look is best or off(look) >= off(best):
+        if look is best:
             break
+        if off(look) >= off(best) or look.certainty < min(SURE, best.certainty):
+            return replace(best, leaning=1.0)  # the size that it hints at is not right either
         best = look
     return best
 
@@ -197,7 +205,10 @@ def _very_different(first: Look, probe: SegmentPlan) -> Generator[float, Look, L
 def _look(probe: SegmentPlan, diameter: float, centre: tuple[float, float], folder: Path) -> Look:
     """Prepare to look for objects of a diameter."""
     plan = replace(probe, diameter=min(max(diameter, SMALLEST), LARGEST))
-    return Look(replace(plan, region=window(probe.region, centre, PROBE / plan.zoom)), folder)
+    region = window(probe.region, centre, PROBE / plan.zoom)
+    # A model of one kind of cells is looked with once, and says what it finds.
+    leaning = LEANING if plan.card.usual_diameter is None else 1.0
+    return Look(replace(plan, region=region), folder, leaning=leaning)
 
 
 def _busiest(probe: SegmentPlan, image: Image) -> Generator[Event, None, tuple[float, float]]:

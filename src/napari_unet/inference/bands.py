@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from napari_unet.inference.fastest import Fastest, fastest
 from napari_unet.network.unet import UNet
 
-# Numbers in a band of one level's features. Which is best depends on the processor's caches; far
-# fewer would leave bands of a few rows, which are not added up in the same order.
-BANDS = (3 * 2**21, 3 * 2**20, 3 * 2**22, 3 * 2**23)
+# Numbers in a band of one level's features; which is best depends on the processor's caches.
+BANDS = (3 * 2**21, 3 * 2**20, 3 * 2**22)
+LEAST_ROWS = 30  # of a band: a few rows only are added up in another order by the processor
 COMPARABLE = 2**20  # pixels; smaller images take a different time for each of theirs
 HALO = 2  # rows that two 3×3 convolutions reach to
 REACH = 2  # rows below that an up-convolution of a band and its halo reaches to
@@ -44,18 +44,23 @@ class Bands(nn.Module):
             return self._compute(image, self._band)
         if image.device.type != "cpu":
             return self._compute(image, BANDS[0])
-        choice, pixels = self._choice(image.dtype), image.shape[-2] * image.shape[-1]
+        choice, pixels = self._choice(image), image.shape[-2] * image.shape[-1]
         if pixels < COMPARABLE:
-            return self._compute(image, choice.chosen or BANDS[0])
-        band, start = choice.pick(), time.perf_counter()
-        result = self._compute(image, band)
-        choice.took(band, (time.perf_counter() - start) / pixels)
+            return self._compute(image, choice.likely)
+        band, start, taken = choice.pick(), time.perf_counter(), math.inf
+        try:
+            result = self._compute(image, band)
+            taken = (time.perf_counter() - start) / pixels
+        finally:
+            choice.took(band, taken)
         return result
 
-    def _choice(self, dtype: torch.dtype) -> Fastest:
+    def _choice(self, image: Tensor) -> Fastest:
         spec, threads = self._network.spec, torch.get_num_threads()
-        network = f"{spec.base_filters}x{spec.depth}"
-        return fastest(BANDS, f"torch {torch.__version__} {dtype} {network} {threads} threads")
+        least = LEAST_ROWS * 2 * spec.base_filters * image.shape[-1]
+        ways = tuple(band for band in BANDS if band >= least) or (least,)
+        network = f"{spec.base_filters} filters, {spec.depth} levels, {threads} threads"
+        return fastest(ways, f"torch {torch.__version__}, {image.dtype}, {network}")
 
     def _compute(self, image: Tensor, band: int) -> Tensor:
         network, copies, x = self._network, [], image

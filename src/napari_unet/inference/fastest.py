@@ -42,16 +42,22 @@ class Fastest:
         known = _read(file).get(key)
         self.chosen = known if known in ways else None
 
+    @property
+    def likely(self) -> int:
+        """What is fastest, or what is likely to be as long as that is not known."""
+        return self._ways[0] if self.chosen is None else self.chosen
+
     def pick(self) -> int:
         """Return the way to do the next piece of work."""
         with self._lock:
             if self.chosen is not None:
                 return self.chosen
+            turn, piece = divmod(self._given, len(self._ways))
             self._given += 1
-            return self._ways[(self._given - 1) % len(self._ways)]
+            return self._ways[(piece + turn) % len(self._ways)]  # not always the same columns
 
     def took(self, way: int, seconds: float) -> None:
-        """Say how long a piece of work took; pieces must be comparable, such as time per pixel."""
+        """Say how long a piece of work took, for each of its pixels; infinite if it failed."""
         with self._lock:
             if self.chosen is not None:
                 return
@@ -65,12 +71,22 @@ class Fastest:
 
 @cache
 def fastest(ways: tuple[int, ...], key: str) -> Fastest:
-    """Return the choice that all threads of this process share; `key` need not name the computer.
+    """Return the choice that all threads of this process share; `key` need not name the processor.
 
-    A home folder may be shared by several computers, so each has a choice of its own.
+    A home folder may be shared by computers of several kinds, so each kind has its own.
     """
     file = platformdirs.user_cache_path(APPLICATION) / "fastest.json"
-    return Fastest(ways, f"{platform.node() or 'host'} {key}", file)
+    return Fastest(ways, f"{processor_name()}, {key}", file)
+
+
+def processor_name() -> str:
+    """Return the name of the processor, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), platform.processor() or platform.machine())
 
 
 def _read(file: Path) -> dict[str, int]:
