@@ -107,7 +107,7 @@ class Growing:
             `Started` first, then `BlockDone` and `TileWritten`.
         """
         if self.plan is None:
-            plan = yield from self._planned(engine)
+            plan = yield from self._planned(engine, centre)
             self._make(plan)
             self.plan = plan
         plan = self.plan
@@ -121,8 +121,10 @@ class Growing:
         crew = EngineCrew(engine, plan, decoding(plan, self.settings), self.image, self.output)
         yield from run_blocks(self._ledger, crew)
 
-    def _planned(self, engine: Engine) -> Generator[Event, None, SegmentPlan]:
-        where = Where(tile=TILE, anchored=True)
+    def _planned(
+        self, engine: Engine, centre: tuple[float, float] | None
+    ) -> Generator[Event, None, SegmentPlan]:
+        where = Where(centre=centre, tile=TILE, anchored=True)
         with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
             looks = Path(temporary) / "class-maps"
             return (

@@ -17,7 +17,9 @@ from napari_unet.inference.tasks import Backend
 from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model
 from napari_unet.settings import SegmentSettings
-from napari_unet.sizing import forget, keep, look_for_size
+from napari_unet.sizing import forget, keep, look_for_size, window
+
+AROUND = 2048  # pixels; side of what counts as looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,12 @@ def begin_plan(
 ) -> Generator[Event, None, SegmentPlan]:
     """Look at the grey values; returns a plan with the diameter that is set or expected."""
     card = model.card
-    limits = yield from grey_values(image, card)
-    planes = where.planes or tuple(image.planes())
     whole = Box((0, 0), image.shape)
+    near = where.region
+    if near is None and where.centre is not None:
+        near = window(whole, where.centre, AROUND)
+    limits = yield from grey_values(image, card, near)
+    planes = where.planes or tuple(image.planes())
     region = (where.region or whole).intersect(whole)
     if not region.size:
         raise InputError(
@@ -106,7 +111,7 @@ def _sized(
 ) -> Generator[Event, None, SegmentPlan]:
     """Return the plan with the diameter that is found in the middle of what is wanted."""
     try:
-        look = yield from look_for_size(plan, image, backend, folder)
+        look = yield from look_for_size(plan, image, backend, folder, where.centre)
         found = look.diameter
         decided = replace(plan, diameter=plan.card.diameter_for(found), found=found)
         if decided.tiles.tiles == look.plan.tiles.tiles and decided.planes == look.plan.planes:
@@ -117,19 +122,42 @@ def _sized(
 
 
 def grey_values(
-    image: Image, card: ModelCard
+    image: Image, card: ModelCard, near: Box | None = None
 ) -> Generator[Event, None, tuple[tuple[float, float], ...]]:
-    """Return the grey values that become 0 and 1 for each channel, from windows over the image."""
-    image = image.whole or image
-    channels = image.used_channels(card.spec.in_channels)
-    bright = card.polarity == "bright"
-    planes = list(image.planes())
-    samples: list[NDArray[Any]] = []
-    for plane, box in sample_boxes(image.shape, len(planes)):
-        samples.append(image.read(planes[plane], box, channels).reshape(channels, -1))
-        yield Waiting()
-    values = np.concatenate(samples, axis=1)
-    limits = tuple(grey_limits(channel, bright_objects=bright) for channel in values)
+    """Return the grey values that become 0 and 1 for each channel, from windows over the image.
+
+    A large image with little on it may show nothing in any of them; then what is looked at tells.
+
+    Parameters
+    ----------
+    image : Image
+        The image, or a part of it; then the whole decides.
+    card : ModelCard
+        Whose model is given them.
+    near : Box, optional
+        Image pixels that are looked at.
+    """
+    everywhere = image.whole or image
+    limits = yield from _limits(everywhere, Box((0, 0), everywhere.shape), card)
+    if not any(map(has_contrast, limits)) and (near is not None or image.whole):
+        limits = yield from _limits(image, near or Box((0, 0), image.shape), card)
     if not any(map(has_contrast, limits)):
         yield Notice("The image has no contrast, so there is nothing to find.")
     return limits
+
+
+def _limits(
+    image: Image, where: Box, card: ModelCard
+) -> Generator[Event, None, tuple[tuple[float, float], ...]]:
+    """Read windows spread over some pixels of all planes."""
+    channels = image.used_channels(card.spec.in_channels)
+    bright = card.polarity == "bright"
+    planes = list(image.planes())
+    (y, x), whole = where.start, Box((0, 0), image.shape)
+    samples: list[NDArray[Any]] = []
+    for plane, box in sample_boxes(where.shape, len(planes)):
+        placed = box.shift((-y, -x)).intersect(whole)
+        samples.append(image.read(planes[plane], placed, channels).reshape(channels, -1))
+        yield Waiting()
+    values = np.concatenate(samples, axis=1)
+    return tuple(grey_limits(channel, bright_objects=bright) for channel in values)

@@ -109,7 +109,11 @@ def off(look: Look) -> float:
 
 
 def look_for_size(
-    plan: SegmentPlan, image: Image, backend: Backend, folder: Path
+    plan: SegmentPlan,
+    image: Image,
+    backend: Backend,
+    folder: Path,
+    near: tuple[float, float] | None = None,
 ) -> Generator[Event, None, Look]:
     """Find the size in which most is found that looks like what the model knows.
 
@@ -126,6 +130,8 @@ def look_for_size(
         Who computes.
     folder : Path
         Beside it class maps are kept for each size; whoever calls must remove them (`forget`).
+    near : tuple of float, optional
+        Image pixel that is looked at; what is around it counts where no other place shows anything.
 
     Returns
     -------
@@ -134,7 +140,7 @@ def look_for_size(
     """
     middle = plan.planes[len(plan.planes) // 2 :][:1]
     probe = replace(plan, planes=middle, tile=min(plan.tile, 2 * PROBE), anchored=False)
-    centre = yield from _busiest(probe, image)
+    centre = yield from _busiest(probe, image, near)
     search, looks = diameters(probe), list[Look]()
     wanted = next(search)
     while True:
@@ -211,7 +217,9 @@ def _look(probe: SegmentPlan, diameter: float, centre: tuple[float, float], fold
     return Look(replace(plan, region=region), folder, leaning=leaning)
 
 
-def _busiest(probe: SegmentPlan, image: Image) -> Generator[Event, None, tuple[float, float]]:
+def _busiest(
+    probe: SegmentPlan, image: Image, near: tuple[float, float] | None
+) -> Generator[Event, None, tuple[float, float]]:
     """Return the centre of the window in which grey values differ most.
 
     The middle of an image may be empty; where there is most contrast there are objects.
@@ -224,7 +232,7 @@ def _busiest(probe: SegmentPlan, image: Image) -> Generator[Event, None, tuple[f
         if spread > most:
             best, most = box.centre, spread
         yield Waiting()
-    return best
+    return near if near is not None and most <= 0 else best
 
 
 def _windows(region: Box) -> Iterator[Box]:
