@@ -29,7 +29,7 @@ from napari_unet.network.spec import UNetSpec
 from napari_unet.slide import segment_slide
 from tests.strategies import blob_labels, random_model, same_partition
 
-SETTINGS = SegmentSettings(diameter=18, tile=128)
+SETTINGS = SegmentSettings(diameter=22, tile=128)
 
 
 def nuclei(shape: tuple[int, int] = (500, 440)) -> NDArray[np.uint16]:
@@ -69,7 +69,7 @@ def test_the_result_is_an_ome_zarr_label_image(slide: Path, tmp_path: Path) -> N
     assert (again.data[:] == result.labels[:]).all()
     attributes: Any = dict(group.attrs)
     assert attributes["napari_unet"]["model"] == "nuclei"
-    assert attributes["napari_unet"]["diameter"] == 18
+    assert attributes["napari_unet"]["diameter"] == 22
     assert not scratch_of(tmp_path / "labels.zarr").exists()
 
 
@@ -207,11 +207,11 @@ def test_planes_classes_and_other_sizes(tmp_path: Path) -> None:
     stack = np.stack([nuclei((300, 260)), nuclei((300, 260))[::-1]])
     zarr.save_array(tmp_path / "stack.zarr", stack)
     source = Source(tmp_path / "stack.zarr", axes="TYX")
-    for number, diameter in enumerate((18, 70)):  # as it is, and reduced
+    for number, diameter in enumerate((22, 70)):  # as it is, and reduced
         wanted = SegmentSettings(diameter=diameter, tile=100)
         result = segment_slide(source, tmp_path / f"{number}.zarr", settings=wanted)
         expected = segment(stack, axes="TYX", settings=wanted)
-        assert result.plan.zoom == (1 if diameter == 18 else pytest.approx(25 / 70))
+        assert result.plan.zoom == (1 if diameter == 22 else pytest.approx(24 / 70))
         assert (result.labels[:] == expected.labels).all()
     spec = UNetSpec(classes=3, distance=False, base_filters=2, depth=2)
     model = random_model(tmp_path, spec)
@@ -306,7 +306,7 @@ runner = CliRunner()
 
 def test_command_line_writes_a_slide_and_says_so(slide: Path, tmp_path: Path) -> None:
     target = tmp_path / "labels.zarr"
-    words = ["segment", str(slide), "--output", str(target), "--diameter", "18", "--csv"]
+    words = ["segment", str(slide), "--output", str(target), "--diameter", "22", "--csv"]
     result = runner.invoke(app, words)
     assert result.exit_code == 0, result.output
     count = int(read_image(target).data[:].max())
@@ -333,14 +333,14 @@ def test_a_folder_is_spread_over_a_cluster(tmp_path: Path) -> None:
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
     ):
-        words = ["segment", str(folder), "--output", str(tmp_path / "labels"), "--diameter", "18"]
+        words = ["segment", str(folder), "--output", str(tmp_path / "labels"), "--diameter", "22"]
         result = runner.invoke(app, [*words, "--scheduler", cluster.scheduler_address])
     assert result.exit_code == 1
     assert "damaged.png" in result.output
     assert result.output.count(" objects") == 4
     for i in range(4):
         labels = imread(tmp_path / "labels" / f"{i}_labels.tif")
-        assert (labels == segment(nuclei((200 + i, 180)), diameter=18).labels).all()
+        assert (labels == segment(nuclei((200 + i, 180)), diameter=22).labels).all()
 
 
 def test_labels_of_a_large_image_go_to_a_tiff_piece_by_piece(
@@ -348,7 +348,7 @@ def test_labels_of_a_large_image_go_to_a_tiff_piece_by_piece(
 ) -> None:
     monkeypatch.setattr("napari_unet.cli_segment.LARGE", 100_000)
     imwrite(tmp_path / "large.tif", nuclei())
-    words = ["segment", str(tmp_path / "large.tif"), "--diameter", "18", "--csv"]
+    words = ["segment", str(tmp_path / "large.tif"), "--diameter", "22", "--csv"]
     runner, plan_tile = CliRunner(), "napari_unet.slide.UNWATCHED"
     monkeypatch.setattr(plan_tile, 128)
     done = runner.invoke(app, [*words, "--output", str(tmp_path / "out")])
@@ -366,7 +366,7 @@ def test_a_large_tiff_that_failed_goes_on_from_the_finished_folder(
 ) -> None:
     monkeypatch.setattr("napari_unet.cli_segment.LARGE", 100_000)
     imwrite(tmp_path / "large.tif", nuclei())
-    words = ["segment", str(tmp_path / "large.tif"), "--diameter", "18"]
+    words = ["segment", str(tmp_path / "large.tif"), "--diameter", "22"]
     words += ["--output", str(tmp_path / "out")]
     with monkeypatch.context() as patched:
         patched.setattr("napari_unet.io.tiff.write_replacing", no_space)
