@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_unet.corrections import BACKGROUND, UNLABELLED, PaintedObject, hold_out, painted_objects
 from napari_unet.image import Box, Image, normalise
 from napari_unet.inference.resample import axis_taps, resample
+from napari_unet.instances import typical_diameter
 from napari_unet.models.card import ModelCard
 
 SIDE = 320  # network pixels of a window: a crop of the training and room to shift it
@@ -100,6 +101,21 @@ def taught_diameters(paintings: Sequence[Painting]) -> tuple[float, float] | Non
         return None
     low, high = np.percentile(2 * np.sqrt(areas / np.pi), (10, 90)).tolist()
     return round(low, 1), round(high, 1)
+
+
+def shown_diameter(examples: Sequence[Example]) -> float | None:
+    """Return the typical diameter of what is painted in windows, image pixels; None without any.
+
+    By area, as segmenting finds it in an image, so that a model is judged with the thresholds that
+    it would segment with.
+    """
+    diameters = []
+    for example in examples:
+        objects = (example.painted != UNLABELLED) & (example.painted != BACKGROUND)
+        _, areas = np.unique(example.painted[objects], return_counts=True)
+        diameters.append(2 * np.sqrt(areas / np.pi) / example.zoom)
+    found = np.concatenate([np.zeros(0), *diameters])
+    return typical_diameter(found) if found.size else None
 
 
 def smallest_diameter(typical: float, small: float) -> float:

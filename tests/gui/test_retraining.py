@@ -94,11 +94,6 @@ def test_accepted_compared_and_taken_back(viewer, panel, section, image, truth, 
     assert panel.current_result().layer.visible
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="taught its own labels, the bundled model may gain a little and be taken; the refusal "
-    "itself is tested with the judge",
-)
 def test_refused_the_old_one_stays(panel, section, image, click, idle):
     click(panel.segment)
     idle()

@@ -1,6 +1,7 @@
 """Retraining from end to end on small images: what it yields, keeps, and refuses."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from napari_unet import finetune, segment
 from napari_unet.corrections import BACKGROUND
 from napari_unet.errors import InputError, ModelError, TrainingError
-from napari_unet.examples import Example
+from napari_unet.examples import Example, shown_diameter
 from napari_unet.io.synthetic import nuclei_window
 from napari_unet.learning import FinetunePlan, Finished, Learning
 from napari_unet.models.library import find_model, load_model, model_files, user_folder
@@ -183,6 +184,20 @@ def disc_example() -> Example:
     held = (1, 6, 11, 16)
     painted = np.where(disc, number, np.uint32(BACKGROUND))
     return Example((disc + noise).astype(np.float32)[None], painted, held, held)
+
+
+@pytest.mark.parametrize("zoom", [0.5, 1.0])
+def test_the_parent_is_judged_with_the_thresholds_it_segments_with(
+    tmp_path: Path, zoom: float
+) -> None:
+    """Else debris that it leaves out of such an image would count against it."""
+    example = replace(disc_example(), zoom=zoom)
+    assert shown_diameter([example]) == pytest.approx(18 / zoom, rel=0.03)
+    blank = replace(example, painted=np.full_like(example.painted, BACKGROUND), held=(), judged=())
+    assert shown_diameter([blank, blank]) is None
+    before = Finetune(plan(tmp_path), [example, blank]).before
+    wanted = load_model("nuclei").card.decode_for(18 / zoom)
+    assert before.minimum_diameter == pytest.approx(wanted.minimum_diameter, rel=0.03)
 
 
 def finished(made: FinetunePlan) -> Finished:

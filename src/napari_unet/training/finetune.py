@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import TrainingError
-from napari_unet.examples import Example
+from napari_unet.examples import Example, shown_diameter
 from napari_unet.instances import decode
 from napari_unet.learning import FinetunePlan, Finished, LearnEvent, Learning, Report
 from napari_unet.models.card import ModelCard
@@ -79,11 +79,13 @@ class Finetune:
         self.begun, self.clock, self.stop = clock(), clock, stop
         self.plan, self.settings = plan, plan.settings
         network, card = load_model(plan.parent)
-        self.before = card.decode
+        self.smallest = card.decode.minimum_diameter  # at the size that the parent is used to
         self.card = card.child(str(plan.card.get("parent_sha", "")), **plan.card)
         self.fresh = self.card.spec != card.spec
         self.network = adapted(network, self.card.spec) if self.fresh else network
         self.examples = list(examples)
+        self.shows = None if self.card.kind == "classes" else shown_diameter(self.examples)
+        self.before = card.decode_for(self.shows)
         self.held = _some([e for e in self.examples if e.judged], JUDGED)
         self.classes = self.card.kind == "classes"
         self.replay = [] if self.classes else replay_examples(self.card.spec.in_channels)
@@ -185,7 +187,7 @@ class Finetune:
 
     def _base(self, network: UNet, settings: DecodeSettings) -> float:
         # size fits itself to an image
-        settings = settings.with_smallest(self.before.minimum_diameter)
+        settings = settings.with_smallest(self.smallest)
         shown = self.replay[:: max(1, len(self.replay) // REPLAY_JUDGED)]
         pairs = zip(self._maps(network, shown), shown, strict=True)
         return sum((self._verdict(m, settings, e, None) for m, e in pairs), Verdict()).score
@@ -244,7 +246,7 @@ class Finetune:
         network, card = load_model(self.plan.in_use)
         if (card.kind, card.spec) != (self.card.kind, self.card.spec):
             return old
-        return self.look(network, card.decode)
+        return self.look(network, card.decode_for(self.shows))
 
 
 def _some(examples: list[Example], most: int) -> list[Example]:
