@@ -99,9 +99,10 @@ def probabilities(network: UNet, image: Array) -> Array:
         wanted = length + 2 * rim
         widths.append((rim, rim + spec.next_valid_length(wanted) - wanted))
     padded = np.pad(image, widths, mode="symmetric")
-    batch = torch.from_numpy(padded)[None, None].contiguous(memory_format=torch.channels_last)
+    batch = torch.from_numpy(padded)[None, None].to(next(network.parameters()).dtype)
     with torch.inference_mode():
-        output = network(batch)[0, :, : image.shape[0], : image.shape[1]]
+        output = network(batch.contiguous(memory_format=torch.channels_last))
+        output = output[0, :, : image.shape[0], : image.shape[1]].float()
         said = torch.softmax(output[: spec.classes], dim=0)
         found: Array = torch.cat([said, output[spec.classes :]]).numpy()
     return found

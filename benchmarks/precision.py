@@ -10,15 +10,17 @@ network's grid whose most probable class is another one.
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from benchmarks.accuracy import evaluate, options_for
 from benchmarks.image_sets import Sample, samples
 from benchmarks.matching import THRESHOLDS, bootstrap, count
-from benchmarks.plain import grey, zoomed
+from benchmarks.plain import grey, probabilities, zoomed
 from benchmarks.tables import ROOT, markdown, write_table
-from napari_unet.image import Box
-from napari_unet.inference.predict import Predictor
+from napari_unet.inference.fold import folded
 from napari_unet.models.library import Model, load_model
+from napari_unet.models.weights import load_model as load_network
+from napari_unet.network.unet import UNet
 from napari_unet.settings import SegmentSettings
 
 DOCUMENT = ROOT / "docs" / "performance.md"
@@ -26,25 +28,14 @@ HEADER = ("set", "images", *(f"change of AP {t}" for t in THRESHOLDS), "flips")
 PRECISIONS = ("float32", "bfloat16")
 
 
-def flips(sample: Sample, model: Model, predictors: Sequence[Predictor]) -> tuple[int, int]:
+def flips(sample: Sample, model: Model, networks: Sequence[UNet]) -> tuple[int, int]:
     """Pixels whose class differs, and all pixels."""
-    image = grey(sample.image(), bright_objects=model.card.polarity == "bright")
-    zoom, grid = (
-        model.card.zoom(sample.diameter() or model.card.object_diameter),
-        model.card.spec.divisor,
-    )
-    shape = (round(image.shape[0] * zoom), round(image.shape[1] * zoom))
-    given = zoomed(image[None], shape)
-    core = Box((0, 0), (shape[0] // grid * grid, shape[1] // grid * grid))
-    halo = [-s for s in model.card.spec.read_interval((0, grid))[:1]] * 2
-    padded = np.pad(given, ((0, 0), *((h, h + grid) for h in halo)), mode="reflect")
-    y, x = (model.card.spec.read_interval((0, n)) for n in core.stop)
-    window = padded[:, : y[1] - y[0], : x[1] - x[0]]
-    classes = [
-        predictor.compute(window, core)[: model.card.spec.classes].argmax(axis=0)
-        for predictor in predictors
-    ]
-    return int((classes[0] != classes[1]).sum()), core.size
+    card = model.card
+    image = grey(sample.image(), bright_objects=card.polarity == "bright")
+    zoom = card.zoom(sample.diameter() or card.object_diameter)
+    given = zoomed(image[None], (round(image.shape[0] * zoom), round(image.shape[1] * zoom)))[0]
+    one, other = (probabilities(n, given)[: card.spec.classes].argmax(axis=0) for n in networks)
+    return int((one != other).sum()), one.size
 
 
 def main() -> None:
@@ -53,8 +44,9 @@ def main() -> None:
     model = load_model("nuclei")
     found = samples(arguments.data, "val", arguments.limit)
     outcomes = [evaluate(found, model, SegmentSettings(precision=p)) for p in PRECISIONS]
-    predictors = [Predictor(model.path, precision=p) for p in PRECISIONS]
-    flipped = [flips(sample, model, predictors) for sample in found]
+    trained = load_network(model.path)[0]
+    networks = [trained, folded(trained).to(torch.bfloat16)]
+    flipped = [flips(sample, model, networks) for sample in found]
     groups = {"all": found} | {
         g: [s for s in found if s.group == g] for g in dict.fromkeys(s.group for s in found)
     }

@@ -48,6 +48,12 @@ def test_it_is_remembered_beside_others(tmp_path: Path) -> None:
     assert Fastest(WAYS, "third", file).chosen is None
 
 
+def test_where_there_is_one_way_nothing_is_measured_or_written(tmp_path: Path) -> None:
+    file = tmp_path / "fastest.json"
+    assert work(Fastest((8,), "this", file), {8: 1.0}, ROUNDS + 1) == [8] * (ROUNDS + 1)
+    assert not file.exists()
+
+
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"this": 5}', b'{"this": "4"}', b"\xff"])
 def test_what_cannot_be_a_choice_is_measured_anew(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "fastest.json"

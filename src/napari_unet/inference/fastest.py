@@ -39,8 +39,10 @@ class Fastest:
         self._lock = threading.Lock()
         self._given = 0
         self._times: dict[int, list[float]] = {way: [] for way in ways}
-        known = _read(file).get(key)
-        self.chosen = known if known in ways else None
+        self.chosen: int | None = ways[0]
+        if len(ways) > 1:
+            known = _read(file).get(key)
+            self.chosen = known if known in ways else None
 
     @property
     def likely(self) -> int:
@@ -76,7 +78,7 @@ def fastest(ways: tuple[int, ...], key: str) -> Fastest:
     A home folder may be shared by computers of several kinds, so each kind has its own.
     """
     file = platformdirs.user_cache_path(APPLICATION) / "fastest.json"
-    return Fastest(ways, f"{processor_name()}, {key}", file)
+    return Fastest(ways, f"{processor_name()}, {key}, of {ways}", file)
 
 
 def processor_name() -> str:

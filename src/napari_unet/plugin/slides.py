@@ -199,9 +199,9 @@ class Slides(Container):  # type: ignore[type-arg]
             then(there)
             return
         whole = Box((0, 0), wanted.image.shape)
-        box = wanted.box.on_grid(GRID).intersect(whole)  # so that it can be put back
-        if not wanted.box.size or not box.size:
+        if not wanted.box.intersect(whole).size:
             raise InputError(EMPTY)
+        box = wanted.box.on_grid(GRID).intersect(whole)  # so that it can be put back
         if max(box.shape) > MOST:
             raise InputError(TOO_LARGE.format(*box.shape, MOST, MOST))
         self.open_region(replace(wanted, box=box), then)
