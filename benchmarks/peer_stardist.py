@@ -96,7 +96,13 @@ def train(data: Path, run: Path, minutes: float) -> StarDist2D:
         ]
         for split in ("train", "val")
     }
-    config = Config2D(n_rays=32, grid=(2, 2), n_channel_in=1, train_patch_size=(256, 256))
+    config = Config2D(
+        n_rays=32,
+        grid=(2, 2),
+        n_channel_in=1,
+        train_patch_size=(256, 256),
+        train_tensorboard=False,
+    )
     model = StarDist2D(config, name="model", basedir=str(run))
     model.prepare_for_training()
     last = run / "model" / "last.weights.h5"

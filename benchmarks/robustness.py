@@ -1,6 +1,7 @@
 """What spoiled images cost: contrast inverted, light uneven, blur, noise, other magnifications.
 
     python -m benchmarks.robustness            writes the table in docs/accuracy.md
+    python -m benchmarks.robustness --cells    the same of `cells-phase`, on its validation images
     python -m benchmarks.robustness --limit 3 --dry
 
 Validation images of dsb2018 and mnfinder, each spoiled in memory and segmented as a person would,
@@ -19,7 +20,7 @@ from scipy import ndimage
 from skimage.transform import rescale
 
 from benchmarks.accuracy import DOCUMENT, evaluate, options_for, weights_sha
-from benchmarks.image_sets import Sample, samples
+from benchmarks.image_sets import Sample, cell_samples, samples
 from benchmarks.matching import Matching, bootstrap, count, shown
 from benchmarks.tables import markdown, write_table
 from napari_unet.image import Image, grey_limits
@@ -137,10 +138,12 @@ def line(change: Change, before: Sequence[Matching], after: Sequence[Matching]) 
 def main() -> None:
     """Read the command line and measure."""
     parser = options_for(__doc__)
-    parser.add_argument("--model", default="nuclei")
+    parser.add_argument("--model", help="name in the library, or path of a model file")
+    parser.add_argument("--cells", action="store_true", help="whole cells in phase contrast")
     arguments = parser.parse_args()
-    model = load_model(arguments.model)
-    found = samples(arguments.data, "val", arguments.limit)
+    cells, limit = arguments.cells, arguments.limit
+    model = load_model(arguments.model or ("cells-phase" if cells else "nuclei"))
+    found = cell_samples(arguments.data, limit) if cells else samples(arguments.data, "val", limit)
     before = {o.sample: o.matching for o in evaluate(found, model)}
     rows = []
     for change in CHANGES:
@@ -151,8 +154,9 @@ def main() -> None:
         print(markdown(HEADER, rows[-1:]), flush=True)
     if not (arguments.dry or arguments.limit):
         note = f"Model `{model.card.name}`, sha256 of its weights {weights_sha(model)}."
-        command = "python -m benchmarks.robustness"
-        write_table(DOCUMENT, "robustness", HEADER, rows, command=command, note=note)
+        command = "python -m benchmarks.robustness" + (" --cells" if cells else "")
+        table = "robustness-cells" if cells else "robustness"
+        write_table(DOCUMENT, table, HEADER, rows, command=command, note=note)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  (the field's usual name)
-from base_recipe import Recipe
+from base_crowd import crowded
+from base_recipe import Phase, Recipe
 from numpy.typing import NDArray
 from skimage.io import imread
 from skimage.measure import label
@@ -64,20 +65,35 @@ def load(row: Sample, recipe: Recipe) -> Sample:
         for grey in mixtures(pixels, recipe)
     ]
     image, labels = at_model_scale(np.stack(images), labels, card)
-    peak = recipe.weight_peak
+    random = np.random.default_rng(recipe.seed)
+    dense = crowded(image, labels, random) if recipe.is_crowded else None
+    return {
+        "planes": planes_of(image, labels, recipe),
+        "centres": centres_of(labels, recipe),
+        "crowded": None if dense is None else planes_of(*dense, recipe),
+        "group": row["group"],
+        "cluster": row["cluster"],
+    }
+
+
+def planes_of(
+    image: NDArray[np.float32], labels: NDArray[np.int32], recipe: Recipe
+) -> torch.Tensor:
+    """Distance, weights, classes and image, ``(3 + C, Y, X)`` of float16."""
+    card, peak = recipe.card, recipe.weight_peak
     known = border_weights(labels, peak) if peak else np.zeros(labels.shape, np.float32)
     classes = class_target(labels)
     if card.spec.classes == 2:  # as in the paper: a line of background where two objects touch
         classes = np.where(labels > 0, ~touching_line(labels), 0)
     planes = np.concatenate([[distance_target(labels), known, classes], image])
+    return torch.from_numpy(planes.astype(np.float16))
+
+
+def centres_of(labels: NDArray[np.int32], recipe: Recipe) -> torch.Tensor:
+    """Some pixels of objects, ``(N, 2)``."""
     centres = np.argwhere(labels > 0)
     keep = np.random.default_rng(recipe.seed).permutation(len(centres))[:PLACES]
-    return {
-        "planes": torch.from_numpy(planes.astype(np.float16)),
-        "centres": torch.from_numpy(centres[keep]),
-        "group": row["group"],
-        "cluster": row["cluster"],
-    }
+    return torch.from_numpy(centres[keep])
 
 
 def touching_line(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
@@ -127,7 +143,8 @@ def load_all(data: Path, folder: Path, recipe: Recipe) -> list[Sample]:
     """Load every training image, from the cache of an earlier start if there is one."""
     card = recipe.card
     scale = (card.object_diameter, card.diameter_range, card.polarity, card.spec.classes)
-    knobs = repr((scale, sorted(recipe.shares), recipe.weight_peak, recipe.mixed, recipe.seed))
+    shares = sorted(recipe.shares)
+    knobs = repr((scale, shares, recipe.weight_peak, recipe.mixed, recipe.seed, recipe.is_crowded))
     cache = folder / f"samples-{hashlib.sha256(knobs.encode()).hexdigest()[:8]}.pt"
     if cache.exists():
         found: list[Sample] = torch.load(cache, weights_only=True)
@@ -155,18 +172,21 @@ class Sampler:
             weights += share * sizes / sizes.sum().clamp(min=1e-9)
         self.weights = weights
 
-    def batch(self, augmentation: Augmentation, random: torch.Generator) -> torch.Tensor:
+    def batch(self, phase: Phase, random: torch.Generator) -> torch.Tensor:
         """``(N, 4, CROP, CROP)`` of image, distance, weights, classes."""
-        crops = [self.crop(augmentation, random) for _ in range(self.recipe.batch)]
+        crops = [self.crop(phase, random) for _ in range(self.recipe.batch)]
         return torch.stack(crops)
 
-    def crop(self, augmentation: Augmentation, random: torch.Generator) -> torch.Tensor:
+    def crop(self, phase: Phase, random: torch.Generator) -> torch.Tensor:
         """One augmented crop: ``(4, CROP, CROP)`` of image, distance, weights, classes."""
-        size = self.recipe.crop
+        size, augmentation = self.recipe.crop, phase.augmentation
         cluster = self.clusters[int(torch.multinomial(self.weights, 1, generator=random))]
         sample = self.samples[cluster[int(uniform(0, len(cluster), random))]]
         planes, centres = sample["planes"], sample["centres"]
         misfit = uniform(0, 1, random) < self.recipe.misfit
+        dense = phase.crowded > 0 and uniform(0, 1, random) < phase.crowded
+        if dense and not misfit and sample["crowded"] is not None:
+            planes = sample["crowded"]
         if misfit:
             planes, centres, augmentation = far_too_large_or_small(sample, augmentation, random)
         centre = self._place(planes.shape[1:], centres, random)

@@ -22,6 +22,7 @@ class Phase(BaseModel):
     steps: int
     rate: float  # peak learning rate of AdamW
     augmentation: Augmentation
+    crowded: float = 0.0  # of the crops are of images that objects were copied into
 
 
 class Recipe(BaseModel):
@@ -80,6 +81,11 @@ class Recipe(BaseModel):
     def steps(self) -> int:
         """Steps of all phases."""
         return sum(phase.steps for phase in self.phases)
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether some phase shows images that objects were copied into."""
+        return any(phase.crowded for phase in self.phases)
 
     def phase(self, progress: float) -> tuple[Phase, float]:
         """Return the phase that a share of the training falls into, and the share of it done."""
@@ -155,6 +161,7 @@ NUCLEI = Recipe(
         Phase(steps=1200, rate=1e-3, augmentation=SHARP),
         Phase(steps=1900, rate=1.5e-3, augmentation=TOLERANT),
         Phase(steps=1000, rate=1e-3, augmentation=SETTLED),
+        Phase(steps=2400, rate=1.2e-3, augmentation=SETTLED, crowded=0.3),
     ),
 )
 

@@ -89,7 +89,7 @@ class Training:
         # a resumed run draws the same crops
         random = torch.Generator().manual_seed(recipe.seed + self.done)
         phase, within = recipe.phase(min(self.progress, 1.0))
-        batch = sampler.batch(phase.augmentation, random)
+        batch = sampler.batch(phase, random)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(phase, within)
         loss = self._loss(batch)
