@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -138,6 +138,8 @@ TOLERANT = Augmentation(
 SETTLED = Augmentation(
     scale=(0.7, 1.45), rotate=False, elastic=0.0, intensity=0.7, invert=0.03, still=0.5
 )
+# Other laboratories' images are blurred and noisy, too.
+SPOILED = replace(SETTLED, blur=3.0, noise=0.2)
 
 NUCLEI = Recipe(
     card=ModelCard(
@@ -161,7 +163,7 @@ NUCLEI = Recipe(
         Phase(steps=1200, rate=1e-3, augmentation=SHARP),
         Phase(steps=1900, rate=1.5e-3, augmentation=TOLERANT),
         Phase(steps=1000, rate=1e-3, augmentation=SETTLED),
-        Phase(steps=2400, rate=1.2e-3, augmentation=SETTLED, crowded=0.3),
+        Phase(steps=2300, rate=1.2e-3, augmentation=SPOILED, crowded=0.3),
     ),
 )
 

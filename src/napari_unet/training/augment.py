@@ -34,6 +34,10 @@ class Augmentation:
         Probability of inverted contrast.
     halo : float
         Strength of brighter or weaker rims around edges, as phase contrast has them, 0 (none) to 1.
+    blur : float
+        Pixels; largest sigma of a blur.
+    noise : float
+        Largest standard deviation of noise, share of the range of grey values.
     """
 
     scale: tuple[float, float] = (0.6, 1.7)
@@ -43,6 +47,8 @@ class Augmentation:
     invert: float = 0.1
     halo: float = 0.0
     still: float = 0.0
+    blur: float = 2.0
+    noise: float = 0.12
 
 
 def uniform(low: float, high: float, random: Generator) -> float:
@@ -120,10 +126,10 @@ def change_intensity(image: Tensor, options: Augmentation, random: Generator) ->
     if chance(0.3):
         image = image * _shading(image.shape[-2:], random)
     if chance(0.3):
-        image = _blur(image, uniform(0.3, 2.0, random))
+        image = _blur(image, uniform(0.3, options.blur, random))
     if chance(0.5):
         noise = torch.randn(image.shape, generator=random)
-        image = image + noise * uniform(0.0, 0.12, random)
+        image = image + noise * uniform(0.0, options.noise, random)
     return image
 
 
