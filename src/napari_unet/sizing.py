@@ -28,7 +28,7 @@ LEANING = 0.7
 RIGHT = 1.1  # factor within which what is found confirms the size that was looked with
 REFINED = 3  # looks at most that come nearer to that
 DOUBT = 4  # power of the certainty that an object counts by: a wrong size is found, but unsurely
-UNUSUAL = 1.2  # how fast a look counts less the more it enlarges or reduces
+UNUSUAL = 2.0  # how fast a look counts less the more it enlarges or reduces
 FEWEST = 3  # objects that settle how large objects are
 WINDOWS = 4  # along each side; the one that shows most is looked at
 

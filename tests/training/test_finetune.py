@@ -17,8 +17,9 @@ from napari_unet.learning import FinetunePlan, Finished, Learning
 from napari_unet.models.library import find_model, load_model, model_files, user_folder
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.models.weights import save_model
-from napari_unet.settings import DecodeSettings, FinetuneSettings
+from napari_unet.settings import DecodeSettings, FinetuneSettings, SegmentSettings
 from napari_unet.training.finetune import Finetune, at_zoom, finetune_events
+from napari_unet.training.judge import judge
 
 SIDE = 192
 
@@ -175,11 +176,12 @@ def test_the_smallest_object_is_measured_in_the_images_pixels() -> None:
     assert at_zoom(settings, 100.0).minimum_diameter == 200  # the most there can be
 
 
-def disc_example() -> Example:
+def disc_example(radius: int = 9) -> Example:
     """Sixteen discs, all painted; four are held out."""
-    y, x = np.mgrid[:128, :128]
-    disc = np.hypot(y % 32 - 16, x % 32 - 16) < 9
-    number = (y // 32 * 4 + x // 32 + 1).astype(np.uint32)
+    pitch = 32 * radius // 9
+    y, x = np.mgrid[: 4 * pitch, : 4 * pitch]
+    disc = np.hypot(y % pitch - pitch // 2, x % pitch - pitch // 2) < radius
+    number = (y // pitch * 4 + x // pitch + 1).astype(np.uint32)
     noise = np.random.default_rng(0).normal(0, 0.1, disc.shape)
     held = (1, 6, 11, 16)
     painted = np.where(disc, number, np.uint32(BACKGROUND))
@@ -195,9 +197,21 @@ def test_the_parent_is_judged_with_the_thresholds_it_segments_with(
     assert shown_diameter([example]) == pytest.approx(18 / zoom, rel=0.03)
     blank = replace(example, painted=np.full_like(example.painted, BACKGROUND), held=(), judged=())
     assert shown_diameter([blank, blank]) is None
-    before = Finetune(plan(tmp_path), [example, blank]).before
+    before = Finetune(plan(tmp_path), [example, blank]).unchanged().decode
     wanted = load_model("nuclei").card.decode_for(18 / zoom)
     assert before.minimum_diameter == pytest.approx(wanted.minimum_diameter, rel=0.03)
+
+
+@pytest.mark.parametrize("radius", [9, 20, 45])
+def test_the_parent_is_judged_in_the_size_it_segments_with(tmp_path: Path, radius: int) -> None:
+    """A retrained model may take objects as they are that its parent resizes."""
+    example = disc_example(radius)
+    settings = SegmentSettings(diameter=2 * radius)
+    found = segment(example.image[0], load_model("nuclei"), settings=settings).labels
+    expected = judge(found, example.painted, example.judged).score
+    assert expected > 0.5
+    work = Finetune(plan(tmp_path), [example])
+    assert work.unchanged().verdict.score == pytest.approx(expected, abs=0.03)
 
 
 def finished(made: FinetunePlan) -> Finished:

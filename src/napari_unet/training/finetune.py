@@ -31,7 +31,7 @@ from napari_unet.training.judge import (
     judge,
     judge_classes,
 )
-from napari_unet.training.learner import Learner, Lessons, class_map, trust_in
+from napari_unet.training.learner import Learner, Lessons, class_map, class_map_at, trust_in
 from napari_unet.training.replay import replay_examples
 from napari_unet.training.transfer import adapted
 
@@ -42,6 +42,7 @@ JUDGED = 24  # windows at most with objects that judge; a folder may have hundre
 FITTED = 8  # windows at most that the parent is believed by and thresholds are fitted on
 ENOUGH = 8  # held-out objects to fit the width of the outlines on
 REPLAY_JUDGED = 8  # crops of the replay that show what is forgotten
+ALIKE = 0.02  # sizes that differ by less are the same
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,15 +80,15 @@ class Finetune:
         self.begun, self.clock, self.stop = clock(), clock, stop
         self.plan, self.settings = plan, plan.settings
         network, card = load_model(plan.parent)
+        self.parent = card
         self.smallest = card.decode.minimum_diameter  # at the size that the parent is used to
         self.card = card.child(str(plan.card.get("parent_sha", "")), **plan.card)
         self.fresh = self.card.spec != card.spec
         self.network = adapted(network, self.card.spec) if self.fresh else network
         self.examples = list(examples)
-        self.shows = None if self.card.kind == "classes" else shown_diameter(self.examples)
-        self.before = card.decode_for(self.shows)
-        self.held = _some([e for e in self.examples if e.judged], JUDGED)
         self.classes = self.card.kind == "classes"
+        self.shows = None if self.classes else shown_diameter(self.examples)
+        self.held = _some([e for e in self.examples if e.judged], JUDGED)
         self.replay = [] if self.classes else replay_examples(self.card.spec.in_channels)
         self.shown = _some([e for e in self.examples if e.taught.any()], FITTED)
         self.opinions = [] if self.classes else [self._opinion(e) for e in self.shown]
@@ -148,13 +149,29 @@ class Finetune:
         maps: Sequence[NDArray[np.uint8]] | None = None,
     ) -> Candidate:
         """Look at what was held out, of which the class maps may be there, and at the replay."""
-        begun = self.seconds
         seen = self._maps(network, self.held) if maps is None else maps
         verdict = self.judged(seen, settings)
-        found = Candidate(network, settings, verdict, self._base(network, settings))
-        if maps is None:
-            self.looking = self.seconds - begun
-        return found
+        return Candidate(network, settings, verdict, self._base(network, settings))
+
+    def as_it_segments(self, network: UNet, card: ModelCard) -> Candidate:
+        """Look at a model with the thresholds and in the size it would segment these images with.
+
+        The windows are cut in the size that suits the new model, which would not be fair.
+        """
+        maps = []
+        for example in self.held:
+            self.stop()  # see _maps
+            ratio = 1.0 if self.classes else self._zoom_of(card, example) / example.zoom
+            if abs(ratio - 1) < ALIKE:
+                maps.append(class_map(network, self.card, example.image))
+            else:
+                maps.append(class_map_at(network, self.card, example.image, ratio))
+        return self.look(network, card.decode_for(self.shows), maps)
+
+    def _zoom_of(self, card: ModelCard, example: Example) -> float:
+        """Zoom that a model would segment the image of a window with."""
+        image = [other for other in self.examples if other.zoom == example.zoom]
+        return card.zoom(card.diameter_for(shown_diameter(image) or self.shows))
 
     def trained(self) -> Candidate:
         """Look at what was learned, with the parent's thresholds.
@@ -174,16 +191,19 @@ class Finetune:
             settings = best_thresholds(maps, paint, settings, self.stop, ids=ids, shifts=OUTLINES)
         return self.look(network, settings, maps)
 
-    def refitted(self, old: Candidate) -> Candidate:
-        """Return the parent with the thresholds and the size that suit what was taught."""
+    def refitted(self, old: Candidate) -> Candidate | None:
+        """Return the parent with the thresholds and the size that suit what was taught.
+
+        None if those are its own, or if it would give up too much of what it could.
+        """
         settings = self.card.decode
         if not self.classes:
             paint = [example.taught for example in self.shown]
             settings = best_thresholds(self.opinions, paint, settings, self.stop)
         if settings == old.decode and not self.fresh:
-            return old
+            return None
         fitted = self.look(old.network, settings)
-        return fitted if fitted.base >= old.base - GIVEN_UP or self.fresh else old
+        return fitted if fitted.base >= old.base - GIVEN_UP or self.fresh else None
 
     def _base(self, network: UNet, settings: DecodeSettings) -> float:
         # size fits itself to an image
@@ -230,7 +250,9 @@ class Finetune:
 
     def unchanged(self) -> Candidate:
         """Look at the parent as it is."""
-        old = self.look(self.network, self.before)
+        begun = self.seconds
+        old = self.as_it_segments(self.network, self.parent)
+        self.looking = self.seconds - begun
         if self.fresh:  # what the parent would say of other classes means nothing
             strokes = [i for e in self.held for i in e.judged]
             return replace(old, verdict=best_single_class(strokes))
@@ -246,7 +268,7 @@ class Finetune:
         network, card = load_model(self.plan.in_use)
         if (card.kind, card.spec) != (self.card.kind, self.card.spec):
             return old
-        return self.look(network, card.decode_for(self.shows))
+        return self.as_it_segments(network, card)
 
 
 def _some(examples: list[Example], most: int) -> list[Example]:
@@ -293,7 +315,9 @@ def finetune_events(
     refit = work.refitted(unchanged)
     yield from work.learn()
     trained = work.trained()
-    best = max((trained, refit), key=lambda c: (c.verdict.score, c is trained))
+    best = trained
+    if refit is not None and refit.verdict.score > trained.verdict.score:
+        best = refit
     outcome, sentence = decide(
         old.verdict,
         best.verdict,

@@ -19,6 +19,7 @@ from napari_unet.corrections import UNLABELLED
 from napari_unet.examples import Example
 from napari_unet.inference.fold import pick_precision
 from napari_unet.inference.predict import encode
+from napari_unet.inference.resample import axis_taps, resample
 from napari_unet.models.card import ModelCard
 from napari_unet.network.spec import UNetSpec
 from napari_unet.network.unet import UNet
@@ -281,3 +282,23 @@ def class_map(network: UNet, card: ModelCard, image: NDArray[np.float32]) -> NDA
         classes = card.spec.classes
         output = torch.cat([torch.softmax(output[:classes], dim=0), output[classes:]])
     return encode(output.numpy(), card)
+
+
+def class_map_at(
+    network: UNet, card: ModelCard, image: NDArray[np.float32], ratio: float
+) -> NDArray[np.uint8]:
+    """Run a network of instances on a window that is first made `ratio` times as large.
+
+    The class map has the size of the window as it was given.
+    """
+    if ratio == 1:
+        return class_map(network, card, image)
+    shape = image.shape[1], image.shape[2]
+    other = max(1, round(ratio * shape[0])), max(1, round(ratio * shape[1]))
+    maps = class_map(network, card, _resized(image, other))
+    return np.rint(_resized(maps.astype(np.float32), shape)).astype(np.uint8)
+
+
+def _resized(planes: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    y, x = (axis_taps((0, n), n, m) for n, m in zip(shape, planes.shape[1:], strict=True))
+    return resample(planes, (0, 0), y, x)
