@@ -124,7 +124,9 @@ def show(
     lines = [cells(row) for row in have if row is not None]
     print(markdown(HEADER, lines))
     if write:
-        note = f"{minutes:g} minutes of one core for each training."
+        measured = sorted({f"{row['commit']}, {row['date']}" for row in have if row is not None})
+        note = f"{minutes:g} minutes of one core for each training; commits of the rows: "
+        note += "; ".join(measured) + "."
         command = "python -m benchmarks.ablations"
         write_table(DOCUMENT, "ablations", HEADER, lines, command=command, note=note)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from benchmarks.image_sets import Sample, cell_samples, samples
+from benchmarks.image_sets import Sample, cell_samples, samples, taught_cells
 from benchmarks.looks import by_look
 from benchmarks.matching import THRESHOLDS, Counts, Matching, bootstrap, count, match, shown
 from benchmarks.tables import ROOT, markdown, write_table
@@ -187,7 +187,8 @@ def measure(arguments: argparse.Namespace, report: Report, decode: DecodeSetting
 def measure_cells(arguments: argparse.Namespace, report: Report) -> None:
     """Evaluate whole cells, with the U-Net paper's measure beside AP (table 2 there)."""
     outcomes = evaluate(cell_samples(arguments.data, arguments.limit), report.model)
-    report.table("accuracy-cells", outcomes)
+    taught = evaluate(taught_cells(arguments.data, arguments.limit), report.model)
+    report.table("accuracy-cells", [*outcomes, *taught])
     overlaps = np.concatenate([o.matching.iou for o in outcomes])
     true = sum(o.matching.true for o in outcomes)
     rows = [

@@ -16,6 +16,7 @@ from napari_unet.io.images import read_image
 MODALITIES = ("fluo", "colour", "brightfield_grey")
 MNFINDER = "mnfinder val"
 CELLS = "usiigaci val"
+TAUGHT = "usiigaci train, every sixth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ class Sample:
 def cell_samples(data: Path, limit: int | None = None) -> list[Sample]:
     """List the validation images of usiigaci: whole cells in phase contrast."""
     return _pairs(data / "usiigaci" / "val", CELLS)[:limit]
+
+
+def taught_cells(data: Path, limit: int | None = None) -> list[Sample]:
+    """List some images that `cells-phase` was trained on: what it could do at best."""
+    return _pairs(data / "usiigaci" / "train", TAUGHT)[::6][:limit]
 
 
 def samples(data: Path, split: str, limit: int | None = None) -> list[Sample]:

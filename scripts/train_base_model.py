@@ -131,6 +131,16 @@ def train(recipe: Recipe, data: Path, run: Path, begin: Path | None) -> None:
     log.info("%d steps, loss %.4f", training.done, running)
 
 
+def _is_of(found: Path, run: Path) -> bool:
+    """Whether a measurement is there, and of the last checkpoint."""
+    if not found.exists():
+        return False
+    later = found.stat().st_mtime > (run / "last.pt").stat().st_mtime
+    if not later:
+        log.warning("%s is of an earlier checkpoint and is left out", found)
+    return later
+
+
 def export(recipe: Recipe, run: Path, folder: Path) -> None:
     """Write the averaged weights of the last checkpoint as a model, and its checksum."""
     state = torch.load(run / "last.pt", weights_only=True)
@@ -139,9 +149,9 @@ def export(recipe: Recipe, run: Path, folder: Path) -> None:
     scores, thresholds = run / "scores.json", run / "decode.json"
     updates = {"created": date.today().isoformat(), "recipe": recipe.record()}
     updates["recipe"]["done"] = state["step"]
-    if thresholds.exists():
+    if _is_of(thresholds, run):
         updates["decode"] = DecodeSettings.model_validate_json(thresholds.read_text())
-    if scores.exists():
+    if _is_of(scores, run):
         updates["scores"] = json.loads(scores.read_text())
     card = recipe.card.model_copy(update=updates)
     path = save_model(folder / f"{card.name}.safetensors", network.module.eval(), card)

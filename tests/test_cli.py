@@ -145,3 +145,15 @@ def test_results_of_two_images_never_share_a_name() -> None:
     targets = name_outputs(files, Path("out"))
     assert len(set(targets.values())) == 4
     assert targets[Path("b.ome.tif")] == Path("out/b_labels.tif")
+
+
+def test_images_with_results_can_be_left_out(small: Path, tmp_path: Path) -> None:
+    words = [str(small), "--output", str(tmp_path / "out"), "--skip-existing"]
+    first = run(*words)
+    assert first.exit_code == 0, first.output
+    (target,) = (tmp_path / "out").iterdir()
+    before = target.stat().st_mtime_ns
+    again = run(*words)
+    assert again.exit_code == 0, again.output
+    assert "1 of 1 images have results already" in again.output
+    assert target.stat().st_mtime_ns == before

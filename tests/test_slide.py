@@ -384,3 +384,32 @@ def test_a_large_tiff_that_failed_goes_on_from_the_finished_folder(
 
 def no_space(*_arguments: Any, **_options: Any) -> None:
     raise OSError(28, "No space left on device")
+
+
+def test_a_damaged_part_of_the_image_is_a_sentence_that_names_it(
+    slide: Path, tmp_path: Path
+) -> None:
+    chunk = slide / "0" / "0.3.2"
+    whole = chunk.read_bytes()
+    chunk.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        UNetError, match=r"Rows \d+ to \d+, columns \d+ to \d+ of .* cannot be read"
+    ):
+        segment_slide(slide, tmp_path / "labels.zarr", settings=SETTINGS)
+    chunk.write_bytes(whole)
+    result = segment_slide(slide, tmp_path / "labels.zarr", settings=SETTINGS)
+    assert (result.labels[0] == segment(nuclei(), settings=SETTINGS).labels).all()
+
+
+def test_a_table_that_fails_is_made_by_the_same_command_again(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "labels.zarr"
+    words = ["segment", str(slide), "--output", str(target), "--diameter", "22", "--csv"]
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_unet.objects.save_table", no_space)
+        assert runner.invoke(app, words).exit_code == 2
+    done = runner.invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "labels_objects.csv").exists()
+    assert not scratch_of(target).exists()

@@ -15,6 +15,7 @@ from napari_unet.sizing import forget, look_for_size
 # validation images: `cells-phase` finds 11 to 17 times as much as `nuclei` in phase contrast, and
 # at most 2.3 times as much in others.)
 CLEARLY = 5.0
+LEAST = 0.02  # of what was looked at that its objects cover; less may be a speck
 
 
 def best_model(
@@ -49,4 +50,4 @@ def best_model(
             forget(folder)
         fits[model.sha] = look.fit
     first, best = models[0], max(models, key=lambda model: fits[model.sha])
-    return best if fits[best.sha] > CLEARLY * fits[first.sha] else first
+    return best if fits[best.sha] > max(LEAST, CLEARLY * fits[first.sha]) else first

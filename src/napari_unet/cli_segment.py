@@ -4,7 +4,7 @@ import math
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, as_completed
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,6 +60,9 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist already.")
     ] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out images that have results already.")
+    ] = False,
     region: Annotated[
         str | None,
         typer.Option(help="Part of the image as Y0,X0,Y1,X1 in pixels; for NAME.zarr results."),
@@ -89,6 +92,8 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
             output.mkdir(parents=True, exist_ok=True)
             files, complete = _expand(inputs)
             targets = name_outputs(files, output)
+            if skip_existing:
+                targets = _missing(targets)
             done = _spread(targets, options, client) if client else _in_turn(targets, options)
     except FAILURES as error:
         complain(str(error))
@@ -173,6 +178,14 @@ def _expand(inputs: list[Path]) -> tuple[list[Path], bool]:
     return list(dict.fromkeys(files)), complete
 
 
+def _missing(targets: dict[Path, Path]) -> dict[Path, Path]:
+    """Leave out what is there already, and say how many that are."""
+    missing = {file: target for file, target in targets.items() if not target.exists()}
+    if len(missing) < len(targets):
+        typer.echo(f"{len(targets) - len(missing)} of {len(targets)} images have results already.")
+    return missing
+
+
 def _in_turn(targets: dict[Path, Path], options: _Options) -> bool:
     """Segment one file after the other; on an error say so in one line, and return False."""
     done = True
@@ -189,7 +202,9 @@ def _in_turn(targets: dict[Path, Path], options: _Options) -> bool:
 
 def _spread(targets: dict[Path, Path], options: _Options, client: "Client") -> bool:
     """Segment the files on a cluster, each by one worker; see `_in_turn`."""
-    from napari_unet.blockwise.distributed import equipped  # noqa: PLC0415  an extra
+    from distributed import KilledWorker  # noqa: PLC0415  an extra
+
+    from napari_unet.blockwise.distributed import equipped, finished  # noqa: PLC0415
 
     done = True
     with equipped(client, options.model.path, options.model.sha) as (with_model, pool):
@@ -199,9 +214,12 @@ def _spread(targets: dict[Path, Path], options: _Options, client: "Client") -> b
             ): file
             for file, target in targets.items()
         }
-        for future in as_completed(jobs):
+        for future in finished(jobs, client):
             try:
                 future.result().show()
+            except KilledWorker as error:  # most often its memory; others may do
+                complain(f"{jobs[future]}: the workers that tried it were lost ({error}).")
+                done = False
             except FAILURES as error:
                 complain(f"{jobs[future]}: {error}")
                 done = False
@@ -218,7 +236,7 @@ def _segment_there(model: Path, file: Path, target: Path, options: _Options) -> 
 def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client | None") -> None:
     """Segment one image of any size into an OME-Zarr folder."""
     from napari_unet.blockwise.job import Source  # noqa: PLC0415  quick --help
-    from napari_unet.slide import segment_slide  # noqa: PLC0415
+    from napari_unet.slide import run_slide, scratch_of, want_slide  # noqa: PLC0415
 
     if len(inputs) != 1 or options.overwrite:
         raise InputError(
@@ -229,12 +247,12 @@ def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client 
     if options.csv and table.exists():
         raise InputError(f"{table} exists already. Choose another --output, or move the table.")
     source = Source(inputs[0], options.axes, options.channel, options.region)
+    wanted = want_slide(source, output, options.model, options.settings)
     with _bar(inputs[0].name) as show:
-        result = segment_slide(
-            source, output, options.model, settings=options.settings, client=client, progress=show
-        )
+        result = run_slide(wanted, client=client, progress=show)
     if options.csv:
-        _save_table(result, table)
+        _save_table(result, table)  # if it fails, the same command makes it anew
+    shutil.rmtree(scratch_of(wanted.output))
     _Told(inputs[0].name, result.notices, f"{output}: {_what(result)}").show()
 
 
@@ -263,7 +281,7 @@ def _segment_one(
     if target.exists() and not options.overwrite:
         raise InputError(
             f"{target} exists already and may hold corrections; give --overwrite to replace it, "
-            "or another --output."
+            "--skip-existing to leave it, or another --output."
         )
     image = read_image(file, axes=options.axes, channel=options.channel)
     if _is_large(image):

@@ -5,6 +5,7 @@ first pixel. The array is only ever indexed with slices and integers; it is neve
 """
 
 import itertools
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,6 +17,8 @@ from napari_unet.errors import InputError
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.8
 CLIP = (-0.5, 2.0)  # of normalised grey values: a hot pixel must not blind the network
+# What the libraries behind an array raise for data that is damaged or cut off.
+UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, zlib.error)
 LARGEST = 1e300  # of grey-value limits: their difference must be a number too
 # Where the middle grey value is brighter than this share of the range, the objects are the dark
 # minority. (Medians: fluorescence below 0.2, phase contrast 0.25 to 0.42, electron microscopy
@@ -24,6 +27,9 @@ BRIGHT_GROUND = 0.57
 LEADING_AXES = "FEDBATZ"  # names of dimensions before Y and X, the last ones first
 SAMPLE_WINDOW = 256  # pixels
 SAMPLE_WINDOWS = 64  # so at most 4 megapixels decide the grey-value range
+SPARSE = (
+    2 * 10**8
+)  # pixels of a plane from which on those are so few that they may miss all objects
 
 
 class ArrayLike(Protocol):
@@ -217,6 +223,11 @@ class Image:
         ndarray
             ``(channels, Y, X)``, C-ordered and writable, in the array's own type in native byte
             order (decimal numbers where channels were averaged).
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read there.
         """
         index: list[Any] = []
         leading = iter(plane)
@@ -226,7 +237,7 @@ class Image:
                 index.append(slice(None) if self.channel is None else self.channel)
             else:
                 index.append({"Y": y, "X": x}[axis] if axis in "YX" else next(leading))
-        window = np.asarray(self.data[tuple(index)])
+        window = self._values(tuple(index), box)
         axes = [a for a in self.axes if a in "YX" or (a == "C" and self.channel is None)]
         if "C" not in axes:
             window, axes = window[None], ["C", *axes]
@@ -237,6 +248,17 @@ class Image:
             window = average(window)[None]
         native = window.dtype.newbyteorder("=")
         return np.array(window, dtype=native, order="C", copy=True)
+
+    def _values(self, index: tuple[Any, ...], box: Box) -> NDArray[Any]:
+        try:
+            return np.asarray(self.data[index])
+        except UNREADABLE as error:  # what a file's library raises for a damaged tile
+            (top, left), (bottom, right) = box.start, box.stop
+            raise InputError(
+                f"Rows {top} to {bottom}, columns {left} to {right} of {self.name or 'the image'} "
+                f"cannot be read ({error}). The file may be damaged or not copied to its end: copy "
+                "it again, or segment a region that leaves this part out."
+            ) from error
 
 
 def check_dtype(dtype: Any) -> None:

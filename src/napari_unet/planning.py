@@ -1,5 +1,6 @@
 """Looking at an image and deciding: grey values, object size, and the frozen plan."""
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
-from napari_unet.image import Box, Image, grey_limits, has_contrast, sample_boxes
+from napari_unet.image import SPARSE, Box, Image, grey_limits, has_contrast, sample_boxes
 from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.plan import Key, SegmentPlan
 from napari_unet.inference.run import Event, Notice, Waiting
@@ -19,6 +20,7 @@ from napari_unet.models.library import Model
 from napari_unet.settings import SegmentSettings
 from napari_unet.sizing import forget, keep, look_for_size, window
 
+FAR = 3.0  # times the range of grey values of a large image: what is looked at shows something else
 AROUND = 2048  # pixels; side of what counts as looked at
 
 
@@ -114,7 +116,8 @@ def _sized(
         look = yield from look_for_size(plan, image, backend, folder, where.centre)
         found = look.diameter
         decided = replace(plan, diameter=plan.card.diameter_for(found), found=found)
-        if decided.tiles.tiles == look.plan.tiles.tiles and decided.planes == look.plan.planes:
+        same_grid = decided.tiles == look.plan.tiles  # of the network too, not only of the image
+        if same_grid and decided.planes == look.plan.planes:
             where.have.update(keep(look, folder))
     finally:
         forget(folder)
@@ -126,7 +129,8 @@ def grey_values(
 ) -> Generator[Event, None, tuple[tuple[float, float], ...]]:
     """Return the grey values that become 0 and 1 for each channel, from windows over the image.
 
-    A large image with little on it may show nothing in any of them; then what is looked at tells.
+    A large image with little on it may show nothing in any of them, or only noise; then what is
+    looked at tells.
 
     Parameters
     ----------
@@ -139,11 +143,20 @@ def grey_values(
     """
     everywhere = image.whole or image
     limits = yield from _limits(everywhere, Box((0, 0), everywhere.shape), card)
-    if not any(map(has_contrast, limits)) and (near is not None or image.whole):
-        limits = yield from _limits(image, near or Box((0, 0), image.shape), card)
+    if near is not None or image.whole:
+        empty = not any(map(has_contrast, limits))
+        if empty or math.prod(everywhere.shape) > SPARSE:
+            here = yield from _limits(image, near or Box((0, 0), image.shape), card)
+            if empty or any(map(stands_out, here, limits)):
+                limits = here
     if not any(map(has_contrast, limits)):
         yield Notice("The image has no contrast, so there is nothing to find.")
     return limits
+
+
+def stands_out(here: tuple[float, float], everywhere: tuple[float, float]) -> bool:
+    """Whether grey values of a place go far beyond what was seen of the whole image."""
+    return abs(here[1] - here[0]) > FAR * abs(everywhere[1] - everywhere[0])
 
 
 def _limits(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unet.image import Box, Image, normalise
+from napari_unet.image import SPARSE, Box, Image, normalise
 from napari_unet.inference.plan import Key, SegmentPlan
 from napari_unet.inference.run import KEEP_ALL, Event, TileDone, Waiting, run
 from napari_unet.inference.schedule import Schedule
@@ -226,13 +226,21 @@ def _busiest(
     """
     best, most = probe.region.centre, -1.0
     for box in _windows(probe.region):
-        pixels = image.read(probe.planes[0], box, probe.channels)
-        grey = [normalise(c, k) for c, k in zip(pixels, probe.limits, strict=True)]
-        spread = float(np.clip(grey, 0, 1).std())
+        spread = yield from _spread(probe, image, box)
         if spread > most:
             best, most = box.centre, spread
-        yield Waiting()
+    if near is not None and math.prod(probe.region.shape) > SPARSE:
+        here = yield from _spread(probe, image, window(probe.region, near, PROBE))
+        return near if here > most else best
     return near if near is not None and most <= 0 else best
+
+
+def _spread(probe: SegmentPlan, image: Image, box: Box) -> Generator[Event, None, float]:
+    """Standard deviation of the normalised grey values of a window."""
+    pixels = image.read(probe.planes[0], box, probe.channels)
+    grey = [normalise(c, k) for c, k in zip(pixels, probe.limits, strict=True)]
+    yield Waiting()
+    return float(np.clip(grey, 0, 1).std())
 
 
 def _windows(region: Box) -> Iterator[Box]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_unet.image import Box
-from napari_unet.inference.cache import ClassMapCache
+from napari_unet.inference.cache import ClassMapCache, Scratch
 from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.store import ClassMapStore
 from napari_unet.network.spec import UNetSpec
@@ -75,3 +75,22 @@ def test_the_store_gives_back_any_window_and_forgets_tiles(tmp_path: Path) -> No
     again.drop(1, one.tiles.tiles[0].write)
     assert not store.read(1, one.tiles.tiles[0].write).any()
     assert len(list((tmp_path / "run").rglob("*"))) < files
+
+
+def test_what_a_crash_left_can_be_kept_for_some_days(tmp_path: Path) -> None:
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
+                          capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
+    left = tmp_path / f"{dead}-{platform.node() or 'host'}-abc" / "labels.zarr"
+    left.mkdir(parents=True)
+    empty = left.parents[1] / f"{dead}-{platform.node() or 'host'}-def"
+    empty.mkdir()
+    scratch = Scratch(tmp_path)
+    mine = scratch.reserve()
+    assert scratch.sweep(7) == [left]
+    assert left.exists()
+    assert not empty.exists()
+    long_ago = left.stat().st_mtime - 8 * 86_400
+    os.utime(left, (long_ago, long_ago))
+    assert scratch.sweep(7) == []
+    assert not left.parent.exists()
+    assert mine.parent.exists()

@@ -366,3 +366,24 @@ def test_memory_stays_flat_for_lazy_labels(tmp_path):
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
     command = [sys.executable, "-c", script, tmp_path / "a.tif"]
     assert subprocess.run(command).returncode == 0  # the whole array would be 160 MB
+
+
+class Chunks(Windows):
+    """As `Windows`, kept in chunks of 100 rows; counts how often each is read."""
+
+    def __init__(self, shape):
+        super().__init__(shape)
+        self.chunks, self.reads = (1, 100, 100), np.zeros(-(-shape[-2] // 100), int)
+
+    def __getitem__(self, key):
+        self.reads[key[-1].start // 100 : -(-key[-1].stop // 100)] += 1
+        return super().__getitem__(key)
+
+
+def test_chunks_are_read_once_where_memory_allows(tmp_path, monkeypatch):
+    monkeypatch.setattr(tiff, "BAND_BYTES", 2**14)
+    monkeypatch.setattr(header, "STRIP_BYTES", 2**13)
+    labels = Chunks((1, 800, 300))
+    path = save_labels(tmp_path / "a.tif", labels)
+    assert labels.reads.max() <= 3  # once for the largest id, and once or in two halves to be saved
+    assert (read_labels(path)[0] == 70000).all()

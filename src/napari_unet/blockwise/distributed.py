@@ -8,8 +8,8 @@ loses nothing: its blocks are computed again elsewhere.
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Executor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +36,15 @@ Result = TypeVar("Result")
 class ModelPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
     """A model as it lies on one worker, and the hand that works with it."""
 
-    def __init__(self, sha: str, weights: bytes) -> None:
-        self._sha, self._weights = sha, weights
+    def __init__(self, run: str, weights: bytes) -> None:
+        self._run, self._weights = run, weights
         self.path = Path()
         self._hand: tuple[Job, Hand] | None = None
 
     def setup(self, worker: Any) -> None:
         """Put the model where this worker keeps its files."""
-        self.path = Path(worker.local_directory) / f"{self._sha}.safetensors"
+        # a file for each run: another one that ends takes its own away
+        self.path = Path(worker.local_directory) / f"{self._run}.safetensors"
         self.path.write_bytes(self._weights)
         self._weights = b""
 
@@ -149,19 +150,30 @@ def equipped(client: Client, model: Path, sha: str) -> Iterator[tuple[WithModel,
     """Send a model to every worker; give what calls functions with it, and the pool."""
     check_workers(client)
     name = f"napari-unet-{sha[:8]}-{uuid.uuid4().hex[:8]}"  # several runs may share workers
-    client.register_plugin(ModelPlugin(sha, model.read_bytes()), name=name)
+    client.register_plugin(ModelPlugin(name, model.read_bytes()), name=name)
     try:
         yield WithModel(name), client.get_executor(pure=False)
     except (KilledWorker, CancelledError) as error:
         raise EngineError(
             f"The cluster gave up ({error}). Look at the workers' logs, most often their memory is "
-            "too small; then start the same command again, it goes on where it was."
+            "too small; then start the same command again, it goes on where it was (for a folder "
+            "of images with --skip-existing)."
         ) from error
     finally:
         try:
             client.unregister_worker_plugin(name)
         except (OSError, TimeoutError) as error:  # the scheduler is gone, and the plugin with it
             log.warning("the model could not be taken back from the workers: %s", error)
+
+
+def finished(futures: Iterable[Future[Result]], client: Client) -> Iterator[Future[Result]]:
+    """Yield futures as they are done; `EngineError` when the cluster has no workers any more."""
+    missing = set(futures)
+    while missing:
+        done, missing = wait(missing, PATIENCE, FIRST_COMPLETED)
+        yield from done
+        if not done:
+            threads_of(client)
 
 
 def check_workers(client: Client) -> None:
@@ -192,10 +204,18 @@ def cluster_pool(
 ) -> Iterator[tuple[RemoteHand, Executor, Callable[[], int]]]:
     """Give who works on one image, the pool, and how many blocks to order."""
     with equipped(client, Path(job.plan.model_path), job.plan.model_sha) as (there, pool):
-        yield RemoteHand(there.name, job), pool, lambda: AHEAD * max(1, threads_of(client))
+        yield RemoteHand(there.name, job), pool, lambda: AHEAD * threads_of(client)
 
 
 def threads_of(client: Client) -> int:
-    """Threads that the cluster has now; workers come and go."""
+    """Threads that the cluster has now; workers come and go, and all gone is an error."""
+    threads = _threads(client)
+    if not threads:
+        check_workers(client)  # new ones may be starting
+        threads = max(1, _threads(client))
+    return threads
+
+
+def _threads(client: Client) -> int:
     workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
     return sum(int(worker["nthreads"]) for worker in workers.values())

@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 import shutil
+import time
 import uuid
 from collections import OrderedDict
 from pathlib import Path
@@ -42,13 +43,31 @@ class Scratch:
         """Delete everything this process kept."""
         shutil.rmtree(self._mine, ignore_errors=True)
 
-    def sweep(self) -> None:
-        """Delete what processes that no longer run have left behind."""
+    def sweep(self, days: float = 0) -> list[Path]:
+        """Delete what processes that no longer run have left behind.
+
+        Parameters
+        ----------
+        days : float
+            That it is kept before; default not at all.
+
+        Returns
+        -------
+        list of Path
+            What is kept, the oldest first.
+        """
+        kept: dict[Path, float] = {}
         for folder in self._root.glob(f"*-{glob.escape(_HOST)}-*"):
             pid = folder.name.partition("-")[0]
-            if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            if not pid.isdigit() or psutil.pid_exists(int(pid)):
+                continue
+            within = {inner: inner.stat().st_mtime for inner in folder.iterdir()}
+            if within and time.time() - max(within.values()) < days * 86_400:
+                kept.update(within)
+            else:
                 log.info("removing what was left behind in %s", folder)
                 shutil.rmtree(folder, ignore_errors=True)
+        return sorted(kept, key=kept.__getitem__)
 
 
 class ClassMapCache(Scratch):

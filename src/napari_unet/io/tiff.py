@@ -30,6 +30,7 @@ SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff")
 LARGEST_ID = 2**32 - 1
 BIGTIFF_BYTES = 2**31
 BAND_BYTES = 2**25  # what is read from the labels at once
+CHUNKED_BYTES = 2**28  # the same where they are compressed in chunks
 ZLIB_LEVEL = 3  # label images are flat: more effort saves few bytes
 DEFAULT_AXES = {2: "YX", 3: "ZYX", 4: "TZYX", 5: "TCZYX"}
 
@@ -173,9 +174,20 @@ def _check_pixel_size(size: Sequence[float] | None, ndim: int) -> tuple[float, .
     return values
 
 
-def _bands(shape: tuple[int, ...], itemsize: int, multiple: int = 1) -> Iterator[tuple[Any, ...]]:
-    """Yield indices that read `(..., Y, X)` in order, some rows of one plane at a time."""
-    rows = max(1, BAND_BYTES // (shape[-1] * itemsize) // multiple) * multiple
+def _bands(
+    array: ArrayLike, shape: tuple[int, ...], itemsize: int, multiple: int = 1
+) -> Iterator[tuple[Any, ...]]:
+    """Yield indices that read `(..., Y, X)` in order, some rows of one plane at a time.
+
+    Of an array in chunks whole rows of chunks are read where memory allows: a chunk is decompressed
+    anew for every band that it is in.
+    """
+    rows = BAND_BYTES // (shape[-1] * itemsize)
+    chunks = getattr(array, "chunks", None)
+    if chunks and isinstance(chunks[-2], int):  # dask has a tuple of each axis, and keeps nothing
+        most = CHUNKED_BYTES // (shape[-1] * itemsize)
+        rows = max(rows, min(int(chunks[-2]), most))
+    rows = max(1, rows // multiple) * multiple
     for plane in itertools.product(*(range(n) for n in shape[:-2])):
         for y in range(0, shape[-2], rows):
             yield *plane, slice(y, min(y + rows, shape[-2]))
@@ -186,7 +198,7 @@ def _smallest_type(array: ArrayLike, path: Path) -> np.dtype[Any]:
     if dtype.kind in "bu" and dtype.itemsize <= 2:
         return np.dtype("<u2")
     low, high = 0, 0
-    for index in _bands(tuple(array.shape), dtype.itemsize):
+    for index in _bands(array, tuple(array.shape), dtype.itemsize):
         block = np.asarray(array[index])
         low, high = min(low, int(block.min())), max(high, int(block.max()))
     if low < 0 or high > LARGEST_ID:
@@ -204,7 +216,7 @@ def _strips(array: ArrayLike, header: Header, sums: list[int]) -> Iterator[bytes
     limit = np.iinfo(header.dtype).max
     itemsize = max(header.dtype.itemsize, np.dtype(array.dtype).itemsize)
     total = 0
-    for index in _bands(header.shape, itemsize, step):
+    for index in _bands(array, header.shape, itemsize, step):
         rows = index[-1]
         block = np.asarray(array[index])
         if int(block.max()) > limit or int(block.min()) < 0:

@@ -1,5 +1,6 @@
 """Large images: all of one into a folder, or a part of one as an image of its own."""
 
+import math
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -37,10 +38,16 @@ if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
 
 LARGE = 10**8  # pixels of a plane from which on its labels are kept in a folder
-MOST = 2048  # pixels; side of the largest part that is edited at once
+TOTAL = 10**9  # pixels of all planes from which on the same is done: 4 GB of labels
+MOST = 4096  # pixels; side of the largest part of it that is opened at once: a large screen's
+KEPT = 7  # days that the labels of a session stay that ended unexpectedly
+LEFT = (
+    "A session that ended unexpectedly left labels of a large image in {}. Copy the folder to keep "
+    "them; napari opens it. It is deleted after {} days."
+)
 TOO_LARGE = (
-    "The part is {} × {} px; at most {} × {} px of a large image are edited at once. Zoom in, or "
-    "draw a smaller rectangle."
+    "The part is {} × {} px; at most {} × {} px of a large image are opened at once. Zoom in, "
+    "draw a smaller rectangle, or choose Whole image."
 )
 FIRST = "There are no labels of this image to edit yet. Choose Whole image and press Segment."
 WAIT = "The image is being segmented. Wait for it or cancel it first."
@@ -101,7 +108,7 @@ class Slides(Container):  # type: ignore[type-arg]
         self._host, self._viewer = host, viewer
         self._scratch = Scratch(platformdirs.user_cache_path(APPLICATION) / "slides")
         # what earlier sessions left may be tens of thousands of files
-        in_background(self._scratch.sweep, lambda _nothing, _problem: None)
+        in_background(lambda: self._scratch.sweep(KEPT), self._tell_of_left)
         self.running = False
         self.edit = PushButton(text="Edit this view")
         self.edit.tooltip = "Open what is shown as a layer of its own, to paint and to retrain"
@@ -112,10 +119,13 @@ class Slides(Container):  # type: ignore[type-arg]
         self.edit.clicked.connect(self._press_edit)
         self.put_back.clicked.connect(self._press_put_back)
 
+    def _tell_of_left(self, left: list[Path] | None, problem: str | None) -> None:
+        if left and not problem and not self._host.closed:
+            self._host.say(LEFT.format(left[-1], KEPT))
+
     def takes(self, image: Image) -> bool:
         """Whether an image is so large that its labels are kept in a folder."""
-        height, width = image.shape
-        return height * width > LARGE
+        return math.prod(image.shape) > LARGE or math.prod(image.labels_shape) > TOTAL
 
     def describe(self, layer: ImageLayer | None) -> None:
         """Show the buttons that the chosen image needs."""
@@ -169,7 +179,7 @@ class Slides(Container):  # type: ignore[type-arg]
             if result.growing.goes_on(image, model, settings):
                 return result
         note = OTHERS if any(result.growing.edited for result in there) else ""
-        growing = Growing(self._scratch.reserve(), image, model, settings)
+        growing = Growing(self._scratch.reserve().with_suffix(".zarr"), image, model, settings)
         return SlideResult(self._viewer, weakref.ref(layer), growing, note=note)
 
     # ---- parts -------------------------------------------------------------------------------

@@ -1,0 +1,49 @@
+"""What is decided from an image: here, of slides that are almost empty."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_unet.image import Box, Image
+from napari_unet.models.library import load_model
+from napari_unet.planning import grey_values
+
+SIDE = 20_000  # pixels
+TISSUE = Box((4100, 9300), (4900, 10_100))
+
+
+class Noise:
+    """A slide of noise with some bright tissue, computed where it is read."""
+
+    shape, dtype, ndim = (SIDE, SIDE), np.dtype("u2"), 2
+
+    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+        rows, columns = (np.arange(s.start, s.stop) for s in key)
+        random = np.random.default_rng(int(rows[0]) * SIDE + int(columns[0]))
+        pixels = random.normal(200, 10, (len(rows), len(columns)))
+        (top, left), (bottom, right) = TISSUE.start, TISSUE.stop
+        inside = np.logical_and.outer(
+            (rows >= top) & (rows < bottom), (columns >= left) & (columns < right)
+        )
+        cells = np.logical_and.outer(rows % 30 < 15, columns % 30 < 15)
+        return (pixels + 5000 * (inside & cells)).astype(np.uint16)
+
+
+def limits(near: Box | None) -> Any:
+    looking = grey_values(Image(Noise(), "YX"), load_model("nuclei").card, near)
+    while True:
+        try:
+            next(looking)
+        except StopIteration as end:
+            return end.value
+
+
+@pytest.mark.parametrize("away", [0, 300])
+def test_grey_values_are_those_of_what_is_looked_at_where_all_else_is_noise(away: int) -> None:
+    ((low, high),) = limits(None)
+    assert high - low < 100
+    y, x = TISSUE.start
+    ((low, high),) = limits(Box((y + away, x + away), (y + away + 600, x + away + 600)))
+    assert high > 4000
+    assert limits(Box((100, 100), (700, 700))) == limits(None)
