@@ -10,7 +10,7 @@ from napari_unet.models.library import load_model
 from napari_unet.planning import grey_values
 
 SIDE = 20_000  # pixels
-TISSUE = Box((4100, 9300), (4900, 10_100))
+TISSUE = Box((13_100, 5300), (13_900, 6100))  # between the windows that are looked at of all
 
 
 class Noise:

@@ -236,7 +236,8 @@ def _segment_there(model: Path, file: Path, target: Path, options: _Options) -> 
 def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client | None") -> None:
     """Segment one image of any size into an OME-Zarr folder."""
     from napari_unet.blockwise.job import Source  # noqa: PLC0415  quick --help
-    from napari_unet.slide import run_slide, scratch_of, want_slide  # noqa: PLC0415
+    from napari_unet.blockwise.patches import scratch_of  # noqa: PLC0415
+    from napari_unet.slide import run_slide, want_slide  # noqa: PLC0415
 
     if len(inputs) != 1 or options.overwrite:
         raise InputError(
