@@ -252,7 +252,9 @@ def main() -> None:
 
         draw(arguments.data, model, decode, arguments.picture)
         return
-    part = bool(arguments.sets or arguments.limit or arguments.decode or arguments.dry)
+    part = bool(
+        arguments.sets or arguments.limit or arguments.decode or arguments.dry or arguments.model
+    )
     command = "python -m benchmarks.accuracy" + (" --test" if arguments.test else "")
     if arguments.cells:
         measure_cells(arguments, Report(model, f"{command} --cells", write=not part))

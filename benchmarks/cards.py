@@ -18,7 +18,7 @@ def main() -> None:
     for model in bundled_models():
         scores = "; ".join(f"{k} {v:.3g}" for k, v in model.card.scores.items())
         rows = [[title, text.replace("|", "/")] for title, text in describe(model.card)]
-        rows = [row for row in rows if row[0] != "Scores"]
+        rows = [row for row in rows if row[0] not in ("Scores", "Recipe")]
         rows += [["All scores", scores], ["sha256", model.sha]]
         rows.append(["Recipe", f"`{json.dumps(model.card.recipe)}`"])
         write_table(

@@ -149,7 +149,8 @@ NUCLEI = Recipe(
         diameter_range=(20.0, 29.0),
         polarity="bright",
         description="Nuclei in fluorescence, bright-field and stained tissue; grey values or "
-        "colour, bright or dark objects, 6 to 120 pixels in diameter.",
+        "colour, bright or dark objects, 6 to 120 pixels in diameter. Weak on crowded and stained "
+        "tissue, and where blur or noise is strong.",
         licence="BSD-3-Clause",
         data="Data Science Bowl 2018 stage 1 with the community's mask fixes (CC0), training "
         "split; MNFinder training images (MIT, (c) 2023 L. DiPeso).",
@@ -182,7 +183,8 @@ CELLS_PHASE = Recipe(
         object_diameter=40.0,
         diameter_range=(33.0, 48.0),
         description="Whole mammalian cells in phase contrast, also elongated and touching ones. "
-        "Taught on one cell line at 10x; other cells may need a few strokes and Retrain.",
+        "Taught on one cell line at 10x; outlines are rough, and other cells may need a few "
+        "strokes and Retrain.",
         licence="BSD-3-Clause",
         data="Usiigaci training images, T98G glioblastoma (MIT, (c) 2018 OIST).",
     ),

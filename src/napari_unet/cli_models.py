@@ -9,8 +9,8 @@ import typer
 
 from napari_unet.errors import UNetError
 from napari_unet.models import store
-from napari_unet.models.card import describe, plain, read_card
-from napari_unet.models.library import lineage, model_files
+from napari_unet.models.card import describe, plain, read_card, sha256_of
+from napari_unet.models.library import find_model, lineage, model_files
 
 models_app = typer.Typer(no_args_is_help=True, help="The library of models.")
 
@@ -49,6 +49,7 @@ def show(name: Name) -> None:
         cards = lineage(name)
     for title, value in describe(cards[0]):
         typer.echo(f"{title + ':':13} {value}")
+    typer.echo(f"{'sha256:':13} {sha256_of(find_model(name))}")
     if len(cards) > 1:
         line = " < ".join(plain(card.name) for card in cards)
         typer.echo(f"{'Lineage:':13} {line}")

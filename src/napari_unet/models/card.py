@@ -263,6 +263,7 @@ def describe(card: ModelCard) -> list[tuple[str, str]]:
         ("Object size", _object_size(card)),
         ("Network", _network(card.spec)),
         ("Thresholds", _thresholds(card.decode)),
+        ("Recipe", _recipe(card)),
         ("Scores", _scores(card)),
         ("Licence", card.licence),
         ("Date", card.created),
@@ -308,10 +309,20 @@ def _network(spec: UNetSpec) -> str:
     )
 
 
+def _recipe(card: ModelCard) -> str:
+    """How it was trained, in a few words; the file has every knob."""
+    knobs = (("done", "{} steps"), ("batch", "{} crops each"), ("seed", "seed {}"))
+    return ", ".join(text.format(card.recipe[k]) for k, text in knobs if k in card.recipe)
+
+
 def _scores(card: ModelCard) -> str:
-    """Scores at the usual overlap of one half, as far as the card has such; else the first."""
+    """Scores at the usual overlap of one half, as far as the card has such; else the first.
+
+    Those of images that chose nothing come first, then those of whole sets.
+    """
     usual = {name: value for name, value in card.scores.items() if name.endswith("@0.5")}
-    return "; ".join(_values(usual or card.scores)[:MOST_SCORES])
+    names = sorted(usual or card.scores, key=lambda n: (" test " not in n, " all " not in n))
+    return "; ".join(_values({n: card.scores[n] for n in names})[:MOST_SCORES])
 
 
 def _values(fields: Mapping[str, Any], before: str = "") -> list[str]:

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.errors import UNetError
 from napari_unet.models import store
-from napari_unet.models.card import SUFFIX, describe, plain
+from napari_unet.models.card import SUFFIX, describe, plain, sha256_of
 from napari_unet.models.library import bundled_folder, lineage, model_files
 from napari_unet.models.names import free_name
 from napari_unet.plugin.jobs import in_background, sentence
@@ -241,6 +241,7 @@ def card_as_html(path: Path) -> str:
         if cards[-1].parent:  # its file is gone
             names.append(f"{plain(cards[-1].parent)} (not in the library)")
         rows.insert(1, ("Lineage", " ← ".join(names)))
+    rows.append(("sha256", sha256_of(path)))
     cells = "".join(
         f"<tr><td><b>{escape(title)}</b>&nbsp;</td><td>{escape(value)}</td></tr>"
         for title, value in rows
