@@ -233,6 +233,16 @@ def test_short_numbers_find_the_same_objects() -> None:
     assert counts[0] == counts[1] == np.count_nonzero(shared > 0.9 * united) > 30
 
 
+@pytest.mark.parametrize("tile", [160, 352])
+def test_real_nuclei_in_blocks_are_those_of_the_whole_image(tile: int) -> None:
+    """Touching ones among them; blocks decode their objects with the surroundings."""
+    sample = imread(SAMPLE)[:512, :512]
+    whole = segment(sample, precision="float32", diameter=25, tile=2048).labels
+    blocks = segment(sample, precision="float32", diameter=25, tile=tile).labels
+    assert whole.max() > 30
+    assert same_partition(blocks, whole)
+
+
 def test_objects_of_the_bundled_model_do_not_depend_on_the_tile_size() -> None:
     labels = blob_labels(1, (170, 150), 18)
     image = gaussian_filter((labels > 0) * 1000.0, 1) + np.random.default_rng(0).normal(

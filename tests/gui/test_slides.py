@@ -308,3 +308,11 @@ def test_another_panel_goes_on_with_what_is_shown(viewer, panel, slide, segmente
         assert again.save.enabled
     finally:
         again.close_down()
+
+
+def test_many_planes_are_a_large_image_too(panel, monkeypatch):
+    """Labels of 200 planes of 9000² px would take 65 GB of memory."""
+    monkeypatch.setattr(slides, "LARGE", 10**8)
+    for planes, large in ((200, True), (5, False)):
+        data = np.broadcast_to(np.uint8(0), (planes, 9000, 9000))
+        assert panel.slides.takes(Image(data, "ZYX")) is large
