@@ -137,14 +137,18 @@ def _slide(arguments: argparse.Namespace) -> list[Row]:
     picture = str(arguments.picture or "")
     with tempfile.TemporaryDirectory(prefix="napari-unet-slide-") as temporary:
         path = str(write_slide(Path(temporary) / "slide.zarr", SLIDE))
-        known = {"path": path, "levels": LEVELS, "picture": picture}
-        found = child("slide", seconds=arguments.watch, profile=arguments.profile, **known)
-    name = f"GUI lag, {SLIDE:,}²"
+        known: dict[str, Any] = {"path": path, "levels": LEVELS}
+        seen = child("view", **known)
+        known |= {"picture": picture, "profile": arguments.profile}
+        found = child("slide", seconds=arguments.watch, **known)
+    name, area = f"GUI lag, {SLIDE:,}²", seen["megapixels"][0]
     return [
         Row(f"{name}, labels streaming in", found["slide"], Goal("p99", LAG), milliseconds=True),
         Row(f"{name}, view moved five times a second", found["moved"], milliseconds=True),
         Row(f"{name}, both", found["both"], milliseconds=True),
         Row(f"Cancel pressed to stopped, {SLIDE:,}²", found["stopped"]),
+        Row(f"Segment pressed again to the next objects, {SLIDE:,}²", found["ready"]),
+        Row(f"Segment pressed to all labels of the view, {area:.1f} megapixels", seen["view"]),
     ]
 
 

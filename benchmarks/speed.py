@@ -8,9 +8,9 @@ The variable gives torch memory in large pages, as the command line and the engi
 *Bare network*: forward passes of the same network on random tiles of its best size, by as many
 threads as there are cores, in the fastest way there is. *Useful share*: the part of the computed
 pixels that is written. *End to end* is `segment()` on an array: it looks for grey values and size,
-computes, makes objects and puts them together. Rows of MONAI and Cellpose need those packages in the benchmark's
-environment, StarDist's another Python; else they are left out. Everything runs one after the
-other, so that ratios can be compared.
+computes, makes objects and puts them together. Rows of MONAI and Cellpose need those packages in
+the benchmark's environment, StarDist's another Python; else they are left out. Everything runs one
+after the other, so that ratios can be compared.
 """
 
 import argparse

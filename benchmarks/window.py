@@ -6,6 +6,7 @@ start cold. The Qt event loop runs as it does for a person.
 
 import gc
 import json
+import math
 import sys
 import threading
 import time
@@ -29,6 +30,8 @@ from benchmarks.tables import ROOT
 from napari_unet.corrections import UNLABELLED, take_whole
 from napari_unet.image import Box
 from napari_unet.io.synthetic import nuclei_window
+from napari_unet.plugin.layers import visible_box
+from napari_unet.plugin.segment_form import VIEW
 
 PLUGIN, PANEL = "napari-unet-interactive", "Segment, retrain"
 SIDE = 512  # pixels of the image of a cold start
@@ -117,12 +120,7 @@ def lag(side: int, *, profile: bool) -> Samples:
 
 def slide(path: str, levels: int, seconds: float, picture: str, *, profile: bool) -> Samples:
     """How late ticks come while labels of a large image stream in, also while the view is moved."""
-    viewer = napari.Viewer()
-    viewer.window.resize(1500, 900)
-    viewer.add_image(pyramid(Path(path), levels), name="slide", multiscale=True)
-    panel = _open_panel(viewer)
-    _until(lambda: False, WARM)
-    panel.diameter.value = 27
+    viewer, panel = _with_slide(path, levels)
     with _ticks() as busy, _late_stacks(busy, report=profile):
         _click(panel)
         _until(lambda: not panel.busy, seconds)
@@ -137,12 +135,45 @@ def slide(path: str, levels: int, seconds: float, picture: str, *, profile: bool
         _click(panel)
     _until(lambda: not panel.busy, LIMIT)
     stopped = time.perf_counter() - start
-    _check(panel, found=panel.slides.result_of(viewer.layers[0]) is not None)
+    result = panel.slides.result_of(viewer.layers[0])
+    _check(panel, found=result is not None)
+    start, objects = time.perf_counter(), result.growing.objects
+    _click(panel)
+    _until(lambda: result.growing.objects > objects or not panel.busy, LIMIT)
+    ready = time.perf_counter() - start
+    _click(panel)
+    _until(lambda: not panel.busy, LIMIT)
     with _ticks() as moved, _moving(viewer):
         _until(lambda: False, seconds / 2)
     viewer.close()
     lags = {"slide": _delays(busy), "both": _delays(both), "moved": _delays(moved)}
-    return {**lags, "stopped": [stopped]}
+    return {**lags, "stopped": [stopped], "ready": [ready]}
+
+
+def view(path: str, levels: int) -> Samples:
+    """Time from the click to the labels of what is in view, each pixel of it on the screen."""
+    viewer, panel = _with_slide(path, levels)
+    viewer.scene.camera.zoom = 1.0
+    panel.where.value = VIEW
+    _until(lambda: False, 1.0)
+    layer = viewer.layers[0]
+    area = math.prod(visible_box(viewer, layer, panel.opened(layer)).shape) / 1e6
+    start = time.perf_counter()
+    _click(panel)
+    _until(lambda: _shown(viewer) and not panel.busy, LIMIT)
+    seconds = time.perf_counter() - start
+    viewer.close()
+    return {"view": [seconds], "megapixels": [area]}
+
+
+def _with_slide(path: str, levels: int) -> tuple[napari.Viewer, Any]:
+    viewer = napari.Viewer()
+    viewer.window.resize(1500, 900)
+    viewer.add_image(pyramid(Path(path), levels), name="slide", multiscale=True)
+    panel = _open_panel(viewer)
+    _until(lambda: False, WARM)
+    panel.diameter.value = 27
+    return viewer, panel
 
 
 @contextmanager
@@ -343,6 +374,7 @@ def main() -> None:
     """Measure what the first argument names, with JSON arguments; print JSON."""
     name, arguments = sys.argv[1], json.loads(sys.argv[2])
     measures: dict[str, Callable[..., Samples]] = {
+        "view": view,
         "imports": imports, "cold": cold, "cancels": cancels, "lag": lag,
         "retraining": retraining, "slide": slide, "cycles": cycles,
     }  # fmt: skip
