@@ -7,10 +7,12 @@ The variable gives torch memory in large pages, as the command line and the engi
 
 *Bare network*: forward passes of the same network on random tiles of its best size, by as many
 threads as there are cores, in the fastest way there is. *Useful share*: the part of the computed
-pixels that is written. *End to end* is `segment()` on an array: it looks for grey values and size,
-computes, makes objects and puts them together. Rows of MONAI and Cellpose need those packages in
-the benchmark's environment, StarDist's another Python; else they are left out. Everything runs one
-after the other, so that ratios can be compared.
+pixels that is written. *End to end* is `segment()` on an array: it looks for grey values, computes,
+makes objects and puts them together, at the image's own size, so that the same pixels are compared.
+Where the size of the objects is looked for, too, the image is resized; then megapixels are the
+image's, and the fraction of the bare network is of the pixels that the network is given. Rows of
+MONAI and Cellpose need those packages in the benchmark's environment, StarDist's another Python;
+else they are left out. Everything runs one after the other, so that ratios can be compared.
 """
 
 import argparse
@@ -37,6 +39,7 @@ from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.predict import Predictor
 from napari_unet.models.library import Model, load_model
 from napari_unet.models.weights import load_model as load_network
+from napari_unet.settings import SegmentSettings
 
 SIDE = 8192  # pixels
 READ = (320, 448, 704, 1216, 2240)  # pixels; sides of the tiles that the bare network is given
@@ -123,15 +126,18 @@ def counted_even() -> Iterator[list[int]]:
         Predictor._even = plain  # type: ignore[method-assign]
 
 
-def end_to_end(image: NDArray[np.uint16], model: Model, threads: int) -> tuple[float, str, Any]:
-    """Return megapixels per second, what else there is to say, and the result."""
+def end_to_end(
+    image: NDArray[np.uint16], model: Model, threads: int, diameter: float | None
+) -> tuple[float, str, Any]:
+    """Return image megapixels per second, what else there is to say, and the result."""
     with timed_decoding() as spent, counted_even() as skipped:
         begun = time.perf_counter()
-        result = segment(image, model)
+        result = segment(image, model, settings=SegmentSettings(diameter=diameter))
         seconds = time.perf_counter() - begun
     decoding = 100 * sum(spent) / (seconds * threads)
     note = (
-        f"{result.count} objects, decoding {decoding:.0f} % of the time; "
+        f"resized to {result.plan.zoom:.2f}; {result.count} objects, "
+        f"decoding {decoding:.0f} % of the time; "
         f"{len(skipped)} windows of one grey value, {sum(skipped) / 1e6:.0f} megapixels"
     )
     return image.size / 1e6 / seconds, note, result
@@ -177,14 +183,18 @@ def main() -> None:
     model, threads = load_model(str(arguments.model)), torch.get_num_threads()
     image = image_of(arguments.side)
     raw, tile = bare(model, threads)
-    rate, note, result = end_to_end(image, model, threads)
+    usual = model.card.object_diameter  # as large as others compute it: not resized
+    rate, note, result = end_to_end(image, model, threads, usual)
     share = useful_share(result.plan)
+    found, found_note, resized = end_to_end(image, model, threads, None)
+    of_found = found * resized.plan.zoom**2 / raw  # of the pixels that the network is given
     empty = image.copy()
     empty[:, arguments.side // 2 :] = image.min()
-    half, half_note, _ = end_to_end(empty, model, threads)
+    half, half_note, _ = end_to_end(empty, model, threads, usual)
     rows = [
         ["bare network", f"{raw:.2f}", "1.00", f"tiles of {tile}², {threads} threads"],
         ["end to end", f"{rate:.2f}", f"{rate / raw:.2f}", note],
+        ["end to end, size of objects found", f"{found:.2f}", f"{of_found:.2f}", found_note],
         ["end to end, one half empty", f"{half:.2f}", f"{half / raw:.2f}", half_note],
         ["possible: bare network × useful share", f"{raw * share:.2f}", f"{share:.2f}",
          f"end to end reaches {rate / (raw * share):.2f} of it"],
