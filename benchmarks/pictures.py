@@ -1,7 +1,8 @@
 """Outlines of truth (green) and prediction (magenta) on images, to look at.
 
-The one for docs shows only images that may be passed on: crops of mnfinder's validation images
-and scikit-image's samples. The full one is written next to the model's run.
+Of those for docs one shows only images that may be passed on: crops of mnfinder's validation images
+and scikit-image's samples; the other has twelve varied ones, outlines without the images. With the
+images these are written next to the model's run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,7 +36,7 @@ Item = tuple[Image, NDArray[Any] | None]
 
 
 def draw(data: Path, model: Model, decode: DecodeSettings | None, public: Path) -> None:
-    """Write both pictures.
+    """Write the pictures.
 
     Parameters
     ----------
@@ -49,14 +50,18 @@ def draw(data: Path, model: Model, decode: DecodeSettings | None, public: Path) 
         The picture that may be passed on.
     """
     val = samples(data, "val")
+    bare = public.with_name(f"{public.stem}-varied.png")
     for path, items in ((FULL, _varied(val)), (public, _public(val))):
         path.parent.mkdir(parents=True, exist_ok=True)
-        tiles = [
-            outlined(image, truth, segment(image, model, decode=decode).labels)
-            for image, truth in items
-        ]
-        imsave(path, mosaic(tiles), check_contrast=False)
-        print(f"wrote {path}")
+        found = [(i, truth, segment(i, model, decode=decode).labels) for i, truth in items]
+        _write(path, [outlined(*one) for one in found])
+        if path == FULL:
+            _write(bare, [outlined(None, truth, labels) for _, truth, labels in found])
+
+
+def _write(path: Path, tiles: Sequence[NDArray[np.uint8]]) -> None:
+    imsave(path, mosaic(tiles), check_contrast=False)
+    print(f"wrote {path}")
 
 
 def _varied(val: Sequence[Sample]) -> Iterator[Item]:

@@ -1,6 +1,7 @@
 """What goes wrong on a cluster: clients, workers and other runs that come and go."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 from napari_unet import UNetError, segment
 from napari_unet.blockwise.distributed import ModelPlugin
 from napari_unet.cli import app
+from napari_unet.models.library import find_model
 from napari_unet.slide import segment_slide
 from tests.test_slide import SETTINGS, nuclei
 
@@ -79,6 +81,21 @@ def test_a_cluster_that_loses_all_workers_is_a_sentence(
             segment_slide(
                 slide, tmp_path / "labels.zarr", settings=SETTINGS, client=client, progress=retire
             )
+
+
+def test_the_model_travels_once_and_is_not_read_again(slide: Path, tmp_path: Path) -> None:
+    model = tmp_path / "only-here.safetensors"
+    shutil.copy(find_model("nuclei"), model)
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        result = segment_slide(
+            slide, tmp_path / "labels.zarr", model, settings=SETTINGS, client=client,
+            progress=lambda done, _total: model.unlink(missing_ok=True) if done else None,
+        )  # fmt: skip
+    assert not model.exists()
+    assert (result.labels[:] == segment(nuclei(), settings=SETTINGS).labels).all()
 
 
 def test_a_run_that_ends_leaves_the_model_of_another(tmp_path: Path) -> None:
