@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+from skimage.morphology import local_maxima, reconstruction
+from skimage.segmentation import watershed
 
 from napari_unet.image import Box
-from napari_unet.instances import class_block, decode, decode_block, object_diameters
+from napari_unet.instances import (
+    class_block,
+    decode,
+    decode_block,
+    merge_shallow,
+    object_diameters,
+)
 from napari_unet.settings import DecodeSettings
 from tests.strategies import blob_labels, class_maps, same_partition
 from tests.test_assembly import OVERLAP, cut, put
@@ -111,3 +121,25 @@ def test_diameter_is_that_of_the_circle_of_equal_area() -> None:
     maps[0, 10:30, 10:30] = 255
     (diameter,) = object_diameters(decode_block(maps, whole, whole, EAGER).labels)
     assert np.pi * (diameter / 2) ** 2 == pytest.approx(400)
+
+
+@settings(max_examples=200)
+@given(
+    arrays(np.float32, st.tuples(st.integers(3, 24), st.integers(3, 24)),
+           elements=st.integers(0, 9).map(float)),
+    st.integers(0, 6),
+)  # fmt: skip
+def test_basins_that_stay_are_the_maxima_of_the_h_maxima_transform(
+    height: np.ndarray, prominence: int
+) -> None:
+    """Joined along their passes, found by reconstruction: the same summits (no ties)."""
+    height, least = height + 1, prominence + 0.5
+    summits = ndimage.label(local_maxima(height, connectivity=1))[0]
+    basins = watershed(-height, summits, connectivity=1).astype(np.int32)
+    merged = merge_shallow(basins, height, least)
+    cross = ndimage.generate_binary_structure(2, 1)
+    lowered = reconstruction(height - least, height, footprint=cross)
+    plain, count = ndimage.label(local_maxima(lowered, connectivity=1))
+    assert len(np.unique(merged)) == max(1, count)
+    owners = [set(np.unique(merged[plain == i])) for i in range(1, count + 1)]
+    assert len(set().union(*owners)) == sum(map(len, owners)) == count
