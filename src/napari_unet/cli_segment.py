@@ -202,9 +202,11 @@ def _in_turn(targets: dict[Path, Path], options: _Options) -> bool:
 
 def _spread(targets: dict[Path, Path], options: _Options, client: "Client") -> bool:
     """Segment the files on a cluster, each by one worker; see `_in_turn`."""
-    from distributed import KilledWorker  # noqa: PLC0415  an extra
-
-    from napari_unet.blockwise.distributed import equipped, finished  # noqa: PLC0415
+    from napari_unet.blockwise.distributed import (  # noqa: PLC0415  an extra
+        KILLED,
+        equipped,
+        finished,
+    )
 
     done = True
     with equipped(client, options.model.path, options.model.sha) as (with_model, pool):
@@ -217,7 +219,7 @@ def _spread(targets: dict[Path, Path], options: _Options, client: "Client") -> b
         for future in finished(jobs, client):
             try:
                 future.result().show()
-            except KilledWorker as error:  # most often its memory; others may do
+            except KILLED as error:  # most often its memory; others may do
                 complain(f"{jobs[future]}: the workers that tried it were lost ({error}).")
                 done = False
             except FAILURES as error:

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 LOCAL = "local"  # address that means: a cluster on this computer
 MEMORY = 4 * 10**9  # bytes of free memory for each worker of a cluster on this computer
 AHEAD = 4  # blocks for each thread of the cluster that wait or are computed
+KILLED = KilledWorker  # what a task raises whose workers were lost again and again
 PATIENCE = 15  # seconds to wait for the scheduler's answer
 Result = TypeVar("Result")
 
