@@ -17,6 +17,7 @@ from napari_unet.choosing import best_model
 from napari_unet.inference.local import LocalBackend
 from napari_unet.models.library import Model, bundled_models
 from napari_unet.planning import Where
+from napari_unet.segmentation import Notes
 
 HEADER = ("set", "images", "nuclei chosen", "cells-phase chosen")
 
@@ -24,12 +25,7 @@ HEADER = ("set", "images", "nuclei chosen", "cells-phase chosen")
 def chosen(sample: Sample, models: list[Model], folder: Path) -> str:
     """Name of the model that an image gets."""
     looking = best_model(sample.image(), models, LocalBackend(), Where(), folder / "class-maps")
-    while True:
-        try:
-            next(looking)
-        except StopIteration as end:
-            model: Model = end.value
-            return model.card.name
+    return Notes().follow(looking).card.name
 
 
 def main() -> None:

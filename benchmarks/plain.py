@@ -13,7 +13,7 @@ from skimage.transform import resize
 from benchmarks.image_sets import Sample
 from benchmarks.matching import Matching, match
 from napari_unet.image import Box, Image, grey_limits, normalise
-from napari_unet.inference.resample import axis_taps, resample
+from napari_unet.inference.resample import resized
 from napari_unet.instances import decode
 from napari_unet.models.card import ModelCard
 from napari_unet.network.unet import UNet
@@ -57,21 +57,12 @@ def grey(image: Image, *, bright_objects: bool) -> Array:
     return normalise(pixels, grey_limits(pixels, bright_objects=bright_objects))
 
 
-def zoomed(planes: Array, shape: tuple[int, int]) -> Array:
-    """Resample ``(C, Y, X)`` as the library does."""
-    old = planes.shape[1:]
-    if old == shape:
-        return planes
-    taps = [axis_taps((0, n), n, m) for n, m in zip(shape, old, strict=True)]
-    return resample(planes, (0, 0), *taps)
-
-
 def class_map(
     network: UNet, card: ModelCard, image: Array, zoom: float, looking: Looking
 ) -> NDArray[np.uint8]:
     """Return the class map ``(3, Y, X)`` on the network's grid; what a network lacks is made up."""
     shape = (round(image.shape[0] * zoom), round(image.shape[1] * zoom))
-    given = zoomed(image[None], shape)[0]
+    given = resized(image[None], shape)[0]
     turns = [(0, False)]
     if looking.flips:
         turns = [(k, flip) for k in range(4) for flip in (False, True)]
@@ -123,7 +114,7 @@ def labels_of(
     """Make objects of a class map, on the image's grid of `shape`."""
     size = (shape[0], shape[1])
     if looking.grid == "image" and maps.shape[1:] != size:
-        maps = np.rint(zoomed(maps.astype(np.float32), size)).astype(np.uint8)
+        maps = np.rint(resized(maps.astype(np.float32), size)).astype(np.uint8)
     found = decode(maps, card.decode) if looking.seeds == "prominence" else components(maps)
     if found.shape == size:
         return found

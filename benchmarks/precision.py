@@ -15,9 +15,10 @@ import torch
 from benchmarks.accuracy import evaluate, options_for
 from benchmarks.image_sets import Sample, samples
 from benchmarks.matching import THRESHOLDS, bootstrap, count
-from benchmarks.plain import grey, probabilities, zoomed
+from benchmarks.plain import grey, probabilities
 from benchmarks.tables import ROOT, markdown, write_table
 from napari_unet.inference.fold import folded
+from napari_unet.inference.resample import resized
 from napari_unet.models.library import Model, load_model
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.network.unet import UNet
@@ -33,7 +34,7 @@ def flips(sample: Sample, model: Model, networks: Sequence[UNet]) -> tuple[int, 
     card = model.card
     image = grey(sample.image(), bright_objects=card.polarity == "bright")
     zoom = card.zoom(sample.diameter() or card.object_diameter)
-    given = zoomed(image[None], (round(image.shape[0] * zoom), round(image.shape[1] * zoom)))[0]
+    given = resized(image[None], (round(image.shape[0] * zoom), round(image.shape[1] * zoom)))[0]
     one, other = (probabilities(n, given)[: card.spec.classes].argmax(axis=0) for n in networks)
     return int((one != other).sum()), one.size
 

@@ -111,7 +111,7 @@ def _paste(
     window = tuple(slice(a, a + n) for a, n in zip(low, shape, strict=True))
     there = labels[window]
     visible = piece.mask if on_top else piece.mask & (there == 0)
-    if visible.sum() < LEFT * piece.mask.sum() or not _stay(labels, there, visible):
+    if visible.sum() < LEFT * piece.mask.sum() or not _stay(there, visible):
         return False
     alpha = ndimage.gaussian_filter(visible.astype(np.float32), SOFT)
     image[:, *window] += alpha * (piece.image - image[:, *window])
@@ -119,8 +119,8 @@ def _paste(
     return True
 
 
-def _stay(labels: Labels, there: Labels, covered: NDArray[np.bool_]) -> bool:
-    """Whether every object that is partly covered stays mostly visible."""
+def _stay(there: Labels, covered: NDArray[np.bool_]) -> bool:
+    """Whether of every object in a window that is partly covered most stays visible."""
     for label in np.unique(there[covered & (there > 0)]):
         size = (there == label).sum()
         if (covered & (there == label)).sum() > (1 - LEFT) * size:

@@ -19,7 +19,7 @@ from skimage.morphology import dilation, disk
 from skimage.transform import resize
 
 from napari_unet.image import grey_limits, normalise
-from napari_unet.inference.resample import axis_taps, resample
+from napari_unet.inference.resample import resized
 from napari_unet.instances import object_diameters, typical_diameter
 from napari_unet.models.card import ModelCard
 from napari_unet.training.augment import (
@@ -133,10 +133,9 @@ def at_model_scale(
     zoom = card.zoom(typical_diameter(diameters))
     if zoom == 1:
         return image, labels
-    shape = [round(n * zoom) for n in labels.shape]
-    taps = [axis_taps((0, n), n, m) for n, m in zip(shape, labels.shape, strict=True)]
+    shape = round(labels.shape[0] * zoom), round(labels.shape[1] * zoom)
     nearest = resize(labels, shape, order=0, anti_aliasing=False, preserve_range=True)
-    return resample(image, (0, 0), *taps), nearest.astype(np.int32)
+    return resized(image, shape), nearest.astype(np.int32)
 
 
 def load_all(data: Path, folder: Path, recipe: Recipe) -> list[Sample]:

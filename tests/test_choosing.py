@@ -11,7 +11,7 @@ from napari_unet.inference.local import LocalBackend
 from napari_unet.models.library import Model, load_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.planning import Where
-from napari_unet.segmentation import open_image
+from napari_unet.segmentation import Notes, open_image
 from tests.strategies import random_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,11 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def chosen(image: np.ndarray, models: list[Model], folder: Path) -> str:
     events = best_model(open_image(image), models, LocalBackend(), Where(), folder / "maps")
-    try:
-        while True:
-            next(events)
-    except StopIteration as end:
-        return end.value.card.name
+    return Notes().follow(events).card.name
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from napari_unet.image import Box, Image
 from napari_unet.models.library import load_model
 from napari_unet.planning import grey_values
+from napari_unet.segmentation import Notes
 
 SIDE = 20_000  # pixels
 TISSUE = Box((13_100, 5300), (13_900, 6100))  # between the windows that are looked at of all
@@ -32,11 +33,7 @@ class Noise:
 
 def limits(near: Box | None) -> Any:
     looking = grey_values(Image(Noise(), "YX"), load_model("nuclei").card, near)
-    while True:
-        try:
-            next(looking)
-        except StopIteration as end:
-            return end.value
+    return Notes().follow(looking)
 
 
 @pytest.mark.parametrize("away", [0, 300])

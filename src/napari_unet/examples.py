@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_unet.corrections import BACKGROUND, UNLABELLED, PaintedObject, hold_out, painted_objects
 from napari_unet.image import Box, Image, normalise
-from napari_unet.inference.resample import axis_taps, resample
+from napari_unet.inference.resample import resized
 from napari_unet.instances import typical_diameter
 from napari_unet.models.card import ModelCard
 
@@ -116,6 +116,12 @@ def shown_diameter(examples: Sequence[Example]) -> float | None:
         diameters.append(2 * np.sqrt(areas / np.pi) / example.zoom)
     found = np.concatenate([np.zeros(0), *diameters])
     return typical_diameter(found) if found.size else None
+
+
+def diameters_by_zoom(examples: Sequence[Example]) -> dict[float, float | None]:
+    """Return `shown_diameter` of the windows of each zoom."""
+    zooms = {example.zoom for example in examples}
+    return {zoom: shown_diameter([e for e in examples if e.zoom == zoom]) for zoom in zooms}
 
 
 def smallest_diameter(typical: float, small: float) -> float:
@@ -261,9 +267,7 @@ def _resized(
     if zoom == 1.0:
         return Example(values, paint, here)
     height, width = (max(1, round(n * zoom)) for n in paint.shape)
-    rows = axis_taps((0, height), height, paint.shape[0])
-    columns = axis_taps((0, width), width, paint.shape[1])
-    image = resample(values, (0, 0), rows, columns)
+    image = resized(values, (height, width))
     y = np.minimum((np.arange(height) + 0.5) / height * paint.shape[0], paint.shape[0] - 1)
     x = np.minimum((np.arange(width) + 0.5) / width * paint.shape[1], paint.shape[1] - 1)
     return Example(image, paint[np.ix_(y.astype(int), x.astype(int))], here, zoom=zoom)

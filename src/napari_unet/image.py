@@ -27,9 +27,8 @@ BRIGHT_GROUND = 0.57
 LEADING_AXES = "FEDBATZ"  # names of dimensions before Y and X, the last ones first
 SAMPLE_WINDOW = 256  # pixels
 SAMPLE_WINDOWS = 64  # so at most 4 megapixels decide the grey-value range
-SPARSE = (
-    2 * 10**8
-)  # pixels of a plane from which on those are so few that they may miss all objects
+# Pixels of a plane from which on those are so few that they may miss all objects.
+SPARSE = 2 * 10**8
 
 
 class ArrayLike(Protocol):

@@ -174,7 +174,7 @@ def finished(futures: Iterable[Future[Result]], client: Client) -> Iterator[Futu
         done, missing = wait(missing, PATIENCE, FIRST_COMPLETED)
         yield from done
         if not done:
-            threads_of(client)
+            check_workers(client)
 
 
 def check_workers(client: Client) -> None:
@@ -210,13 +210,8 @@ def cluster_pool(
 
 def threads_of(client: Client) -> int:
     """Threads that the cluster has now; workers come and go, and all gone is an error."""
-    threads = _threads(client)
-    if not threads:
-        check_workers(client)  # new ones may be starting
-        threads = max(1, _threads(client))
-    return threads
-
-
-def _threads(client: Client) -> int:
     workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+    if not workers:
+        check_workers(client)  # new ones may be starting
+        return threads_of(client)
     return sum(int(worker["nthreads"]) for worker in workers.values())

@@ -71,6 +71,14 @@ def resample(
     return _along(_along(window, y, origin[0], 1), x, origin[1], 2)
 
 
+def resized(planes: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Resample whole planes ``(C, Y, X)`` to a height and width, unless they have those."""
+    if planes.shape[1:] == shape:
+        return planes
+    y, x = (axis_taps((0, n), n, m) for n, m in zip(shape, planes.shape[1:], strict=True))
+    return resample(planes, (0, 0), y, x)
+
+
 def _along(window: NDArray[np.float32], taps: Taps, origin: int, axis: int) -> NDArray[np.float32]:
     indices = taps.indices - origin
     if indices.shape[1] == 1:

@@ -174,14 +174,13 @@ def _check_pixel_size(size: Sequence[float] | None, ndim: int) -> tuple[float, .
     return values
 
 
-def _bands(
-    array: ArrayLike, shape: tuple[int, ...], itemsize: int, multiple: int = 1
-) -> Iterator[tuple[Any, ...]]:
+def _bands(array: ArrayLike, itemsize: int, multiple: int = 1) -> Iterator[tuple[Any, ...]]:
     """Yield indices that read `(..., Y, X)` in order, some rows of one plane at a time.
 
     Of an array in chunks whole rows of chunks are read where memory allows: a chunk is decompressed
     anew for every band that it is in.
     """
+    shape = tuple(array.shape)
     rows = BAND_BYTES // (shape[-1] * itemsize)
     chunks = getattr(array, "chunks", None)
     if chunks and isinstance(chunks[-2], int):  # dask has a tuple of each axis, and keeps nothing
@@ -198,7 +197,7 @@ def _smallest_type(array: ArrayLike, path: Path) -> np.dtype[Any]:
     if dtype.kind in "bu" and dtype.itemsize <= 2:
         return np.dtype("<u2")
     low, high = 0, 0
-    for index in _bands(array, tuple(array.shape), dtype.itemsize):
+    for index in _bands(array, dtype.itemsize):
         block = np.asarray(array[index])
         low, high = min(low, int(block.min())), max(high, int(block.max()))
     if low < 0 or high > LARGEST_ID:
@@ -216,7 +215,7 @@ def _strips(array: ArrayLike, header: Header, sums: list[int]) -> Iterator[bytes
     limit = np.iinfo(header.dtype).max
     itemsize = max(header.dtype.itemsize, np.dtype(array.dtype).itemsize)
     total = 0
-    for index in _bands(array, header.shape, itemsize, step):
+    for index in _bands(array, itemsize, step):
         rows = index[-1]
         block = np.asarray(array[index])
         if int(block.max()) > limit or int(block.min()) < 0:

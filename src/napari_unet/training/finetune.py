@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import TrainingError
-from napari_unet.examples import Example, shown_diameter
+from napari_unet.examples import Example, diameters_by_zoom, shown_diameter
 from napari_unet.instances import decode
 from napari_unet.learning import FinetunePlan, Finished, LearnEvent, Learning, Report
 from napari_unet.models.card import ModelCard
@@ -42,7 +42,6 @@ JUDGED = 24  # windows at most with objects that judge; a folder may have hundre
 FITTED = 8  # windows at most that the parent is believed by and thresholds are fitted on
 ENOUGH = 8  # held-out objects to fit the width of the outlines on
 REPLAY_JUDGED = 8  # crops of the replay that show what is forgotten
-ALIKE = 0.02  # sizes that differ by less are the same
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,12 +80,13 @@ class Finetune:
         self.plan, self.settings = plan, plan.settings
         network, card = load_model(plan.parent)
         self.parent = card
-        self.smallest = card.decode.minimum_diameter  # at the size that the parent is used to
         self.card = card.child(str(plan.card.get("parent_sha", "")), **plan.card)
         self.fresh = self.card.spec != card.spec
         self.network = adapted(network, self.card.spec) if self.fresh else network
         self.examples = list(examples)
         self.classes = self.card.kind == "classes"
+        # of windows of one zoom; images whose objects differ in size are cut at different ones
+        self.shown_at = {} if self.classes else diameters_by_zoom(self.examples)
         self.shows = None if self.classes else shown_diameter(self.examples)
         self.held = _some([e for e in self.examples if e.judged], JUDGED)
         self.replay = [] if self.classes else replay_examples(self.card.spec.in_channels)
@@ -118,13 +118,20 @@ class Finetune:
         self.stop()  # see _maps
         return class_map(self.network, self.card, example.image)
 
-    def _maps(self, network: UNet, examples: Sequence[Example]) -> list[NDArray[np.uint8]]:
-        """Run a network on windows."""
+    def _maps(
+        self, network: UNet, examples: Sequence[Example], own: ModelCard | None = None
+    ) -> list[NDArray[np.uint8]]:
+        """Run a network on windows as they are, or in the size that a model's own card asks for."""
         maps = []
         for example in examples:
             self.stop()  # its answer does not matter here, but it may raise
-            maps.append(class_map(network, self.card, example.image))
+            ratio = 1.0 if own is None or self.classes else self._zoom(own, example) / example.zoom
+            maps.append(class_map_at(network, self.card, example.image, ratio))
         return maps
+
+    def _zoom(self, own: ModelCard, example: Example) -> float:
+        """Zoom that a model would segment the image of a window with."""
+        return own.zoom(own.diameter_for(self.shown_at[example.zoom] or self.shows))
 
     def judged(self, maps: Sequence[NDArray[np.uint8]], settings: DecodeSettings) -> Verdict:
         """Compare class maps of the windows that judge with the objects held out there."""
@@ -158,20 +165,8 @@ class Finetune:
 
         The windows are cut in the size that suits the new model, which would not be fair.
         """
-        maps = []
-        for example in self.held:
-            self.stop()  # see _maps
-            ratio = 1.0 if self.classes else self._zoom_of(card, example) / example.zoom
-            if abs(ratio - 1) < ALIKE:
-                maps.append(class_map(network, self.card, example.image))
-            else:
-                maps.append(class_map_at(network, self.card, example.image, ratio))
+        maps = self._maps(network, self.held, card)
         return self.look(network, card.decode_for(self.shows), maps)
-
-    def _zoom_of(self, card: ModelCard, example: Example) -> float:
-        """Zoom that a model would segment the image of a window with."""
-        image = [other for other in self.examples if other.zoom == example.zoom]
-        return card.zoom(card.diameter_for(shown_diameter(image) or self.shows))
 
     def trained(self) -> Candidate:
         """Look at what was learned, with the parent's thresholds.
@@ -207,7 +202,7 @@ class Finetune:
 
     def _base(self, network: UNet, settings: DecodeSettings) -> float:
         # size fits itself to an image
-        settings = settings.with_smallest(self.smallest)
+        settings = settings.with_smallest(self.parent.decode.minimum_diameter)
         shown = self.replay[:: max(1, len(self.replay) // REPLAY_JUDGED)]
         pairs = zip(self._maps(network, shown), shown, strict=True)
         return sum((self._verdict(m, settings, e, None) for m, e in pairs), Verdict()).score
