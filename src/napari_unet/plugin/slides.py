@@ -42,8 +42,8 @@ TOTAL = 10**9  # pixels of all planes from which on the same is done: 4 GB of la
 MOST = 4096  # pixels; side of the largest part of it that is opened at once: a large screen's
 KEPT = 7  # days that the labels of a session stay that ended unexpectedly
 LEFT = (
-    "A session that ended unexpectedly left labels of a large image in {}. Copy the folder to keep "
-    "them; napari opens it. It is deleted after {} days."
+    "Labels of a large image that a crash left behind are kept for {} days; copy the folder to "
+    "keep them longer (napari opens it as an image of ids): {}"
 )
 TOO_LARGE = (
     "The part is {} × {} px; at most {} × {} px of a large image are opened at once. Zoom in, "
@@ -121,7 +121,7 @@ class Slides(Container):  # type: ignore[type-arg]
 
     def _tell_of_left(self, left: list[Path] | None, problem: str | None) -> None:
         if left and not problem and not self._host.closed:
-            self._host.say(LEFT.format(left[-1], KEPT))
+            self._host.say(LEFT.format(KEPT, left[-1]))
 
     def takes(self, image: Image) -> bool:
         """Whether an image is so large that its labels are kept in a folder."""
