@@ -110,12 +110,17 @@ def touching_line(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
 def mixtures(pixels: NDArray[Any], recipe: Recipe) -> list[NDArray[Any]]:
     """Grey images of a colour one: the average first, as inference has it, then others.
 
+    For a network that is given colour they are the channels, for grey images all the same.
+
     Stains differ from laboratory to laboratory; what is dark in another mixture of the channels
     is what another stain makes dark in the average.
     """
+    wanted = recipe.card.spec.in_channels
     if pixels.ndim == 2:
-        return [pixels]
+        return [pixels] * wanted
     channels = pixels[..., :3].astype(np.float32)
+    if wanted == channels.shape[-1]:
+        return list(np.moveaxis(channels, -1, 0))
     found = [channels.mean(axis=-1)]
     if recipe.mixed and np.ptp(channels, axis=-1).max() > 0:
         random = np.random.default_rng(recipe.seed)
@@ -144,14 +149,16 @@ def load_all(data: Path, folder: Path, recipe: Recipe) -> list[Sample]:
     scale = (card.object_diameter, card.diameter_range, card.polarity, card.spec.classes)
     shares = sorted(recipe.shares)
     knobs = repr((scale, shares, recipe.weight_peak, recipe.mixed, recipe.seed, recipe.is_crowded))
+    if card.spec.in_channels > 1:
+        knobs += f" {card.spec.in_channels} channels"
     cache = folder / f"samples-{hashlib.sha256(knobs.encode()).hexdigest()[:8]}.pt"
     if cache.exists():
         found: list[Sample] = torch.load(cache, weights_only=True)
-        return found
-    folder.mkdir(parents=True, exist_ok=True)
-    samples = [load(row, recipe) for row in training_images(data, list(recipe.shares))]
-    torch.save(samples, cache)
-    return samples
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        found = [load(row, recipe) for row in training_images(data, list(recipe.shares))]
+        torch.save(found, cache)
+    return [sample for sample in found if sample["cluster"] not in recipe.without]
 
 
 class Sampler:
@@ -190,7 +197,9 @@ class Sampler:
             planes, centres, augmentation = far_too_large_or_small(sample, augmentation, random)
         centre = self._place(planes.shape[1:], centres, random)
         grid = sampling_grid(size, centre, augmentation, random)
-        image = planes[3 + int(uniform(0, len(planes) - 3, random))][None].float()
+        channels = self.recipe.card.spec.in_channels
+        first = 3 if channels > 1 else 3 + int(uniform(0, len(planes) - 3, random))
+        image = planes[first : first + channels].float()
         distance, weights, classes = planes[:3, None].float()
         # A mirrored object that the border cuts has a shape no cell has: nothing is learned there.
         inside = view(torch.ones_like(weights), grid, "nearest", outside="zeros")

@@ -40,6 +40,8 @@ class Recipe(BaseModel):
         Pixels, crops.
     border : float
         Weight of a touching-border pixel in the loss.
+    distance_weight : float
+        Weight of the distance in the loss.
     weight_peak : float
         w0 of the paper's weight map (section 3, eq. 2); 0 = none.
     mixed : bool
@@ -49,6 +51,8 @@ class Recipe(BaseModel):
         steps; None = after the steps.
     averaging : float
         Moving average of the weights; the average is what ships.
+    without : tuple of str
+        Fields of view that are left out, to be measured on afterwards.
     misfit : float
         Share of the crops that show objects far too large or too small, as background: a model
         that says nothing at a wrong size lets the size of an image's objects be found.
@@ -63,6 +67,7 @@ class Recipe(BaseModel):
     crop: int = 256
     batch: int = 8
     border: float = 4.0
+    distance_weight: float = 1.0
     weight_peak: float = 0.0
     mixed: bool = True
     minutes: float | None = None
@@ -71,6 +76,7 @@ class Recipe(BaseModel):
     clip: float = 1.0
     on_object: float = 0.9  # of the crops are centred on an object
     misfit: float = 0.0
+    without: tuple[str, ...] = ()
 
     @field_validator("card", mode="before")
     @classmethod

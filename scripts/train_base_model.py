@@ -102,14 +102,16 @@ class Training:
         return loss.item()
 
     def _loss(self, batch: torch.Tensor) -> torch.Tensor:
-        spec = self.recipe.card.spec
-        images = batch[:, :1].contiguous(memory_format=torch.channels_last)
+        recipe, spec = self.recipe, self.recipe.card.spec
+        channels = spec.in_channels
+        images = batch[:, :channels].contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             output = self.network(images)
         rim = spec.shrink  # valid convolutions say nothing about it
-        truth = batch[:, 1:, rim : batch.shape[2] - rim, rim : batch.shape[3] - rim]
+        truth = batch[:, channels:, rim : batch.shape[2] - rim, rim : batch.shape[3] - rim]
         distance, weights, classes = truth.unbind(1)
-        return segmentation_loss(output, classes.long(), distance, weights, measured=spec.distance)
+        share = recipe.distance_weight if spec.distance else None
+        return segmentation_loss(output, classes.long(), distance, weights, distance_weight=share)
 
 
 def train(recipe: Recipe, data: Path, run: Path, begin: Path | None) -> None:

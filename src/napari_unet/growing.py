@@ -34,7 +34,6 @@ NO_ROOM = (
     "The labels could not be written to {folder}: {error}. Make room on that disk and try again; "
     "what is painted is in its own file and is not lost."
 )
-TILE = 1024  # pixels; side of the tiles: large for speed, small enough to see something soon
 
 
 @contextmanager
@@ -124,7 +123,7 @@ class Growing:
     def _planned(
         self, engine: Engine, centre: tuple[float, float] | None
     ) -> Generator[Event, None, SegmentPlan]:
-        where = Where(centre=centre, tile=TILE, anchored=True)
+        where = Where(centre=centre, anchored=True)
         with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
             looks = Path(temporary) / "class-maps"
             return (

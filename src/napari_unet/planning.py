@@ -22,6 +22,7 @@ from napari_unet.sizing import forget, keep, look_for_size, window
 
 FAR = 3.0  # times the range of grey values of a large image: what is looked at shows something else
 AROUND = 2048  # pixels; side of what counts as looked at
+WATCHED = 1024  # pixels; side of the tiles: large for speed, small enough to see something soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Where:
     centre: tuple[float, float] | None = None
     cache: ClassMapCache | None = None
     have: set[Key] = field(default_factory=set)
-    tile: int = 512
+    tile: int = WATCHED
     anchored: bool = False
 
 

@@ -10,7 +10,10 @@ import queue
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -33,13 +36,26 @@ from napari_unet.settings import DecodeSettings
 
 if TYPE_CHECKING:
     from napari_unet.blockwise.hand import Maker
+    from napari_unet.blockwise.threads import Hands
     from napari_unet.inference.executor import Executor
     from napari_unet.inference.predict import Predictor
 
 log = logging.getLogger(__name__)
-TASKS = ("predict", "decode", "drop", "suggest", "rank", "window", "paint", "learn", *ORDERS)
+TASKS = (
+    "predict",
+    "alone",
+    "decode",
+    "drop",
+    "suggest",
+    "rank",
+    "window",
+    "paint",
+    "learn",
+    *ORDERS,
+)
 NICENESS = 5  # the viewer's brush goes first
 PACE = 0.1  # seconds between two messages about a retraining
+HANDED = ("predict", "alone", "decode", *ORDERS)  # whoever has a hand free does these
 
 
 class _NotWantedError(Exception):
@@ -67,10 +83,18 @@ class Lesson:
 
 
 class Worker:
-    """Does what the messages say, in order, skipping jobs that are no longer wanted."""
+    """Does what the messages say, skipping jobs that are no longer wanted.
+
+    Tiles and blocks are done by several hands at once, so that one computes while another makes
+    objects. What came of them is told in the order in which they were asked for: ids do not depend
+    on the clock.
+    """
 
     def __init__(self, source: IO[bytes], sink: IO[bytes]) -> None:
         self._source, self._sink = source, sink
+        self._telling = threading.Lock()  # a message is written whole
+        self._hands: Hands | None = None
+        self._due: queue.Queue[tuple[Future[list[Message]], int]] = queue.Queue()
         self._inbox: queue.Queue[Message | None] = queue.Queue()
         self._job = self._failed = self._stopped = -1
         self._lesson: Lesson | None = None
@@ -81,20 +105,35 @@ class Worker:
     def run(self) -> None:
         """Work until the input ends."""
         threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._report, daemon=True).start()
         while (message := self._inbox.get()) is not None:
-            job = message[0]["job"]
-            if job < self._job or (job == self._failed and message[0]["op"] in TASKS):
-                continue
-            try:
-                self._do(message, job)
-            except _NotWantedError:
-                log.info("job %d was cancelled", job)
-            except UNetError as error:
-                self._fail(job, type(error).__name__, str(error))
-            except Exception as error:  # the boundary of the process: report, do not die
-                log.exception("task failed")
-                deed = "Retrain" if message[0]["op"] == "learn" else "Segment"
-                self._fail(job, "EngineError", f"Computing failed: {error}. Press {deed} again.")
+            job, op = message[0]["job"], message[0]["op"]
+            self._attempt(partial(self._do, message, job), job, op)
+
+    def _report(self) -> None:
+        """Tell what the hands have done, in the order in which it was asked for."""
+        while True:
+            done, job = self._due.get()
+
+            def tell(done: Future[list[Message]] = done, job: int = job) -> None:
+                self._tell(done.result(), job)
+
+            self._attempt(tell, job, HANDED[0])
+
+    def _attempt(self, work: Callable[[], None], job: int, op: str) -> None:
+        """Do a piece of a job that is still wanted; if it fails, say so and leave the rest."""
+        if job < self._job or (job == self._failed and op in TASKS):
+            return
+        try:
+            work()
+        except _NotWantedError:
+            log.info("job %d was cancelled", job)
+        except UNetError as error:
+            self._fail(job, type(error).__name__, str(error))
+        except Exception as error:  # the boundary of the process: report, do not die
+            log.exception("task failed")
+            deed = "Retrain" if op == "learn" else "Segment"
+            self._fail(job, "EngineError", f"Computing failed: {error}. Press {deed} again.")
 
     def _listen(self) -> None:
         try:
@@ -110,10 +149,9 @@ class Worker:
 
     def _do(self, message: Message, job: int) -> None:
         header = message[0]
-        if header["op"] in ORDERS:
-            self._obey(message, job)
-            return
         match header["op"]:
+            case op if op in HANDED:
+                self._hand_over(self._obey if op in ORDERS else self._task, message, job)
             case "warm":
                 self._load(header["model"], header["device"])
             case "open":
@@ -130,10 +168,34 @@ class Worker:
             case "learn":
                 self._learn(job)
             case _:
-                assert self._executor is not None, "a task comes after open"
-                for done in self._executor.do(message_to_task(message)):
-                    reply, array = done_to_message(done)
-                    write_message(self._sink, {**reply, "job": job}, array)
+                self._tell(self._task(message)(), job)
+
+    def _hand_over(
+        self, order: Callable[[Message], Callable[[], list[Message]]], message: Message, job: int
+    ) -> None:
+        """Give a task to the next hand that is free."""
+        work = order(message)
+
+        def done() -> list[Message]:
+            return work() if job == self._job else []
+
+        assert self._hands is not None, "hired when the job began"
+        self._due.put((self._hands.pool.submit(done), job))
+
+    def _task(self, message: Message) -> Callable[[], list[Message]]:
+        executor = self._executor
+        assert executor is not None, "a task comes after open"
+        return lambda: [done_to_message(done) for done in executor.do(message_to_task(message))]
+
+    def _obey(self, message: Message) -> Callable[[], list[Message]]:
+        maker = self._maker
+        assert maker is not None, "an order comes after a slide"
+        return lambda: [(reply, None) for reply in obey(message, maker)]
+
+    def _tell(self, messages: Iterable[Message], job: int) -> None:
+        for header, array in messages:
+            with self._telling:
+                write_message(self._sink, {**header, "job": job}, array)
 
     def _open(self, header: Header) -> None:
         from napari_unet.inference.executor import Executor  # noqa: PLC0415  see _load
@@ -141,6 +203,7 @@ class Worker:
         self._executor = None  # if opening fails, no task may touch the last job's maps
         plan = SegmentPlan.from_json(header["plan"].encode())
         predictor = self._load(plan.model_path, plan.device, plan.precision)
+        self._hire(plan, predictor)
         self._executor = Executor(plan, Path(header["folder"]), predictor)
 
     def _open_slide(self, header: Header) -> None:
@@ -150,15 +213,20 @@ class Worker:
         self._maker = None
         plan = SegmentPlan.from_json(header["plan"].encode())
         predictor = self._load(plan.model_path, plan.device, plan.precision)
+        self._hire(plan, predictor)
         decode, output = DecodeSettings.model_validate(header["decode"]), Path(header["output"])
         patches = PatchesInFolder(patches_of(output))
         self._maker = Maker(plan, decode, patches, Protected(output), predictor)
 
-    def _obey(self, message: Message, job: int) -> None:
-        assert self._maker is not None, "an order comes after a slide"
-        reply = obey(message, self._maker)
-        if reply is not None:
-            write_message(self._sink, {**reply, "job": job})
+    def _hire(self, plan: SegmentPlan, predictor: "Predictor") -> None:
+        """See that there are as many hands as a plan can use."""
+        from napari_unet.blockwise.threads import Hands, hands_for  # noqa: PLC0415  see _load
+
+        count = hands_for(replace(plan, device=predictor.device.type))
+        if self._hands is None or self._hands.count != count:
+            if self._hands is not None:
+                self._hands.dismiss()
+            self._hands = Hands(count)
 
     def _learn(self, job: int) -> None:
         """Retrain, telling of it now and then, until it is over or no longer wanted."""
@@ -180,7 +248,7 @@ class Worker:
             if not news and time.monotonic() - told < PACE:
                 continue
             told = time.monotonic()
-            write_message(self._sink, {**learning_to_message(event)[0], "job": job})
+            self._tell([learning_to_message(event)], job)
 
     def _load(self, model: str, device: str, precision: str = "auto") -> "Predictor":
         # torch takes seconds to import: the listener must empty the pipe meanwhile, or the
@@ -196,7 +264,7 @@ class Worker:
 
     def _fail(self, job: int, kind: str, text: str) -> None:
         self._failed = job
-        write_message(self._sink, {"op": "error", "job": job, "kind": kind, "text": text})
+        self._tell([({"op": "error", "kind": kind, "text": text}, None)], job)
 
 
 def main() -> None:

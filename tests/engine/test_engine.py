@@ -32,7 +32,16 @@ from napari_unet.errors import EngineError, ModelError
 from napari_unet.image import Box, Image
 from napari_unet.inference.local import LocalBackend
 from napari_unet.inference.run import Event, Started, TileDone
-from napari_unet.inference.tasks import Backend, Decode, Decoded, Drop, Predict, Predicted, Remark
+from napari_unet.inference.tasks import (
+    Alone,
+    Backend,
+    Decode,
+    Decoded,
+    Drop,
+    Predict,
+    Predicted,
+    Remark,
+)
 from napari_unet.instances import Patch
 from napari_unet.models.library import Model, load_model
 from napari_unet.network.spec import UNetSpec
@@ -118,6 +127,9 @@ def test_every_task_and_result_survives_the_way() -> None:
     task = message_to_task(task_to_message(Predict(1, 2, window)))
     assert (task.plane, task.tile) == (1, 2)
     assert (task.window == window).all()
+    task = message_to_task(task_to_message(Alone(1, 2, window, DecodeSettings(sensitivity=0.3))))
+    assert (task.plane, task.tile, task.settings.sensitivity) == (1, 2, 0.3)
+    assert (task.window == window).all()
     for simple in (Decode(1, 2, DecodeSettings(sensitivity=0.3)), Drop(3, 4)):
         assert message_to_task(task_to_message(simple)) == simple
     for done in (Predicted(1, 2), Remark("Text: æ 日本")):
@@ -138,6 +150,22 @@ def test_the_engine_gives_the_labels_of_this_process(
 ) -> None:
     assert same_partition(labels_of(events_of(engine, model)), expected)
     assert len(np.unique(expected)) > 1
+
+
+def test_ids_do_not_depend_on_which_hand_is_first(engine: Engine, model: Model) -> None:
+    one, again = (labels_of(events_of(engine, model)) for _ in range(2))
+    assert (one == again).all()
+    plan = next(e.plan for e in events_of(engine, model) if isinstance(e, Started))
+    assert len(plan.tiles.tiles) >= 4  # more than one hand has to do
+
+
+def test_a_block_by_itself_has_the_objects_that_it_has_among_others(
+    engine: Engine, model: Model, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for backend in (engine, LocalBackend()):
+        for at_most in (0.0, np.inf):  # the first block always, or never
+            monkeypatch.setattr("napari_unet.inference.schedule.LONG", at_most)
+            assert (labels_of(events_of(backend, model)) == expected).all()
 
 
 @pytest.mark.parametrize("tile", [0, 1, 3])

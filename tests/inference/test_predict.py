@@ -1,5 +1,7 @@
 """The network on one tile: out of memory, devices, no contrast."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,36 @@ def test_the_graphics_card_gives_up_and_the_processor_goes_on(
     result = segment(image, path, diameter=20)
     assert "The graphics card ran out of memory; the processor goes on." in result.notices
     assert (result.labels == expected.labels).mean() > 0.99
+
+
+def test_two_threads_give_the_graphics_card_up_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Predictor(random_model(tmp_path), "cpu", "float32")
+    given = np.random.default_rng(0).random((2, 1, 208, 208)).astype(np.float32)
+    core = Box((96, 96), (112, 112))
+    expected = [worker.compute(one, core) for one in given]
+    worker.device = torch.device("meta")
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *_, **__: self)  # no card here
+    met = threading.Barrier(2, timeout=20)
+    forward = Predictor._forward
+
+    def limited(self: Predictor, given: Any, core: Box) -> Any:
+        if self.device.type == "meta":
+            raise FAILURES[0]
+        return forward(self, given, core)
+
+    def halves(core: Box, grid: int) -> list[Box]:
+        met.wait()  # both have failed on the card
+        return []
+
+    monkeypatch.setattr(Predictor, "_forward", limited)
+    monkeypatch.setattr("napari_unet.inference.predict._halves", halves)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda one: worker.compute(one, core), given))
+    assert worker.device.type == "cpu"
+    assert worker.gave_up
+    assert all((a == b).all() for a, b in zip(found, expected, strict=True))
 
 
 def test_no_memory_for_the_smallest_tile_is_a_sentence(

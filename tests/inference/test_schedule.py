@@ -47,7 +47,11 @@ def test_every_block_is_decoded_once_after_its_tiles(
         plan.blocks(data.draw(st.none() | st.tuples(st.floats(0, 400), st.floats(0, 400))))
     )
     schedule = Schedule(plan, blocks, set(), budget)
-    decoded = []
+    first = schedule.alone()
+    decoded = [] if first is None else [first]
+    if first is not None:
+        assert first == blocks[0]
+        schedule.decoded(first)
     while not schedule.finished:
         if schedule.ready and (not schedule.to_predict or data.draw(st.booleans())):
             block = schedule.ready.popleft()
@@ -61,8 +65,23 @@ def test_every_block_is_decoded_once_after_its_tiles(
         assert schedule.have == store
     assert sorted(decoded) == sorted(set(blocks)) == sorted(blocks)
     assert not schedule.to_predict
-    if budget == 0:
+    if budget == 0 and first is None:
         assert not store
+
+
+def test_the_first_block_goes_ahead_where_its_neighbours_would_let_it_wait() -> None:
+    card = random_card(UNetSpec(depth=2))
+    plan = SegmentPlan(
+        shape=(2000, 2000), planes=((),), region=Box((0, 0), (2000, 2000)), card=card,
+        model_path="model", model_sha="0", channels=1, limits=((0.0, 1.0),), diameter=20.0,
+        tile=400,
+    )  # fmt: skip
+    middle, corner = list(plan.blocks((1000, 1000))), list(plan.blocks())
+    assert len(plan.needs(middle[0][1])) == 9
+    assert Schedule(plan, middle, set(), 0).alone() == middle[0]
+    assert Schedule(plan, corner, set(), 0).alone() is None  # it waits for four
+    have = {(0, tile.index) for tile in plan.tiles.tiles}
+    assert Schedule(plan, middle, have, 0).alone() is None  # it waits for nothing
 
 
 @given(plans())

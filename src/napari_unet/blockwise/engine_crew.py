@@ -7,6 +7,7 @@ from napari_unet.blockwise.messages import OPEN, answer, order_block, order_tile
 from napari_unet.engine.client import Engine
 from napari_unet.image import Image
 from napari_unet.inference.plan import Key, SegmentPlan
+from napari_unet.inference.run import AHEAD
 from napari_unet.settings import DecodeSettings
 
 
@@ -27,7 +28,7 @@ class EngineCrew:
         OME-Zarr folder of the labels.
     """
 
-    ahead = 2  # reading and computing overlap
+    ahead = AHEAD
 
     def __init__(
         self, engine: Engine, plan: SegmentPlan, decode: DecodeSettings, image: Image, output: Path

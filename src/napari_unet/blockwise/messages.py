@@ -44,20 +44,20 @@ def order_to_forget(keys: Iterable[Key]) -> Message:
     return {"op": "forget", "keys": list(keys)}, None
 
 
-def obey(message: Message, maker: "Maker") -> Header | None:
-    """Carry an order out; return what to answer."""
+def obey(message: Message, maker: "Maker") -> list[Header]:
+    """Carry an order out; return what to answer, if anything."""
     header, pixels = message
     match header["op"]:
         case "block":
             assert pixels is not None, "a block comes with its pixels"
             found = maker.find(_key(header["key"]), pixels)
-            return {"op": "found", "found": _found().dump_python(found)}
+            return [{"op": "found", "found": _found().dump_python(found)}]
         case "compose":
             maker.write(_closings().validate_python(header["closing"]))
-            return {"op": "composed", "closing": header["closing"]}
+            return [{"op": "composed", "closing": header["closing"]}]
         case "forget":
             maker.drop([_key(key) for key in header["keys"]])
-            return None
+            return []
         case other:
             raise ValueError(f"unknown order {other!r}")
 

@@ -12,47 +12,63 @@ from napari_unet.inference.plan import SegmentPlan
 BYTES = 160  # of memory that a pixel takes while the network computes it, at 16 filters
 SHARE = 0.5  # of the memory that is free may be taken
 AHEAD = 2  # blocks for each hand that wait or are computed
+ON_A_CARD = 2  # hands: one reads or makes objects while the card computes for the other
+
+
+class Hands:
+    """Threads that share the cores of this computer.
+
+    One thread that does a whole block waits for no other, so as many blocks at a time as there
+    are cores take less time than one block on all cores.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+
+    Attributes
+    ----------
+    pool : ThreadPoolExecutor
+        They do what is submitted to it.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count, self._cores = count, torch.get_num_threads()
+        share = max(1, self._cores // count)
+        self.pool = ThreadPoolExecutor(count, "hand", lambda: torch.set_num_threads(share))
+
+    def dismiss(self, *, wait: bool = False) -> None:
+        """Let them go; what is not begun is not done."""
+        self.pool.shutdown(wait=wait, cancel_futures=True)
+        torch.set_num_threads(self._cores)  # for threads that the caller starts later
 
 
 @contextmanager
 def thread_pool(plan: SegmentPlan) -> Iterator[tuple[ThreadPoolExecutor, Callable[[], int]]]:
-    """Hire threads of one core each; give the pool, and how many blocks to order.
-
-    One thread that does a whole block waits for no other, so as many blocks at a time as there
-    are cores take less time than one block on all cores. A graphics card is given one thread. One
-    hand alone uses all cores.
-    """
-    cores = torch.get_num_threads()
-    hands = hands_for(plan, cores)
-
-    def begin() -> None:
-        torch.set_num_threads(1)
-
-    pool = ThreadPoolExecutor(hands, "block", initializer=begin if hands > 1 else None)
+    """Hire hands for a plan; give the pool, and how many blocks to order."""
+    hands = Hands(hands_for(plan))
     try:
-        yield pool, lambda: AHEAD * hands
+        yield hands.pool, lambda: AHEAD * hands.count
     finally:
-        pool.shutdown(cancel_futures=True)
-        if hands > 1:
-            torch.set_num_threads(cores)  # for threads that the caller starts later
+        hands.dismiss(wait=True)
 
 
-def hands_for(plan: SegmentPlan, cores: int, memory: int | None = None) -> int:
+def hands_for(plan: SegmentPlan, cores: int | None = None, memory: int | None = None) -> int:
     """How many threads a plan gets.
 
     Parameters
     ----------
     plan : SegmentPlan
         Device, and size of the blocks.
-    cores : int
-        That may be used.
+    cores : int, optional
+        That may be used; default: those that torch uses.
     memory : int, optional
         Bytes that are free; default: what this computer has now.
     """
     blocks = sum(1 for _ in plan.blocks())
     if plan.device != "cpu":
-        return 1
+        return min(blocks, ON_A_CARD)
     window = max(plan.window(tile).size for tile in plan.tiles.tiles) * max(1.0, plan.zoom) ** 2
     needed = window * BYTES * plan.card.spec.base_filters / 16
     free = psutil.virtual_memory().available if memory is None else memory
-    return max(1, min(cores, blocks, int(SHARE * free / needed)))
+    return max(1, min(cores or torch.get_num_threads(), blocks, int(SHARE * free / needed)))

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from napari_unet.engine.protocol import Header, Message
 from napari_unet.image import Box
 from napari_unet.inference.tasks import (
+    Alone,
     Decode,
     Decoded,
     Done,
@@ -40,6 +41,9 @@ def task_to_message(task: Task) -> Message:
     match task:
         case Predict():
             return {"op": "predict", **header}, task.window
+        case Alone():
+            settings = task.settings.model_dump()
+            return {"op": "alone", **header, "settings": settings}, task.window
         case Decode():
             return {"op": "decode", **header, "settings": task.settings.model_dump()}, None
         case Drop():
@@ -61,6 +65,9 @@ def message_to_task(message: Message) -> Task:
         case "predict":
             assert array is not None, "a predict message carries its window"
             return Predict(*key, array)
+        case "alone":
+            assert array is not None, "a block by itself comes with its window"
+            return Alone(*key, array, DecodeSettings.model_validate(header["settings"]))
         case "decode":
             return Decode(*key, DecodeSettings.model_validate(header["settings"]))
         case "drop":

@@ -9,6 +9,7 @@ from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.predict import GAVE_UP, Predictor
 from napari_unet.inference.store import ClassMapStore
 from napari_unet.inference.tasks import (
+    Alone,
     Decode,
     Decoded,
     Done,
@@ -55,6 +56,8 @@ class Executor:
         match task:
             case Predict():
                 return self._predict(task)
+            case Alone():
+                return self._alone(task)
             case Decode():
                 return [Decoded(task.plane, task.tile, self._decode(task))]
             case Drop():
@@ -74,16 +77,26 @@ class Executor:
         self._finder.add(self.plan.planes[task.plane], window, maps, task.painted, owned=owned)
 
     def _predict(self, task: Predict) -> list[Done]:
+        tile = self.plan.tiles.tiles[task.tile]
+        maps, remarks = self._compute(task.window, tile)
+        self._store.write(task.plane, tile.write, maps)
+        return [Predicted(task.plane, task.tile), *remarks]
+
+    def _alone(self, task: Alone) -> list[Done]:
+        maps, remarks = self._compute(task.window, self.plan.covering(task.tile))
+        patch = patch_of(self.plan, self.plan.tiles.tiles[task.tile], maps, task.settings)
+        return [Decoded(task.plane, task.tile, patch), *remarks]
+
+    def _compute(
+        self, window: NDArray[np.generic], tile: Tile
+    ) -> tuple[NDArray[np.uint8], list[Remark]]:
+        """Return the class map over ``tile.write``, and what is to be said of it."""
         plan = self.plan
         if self.predictor is None:
             self.predictor = Predictor(Path(plan.model_path), plan.device, plan.precision)
-        tile, before = plan.tiles.tiles[task.tile], self.predictor.device
-        maps = self.predictor.class_map(task.window, tile, plan.tiles, plan.limits)
-        self._store.write(task.plane, tile.write, maps)
-        done: list[Done] = [Predicted(task.plane, task.tile)]
-        if self.predictor.device != before:
-            done.append(Remark(GAVE_UP))
-        return done
+        before = self.predictor.device
+        maps = self.predictor.class_map(window, tile, plan.tiles, plan.limits)
+        return maps, [] if self.predictor.device == before else [Remark(GAVE_UP)]
 
     def _decode(self, task: Decode) -> Patch:
         tile = self.plan.tiles.tiles[task.tile]

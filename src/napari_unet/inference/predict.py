@@ -1,6 +1,8 @@
 """The network at work on one tile: from a window of the image to its class map (torch)."""
 
+import contextlib
 import logging
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +77,7 @@ class Predictor:
         self.card, self.device = card, pick_device(device)
         self.precision = pick_precision(precision, self.device)
         self._cells: dict[bytes, NDArray[np.float32]] = {}
+        self._card_turn = threading.Lock()
         lean = folded(network)
         self.network = (Bands(lean) if card.spec.variant == "padded" else lean).to(
             self.device, self.precision, memory_format=torch.channels_last
@@ -150,8 +153,10 @@ class Predictor:
         ndarray of float32
             ``(K [+ 1], Y, X)`` over `core`: class probabilities, then the distance.
         """
+        device = self.device
         try:
-            return self._forward(given, core)
+            with self._turn():
+                return self._forward(given, core)
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -160,14 +165,19 @@ class Predictor:
         if halves:
             axis = 1 if halves[0].shape[0] != core.shape[0] else 2
             return np.concatenate([self._part(given, core, half) for half in halves], axis=axis)
-        if self.device.type != "cpu":
-            self.device, self.gave_up = torch.device("cpu"), True
-            self.network.to(self.device)
+        if device.type != "cpu":
+            with self._turn():  # another thread may compute on the card, or have given it up
+                self.device, self.gave_up = torch.device("cpu"), True
+                self.network.to(self.device)
             return self.compute(given, core)
         raise EngineError(
             "There is not enough memory for even the smallest tile. Close other programs and "
             "press Segment again."
         )
+
+    def _turn(self) -> contextlib.AbstractContextManager[object]:
+        """Let one thread at a time use a graphics card; each core computes for itself."""
+        return self._card_turn if self.device.type != "cpu" else contextlib.nullcontext()
 
     def _part(self, given: NDArray[np.float32], core: Box, half: Box) -> NDArray[np.float32]:
         whole, part = _read_box(core, self.card), _read_box(half, self.card)

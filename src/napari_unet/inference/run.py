@@ -1,5 +1,6 @@
 """Running a plan: feeds a backend with windows and tells what is finished, event by event."""
 
+import os
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,20 @@ from numpy.typing import NDArray
 from napari_unet.image import Box, Image
 from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.schedule import Schedule
-from napari_unet.inference.tasks import Backend, Decode, Decoded, Drop, Predict, Predicted, Remark
+from napari_unet.inference.tasks import (
+    Alone,
+    Backend,
+    Decode,
+    Decoded,
+    Drop,
+    Predict,
+    Predicted,
+    Remark,
+)
 from napari_unet.instances import Patch
 from napari_unet.settings import DecodeSettings
 
-AHEAD = 2  # windows sent before their results are back: reading and computing overlap
+AHEAD = 1 + (os.cpu_count() or 1)  # windows sent before results are back: no core waits for one
 HEARTBEAT = 0.05  # seconds; how long a consumer that wants to cancel waits at most for an event
 KEEP_ALL = 2**63
 NOT_NUMBERS = "Some pixels are not numbers (NaN or infinite); they count as background."
@@ -94,6 +104,21 @@ def run(
     The backend must have been opened for `plan`. Tiles in ``schedule.have`` are not predicted
     again, so a run with other thresholds costs no network.
     """
+    if (first := schedule.alone()) is not None:
+        source = plan.covering(first[1]).source
+        window = image.read(plan.planes[first[0]], source, plan.channels)
+        backend.submit(Alone(*first, window, decode))
+    yield from _rest(plan, image, decode, backend, schedule)
+
+
+def _rest(
+    plan: SegmentPlan,
+    image: Image,
+    decode: DecodeSettings,
+    backend: Backend,
+    schedule: Schedule,
+) -> Events:
+    """Feed the backend tile by tile, and with each block that has all it needs."""
     in_flight, told = 0, False
     while not schedule.finished:
         while schedule.ready:

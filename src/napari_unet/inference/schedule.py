@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 from napari_unet.inference.plan import Key, SegmentPlan
 
+LONG = 4.0  # times what a block takes by itself
+
 
 class Schedule:
     """Bookkeeping of one run: pure, without arrays.
@@ -50,6 +52,21 @@ class Schedule:
             self._users[key].append(block)
         if not missing:
             self.ready.append(block)
+
+    def alone(self) -> Key | None:
+        """Take out the first block if its neighbours would let it wait long; else None.
+
+        Whoever computes it with all that it needs has objects sooner, and computes more.
+        """
+        first = next(iter(self._missing), None)
+        if first is None or not self._missing[first]:
+            return None
+        tiles = self._plan.tiles.tiles
+        waits_for = sum(tiles[tile].read.size for tile in self._plan.needs(first[1]))
+        if waits_for < LONG * self._plan.covering(first[1]).read.size:
+            return None
+        self._missing[first] = -1  # never becomes ready
+        return first
 
     @property
     def finished(self) -> bool:

@@ -27,6 +27,19 @@ class Predict:
     window: NDArray[np.generic]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Alone:
+    """Make the objects of a block from the window ``(C, Y, X)`` of all that is decoded with it.
+
+    It waits for no neighbour, and its class map is not kept.
+    """
+
+    plane: int
+    tile: int
+    window: NDArray[np.generic]
+    settings: DecodeSettings
+
+
 @dataclass(frozen=True, slots=True)
 class Decode:
     """Make the objects of a block from class maps that are already computed."""
@@ -60,7 +73,7 @@ class Rank:
     count: int
 
 
-Task = Predict | Decode | Drop | Suggest | Rank
+Task = Predict | Alone | Decode | Drop | Suggest | Rank
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +111,7 @@ Done = Predicted | Decoded | Remark | Ranked
 
 
 class Backend(Protocol):
-    """Does tasks in the order they are submitted."""
+    """Does tasks, maybe several at once; results come in the order of the tasks."""
 
     def open(self, plan: SegmentPlan, folder: Path) -> None:
         """Prepare for a plan, keeping class maps in `folder`; drops tasks of an earlier one."""

@@ -14,7 +14,12 @@ UNLIKELY = 0.2
 
 
 def segmentation_loss(
-    output: Tensor, classes: Tensor, distance: Tensor, weights: Tensor, *, measured: bool = True
+    output: Tensor,
+    classes: Tensor,
+    distance: Tensor,
+    weights: Tensor,
+    *,
+    distance_weight: float | None = 1.0,
 ) -> Tensor:
     """Loss of one batch that is labelled densely.
 
@@ -28,22 +33,24 @@ def segmentation_loss(
         ``(N, Y, X)``, target distance in 0…1.
     weights : Tensor
         ``(N, Y, X)``, weight of each pixel; 0 = unlabelled, ignored everywhere.
-    measured : bool
-        Whether the output ends with the distance; else there are K channels.
+    distance_weight : float or None
+        Weight of the distance in the sum; None = the output has no distance, only K channels.
 
     Returns
     -------
     Tensor
         Cross-entropy averaged by weight (paper, eq. 1) + soft Dice loss of the cell class
-        + smooth L1 of the distance over labelled pixels.
+        + smooth L1 of the distance over labelled pixels, times its weight.
     """
     output = output.float()
-    logits = output[:, :-1] if measured else output
+    logits = output if distance_weight is None else output[:, :-1]
     known = (weights > 0).float()
     cross_entropy = F.cross_entropy(logits, classes, reduction="none")
     cell = torch.softmax(logits, dim=1)[:, CELL]
     loss = _average(cross_entropy, weights) + 0.5 * _dice(cell, (classes == CELL).float(), known)
-    return loss + _distance_loss(output[:, -1], distance, known) if measured else loss
+    if distance_weight is None:
+        return loss
+    return loss + distance_weight * _distance_loss(output[:, -1], distance, known)
 
 
 def partial_loss(
