@@ -7,8 +7,11 @@
 Every row is `scripts/train_base_model.py nuclei --change '{...}'` and a look at the validation
 images. They are shown at their true scale, so the network is compared and not the estimate of the
 diameter.
+Rows are of the recipe as it was when they were measured; a changed recipe makes them old, and they
+stay in the table, marked, until they are measured anew.
 """
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -23,9 +26,11 @@ from benchmarks.matching import bootstrap, count, shown
 from benchmarks.plain import Looking, look_at
 from benchmarks.rows import RESULTS, Row, Rows
 from benchmarks.tables import ROOT, markdown, write_table
+from scripts.base_recipe import NUCLEI
 
 AS_IT_IS = Looking()
-KEY = ("name", "minutes", "limit")
+KEY = ("name", "minutes", "limit", "recipe")
+AVERAGING = 0.99  # of the weights; a short training has no time for a slow average
 SCRIPT = ROOT / "scripts" / "train_base_model.py"
 SHOWN = ((0.5, 0), (0.7, 2), (0.9, 5))  # thresholds, and where they are among all
 HEADER = (
@@ -58,6 +63,9 @@ CHOICES = (
     Choice("as chosen"),
     Choice("two classes", {"classes": 2, "distance": False, **NO_INSTANCES}),
     Choice("three classes, no distance", {"distance": False, **NO_INSTANCES}),
+    Choice("two classes and a distance, no border", {"classes": 2}),
+    Choice("distance weighs a tenth", {"distance_weight": 0.1}),
+    Choice("distance weighs as much as the classes", {"distance_weight": 1.0}),
     Choice("w(x) of the paper, w0 = 10", {"weight_peak": 10.0}),
     Choice("touching border weighs as much as the rest", {"border": 1.0}),
     Choice("elastic deformation of the paper, 10 px", {"augmentation": {"elastic": 10.0}}),
@@ -65,6 +73,7 @@ CHOICES = (
     Choice("images of 13 to 48 px as they are", {"diameter_range": [13.0, 48.0]}),
     Choice("contrast as it is", {"polarity": "given"}),
     Choice("colours averaged only", {"mixed": False}),
+    Choice("colour input", {"in_channels": 3}),
     Choice("valid convolutions, as in the paper", {"variant": "paper", "crop": 284}),
     Choice("sum skips", {"skip": "sum"}),
     Choice("no skips", {"skip": "none"}),
@@ -74,16 +83,23 @@ CHOICES = (
     Choice("as chosen, seeds where p > 0.5", looking=Looking(seeds="components")),
     Choice("as chosen, decoded on the network's grid", looking=Looking(grid="network")),
 )
+BY_NAME = {choice.name: choice for choice in CHOICES}
 
 
-def train(choice: Choice, minutes: float, data: Path) -> Path:
+def fingerprint(change: dict[str, Any]) -> str:
+    """Short name of the recipe for nuclei with other knobs; another recipe has another."""
+    recipe = NUCLEI.changed(change)
+    content = [recipe.record(), recipe.card.model_dump(mode="json")]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def train(change: dict[str, Any], minutes: float, data: Path) -> Path:
     """Train, or find it trained; returns the model's file."""
-    number = [json.dumps(c.change) for c in CHOICES].index(json.dumps(choice.change))
-    run = ROOT / "runs" / "ablations" / f"{number:02d}-{minutes:g}min"
+    run = ROOT / "runs" / "ablations" / f"{fingerprint(change)}-{minutes:g}min"
     model = run / "nuclei.safetensors"
     if not model.exists():
-        change = json.dumps({**choice.change, "minutes": minutes, "averaging": 0.99})
-        command = [sys.executable, str(SCRIPT), "nuclei", "--run", str(run), "--change", change]
+        knobs = json.dumps({**change, "minutes": minutes, "averaging": AVERAGING})
+        command = [sys.executable, str(SCRIPT), "nuclei", "--run", str(run), "--change", knobs]
         command += ["--threads", "1"]  # so that the time of the processor is the same for all
         subprocess.run([*command, "--data", str(data)], check=True)
         subprocess.run([*command, "--export", str(run)], check=True)
@@ -94,8 +110,9 @@ def measure(choice: Choice, minutes: float, data: Path, limit: int | None) -> Ro
     """Train one row and look at the validation images."""
     from napari_unet.models.weights import load_model
 
-    network, card = load_model(train(choice, minutes, data))
+    network, card = load_model(train(choice.change, minutes, data))
     row: Row = {"name": choice.name, "minutes": minutes, "limit": limit}
+    row["recipe"] = fingerprint(choice.change)
     row["steps"] = card.recipe["done"]
     found: dict[str, list[Any]] = {}
     for sample in samples(data, "val", limit):
@@ -109,7 +126,8 @@ def measure(choice: Choice, minutes: float, data: Path, limit: int | None) -> Ro
 
 def cells(row: Row) -> list[str]:
     """One line of the table."""
-    line = [row["name"], str(row["steps"])]
+    old = row.get("recipe") != fingerprint(BY_NAME[row["name"]].change)
+    line = [f"{row['name']}, *recipe before*" if old else row["name"], str(row["steps"])]
     for kind in ("fluorescence", "others"):
         value, low, high = row[kind]
         line += [shown(value[i], low[i], high[i]) for _, i in SHOWN]
@@ -120,11 +138,13 @@ def show(
     rows: Rows, choices: Sequence[Choice], minutes: float, limit: int | None, *, write: bool
 ) -> None:
     """Print the table in the order of the choices, and put it into the document."""
-    have = [rows.find(name=c.name, minutes=minutes, limit=limit) for c in choices]
-    lines = [cells(row) for row in have if row is not None]
+    of_this = [r for r in rows.all() if (r["minutes"], r["limit"]) == (minutes, limit)]
+    newest = {row["name"]: row for row in of_this}
+    have = [newest[choice.name] for choice in choices if choice.name in newest]
+    lines = [cells(row) for row in have]
     print(markdown(HEADER, lines))
     if write:
-        measured = sorted({f"{row['commit']}, {row['date']}" for row in have if row is not None})
+        measured = sorted({f"{row['commit']}, {row['date']}" for row in have})
         note = f"{minutes:g} minutes of one core for each training; commits of the rows: "
         note += "; ".join(measured) + "."
         command = "python -m benchmarks.ablations"
@@ -143,7 +163,8 @@ def main() -> None:
     minutes, limit = arguments.minutes, arguments.limit
     rows = Rows(arguments.rows_file, KEY)
     for choice in chosen:
-        if rows.find(name=choice.name, minutes=minutes, limit=limit) is None:
+        recipe = fingerprint(choice.change)
+        if rows.find(name=choice.name, minutes=minutes, limit=limit, recipe=recipe) is None:
             rows.add(measure(choice, minutes, arguments.data, limit))
     show(rows, CHOICES, minutes, limit, write=not (arguments.dry or limit))
 

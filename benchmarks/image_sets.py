@@ -62,6 +62,11 @@ def taught_cells(data: Path, limit: int | None = None) -> list[Sample]:
     return _pairs(data / "usiigaci" / "train", TAUGHT)[::6][:limit]
 
 
+def taught_nuclei(data: Path) -> list[Sample]:
+    """List the images that `nuclei` is trained on."""
+    return [*_dsb2018(data / "dsb2018", "train"), *_pairs(data / "mnfinder" / "train", MNFINDER)]
+
+
 def samples(data: Path, split: str, limit: int | None = None) -> list[Sample]:
     """List a split of dsb2018, and with "val" the validation images of mnfinder.
 

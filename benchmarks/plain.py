@@ -44,7 +44,7 @@ class Looking:
 def look_at(sample: Sample, network: UNet, card: ModelCard, looking: Looking) -> Matching:
     """Segment one image with a network and compare with the truth."""
     truth = sample.truth().astype(np.int32)
-    image = grey(sample.image(), bright_objects=card.polarity == "bright")
+    image = given(sample.image(), card)
     diameter = sample.diameter()
     zoom = card.zoom(diameter) if diameter else 1.0
     maps = class_map(network, card, image, zoom, looking)
@@ -52,21 +52,38 @@ def look_at(sample: Sample, network: UNet, card: ModelCard, looking: Looking) ->
 
 
 def grey(image: Image, *, bright_objects: bool) -> Array:
-    """Return the image's first plane as a network is given it, ``(Y, X)``."""
-    pixels = image.read((0,) * len(image.leading_axes), Box((0, 0), image.shape))[0]
-    return normalise(pixels, grey_limits(pixels, bright_objects=bright_objects))
+    """Return the image's first plane as a network of one channel is given it, ``(Y, X)``."""
+    return _first_plane(image, 1, bright_objects)[0]
+
+
+def given(image: Image, card: ModelCard) -> Array:
+    """Return the image's first plane as a network is given it, ``(C, Y, X)``.
+
+    For a network of three channels a grey image is the same three times.
+    """
+    wanted, bright = card.spec.in_channels, card.polarity == "bright"
+    if image.channels >= wanted:
+        return _first_plane(image, wanted, bright)
+    return np.repeat(_first_plane(image, 1, bright), wanted, axis=0)
+
+
+def _first_plane(image: Image, channels: int, bright_objects: bool) -> Array:
+    box = Box((0, 0), image.shape)
+    pixels = image.read((0,) * len(image.leading_axes), box, channels)
+    planes = [normalise(c, grey_limits(c, bright_objects=bright_objects)) for c in pixels]
+    return np.stack(planes)
 
 
 def class_map(
     network: UNet, card: ModelCard, image: Array, zoom: float, looking: Looking
 ) -> NDArray[np.uint8]:
     """Return the class map ``(3, Y, X)`` on the network's grid; what a network lacks is made up."""
-    shape = (round(image.shape[0] * zoom), round(image.shape[1] * zoom))
-    given = resized(image[None], shape)[0]
+    shape = (round(image.shape[1] * zoom), round(image.shape[2] * zoom))
+    image = resized(image, shape)
     turns = [(0, False)]
     if looking.flips:
         turns = [(k, flip) for k in range(4) for flip in (False, True)]
-    found = np.mean([_turned(network, given, k, flip) for k, flip in turns], axis=0)
+    found = np.mean([_turned(network, image, k, flip) for k, flip in turns], axis=0)
     classes = card.spec.classes
     cell = found[CELL]
     border = found[BORDER] if classes > BORDER else np.zeros_like(cell)
@@ -75,25 +92,25 @@ def class_map(
 
 
 def _turned(network: UNet, image: Array, turns: int, flip: bool) -> Array:
-    """Probabilities of a turned image, turned back."""
-    turned = np.rot90(image[::-1] if flip else image, turns)
+    """Probabilities of a turned image ``(C, Y, X)``, turned back."""
+    turned = np.rot90(image[:, ::-1] if flip else image, turns, axes=(1, 2))
     found = np.rot90(probabilities(network, np.ascontiguousarray(turned)), -turns, axes=(1, 2))
     return found[:, ::-1] if flip else found
 
 
 def probabilities(network: UNet, image: Array) -> Array:
-    """Run a network on a whole plane, mirrored up to a size that pools evenly."""
+    """Run a network on a whole plane ``(C, Y, X)``, mirrored up to a size that pools evenly."""
     spec = network.spec
     rim = spec.shrink
-    widths = []
-    for length in image.shape:
+    widths = [(0, 0)]
+    for length in image.shape[1:]:
         wanted = length + 2 * rim
         widths.append((rim, rim + spec.next_valid_length(wanted) - wanted))
     padded = np.pad(image, widths, mode="symmetric")
-    batch = torch.from_numpy(padded)[None, None].to(next(network.parameters()).dtype)
+    batch = torch.from_numpy(padded)[None].to(next(network.parameters()).dtype)
     with torch.inference_mode():
         output = network(batch.contiguous(memory_format=torch.channels_last))
-        output = output[0, :, : image.shape[0], : image.shape[1]].float()
+        output = output[0, :, : image.shape[1], : image.shape[2]].float()
         said = torch.softmax(output[: spec.classes], dim=0)
         found: Array = torch.cat([said, output[spec.classes :]]).numpy()
     return found

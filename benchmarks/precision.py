@@ -15,7 +15,7 @@ import torch
 from benchmarks.accuracy import evaluate, options_for
 from benchmarks.image_sets import Sample, samples
 from benchmarks.matching import THRESHOLDS, bootstrap, count
-from benchmarks.plain import grey, probabilities
+from benchmarks.plain import given, probabilities
 from benchmarks.tables import ROOT, markdown, write_table
 from napari_unet.inference.fold import folded
 from napari_unet.inference.resample import resized
@@ -32,10 +32,10 @@ PRECISIONS = ("float32", "bfloat16")
 def flips(sample: Sample, model: Model, networks: Sequence[UNet]) -> tuple[int, int]:
     """Pixels whose class differs, and all pixels."""
     card = model.card
-    image = grey(sample.image(), bright_objects=card.polarity == "bright")
+    image = given(sample.image(), card)
     zoom = card.zoom(sample.diameter() or card.object_diameter)
-    given = resized(image[None], (round(image.shape[0] * zoom), round(image.shape[1] * zoom)))[0]
-    one, other = (probabilities(n, given)[: card.spec.classes].argmax(axis=0) for n in networks)
+    image = resized(image, (round(image.shape[1] * zoom), round(image.shape[2] * zoom)))
+    one, other = (probabilities(n, image)[: card.spec.classes].argmax(axis=0) for n in networks)
     return int((one != other).sum()), one.size
 
 

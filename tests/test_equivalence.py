@@ -6,6 +6,7 @@ products of the processor's library may add in another order, which moves a prob
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from scipy.ndimage import gaussian_filter
 from tifffile import imread
 
 from napari_unet import segment
+from napari_unet.blockwise.hand import Hand
 from napari_unet.image import percentiles
 from napari_unet.inference.fold import folded
 from napari_unet.inference.predict import Predictor, new_predictor
-from napari_unet.inference.resample import mirror
+from napari_unet.inference.resample import mirror, resized
 from napari_unet.inference.tiles import plan_tiles
 from napari_unet.models.library import find_model
 from napari_unet.network.spec import UNetSpec
@@ -241,6 +243,27 @@ def test_real_nuclei_in_blocks_are_those_of_the_whole_image(tile: int) -> None:
     blocks = segment(sample, precision="float32", diameter=25, tile=tile).labels
     assert whole.max() > 30
     assert same_partition(blocks, whole)
+
+
+def test_class_maps_of_the_look_at_the_size_are_as_good_as_new_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A small image is not computed twice."""
+    shown = resized(imread(SAMPLE)[None, :340, :340].astype(np.float32), (256, 256))[0]
+    sample = shown.astype(np.uint16)  # objects of the size that the network expects
+    taken: list[int] = []
+    use = Hand.use
+
+    def watched(self: Hand, store: Any, have: Any) -> None:
+        taken.append(len(have))
+        use(self, store, have)
+
+    monkeypatch.setattr(Hand, "use", watched)
+    kept = segment(sample).labels
+    assert taken  # else nothing is compared
+    monkeypatch.setattr(Hand, "use", lambda *_: None)
+    assert kept.max() > 5
+    assert (segment(sample).labels == kept).all()
 
 
 def test_objects_of_the_bundled_model_do_not_depend_on_the_tile_size() -> None:

@@ -145,6 +145,7 @@ def segment(
         If the model cannot be used.
     """
     from napari_unet.blockwise.hand import ArraySink, Hand, Maker  # noqa: PLC0415  loads torch
+    from napari_unet.blockwise.sides import with_fastest_side  # noqa: PLC0415  loads torch
     from napari_unet.blockwise.threads import thread_pool  # noqa: PLC0415  loads torch
     from napari_unet.inference.local import LocalBackend  # noqa: PLC0415  loads torch
     from napari_unet.inference.predict import settled  # noqa: PLC0415  loads torch
@@ -161,6 +162,8 @@ def segment(
         plan = notes.follow(make_plan(opened, found, chosen, looker, where, folder))
         loaded = looker.predictor_for(plan)
         plan = on(plan, settled(plan.device, plan.precision))
+        if chosen.tile is None and not where.have:  # else what was looked at would be lost
+            plan = with_fastest_side(plan, loaded)
         sink, waiting = ArraySink(labels), PatchesInMemory()
         hand = Hand(opened, Maker(plan, decoding(plan, chosen), waiting, sink, loaded))
         if where.have:

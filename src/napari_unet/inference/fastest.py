@@ -18,7 +18,7 @@ from napari_unet.io.atomic import write_bytes
 from napari_unet.models.library import APPLICATION
 
 log = logging.getLogger(__name__)
-ROUNDS = 3  # pieces of work for each way; the best of them counts, for a computer has other work
+ROUNDS = 3  # pieces of work for each way; the best counts: a computer has other work, too
 
 
 class Fastest:
@@ -32,10 +32,12 @@ class Fastest:
         What the choice depends on: the computer, what computes.
     file : Path
         Where choices are remembered, a JSON object of key to number.
+    rounds : int
+        Pieces of work for each way.
     """
 
-    def __init__(self, ways: tuple[int, ...], key: str, file: Path) -> None:
-        self._ways, self._key, self._file = ways, key, file
+    def __init__(self, ways: tuple[int, ...], key: str, file: Path, rounds: int = ROUNDS) -> None:
+        self._ways, self._key, self._file, self._rounds = ways, key, file, rounds
         self._lock = threading.Lock()
         self._given = 0
         self._times: dict[int, list[float]] = {way: [] for way in ways}
@@ -64,7 +66,7 @@ class Fastest:
             if self.chosen is not None:
                 return
             self._times[way].append(seconds)
-            if min(map(len, self._times.values())) < ROUNDS:
+            if min(map(len, self._times.values())) < self._rounds:
                 return
             self.chosen = min(self._ways, key=lambda way: min(self._times[way]))
         log.info("%s: %d is the fastest of %s", self._key, self.chosen, self._ways)
@@ -72,13 +74,13 @@ class Fastest:
 
 
 @cache
-def fastest(ways: tuple[int, ...], key: str) -> Fastest:
+def fastest(ways: tuple[int, ...], key: str, rounds: int = ROUNDS) -> Fastest:
     """Return the choice that all threads of this process share; `key` need not name the processor.
 
     A home folder may be shared by computers of several kinds, so each kind has its own.
     """
     file = platformdirs.user_cache_path(APPLICATION) / "fastest.json"
-    return Fastest(ways, f"{processor_name()}, {key}, of {ways}", file)
+    return Fastest(ways, f"{processor_name()}, {key}, of {ways}", file, rounds)
 
 
 def processor_name() -> str:

@@ -1,0 +1,70 @@
+"""The side of the tiles that is fastest on this computer: tried before a large image, remembered.
+
+Small tiles waste more on their halos, large ones may leave the processor's caches or the memory.
+Objects are the same with any side.
+"""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_unet.blockwise.threads import Hands, hands_for
+from napari_unet.inference.fastest import fastest
+from napari_unet.inference.plan import SegmentPlan
+from napari_unet.inference.predict import Predictor
+
+SHARES = (4, 2, 3)  # quarters of the usual side that are tried, the one that is likely best first
+LARGE = 3 * 10**8  # pixels; a trial takes some hundredths of the time that such an image takes
+COARSE = 64  # px; overlaps that differ by less are taken for the same
+
+
+def with_fastest_side(plan: SegmentPlan, predictor: Predictor | None = None) -> SegmentPlan:
+    """Return the plan with tiles of the side, up to its own, that takes least time for each pixel.
+
+    Parameters
+    ----------
+    plan : SegmentPlan
+        What is computed by threads of this process, and on which device.
+    predictor : Predictor, optional
+        The model, if it is loaded already.
+    """
+    pixels = plan.region.size * len(plan.planes)
+    if plan.device != "cpu":
+        return plan
+    choice = fastest(tuple(plan.tile * n // 4 for n in SHARES), _key(plan), rounds=1)
+    if choice.chosen is None and pixels < LARGE:
+        return plan
+    loaded = predictor or Predictor(Path(plan.model_path), plan.device, plan.precision)
+    while choice.chosen is None:
+        side = choice.pick()
+        choice.took(side, seconds(replace(plan, tile=side), loaded))
+    return replace(plan, tile=choice.chosen)
+
+
+def seconds(plan: SegmentPlan, predictor: Predictor) -> float:
+    """How long the network takes for each image pixel that is written, all hands together."""
+    blocks = [number for _, number in plan.blocks()]
+    number = blocks[len(blocks) // 2]
+    cover = plan.covering(number)
+    shape = plan.card.spec.in_channels, *cover.read.shape
+    noise = np.random.default_rng(0).random(shape, np.float32)
+    hands = Hands(hands_for(plan))
+    try:
+        begun = time.perf_counter()
+        list(hands.pool.map(lambda _: predictor.compute(noise, cover.core), range(hands.count)))
+        taken = time.perf_counter() - begun
+    finally:
+        hands.dismiss(wait=True)
+    return taken / (hands.count * plan.owned(plan.tiles.tiles[number]).size)
+
+
+def _key(plan: SegmentPlan) -> str:
+    """All that the choice depends on beside the processor."""
+    spec, threads = plan.card.spec, torch.get_num_threads()
+    around = COARSE * round(plan.overlap * plan.zoom / COARSE)
+    network = f"{spec.variant}, {spec.base_filters} filters, {spec.depth} levels, +{around} px"
+    computer = f"torch {torch.__version__}, {plan.precision}, {threads} threads"
+    return f"side of tiles, {computer}, {network}"
