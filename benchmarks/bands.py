@@ -2,6 +2,8 @@
 
     python -m benchmarks.bands
 
+A second table has small tiles, several at a time: what a batch is worth.
+
 Results are the same to the last bit (tests/inference/test_bands.py), so the plugin takes what is
 fastest on the computer it runs on: it finds out on the first tiles and remembers it.
 """
@@ -21,6 +23,9 @@ from napari_unet.models.weights import load_model as load_network
 DOCUMENT = ROOT / "docs" / "performance.md"
 SIDE = 2240  # pixels; a tile of 2048 and its halo
 ROUNDS = 4
+SMALL = (320, 448, 704)  # pixels; sides of the tiles of a batch
+BATCHES = (1, 2, 4, 8)
+BATCH_HEADER = ("megapixels per s, tiles of", *(f"batch of {n}" for n in BATCHES))
 HEADER = ("network on one tile of 2240²", "megapixels per s", "of the whole tile at once")
 
 
@@ -32,13 +37,27 @@ def rates(ways: dict[str, Callable[[Tensor], Tensor]], image: Tensor) -> dict[st
             start = time.perf_counter()
             with torch.inference_mode():
                 network(image)
-            rate = image.shape[-1] * image.shape[-2] / 1e6 / (time.perf_counter() - start)
+            pixels = image.shape[0] * image.shape[-1] * image.shape[-2]
+            rate = pixels / 1e6 / (time.perf_counter() - start)
             best[name] = max(best[name], rate)
     return best
 
 
+def batches(network: Callable[[Tensor], Tensor]) -> list[list[str]]:
+    """Rows of the table of batches."""
+    rows = []
+    for side in SMALL:
+        images = [
+            torch.rand(n, 1, side, side).to(torch.bfloat16, memory_format=torch.channels_last)
+            for n in BATCHES
+        ]
+        best = [max(rates({"": network}, image).values()) for image in images]
+        rows.append([f"{side}²", *(f"{rate:.2f}" for rate in best)])
+    return rows
+
+
 def main() -> None:
-    """Measure and write the table."""
+    """Measure and write the tables."""
     torch.set_num_threads(1)
     lean = folded(load_network(load_model("nuclei").path)[0])
     rows = []
@@ -53,6 +72,10 @@ def main() -> None:
         rows += [[name, f"{rate:.2f}", f"{rate / whole:.2f}"] for name, rate in found.items()]
     print(markdown(HEADER, rows))
     write_table(DOCUMENT, "bands", HEADER, rows, command="python -m benchmarks.bands")
+    short = lean.to(dtype=torch.bfloat16, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    several = batches(short)
+    print(markdown(BATCH_HEADER, several))
+    write_table(DOCUMENT, "batches", BATCH_HEADER, several, command="python -m benchmarks.bands")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_unet import planning
 from napari_unet.image import Box, Image
 from napari_unet.models.library import load_model
 from napari_unet.planning import grey_values
@@ -44,3 +45,37 @@ def test_grey_values_are_those_of_what_is_looked_at_where_all_else_is_noise(away
     ((low, high),) = limits(Box((y + away, x + away), (y + away + 600, x + away + 600)))
     assert high > 4000
     assert limits(Box((100, 100), (700, 700))) == limits(None)
+
+
+class Read(Noise):
+    """Counts what is read of it."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+        self.times += 1
+        return super().__getitem__(key)
+
+
+def test_all_of_a_large_file_is_looked_at_once() -> None:
+    slide, card = Read(), load_model("nuclei").card
+    first = Notes().follow(grey_values(Image(slide, "YX"), card))
+    read = slide.times
+    assert Notes().follow(grey_values(Image(slide, "YX"), card)) == first
+    assert slide.times == read
+    other = card.model_copy(update={"polarity": "given"})
+    Notes().follow(grey_values(Image(slide, "YX"), other))
+    assert slide.times == 2 * read
+    kept = id(slide)
+    assert kept in planning._KNOWN
+    del slide
+    assert kept not in planning._KNOWN
+
+
+def test_an_array_in_memory_is_looked_at_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "SPARSE", 100)
+    pixels, card = np.random.default_rng(0).random((300, 300)), load_model("nuclei").card
+    before = Notes().follow(grey_values(Image(pixels, "YX"), card))
+    pixels *= 2  # by its owner
+    assert Notes().follow(grey_values(Image(pixels, "YX"), card)) != before

@@ -1,6 +1,7 @@
 """Looking at an image and deciding: grey values, object size, and the frozen plan."""
 
 import math
+import weakref
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,9 @@ from napari_unet.settings import SegmentSettings
 from napari_unet.sizing import forget, keep, look_for_size, window
 
 FAR = 3.0  # times the range of grey values of a large image: what is looked at shows something else
+Limits = tuple[tuple[float, float], ...]
+"""Grey values that become 0 and 1, for each channel."""
+_KNOWN: dict[int, dict[tuple[Any, ...], Limits]] = {}
 AROUND = 2048  # pixels; side of what counts as looked at
 WATCHED = 1024  # pixels; side of the tiles: large for speed, small enough to see something soon
 
@@ -127,7 +131,7 @@ def _sized(
 
 def grey_values(
     image: Image, card: ModelCard, near: Box | None = None
-) -> Generator[Event, None, tuple[tuple[float, float], ...]]:
+) -> Generator[Event, None, Limits]:
     """Return the grey values that become 0 and 1 for each channel, from windows over the image.
 
     A large image with little on it may show nothing in any of them, or only noise; then what is
@@ -143,7 +147,7 @@ def grey_values(
         Image pixels that are looked at.
     """
     everywhere = image.whole or image
-    limits = yield from _limits(everywhere, Box((0, 0), everywhere.shape), card)
+    limits = yield from _limits_everywhere(everywhere, card)
     if near is not None or image.whole:
         empty = not any(map(has_contrast, limits))
         if empty or math.prod(everywhere.shape) > SPARSE:
@@ -160,9 +164,34 @@ def stands_out(here: tuple[float, float], everywhere: tuple[float, float]) -> bo
     return abs(here[1] - here[0]) > FAR * abs(everywhere[1] - everywhere[0])
 
 
-def _limits(
-    image: Image, where: Box, card: ModelCard
-) -> Generator[Event, None, tuple[tuple[float, float], ...]]:
+def _limits_everywhere(image: Image, card: ModelCard) -> Generator[Event, None, Limits]:
+    """Look at windows over all of an image; once only where it is large and read from a file.
+
+    An array in memory may be changed by its owner, so it is looked at each time.
+    """
+    whole = Box((0, 0), image.shape)
+    if isinstance(image.data, np.ndarray) or math.prod(image.shape) <= SPARSE:
+        return (yield from _limits(image, whole, card))
+    channels = image.used_channels(card.spec.in_channels)
+    question = image.axes, image.channel, channels, card.polarity
+    known = _remembered(image.data)
+    if question not in known:
+        known[question] = yield from _limits(image, whole, card)
+    return known[question]
+
+
+def _remembered(data: Any) -> dict[tuple[Any, ...], Limits]:
+    """Return what is known of an array, for as long as it lives; many are not hashable."""
+    if id(data) not in _KNOWN:
+        try:
+            weakref.finalize(data, _KNOWN.pop, id(data), None)
+        except TypeError:  # nobody would tell when it is gone
+            return {}
+        _KNOWN[id(data)] = {}
+    return _KNOWN[id(data)]
+
+
+def _limits(image: Image, where: Box, card: ModelCard) -> Generator[Event, None, Limits]:
     """Read windows spread over some pixels of all planes."""
     channels = image.used_channels(card.spec.in_channels)
     bright = card.polarity == "bright"
