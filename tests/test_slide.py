@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from napari_unet import SegmentSettings, UNetError, read_image, segment
 from napari_unet.blockwise.distributed import connect
-from napari_unet.blockwise.hand import Hand, Maker
+from napari_unet.blockwise.hand import Maker
 from napari_unet.blockwise.job import Source
 from napari_unet.blockwise.patches import scratch_of
 from napari_unet.cli import app
@@ -93,8 +93,8 @@ def test_a_part_of_a_slide_is_computed_alone(
 ) -> None:
     """Objects that reach into the part are whole; nothing else is there, or computed."""
     whole = segment(nuclei(), settings=SETTINGS).labels
-    compute, computed = Hand.compute, []
-    monkeypatch.setattr(Hand, "compute", lambda s, key: computed.append(key) or compute(s, key))
+    keep, computed = Maker.keep, []
+    monkeypatch.setattr(Maker, "keep", lambda s, k, *a: computed.append(k) or keep(s, k, *a))
     source = Source(slide, region=Box((150, 130), (240, 250)))
     part = segment_slide(source, tmp_path / "labels.zarr", settings=SETTINGS).labels[0]
     assert 1 <= len(computed) <= 4
@@ -102,7 +102,7 @@ def test_a_part_of_a_slide_is_computed_alone(
     assert same_partition(part[inside], whole[inside])
     ids = np.unique(whole[inside])
     assert ((part > 0) == np.isin(whole, ids[ids > 0])).all()
-    monkeypatch.setattr(Hand, "compute", lambda *_: 1 / 0)
+    monkeypatch.setattr(Maker, "keep", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         segment_slide(source, tmp_path / "again.zarr", settings=SETTINGS)
     with pytest.raises(UNetError, match="another region"):
@@ -141,8 +141,8 @@ def test_a_run_that_was_stopped_goes_on(
         with open(log, "a") as file:
             file.write('\n{"plane": 0, "til')  # killed while it wrote
         with monkeypatch.context() as patch:
-            compute, computed = Hand.compute, []
-            patch.setattr(Hand, "compute", lambda s, k: computed.append(k) or compute(s, k))  # noqa: B023
+            keep, computed = Maker.keep, []
+            patch.setattr(Maker, "keep", lambda s, k, *a: computed.append(k) or keep(s, k, *a))  # noqa: B023
             with contextlib.suppress(StoppedError):
                 result = segment_slide(slide, target, settings=SETTINGS, progress=stop_at(again))
     assert len(computed) == 16 - noted

@@ -21,7 +21,7 @@ from napari_unet.assembly import empty_labels
 from napari_unet.blockwise.ledger import Ledger
 from napari_unet.blockwise.patches import PatchesInMemory
 from napari_unet.blockwise.pool import Pool
-from napari_unet.blockwise.run import BlockDone, BlockEvent, run_blocks
+from napari_unet.blockwise.run import BlockDone, BlockEvent, Crew, run_blocks
 from napari_unet.errors import InputError
 from napari_unet.image import Image, guess_axes
 from napari_unet.inference.cache import ClassMapCache
@@ -145,6 +145,7 @@ def segment(
         If the model cannot be used.
     """
     from napari_unet.blockwise.hand import ArraySink, Hand, Maker  # noqa: PLC0415  loads torch
+    from napari_unet.blockwise.sharing import crew_for  # noqa: PLC0415  loads torch
     from napari_unet.blockwise.sides import with_fastest_side  # noqa: PLC0415  loads torch
     from napari_unet.blockwise.threads import thread_pool  # noqa: PLC0415  loads torch
     from napari_unet.inference.local import LocalBackend  # noqa: PLC0415  loads torch
@@ -170,7 +171,11 @@ def segment(
             hand.use(ClassMapStore(folder, plan), where.have)
         ledger = Ledger(plan)
         with thread_pool(plan) as (pool, ahead):
-            notes.follow(run_blocks(ledger, Pool(hand, pool, ahead)))
+            crew: Crew = Pool(hand, pool, ahead)
+            if not where.have:  # else most class maps are there
+                waiting_maps = folder.with_name("tiles")
+                crew = crew_for(hand, plan, waiting_maps, ledger.missing, (pool, ahead))
+            notes.follow(run_blocks(ledger, crew))
     return Segmentation(labels, plan, opened, chosen, tuple(notes.texts), ledger.objects)
 
 

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 from napari_unet.blockwise.job import Job, Source
 from napari_unet.blockwise.ledger import Ledger
 from napari_unet.blockwise.logbook import Logbook
-from napari_unet.blockwise.patches import scratch_of
+from napari_unet.blockwise.patches import maps_of, scratch_of
 from napari_unet.blockwise.pool import Pool
 from napari_unet.blockwise.run import BlockEvent, Crew, TileWritten, run_blocks
 from napari_unet.errors import InputError
 from napari_unet.image import Image
-from napari_unet.inference.plan import SegmentPlan
+from napari_unet.inference.plan import Key, SegmentPlan
 from napari_unet.inference.run import Event
 from napari_unet.io.atomic import write_bytes
 from napari_unet.io.journal_file import lock
@@ -117,12 +117,19 @@ def run_slide(
     notes, target = Notes(progress), wanted.output
     with _claimed(target):
         job = _resumed(wanted) or notes.follow(_begun(wanted, client))
-        with _hired(job, wanted.image, client) as crew:
-            count = notes.follow(_events(job, crew))
+        ledger, logbook = Ledger(job.plan), Logbook(job.scratch / "done.jsonl")
+        logbook.restore(ledger, job.patches.intact)
+        with _hired(job, wanted.image, ledger.missing, client) as crew:
+            notes.follow(_events(job, ledger, logbook, crew))
         pyramid = LabelPyramid(target)
         pyramid.note(record(job.plan, wanted.settings))
     return Segmentation(
-        pyramid.levels[0], job.plan, wanted.image, wanted.settings, tuple(notes.texts), count
+        pyramid.levels[0],
+        job.plan,
+        wanted.image,
+        wanted.settings,
+        tuple(notes.texts),
+        ledger.objects,
     )
 
 
@@ -231,10 +238,10 @@ def _resumed(wanted: Wanted) -> Job | None:
     return Job(plan, decoding(plan, wanted.settings), wanted.source, wanted.output)
 
 
-def _events(job: Job, crew: Crew) -> Generator[BlockEvent, None, int]:
-    """Run what is missing, and write down what is done; returns the number of objects."""
-    ledger, logbook = Ledger(job.plan), Logbook(job.scratch / "done.jsonl")
-    logbook.restore(ledger, job.patches.intact)
+def _events(
+    job: Job, ledger: Ledger, logbook: Logbook, crew: Crew
+) -> Generator[BlockEvent, None, None]:
+    """Run what is missing, and write down what is done."""
     pyramid = LabelPyramid(job.output)
     for event in run_blocks(ledger, crew):
         if isinstance(event, TileWritten):
@@ -242,19 +249,21 @@ def _events(job: Job, crew: Crew) -> Generator[BlockEvent, None, int]:
             pyramid.write_copies(job.plan.planes[plane], job.plan.tiles.tiles[number].write)
         logbook.note(event)
         yield event
-    return ledger.objects
 
 
 @contextmanager
-def _hired(job: Job, image: Image, client: "Client | None") -> Iterator[Crew]:
-    """Give who works."""
+def _hired(job: Job, image: Image, missing: list[Key], client: "Client | None") -> Iterator[Crew]:
+    """Give who computes the blocks that are missing."""
     if client is not None:
         from napari_unet.blockwise.distributed import cluster_pool  # noqa: PLC0415  an extra
 
         with cluster_pool(job, client) as (work, pool, ahead):
             yield Pool(work, pool, ahead)
         return
+    from napari_unet.blockwise.sharing import crew_for  # noqa: PLC0415  loads torch
     from napari_unet.blockwise.threads import thread_pool  # noqa: PLC0415  loads torch
 
+    shutil.rmtree(maps_of(job.output), ignore_errors=True)  # of a run that was stopped
     with thread_pool(job.plan) as (pool, ahead):
-        yield Pool(job.hand(image), pool, ahead)
+        maps = maps_of(job.output)
+        yield crew_for(job.hand(image), job.plan, maps, missing, (pool, ahead))

@@ -17,6 +17,7 @@ from napari_unet.inference.plan import Key, SegmentPlan
 from napari_unet.inference.predict import GAVE_UP, Predictor
 from napari_unet.inference.run import NOT_NUMBERS, has_holes
 from napari_unet.inference.store import ClassMapStore
+from napari_unet.inference.tiles import Tile
 from napari_unet.settings import DecodeSettings
 
 
@@ -73,13 +74,16 @@ class Maker:
         The network runs on the block and all that its objects may reach into at once. Blocks so
         need nothing of each other, and can be computed anywhere, and again.
         """
+        return self.keep(key, *self.look(self.plan.covering(key[1]), pixels))
+
+    def look(self, tile: Tile, pixels: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+        """Return the class map of a tile's source, and what the person should know."""
         plan = self.plan
-        whole = plan.covering(key[1])
-        maps = self._predictor.class_map(pixels, whole, plan.tiles, plan.limits)
+        maps = self._predictor.class_map(pixels, tile, plan.tiles, plan.limits)
         notes = [NOT_NUMBERS] if has_holes(pixels) else []
         if self._predictor.gave_up:
             notes.append(GAVE_UP)
-        return self.keep(key, maps, tuple(notes))
+        return maps, tuple(notes)
 
     def keep(self, key: Key, maps: NDArray[np.uint8], notes: tuple[str, ...] = ()) -> Computed:
         """Find the objects of a block in its class map, and keep them until tiles are written."""
@@ -116,11 +120,18 @@ class Hand:
         self._image, self._maker = image, maker
         self._known: ClassMapStore | None = None
         self._have: Set[Key] = frozenset()
-        self.write, self.drop = maker.write, maker.drop
+        self.keep, self.write, self.drop = maker.keep, maker.write, maker.drop
 
     def use(self, store: ClassMapStore, have: Set[Key]) -> None:
         """Take class maps that are there already instead of computing them."""
         self._known, self._have = store, have
+
+    def look(self, key: Key) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+        """Return the class map of a tile, and what the person should know."""
+        plan = self._maker.plan
+        tile = plan.tiles.tiles[key[1]]
+        pixels = self._image.read(plan.planes[key[0]], tile.source, plan.channels)
+        return self._maker.look(tile, pixels)
 
     def compute(self, key: Key) -> Computed:
         """Find the objects of a block."""

@@ -98,6 +98,11 @@ def scratch_of(output: Path) -> Path:
     return output / UNFINISHED
 
 
+def maps_of(output: Path) -> Path:
+    """Where class maps of an unfinished result wait."""
+    return scratch_of(output) / "maps"
+
+
 def patches_of(output: Path) -> Path:
     """Where the objects of an unfinished result wait: on a disk with room for it."""
     return scratch_of(output) / "patches"

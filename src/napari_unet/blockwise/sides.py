@@ -6,12 +6,12 @@ Objects are the same with any side.
 
 import time
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from napari_unet.blockwise.threads import Hands, hands_for
+from napari_unet.blockwise.threads import Hands, cores, hands_for
 from napari_unet.inference.fastest import fastest
 from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.predict import Predictor
@@ -63,8 +63,8 @@ def seconds(plan: SegmentPlan, predictor: Predictor) -> float:
 
 def _key(plan: SegmentPlan) -> str:
     """All that the choice depends on beside the processor."""
-    spec, threads = plan.card.spec, torch.get_num_threads()
+    spec = plan.card.spec
     around = COARSE * round(plan.overlap * plan.zoom / COARSE)
     network = f"{spec.variant}, {spec.base_filters} filters, {spec.depth} levels, +{around} px"
-    computer = f"torch {torch.__version__}, {plan.precision}, {threads} threads"
+    computer = f"torch {version('torch')}, {plan.precision}, {cores()} threads"
     return f"side of tiles, {computer}, {network}"

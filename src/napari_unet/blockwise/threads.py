@@ -53,15 +53,20 @@ def thread_pool(plan: SegmentPlan) -> Iterator[tuple[ThreadPoolExecutor, Callabl
         hands.dismiss(wait=True)
 
 
-def hands_for(plan: SegmentPlan, cores: int | None = None, memory: int | None = None) -> int:
+def cores() -> int:
+    """How many cores torch uses here."""
+    return torch.get_num_threads()
+
+
+def hands_for(plan: SegmentPlan, most: int | None = None, memory: int | None = None) -> int:
     """How many threads a plan gets.
 
     Parameters
     ----------
     plan : SegmentPlan
         Device, and size of the blocks.
-    cores : int, optional
-        That may be used; default: those that torch uses.
+    most : int, optional
+        Cores that may be used; default: those that torch uses.
     memory : int, optional
         Bytes that are free; default: what this computer has now.
     """
@@ -71,4 +76,4 @@ def hands_for(plan: SegmentPlan, cores: int | None = None, memory: int | None = 
     window = max(plan.window(tile).size for tile in plan.tiles.tiles) * max(1.0, plan.zoom) ** 2
     needed = window * BYTES * plan.card.spec.base_filters / 16
     free = psutil.virtual_memory().available if memory is None else memory
-    return max(1, min(cores or torch.get_num_threads(), blocks, int(SHARE * free / needed)))
+    return max(1, min(most or cores(), blocks, int(SHARE * free / needed)))

@@ -53,6 +53,14 @@ class Schedule:
         if not missing:
             self.ready.append(block)
 
+    def begin(self, block: Key) -> list[Key]:
+        """Take out the tiles that a block needs and nobody computes yet; blocks come in order."""
+        needed = {(block[0], tile) for tile in self._plan.needs(block[1])}
+        taken = []
+        while self.to_predict and self.to_predict[0] in needed:
+            taken.append(self.to_predict.popleft())
+        return taken
+
     def alone(self) -> Key | None:
         """Take out the first block if its neighbours would let it wait long; else None.
 
