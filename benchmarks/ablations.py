@@ -93,6 +93,11 @@ def fingerprint(change: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
 
 
+def fingerprint_of(name: str) -> str | None:
+    """Fingerprint of a row by its name; None if it is no choice any more."""
+    return fingerprint(BY_NAME[name].change) if name in BY_NAME else None
+
+
 def train(change: dict[str, Any], minutes: float, data: Path) -> Path:
     """Train, or find it trained; returns the model's file."""
     run = ROOT / "runs" / "ablations" / f"{fingerprint(change)}-{minutes:g}min"
@@ -126,7 +131,7 @@ def measure(choice: Choice, minutes: float, data: Path, limit: int | None) -> Ro
 
 def cells(row: Row) -> list[str]:
     """One line of the table."""
-    old = row.get("recipe") != fingerprint(BY_NAME[row["name"]].change)
+    old = row.get("recipe") != fingerprint_of(row["name"])
     line = [f"{row['name']}, *recipe before*" if old else row["name"], str(row["steps"])]
     for kind in ("fluorescence", "others"):
         value, low, high = row[kind]
@@ -140,6 +145,7 @@ def show(
     """Print the table in the order of the choices, and put it into the document."""
     of_this = [r for r in rows.all() if (r["minutes"], r["limit"]) == (minutes, limit)]
     newest = {row["name"]: row for row in of_this}
+    newest |= {r["name"]: r for r in of_this if r.get("recipe") == fingerprint_of(r["name"])}
     have = [newest[choice.name] for choice in choices if choice.name in newest]
     lines = [cells(row) for row in have]
     print(markdown(HEADER, lines))

@@ -33,6 +33,7 @@ from benchmarks.slides import CHUNK, mosaic
 from benchmarks.tables import ROOT, markdown, write_table
 from napari_unet import segment
 from napari_unet.blockwise import hand
+from napari_unet.blockwise.sharing import shared_pixels
 from napari_unet.image import Box, grey_limits, normalise
 from napari_unet.inference.fold import folded, pick_precision
 from napari_unet.inference.plan import SegmentPlan
@@ -80,12 +81,10 @@ def _rate(network: Any, precision: torch.dtype, side: int, threads: int) -> floa
 
 def useful_share(plan: SegmentPlan) -> float:
     """Pixels that are written, of those that the network computes."""
-    written = computed = 0
-    for _, number in plan.blocks():
-        tile = plan.tiles.tiles[number]
-        written += plan.owned(tile).size
-        computed += plan.covering(number).read.size
-    return written * plan.zoom**2 / computed
+    blocks = list(plan.blocks())
+    apart = sum(plan.covering(number).read.size for _, number in blocks)
+    computed = min(apart, shared_pixels(plan, blocks))
+    return plan.region.size * len(plan.planes) * plan.zoom**2 / computed
 
 
 @contextmanager

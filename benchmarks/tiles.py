@@ -26,7 +26,6 @@ from napari_unet import segment
 from napari_unet.engine.client import Engine
 from napari_unet.image import Image
 from napari_unet.inference.cache import ClassMapCache
-from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.run import Started, TileDone
 from napari_unet.models.library import Model, load_model
 from napari_unet.planning import Where
@@ -64,15 +63,10 @@ def watched(engine: Engine, image: NDArray[np.uint16], model: Model, side: int) 
         begun, first, share = time.perf_counter(), np.inf, 0.0
         for event in segment_events(Image(image, "YX"), model, settings, engine, where=where):
             if isinstance(event, Started):
-                share = shared(event.plan)
+                share = useful_share(event.plan)
             if isinstance(event, TileDone):
                 first = min(first, time.perf_counter() - begun)
         return share, first, time.perf_counter() - begun
-
-
-def shared(plan: SegmentPlan) -> float:
-    """Pixels that are written, of those that are computed, where class maps are shared."""
-    return plan.tiles.area.size * plan.zoom**2 / sum(tile.read.size for tile in plan.tiles.tiles)
 
 
 def unwatched(image: NDArray[np.uint16], model: Model, side: int) -> Any:

@@ -95,6 +95,8 @@ def clusters(found: Sequence[Sample]) -> list[Cluster]:
     for number in range(CLUSTERS):
         members = tuple(s for s, i in zip(found, of_field, strict=True) if which[i] == number)
         groups.append(Cluster(name_of(middle[which == number].mean(axis=0)), members))
+    if len({group.name for group in groups}) < CLUSTERS:
+        raise ValueError("two clusters have one name; name_of must tell them apart")
     return sorted(groups, key=lambda group: -len(group.members))
 
 

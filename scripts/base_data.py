@@ -179,12 +179,12 @@ class Sampler:
         self.weights = weights
 
     def batch(self, phase: Phase, random: torch.Generator) -> torch.Tensor:
-        """``(N, 4, CROP, CROP)`` of image, distance, weights, classes."""
+        """``(N, C + 3, CROP, CROP)`` of image, distance, weights, classes."""
         crops = [self.crop(phase, random) for _ in range(self.recipe.batch)]
         return torch.stack(crops)
 
     def crop(self, phase: Phase, random: torch.Generator) -> torch.Tensor:
-        """One augmented crop: ``(4, CROP, CROP)`` of image, distance, weights, classes."""
+        """One augmented crop: ``(C + 3, CROP, CROP)`` of image, distance, weights, classes."""
         size, augmentation = self.recipe.crop, phase.augmentation
         cluster = self.clusters[int(torch.multinomial(self.weights, 1, generator=random))]
         sample = self.samples[cluster[int(uniform(0, len(cluster), random))]]

@@ -97,6 +97,7 @@ def record(plan: SegmentPlan, settings: SegmentSettings) -> dict[str, Any]:
         "grey_values": plan.limits,
         "device": plan.device,
         "precision": plan.precision,
+        "tile": plan.tile,
         **({"class_names": list(plan.card.class_names)} if plan.card.kind == "classes" else {}),
         "versions": {name: version(name) for name in ("napari-unet-interactive", "torch", "numpy")},
     }

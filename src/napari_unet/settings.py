@@ -107,8 +107,8 @@ class SegmentSettings(Settings):
             ge=32,
             le=8192,
             title="Tile size",
-            description="Largest side of what is written at once; it never changes the result. "
-            "Empty = small while somebody watches, large otherwise.",
+            description="Largest side of what is written at once; objects do not depend on it, but "
+            "their numbers do. Empty = small while somebody watches, large otherwise.",
             json_schema_extra={"unit": "px"},
         ),
     ] = None

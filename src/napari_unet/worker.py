@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -55,6 +55,7 @@ TASKS = (
 )
 NICENESS = 5  # the viewer's brush goes first
 PACE = 0.1  # seconds between two messages about a retraining
+WRITTEN = ("compose", "forget")  # of these, those that must be done one after the other
 HANDED = ("predict", "alone", "decode", *ORDERS)  # whoever has a hand free does these
 
 
@@ -94,6 +95,8 @@ class Worker:
         self._source, self._sink = source, sink
         self._telling = threading.Lock()  # a message is written whole
         self._hands: Hands | None = None
+        # Of one tile first what is known so far is written, then the rest: one after the other.
+        self._writer = ThreadPoolExecutor(1, "writer")
         self._due: queue.Queue[tuple[Future[list[Message]], int]] = queue.Queue()
         self._inbox: queue.Queue[Message | None] = queue.Queue()
         self._job = self._failed = self._stopped = -1
@@ -177,10 +180,11 @@ class Worker:
         work = order(message)
 
         def done() -> list[Message]:
-            return work() if job == self._job else []
+            return work() if job == self._job and job != self._failed else []
 
         assert self._hands is not None, "hired when the job began"
-        self._due.put((self._hands.pool.submit(done), job))
+        pool = self._writer if message[0]["op"] in WRITTEN else self._hands.pool
+        self._due.put((pool.submit(done), job))
 
     def _task(self, message: Message) -> Callable[[], list[Message]]:
         executor = self._executor
@@ -263,7 +267,7 @@ class Worker:
         return self._warm[-1]
 
     def _fail(self, job: int, kind: str, text: str) -> None:
-        self._failed = job
+        self._failed = max(self._failed, job)
         self._tell([({"op": "error", "kind": kind, "text": text}, None)], job)
 
 

@@ -1,5 +1,6 @@
 """Blocks that share class maps: the objects of blocks apart, for less work, and nothing left."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def test_what_is_cheaper_is_done(
     crew = sharing.crew_for(
         HandThatRests(),
         plan,
-        Path("not needed"),
+        Path(tempfile.gettempdir()) / "napari-unet-no-maps",
         missing,
         hired,  # type: ignore[arg-type]
     )

@@ -26,6 +26,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda *_: tmp_path / "cache")
     monkeypatch.setattr("napari_unet.segmentation.UNWATCHED", 128)
     monkeypatch.setattr(sides, "LARGE", 400 * 400)
+    monkeypatch.setattr(sides, "cores", lambda: 1)
     fastest.cache_clear()
 
 
@@ -49,12 +50,15 @@ def test_sides_are_tried_before_a_large_image_and_remembered(
 ) -> None:
     path = random_model(tmp_path)
     first = segment(IMAGE, path, diameter=20)
-    assert sorted(tried) == [64, 96, 128]
+    assert sorted(tried) == [64, 64, 96, 96, 128, 128]
     assert first.plan.tile == 64
     fastest.cache_clear()  # the next start
     again = segment(IMAGE, path, diameter=20)
-    assert len(tried) == 3
+    assert len(tried) == 6
     assert (again.labels == first.labels).all()
+    small = segment(IMAGE[:300], path, diameter=20)  # has the usual side, whatever was found
+    assert small.plan.tile == 128
+    assert small.record["tile"] == 128
 
 
 def test_nothing_is_tried_where_it_does_not_pay(tmp_path: Path, tried: list[int]) -> None:

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from napari_unet.assembly import Assembly, empty_labels
+from napari_unet.blockwise.threads import Hands
 from napari_unet.engine.client import Engine
 from napari_unet.engine.messages import (
     done_to_message,
@@ -27,7 +29,7 @@ from napari_unet.engine.messages import (
     message_to_task,
     task_to_message,
 )
-from napari_unet.engine.protocol import read_message, write_message
+from napari_unet.engine.protocol import Message, read_message, write_message
 from napari_unet.errors import EngineError, ModelError
 from napari_unet.image import Box, Image
 from napari_unet.inference.local import LocalBackend
@@ -47,6 +49,7 @@ from napari_unet.models.library import Model, load_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import DecodeSettings, SegmentSettings
+from napari_unet.worker import Worker
 from tests.strategies import random_model, same_partition
 
 PICTURE = np.random.default_rng(0).random((96, 110)).astype(np.float32)
@@ -152,20 +155,85 @@ def test_the_engine_gives_the_labels_of_this_process(
     assert len(np.unique(expected)) > 1
 
 
-def test_ids_do_not_depend_on_which_hand_is_first(engine: Engine, model: Model) -> None:
-    one, again = (labels_of(events_of(engine, model)) for _ in range(2))
-    assert (one == again).all()
-    plan = next(e.plan for e in events_of(engine, model) if isinstance(e, Started))
-    assert len(plan.tiles.tiles) >= 4  # more than one hand has to do
+def worker_with_hands(sink: io.BytesIO) -> Worker:
+    worker = Worker(io.BytesIO(), sink)
+    worker._job, worker._hands = 1, Hands(2)
+    threading.Thread(target=worker._report, daemon=True).start()
+    return worker
+
+
+def test_results_are_told_in_the_order_of_the_tasks(qtbot: Any) -> None:
+    sink, second = io.BytesIO(), threading.Event()
+    worker = worker_with_hands(sink)
+
+    def order(message: Message) -> Callable[[], list[Message]]:
+        def work() -> list[Message]:
+            if message[0]["tile"] == 0:
+                assert second.wait(20)  # the second task is done before the first
+            else:
+                second.set()
+            return [({"op": "predicted", "tile": message[0]["tile"]}, None)]
+
+        return work
+
+    for tile in (0, 1):
+        worker._hand_over(order, ({"op": "predict", "tile": tile}, None), 1)
+    qtbot.waitUntil(lambda: sink.getvalue().count(b"predicted") == 2)
+    told = io.BytesIO(sink.getvalue())
+    assert [read_message(told)[0]["tile"] for _ in range(2)] == [0, 1]
+
+
+def test_tiles_are_written_one_after_the_other(qtbot: Any) -> None:
+    """Of a tile first what is known so far is written, then the rest, which must win."""
+    sink, written = io.BytesIO(), list[int]()
+    worker = worker_with_hands(sink)
+
+    def order(message: Message) -> Callable[[], list[Message]]:
+        def work() -> list[Message]:
+            time.sleep(0.2 if message[0]["tile"] == 0 else 0)
+            written.append(message[0]["tile"])
+            return [({"op": "composed"}, None)]
+
+        return work
+
+    for tile in (0, 1, 2):
+        worker._hand_over(order, ({"op": "compose", "tile": tile}, None), 1)
+    qtbot.waitUntil(lambda: sink.getvalue().count(b"composed") == 3)
+    assert written == [0, 1, 2]
+
+
+def test_a_job_that_failed_computes_nothing_more(qtbot: Any) -> None:
+    sink, begun = io.BytesIO(), list[int]()
+    worker = worker_with_hands(sink)
+
+    def order(message: Message) -> Callable[[], list[Message]]:
+        def work() -> list[Message]:
+            begun.append(message[0]["tile"])
+            time.sleep(0.05)
+            raise ModelError("No.")
+
+        return work
+
+    for tile in range(20):
+        worker._hand_over(order, ({"op": "predict", "tile": tile}, None), 1)
+    qtbot.waitUntil(lambda: b"ModelError" in sink.getvalue())
+    time.sleep(0.3)
+    assert len(begun) < 10
+    assert sink.getvalue().count(b"ModelError") == 1  # told once
 
 
 def test_a_block_by_itself_has_the_objects_that_it_has_among_others(
     engine: Engine, model: Model, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ahead: list[Alone] = []
+    monkeypatch.setattr(
+        "napari_unet.inference.run.Alone", lambda *a: ahead.append(Alone(*a)) or ahead[-1]
+    )
     for backend in (engine, LocalBackend()):
         for at_most in (0.0, np.inf):  # the first block always, or never
             monkeypatch.setattr("napari_unet.inference.schedule.LONG", at_most)
             assert (labels_of(events_of(backend, model)) == expected).all()
+    assert len(ahead) == 2
 
 
 @pytest.mark.parametrize("tile", [0, 1, 3])

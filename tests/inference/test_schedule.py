@@ -65,6 +65,10 @@ def test_every_block_is_decoded_once_after_its_tiles(
         assert schedule.have == store
     assert sorted(decoded) == sorted(set(blocks)) == sorted(blocks)
     assert not schedule.to_predict
+    everything = sum(plan.tile_bytes(tile.index) for tile in plan.tiles.tiles) * len(plan.planes)
+    if everything <= budget:
+        needed = {(p, tile) for p, number in blocks for tile in plan.needs(number)}
+        assert store == needed  # sliders need them, also of the block that went ahead
     if budget == 0 and first is None:
         assert not store
 

@@ -7,7 +7,7 @@ from napari_unet.blockwise.messages import OPEN, answer, order_block, order_tile
 from napari_unet.engine.client import Engine
 from napari_unet.image import Image
 from napari_unet.inference.plan import Key, SegmentPlan
-from napari_unet.inference.run import AHEAD
+from napari_unet.inference.run import ahead_for
 from napari_unet.settings import DecodeSettings
 
 
@@ -28,12 +28,11 @@ class EngineCrew:
         OME-Zarr folder of the labels.
     """
 
-    ahead = AHEAD
-
     def __init__(
         self, engine: Engine, plan: SegmentPlan, decode: DecodeSettings, image: Image, output: Path
     ) -> None:
         self._engine, self._plan, self._image = engine, plan, image
+        self.ahead = ahead_for(plan)
         begin = {"plan": plan.to_json().decode(), "decode": decode.model_dump()}
         engine.begin({"op": OPEN, "output": str(output), **begin})
 

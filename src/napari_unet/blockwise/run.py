@@ -88,11 +88,11 @@ def run_blocks(ledger: Ledger, crew: Crew) -> Generator[BlockEvent, None, None]:
         while not ledger.finished:
             while ledger.closable:
                 crew.write(ledger.closable.popleft())
-            wanted = crew.ahead  # once a round: a cluster's scheduler is asked
-            while missing and ordered < wanted:
+            more = bool(missing) and ordered < crew.ahead
+            if more:  # one a round: reading a block takes time, and somebody may want to stop
                 crew.compute(missing.popleft())
                 ordered += 1
-            for done in crew.collect(HEARTBEAT):
+            for done in crew.collect(0 if more else HEARTBEAT):
                 match done:
                     case Computed(key, ids, notes):
                         ordered -= 1

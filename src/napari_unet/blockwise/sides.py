@@ -1,7 +1,7 @@
 """The side of the tiles that is fastest on this computer: tried before a large image, remembered.
 
 Small tiles waste more on their halos, large ones may leave the processor's caches or the memory.
-Objects are the same with any side.
+Objects are the same with any side; their numbers follow the tiles.
 """
 
 import time
@@ -17,7 +17,8 @@ from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.predict import Predictor
 
 SHARES = (4, 2, 3)  # quarters of the usual side that are tried, the one that is likely best first
-LARGE = 3 * 10**8  # pixels; a trial takes some hundredths of the time that such an image takes
+LARGE = 2 * 10**8  # pixels for each core; a trial takes some hundredths of the time of as many
+ROUNDS = 2  # of the trial; in the first the processor still warms up
 COARSE = 64  # px; overlaps that differ by less are taken for the same
 
 
@@ -32,11 +33,9 @@ def with_fastest_side(plan: SegmentPlan, predictor: Predictor | None = None) -> 
         The model, if it is loaded already.
     """
     pixels = plan.region.size * len(plan.planes)
-    if plan.device != "cpu":
-        return plan
-    choice = fastest(tuple(plan.tile * n // 4 for n in SHARES), _key(plan), rounds=1)
-    if choice.chosen is None and pixels < LARGE:
-        return plan
+    if plan.device != "cpu" or pixels < LARGE * cores():
+        return plan  # also where a side is known: the numbers of objects follow the tiles
+    choice = fastest(tuple(plan.tile * n // 4 for n in SHARES), _key(plan), ROUNDS)
     loaded = predictor or Predictor(Path(plan.model_path), plan.device, plan.precision)
     while choice.chosen is None:
         side = choice.pick()
@@ -48,17 +47,17 @@ def seconds(plan: SegmentPlan, predictor: Predictor) -> float:
     """How long the network takes for each image pixel that is written, all hands together."""
     blocks = [number for _, number in plan.blocks()]
     number = blocks[len(blocks) // 2]
-    cover = plan.covering(number)
-    shape = plan.card.spec.in_channels, *cover.read.shape
+    tile = plan.tiles.tiles[number]
+    shape = plan.card.spec.in_channels, *tile.read.shape
     noise = np.random.default_rng(0).random(shape, np.float32)
     hands = Hands(hands_for(plan))
     try:
         begun = time.perf_counter()
-        list(hands.pool.map(lambda _: predictor.compute(noise, cover.core), range(hands.count)))
+        list(hands.pool.map(lambda _: predictor.compute(noise, tile.core), range(hands.count)))
         taken = time.perf_counter() - begun
     finally:
         hands.dismiss(wait=True)
-    return taken / (hands.count * plan.owned(plan.tiles.tiles[number]).size)
+    return taken / (hands.count * tile.write.size)
 
 
 def _key(plan: SegmentPlan) -> str:

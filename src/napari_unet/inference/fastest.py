@@ -1,7 +1,7 @@
 """The fastest of several ways that give the same result: found while working, and remembered.
 
-Nothing is computed for the sake of measuring. The first pieces of real work are done in turn in
-each way; from then on, and after the next start, the way that was fastest is used.
+The first pieces of work are done in turn in each way; from then on, and after the next start, the
+way that was fastest is used.
 """
 
 import json

@@ -167,8 +167,8 @@ class Predictor:
             return np.concatenate([self._part(given, core, half) for half in halves], axis=axis)
         if device.type != "cpu":
             with self._turn():  # another thread may compute on the card, or have given it up
-                self.device, self.gave_up = torch.device("cpu"), True
-                self.network.to(self.device)
+                self.network.to(torch.device("cpu"))
+                self.device, self.gave_up = torch.device("cpu"), True  # only now nobody waits
             return self.compute(given, core)
         raise EngineError(
             "There is not enough memory for even the smallest tile. Close other programs and "

@@ -25,7 +25,8 @@ from napari_unet.inference.tasks import (
 from napari_unet.instances import Patch
 from napari_unet.settings import DecodeSettings
 
-AHEAD = 1 + (os.cpu_count() or 1)  # windows sent before results are back: no core waits for one
+MOST_AHEAD = 9  # windows that are sent before their results are back
+BYTES_AHEAD = 2**28  # of them all, as 32-bit numbers
 HEARTBEAT = 0.05  # seconds; how long a consumer that wants to cancel waits at most for an event
 KEEP_ALL = 2**63
 NOT_NUMBERS = "Some pixels are not numbers (NaN or infinite); they count as background."
@@ -119,11 +120,12 @@ def _rest(
     schedule: Schedule,
 ) -> Events:
     """Feed the backend tile by tile, and with each block that has all it needs."""
-    in_flight, told = 0, False
+    in_flight, told, ahead = 0, False, ahead_for(plan)
     while not schedule.finished:
         while schedule.ready:
             backend.submit(Decode(*schedule.ready.popleft(), decode))
-        while schedule.to_predict and in_flight < AHEAD:
+        more = bool(schedule.to_predict) and in_flight < ahead
+        if more:
             plane, tile = schedule.to_predict.popleft()
             window = image.read(plan.planes[plane], plan.tiles.tiles[tile].source, plan.channels)
             if not told and has_holes(window):
@@ -131,7 +133,7 @@ def _rest(
                 yield Notice(NOT_NUMBERS)
             backend.submit(Predict(plane, tile, window))
             in_flight += 1
-        for done in backend.collect(HEARTBEAT):
+        for done in backend.collect(0 if more else HEARTBEAT):
             match done:
                 case Predicted(plane, tile):
                     in_flight -= 1
@@ -143,6 +145,12 @@ def _rest(
                 case Remark(text):
                     yield Notice(text)
         yield Waiting()
+
+
+def ahead_for(plan: SegmentPlan) -> int:
+    """How many windows of a plan to send before results are back, so that no core waits for one."""
+    fitting = BYTES_AHEAD // (4 * plan.channels * plan.tile**2)
+    return max(2, min(1 + (os.cpu_count() or 1), fitting, MOST_AHEAD))
 
 
 def _tile_done(plan: SegmentPlan, done: Decoded, schedule: Schedule) -> TileDone:

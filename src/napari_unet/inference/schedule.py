@@ -70,7 +70,8 @@ class Schedule:
         if first is None or not self._missing[first]:
             return None
         tiles = self._plan.tiles.tiles
-        waits_for = sum(tiles[tile].read.size for tile in self._plan.needs(first[1]))
+        missing = (n for n in self._plan.needs(first[1]) if (first[0], n) not in self.have)
+        waits_for = sum(tiles[tile].read.size for tile in missing)
         if waits_for < LONG * self._plan.covering(first[1]).read.size:
             return None
         self._missing[first] = -1  # never becomes ready
@@ -78,8 +79,8 @@ class Schedule:
 
     @property
     def finished(self) -> bool:
-        """Whether every block is decoded."""
-        return self.done == self.total
+        """Whether every block is decoded, and every tile that it needs is in the store."""
+        return self.done == self.total and not self._users
 
     def predicted(self, key: Key) -> None:
         """Note that a tile's class map is in the store; blocks may become ready."""
