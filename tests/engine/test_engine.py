@@ -202,6 +202,18 @@ def test_tiles_are_written_one_after_the_other(qtbot: Any) -> None:
     assert written == [0, 1, 2]
 
 
+def test_hands_that_are_not_needed_any_more_go(engine: Engine, model: Model) -> None:
+    """Images of one tile and of many want different numbers of hands."""
+    small = Image(PICTURE[:40, :40], "YX")
+    threads = []
+    for _ in range(12):
+        for image in (small, IMAGE):
+            for _ in segment_events(image, model, SETTINGS, engine):
+                pass
+        threads.append(psutil.Process(engine.pid).num_threads())
+    assert max(threads[6:]) <= max(threads[:6])
+
+
 def test_a_job_that_failed_computes_nothing_more(qtbot: Any) -> None:
     sink, begun = io.BytesIO(), list[int]()
     worker = worker_with_hands(sink)
