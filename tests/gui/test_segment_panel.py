@@ -102,7 +102,7 @@ def test_killed_engine_is_one_sentence_and_the_next_click_works(viewer, panel, c
     image.data = np.tile(image.data, (3, 3))
     panel.image.value = image
     click(panel.segment)
-    qtbot.waitUntil(lambda: "Tile 2 " in panel.sentence, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "Tile 1 " in panel.sentence, timeout=PATIENCE)
     os.kill(panel.engine.pid, signal.SIGKILL)
     idle()
     assert panel.sentence.startswith("The process that computes stopped unexpectedly (signal 9).")

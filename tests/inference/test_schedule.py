@@ -1,5 +1,7 @@
 """The order of work: every block once, never before its tiles, within the budget."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,7 +85,9 @@ def test_the_first_block_goes_ahead_where_its_neighbours_would_let_it_wait() -> 
     middle, corner = list(plan.blocks((1000, 1000))), list(plan.blocks())
     assert len(plan.needs(middle[0][1])) == 9
     assert Schedule(plan, middle, set(), 0).alone() == middle[0]
-    assert Schedule(plan, corner, set(), 0).alone() is None  # it waits for four
+    assert Schedule(plan, corner, set(), 0).alone() == corner[0]
+    edge = replace(plan, region=Box((0, 0), (2000, 300)))  # a block waits for two
+    assert Schedule(edge, edge.blocks(), set(), 0).alone() is None
     have = {(0, tile.index) for tile in plan.tiles.tiles}
     assert Schedule(plan, middle, have, 0).alone() is None  # it waits for nothing
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from napari_unet.inference.plan import Key, SegmentPlan
 
-LONG = 4.0  # times what a block takes by itself
+LONG = 3.0  # times what a block takes by itself
 
 
 class Schedule:
