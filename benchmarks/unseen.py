@@ -35,7 +35,6 @@ SEEDS = 20  # of the clustering; the tightest is taken
 MOST = 60  # images of a cluster that are measured
 KEY = ("name", "minutes", "cluster", "recipe")
 AT = ((0.5, 0), (0.7, 2))  # IoU, and where it is among all thresholds
-FEATURES = ("diameter", "touching", "standing out", "covered", "colour", "bright")
 RECIPES: dict[str, dict[str, Any]] = {
     "distance weighs as much as the classes": {"distance_weight": 1.0},
     "distance weighs a tenth": {"distance_weight": 0.1},
@@ -70,7 +69,7 @@ class Cluster:
 
 
 def features(sample: Sample) -> list[float]:
-    """Return statistics of one image, as `FEATURES` names them."""
+    """Statistics of one image: diameter, touching, standing out, covered, colour, bright."""
     truth, pixels = sample.truth(), imread(sample.image_path).astype(np.float32)
     colour = 0.0
     if pixels.ndim == 3:
@@ -164,7 +163,7 @@ def main() -> None:
     parser = options_for(__doc__)
     add = parser.add_argument
     add("--rows", nargs="*", default=list(RECIPES), help="names of recipes; default all")
-    add("--minutes", type=float, default=6.0, help="of each training")
+    add("--minutes", type=float, default=5.0, help="of each training")
     add("--rows-file", type=Path, default=RESULTS / "unseen.jsonl", help="file of the rows")
     arguments = parser.parse_args()
     rows, minutes = Rows(arguments.rows_file, KEY), arguments.minutes

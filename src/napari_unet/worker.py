@@ -97,7 +97,7 @@ class Worker:
         self._hands: Hands | None = None
         # Of one tile first what is known so far is written, then the rest: one after the other.
         self._writer = ThreadPoolExecutor(1, "writer")
-        self._due: queue.Queue[tuple[Future[list[Message]], int]] = queue.Queue()
+        self._due: queue.Queue[tuple[Future[list[Message]], int, str]] = queue.Queue()
         self._inbox: queue.Queue[Message | None] = queue.Queue()
         self._job = self._failed = self._stopped = -1
         self._lesson: Lesson | None = None
@@ -116,12 +116,11 @@ class Worker:
     def _report(self) -> None:
         """Tell what the hands have done, in the order in which it was asked for."""
         while True:
-            done, job = self._due.get()
+            done, job, op = self._due.get()
+            self._attempt(partial(self._tell_of, done, job), job, op)
 
-            def tell(done: Future[list[Message]] = done, job: int = job) -> None:
-                self._tell(done.result(), job)
-
-            self._attempt(tell, job, HANDED[0])
+    def _tell_of(self, done: Future[list[Message]], job: int) -> None:
+        self._tell(done.result(), job)
 
     def _attempt(self, work: Callable[[], None], job: int, op: str) -> None:
         """Do a piece of a job that is still wanted; if it fails, say so and leave the rest."""
@@ -177,14 +176,14 @@ class Worker:
         self, order: Callable[[Message], Callable[[], list[Message]]], message: Message, job: int
     ) -> None:
         """Give a task to the next hand that is free."""
-        work = order(message)
+        work, op = order(message), message[0]["op"]
 
         def done() -> list[Message]:
             return work() if job == self._job and job != self._failed else []
 
         assert self._hands is not None, "hired when the job began"
-        pool = self._writer if message[0]["op"] in WRITTEN else self._hands.pool
-        self._due.put((pool.submit(done), job))
+        pool = self._writer if op in WRITTEN else self._hands.pool
+        self._due.put((pool.submit(done), job, op))
 
     def _task(self, message: Message) -> Callable[[], list[Message]]:
         executor = self._executor

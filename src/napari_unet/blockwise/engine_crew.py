@@ -39,8 +39,7 @@ class EngineCrew:
     def compute(self, key: Key) -> None:
         """Order the objects of a block."""
         (plane, number), plan = key, self._plan
-        source = plan.covering(number).source
-        pixels = self._image.read(plan.planes[plane], source, plan.channels)
+        pixels = plan.read(self._image, plane, plan.covering(number))
         self._engine.send(order_block(key, pixels))
 
     def write(self, closing: Closing) -> None:

@@ -130,8 +130,7 @@ class Hand:
         """Return the class map of a tile, and what the person should know."""
         plan = self._maker.plan
         tile = plan.tiles.tiles[key[1]]
-        pixels = self._image.read(plan.planes[key[0]], tile.source, plan.channels)
-        return self._maker.look(tile, pixels)
+        return self._maker.look(tile, plan.read(self._image, key[0], tile))
 
     def compute(self, key: Key) -> Computed:
         """Find the objects of a block."""
@@ -139,6 +138,4 @@ class Hand:
         if self._known and all((plane, tile) in self._have for tile in plan.needs(number)):
             window = plan.window(plan.tiles.tiles[number])
             return self._maker.keep(key, self._known.read(plane, window))
-        source = plan.covering(number).source
-        pixels: NDArray[Any] = self._image.read(plan.planes[plane], source, plan.channels)
-        return self._maker.find(key, pixels)
+        return self._maker.find(key, plan.read(self._image, plane, plan.covering(number)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from functools import partial
 from typing import Any, Protocol
 
 from napari_unet.blockwise.ledger import Closing, Computed
@@ -36,8 +37,7 @@ class Pool:
 
     def __init__(self, work: Work, pool: Executor, ahead: Callable[[], int]) -> None:
         self._work, self._pool, self._ahead = work, pool, ahead
-        self._tiles: dict[Future[Any], Closing] = {}
-        self._blocks: set[Future[Computed]] = set()
+        self._under_way: dict[Future[Any], Callable[[Any], list[Computed | Closing]]] = {}
 
     @property
     def ahead(self) -> int:
@@ -46,11 +46,11 @@ class Pool:
 
     def compute(self, key: Key) -> None:
         """Order the objects of a block."""
-        self._blocks.add(self._pool.submit(self._work.compute, key))
+        self._submit(partial(self._work.compute, key), lambda computed: [computed])
 
     def write(self, closing: Closing) -> None:
         """Order a tile to be written."""
-        self._tiles[self._pool.submit(self._work.write, closing)] = closing
+        self._submit(partial(self._work.write, closing), lambda _: [closing])
 
     def drop(self, keys: list[Key]) -> None:
         """Forget blocks."""
@@ -58,18 +58,20 @@ class Pool:
 
     def collect(self, timeout: float) -> list[Computed | Closing]:
         """Return what is done, waiting up to `timeout` seconds for the first."""
-        over, _ = wait([*self._blocks, *self._tiles], timeout, FIRST_COMPLETED)
+        over, _ = wait(self._under_way, timeout, FIRST_COMPLETED)
         done: list[Computed | Closing] = []
         for future in over:
-            if future in self._tiles:
-                future.result()  # raises what went wrong
-                done.append(self._tiles.pop(future))
-            else:
-                self._blocks.discard(future)
-                done.append(future.result())
+            then = self._under_way.pop(future)
+            done += then(future.result())  # raises what went wrong
         return done
 
     def stop(self) -> None:
         """Do nothing more of what was ordered."""
-        for future in [*self._blocks, *self._tiles]:
+        for future in self._under_way:
             future.cancel()
+
+    def _submit(
+        self, work: Callable[[], Any], then: Callable[[Any], list[Computed | Closing]]
+    ) -> None:
+        """Give work to the pool; `then` says what its result amounts to."""
+        self._under_way[self._pool.submit(work)] = then

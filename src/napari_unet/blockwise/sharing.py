@@ -6,9 +6,9 @@ around it instead, and no pixel of them is computed twice but the halos.
 """
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from napari_unet.blockwise.hand import Hand
 from napari_unet.blockwise.ledger import Closing, Computed
@@ -51,7 +51,7 @@ def shared_pixels(plan: SegmentPlan, missing: Iterable[Key]) -> int:
     return sum(plan.tiles.tiles[tile].read.size for _, tile in needed)
 
 
-class Sharing:
+class Sharing(Pool):
     """A `napari_unet.blockwise.run.Crew`.
 
     Parameters
@@ -77,37 +77,35 @@ class Sharing:
         *,
         hired: Hired,
     ) -> None:
+        super().__init__(hand, *hired)
         self._hand, self._plan, self._maps = hand, plan, maps
-        self._pool, self._ahead = hired
         self._schedule = Schedule(plan, missing, set(), NOTHING_KEPT)
         self._ordered: set[Key] = set()
         self._notes: dict[Key, tuple[str, ...]] = {}
-        self._tiles: dict[Future[tuple[str, ...]], Key] = {}
-        self._blocks: set[Future[Computed]] = set()
-        self._closings: dict[Future[None], Closing] = {}
-
-    @property
-    def ahead(self) -> int:
-        """How many blocks are ordered before their results are back."""
-        return self._ahead()
 
     def compute(self, key: Key) -> None:
         """Order the objects of a block, and the class maps that it needs."""
         self._ordered.add(key)
         for tile in self._schedule.begin(key):
-            self._tiles[self._pool.submit(self._look, tile)] = tile
+            self._submit(partial(self._look, tile), partial(self._looked, tile))
         self._decode()
 
-    def _look(self, key: Key) -> tuple[str, ...]:
-        maps, notes = self._hand.look(key)
-        self._maps.put(key, maps)
+    def _look(self, tile: Key) -> tuple[str, ...]:
+        maps, notes = self._hand.look(tile)
+        self._maps.put(tile, maps)
         return notes
+
+    def _looked(self, tile: Key, notes: tuple[str, ...]) -> list[Computed | Closing]:
+        self._notes[tile] = notes
+        self._schedule.predicted(tile)
+        self._decode()
+        return []
 
     def _decode(self) -> None:
         """Have objects made in the blocks that have all they need."""
         for key in [key for key in self._schedule.ready if key in self._ordered]:
             self._schedule.ready.remove(key)
-            self._blocks.add(self._pool.submit(self._keep, key))
+            self._submit(partial(self._keep, key), self._kept)
 
     def _keep(self, key: Key) -> Computed:
         plane, number = key
@@ -115,43 +113,10 @@ class Sharing:
         notes = self._notes.get(key, ())
         return self._hand.keep(key, self._maps.read(plane, window), notes)
 
-    def write(self, closing: Closing) -> None:
-        """Order a tile of the result to be written."""
-        self._closings[self._pool.submit(self._hand.write, closing)] = closing
-
-    def drop(self, keys: list[Key]) -> None:
-        """Forget blocks."""
-        self._hand.drop(keys)
-
-    def collect(self, timeout: float) -> list[Computed | Closing]:
-        """Return what is done, waiting up to `timeout` seconds for the first."""
-        under_way: list[Future[Any]] = [*self._tiles, *self._blocks, *self._closings]
-        over, _ = wait(under_way, timeout, FIRST_COMPLETED)
-        done: list[Computed | Closing] = []
-        for future in over:
-            result = future.result()  # raises what went wrong
-            if future in self._tiles:
-                tile = self._tiles.pop(future)
-                self._notes[tile] = result
-                self._schedule.predicted(tile)
-            elif future in self._closings:
-                done.append(self._closings.pop(future))
-            else:
-                self._blocks.discard(future)
-                self._forget(result.key)
-                done.append(result)
-        self._decode()
-        return done
-
-    def _forget(self, block: Key) -> None:
+    def _kept(self, block: Computed) -> list[Computed | Closing]:
         """Drop the class maps that nobody needs any more."""
-        self._ordered.discard(block)
-        for tile in self._schedule.decoded(block):
+        self._ordered.discard(block.key)
+        for tile in self._schedule.decoded(block.key):
             self._maps.drop(tile)
             self._notes.pop(tile, None)
-
-    def stop(self) -> None:
-        """Do nothing more of what was ordered."""
-        under_way: list[Future[Any]] = [*self._tiles, *self._blocks, *self._closings]
-        for future in under_way:
-            future.cancel()
+        return [block]

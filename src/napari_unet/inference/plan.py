@@ -6,9 +6,10 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from napari_unet.image import Box
+from napari_unet.image import Box, Image
 from napari_unet.inference.tiles import Tile, TilePlan, cover, plan_tiles
 from napari_unet.models.card import ModelCard
 
@@ -109,6 +110,10 @@ class SegmentPlan:
     def needs(self, tile: int) -> list[int]:
         """Tiles whose class maps a block needs."""
         return self.tiles.touching(self.window(self.tiles.tiles[tile]))
+
+    def read(self, image: Image, plane: int, tile: Tile) -> NDArray[Any]:
+        """Return the pixels ``(C, Y, X)`` of a plane that a tile is computed from."""
+        return image.read(self.planes[plane], tile.source, self.channels)
 
     def blocks(self, centre: tuple[float, float] | None = None) -> Iterator[Key]:
         """Every block that has pixels in the region, plane by plane.

@@ -168,7 +168,7 @@ class Predictor:
         if device.type != "cpu":
             with self._turn():  # another thread may compute on the card, or have given it up
                 self.network.to(torch.device("cpu"))
-                self.device, self.gave_up = torch.device("cpu"), True  # only now nobody waits
+                self.device, self.gave_up = torch.device("cpu"), True  # last: till then others wait
             return self.compute(given, core)
         raise EngineError(
             "There is not enough memory for even the smallest tile. Close other programs and "

@@ -106,8 +106,7 @@ def run(
     again, so a run with other thresholds costs no network.
     """
     if (first := schedule.alone()) is not None:
-        source = plan.covering(first[1]).source
-        window = image.read(plan.planes[first[0]], source, plan.channels)
+        window = plan.read(image, first[0], plan.covering(first[1]))
         backend.submit(Alone(*first, window, decode))
     yield from _rest(plan, image, decode, backend, schedule)
 
@@ -127,7 +126,7 @@ def _rest(
         more = bool(schedule.to_predict) and in_flight < ahead
         if more:
             plane, tile = schedule.to_predict.popleft()
-            window = image.read(plan.planes[plane], plan.tiles.tiles[tile].source, plan.channels)
+            window = plan.read(image, plane, plan.tiles.tiles[tile])
             if not told and has_holes(window):
                 told = True
                 yield Notice(NOT_NUMBERS)
