@@ -349,7 +349,7 @@ def test_labels_of_a_large_image_go_to_a_tiff_piece_by_piece(
     monkeypatch.setattr("napari_unet.cli_segment.LARGE", 100_000)
     imwrite(tmp_path / "large.tif", nuclei())
     words = ["segment", str(tmp_path / "large.tif"), "--diameter", "22", "--csv"]
-    runner, plan_tile = CliRunner(), "napari_unet.slide.UNWATCHED"
+    runner, plan_tile = CliRunner(), "napari_unet.planning.SIDE"
     monkeypatch.setattr(plan_tile, 128)
     done = runner.invoke(app, [*words, "--output", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output

@@ -26,7 +26,8 @@ Limits = tuple[tuple[float, float], ...]
 """Grey values that become 0 and 1, for each channel."""
 _KNOWN: dict[int, dict[tuple[Any, ...], Limits]] = {}
 AROUND = 2048  # pixels; side of what counts as looked at
-WATCHED = 1024  # pixels; side of the tiles: large for speed, small enough to see something soon
+SIDE = 1024  # pixels; of the tiles: large for speed, small for memory and to see something soon
+APART = 2048  # pixels; the same where blocks compute their surroundings anew, each for itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Where:
         Where to keep the class maps; None = a temporary folder, deleted at the end.
     have : set of Key
         Filled with the tiles whose class maps are kept.
-    tile : int
-        Side of the tiles, image pixels, where the settings leave it open.
+    apart : bool
+        Whether blocks share nothing, as on a cluster; then tiles are larger, as more is wasted.
     anchored : bool
         Whether tiles lie as the chunks of a file; see `plan_tiles`.
     """
@@ -56,7 +57,7 @@ class Where:
     centre: tuple[float, float] | None = None
     cache: ClassMapCache | None = None
     have: set[Key] = field(default_factory=set)
-    tile: int = WATCHED
+    apart: bool = False
     anchored: bool = False
 
 
@@ -106,7 +107,7 @@ def begin_plan(
         channels=image.used_channels(card.spec.in_channels),
         limits=limits,
         diameter=settings.diameter or card.usual_diameter or card.object_diameter,
-        tile=settings.tile or where.tile,
+        tile=settings.tile or (APART if where.apart else SIDE),
         anchored=where.anchored,
         device=settings.device,
         precision=settings.precision,

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger(__name__)
-UNWATCHED = 2048  # pixels; side of the tiles where nobody waits for the first
 Kind = TypeVar("Kind")
 
 
@@ -158,7 +157,7 @@ def segment(
     given = (settings or SegmentSettings()).model_dump()
     chosen = validated_settings(**{**given, "model": found.card.name, **changes})
     notes = Notes(progress)
-    labels, where = empty_labels(opened.labels_shape), Where(tile=UNWATCHED, anchored=True)
+    labels, where = empty_labels(opened.labels_shape), Where(anchored=True)
     with _folder(None) as folder:
         looker = LocalBackend()
         plan = notes.follow(make_plan(opened, found, chosen, looker, where, folder))

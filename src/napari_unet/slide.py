@@ -30,7 +30,7 @@ from napari_unet.io.journal_file import lock
 from napari_unet.io.ome_zarr import ENDING, LabelPyramid
 from napari_unet.models.library import Model, load_model
 from napari_unet.planning import Where, make_plan
-from napari_unet.segmentation import UNWATCHED, Notes, Segmentation, decoding, on, record
+from napari_unet.segmentation import Notes, Segmentation, decoding, on, record
 from napari_unet.settings import SegmentSettings, validated_settings
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _begun(wanted: Wanted, client: "Client | None") -> Generator[Event, None, Jo
     from napari_unet.inference.local import LocalBackend  # noqa: PLC0415  loads torch
 
     image, settings = wanted.image, wanted.settings
-    where = Where(wanted.source.region, tile=UNWATCHED, anchored=True)
+    where = Where(wanted.source.region, apart=client is not None, anchored=True)
     with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
         looks = Path(temporary) / "class-maps"
         plan = yield from make_plan(image, wanted.model, settings, LocalBackend(), where, looks)

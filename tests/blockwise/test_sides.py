@@ -24,7 +24,7 @@ IMAGE = np.random.default_rng(0).random((500, 400)).astype(np.float32)
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Let small images be large, and remember nothing of other tests."""
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda *_: tmp_path / "cache")
-    monkeypatch.setattr("napari_unet.segmentation.UNWATCHED", 128)
+    monkeypatch.setattr("napari_unet.planning.SIDE", 128)
     monkeypatch.setattr(sides, "LARGE", 400 * 400)
     monkeypatch.setattr(sides, "cores", lambda: 1)
     fastest.cache_clear()
@@ -32,13 +32,13 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def tried(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Sides that were tried; 64 is the fastest."""
+    """Sides that were tried; the largest is the fastest."""
     found: list[int] = []
 
     def noted(plan: SegmentPlan, predictor: Predictor) -> float:
         found.append(plan.tile)
         assert measured(plan, predictor) > 0
-        return float(plan.tile)
+        return 1 / plan.tile
 
     measured = sides.seconds
     monkeypatch.setattr(sides, "seconds", noted)
@@ -50,8 +50,8 @@ def test_sides_are_tried_before_a_large_image_and_remembered(
 ) -> None:
     path = random_model(tmp_path)
     first = segment(IMAGE, path, diameter=20)
-    assert sorted(tried) == [64, 64, 96, 96, 128, 128]
-    assert first.plan.tile == 64
+    assert sorted(tried) == [128, 128, 192, 192, 256, 256]
+    assert first.plan.tile == 256
     fastest.cache_clear()  # the next start
     again = segment(IMAGE, path, diameter=20)
     assert len(tried) == 6
@@ -59,6 +59,16 @@ def test_sides_are_tried_before_a_large_image_and_remembered(
     small = segment(IMAGE[:300], path, diameter=20)  # has the usual side, whatever was found
     assert small.plan.tile == 128
     assert small.record["tile"] == 128
+
+
+def test_a_larger_side_has_to_be_clearly_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = random_model(tmp_path)
+    seconds = {128: 1.0, 192: 0.93, 256: 0.92}  # it takes more memory
+    monkeypatch.setattr(sides, "seconds", lambda plan, _: seconds[plan.tile])
+    assert segment(IMAGE, path, diameter=20).plan.tile == 128
+    fastest.cache_clear()
 
 
 def test_nothing_is_tried_where_it_does_not_pay(tmp_path: Path, tried: list[int]) -> None:
