@@ -7,7 +7,6 @@ other levels need is ever written whole.
 
 import math
 import time
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -90,8 +89,9 @@ class Bands(nn.Module):
         )
         for a, b in self._rows(x.shape, channels, band):
             low, high = max(0, a - HALO), min(height, b + HALO)
-            made = _double(block, x[..., low:high, :], slice(a - low, b - low), copy[..., a:b, :])
-            pooled[..., a // 2 : b // 2, :] = self._network.pool(made)
+            part = block(x[..., low:high, :])[..., a - low : b - low, :]
+            copy[..., a:b, :] = part
+            pooled[..., a // 2 : b // 2, :] = self._network.pool(part)
         return copy, pooled
 
     def _up(self, level: int, copy: Tensor, x: Tensor, band: int) -> Tensor:
@@ -105,23 +105,9 @@ class Bands(nn.Module):
             first, after = max(0, a // 2 - REACH), min(height // 2, b // 2 + REACH)
             up = network.up[level](x[..., first:after, :])
             up = up[..., low - 2 * first : high - 2 * first, :]
-            joined, rows = network.join(copy[..., low:high, :], up), slice(a - low, b - low)
-            made = _double(block, joined, rows, None if last else result[..., a:b, :])
-            if last:
-                result[..., a:b, :] = network.head(made)
+            part = block(network.join(copy[..., low:high, :], up))[..., a - low : b - low, :]
+            result[..., a:b, :] = network.head(part) if last else part
         return result
-
-
-def _double(block: nn.Module, x: Tensor, rows: slice, into: Tensor | None) -> Tensor:
-    """Both convolutions of a block; the activation writes the wanted rows where they belong."""
-    first, (*layers, activation) = block.children()
-    x = first(x)
-    for layer in layers:
-        x = layer(x)
-    kept = x[..., rows, :]
-    if into is None:
-        return cast(Tensor, activation(kept))
-    return torch.ops.aten.leaky_relu.out(kept, activation.negative_slope, out=into)
 
 
 def _channels(block: nn.Module) -> int:
