@@ -79,7 +79,10 @@ def main() -> None:
     parser.add_argument("--sides", type=int, nargs="+", default=list(SIDES))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="napari-unet-memory-") as temporary:
-        rows = [measure(side, Path(temporary)) for side in arguments.sides]
+        rows = []
+        for side in arguments.sides:
+            rows.append(measure(side, Path(temporary)))
+            print(rows[-1], flush=True)
         rows.append(corner(Path(temporary)))
     print(markdown(HEADER, rows))
     if tuple(arguments.sides) == SIDES:

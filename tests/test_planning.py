@@ -1,4 +1,4 @@
-"""What is decided from an image: here, of slides that are almost empty."""
+"""What is decided from an image: grey values of slides that are almost empty, sides of tiles."""
 
 from typing import Any
 
@@ -9,7 +9,9 @@ from napari_unet import planning
 from napari_unet.image import Box, Image
 from napari_unet.models.library import load_model
 from napari_unet.planning import grey_values
-from napari_unet.segmentation import Notes
+from napari_unet.segmentation import Notes, open_image
+from napari_unet.settings import SegmentSettings
+from tests.blockwise.test_ledger import plan_of
 
 SIDE = 20_000  # pixels
 TISSUE = Box((13_100, 5300), (13_900, 6100))  # between the windows that are looked at of all
@@ -79,3 +81,24 @@ def test_an_array_in_memory_is_looked_at_each_time(monkeypatch: pytest.MonkeyPat
     before = Notes().follow(grey_values(Image(pixels, "YX"), card))
     pixels *= 2  # by its owner
     assert Notes().follow(grey_values(Image(pixels, "YX"), card)) != before
+
+
+def test_tiles_are_halved_where_memory_is_short() -> None:
+    plan = plan_of((4096, 4096), 1024)
+    one = plan.working_bytes
+    assert planning.with_room(plan, 2 * one).tile == 1024  # half of what is free
+    assert planning.with_room(plan, one).tile == 512
+    assert planning.with_room(plan, 0).tile == planning.LEAST
+    assert planning.with_room(plan).tile == 1024
+
+
+def test_somebodys_choice_of_tiles_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "free_memory", lambda: 0)
+    image, model = open_image(np.zeros((2000, 2000), np.uint8)), load_model()
+    for settings, apart, tile in (
+        (SegmentSettings(), False, planning.LEAST),
+        (SegmentSettings(), True, planning.APART),  # other computers have other memory
+        (SegmentSettings(tile=640), False, 640),
+    ):
+        events = planning.begin_plan(image, model, settings, planning.Where(apart=apart))
+        assert Notes().follow(events).tile == tile

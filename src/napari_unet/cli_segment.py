@@ -76,8 +76,10 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
     ] = None,
 ) -> None:
     """Segment images and write OUTPUT/<name>_labels.tif for each, or one OME-Zarr folder."""
+    from napari_unet.memory import be_frugal  # noqa: PLC0415  quick --help
     from napari_unet.models.library import load_model  # noqa: PLC0415  quick --help
 
+    be_frugal()
     try:
         found = load_model(model)
         settings = validated_settings(
@@ -295,11 +297,9 @@ def _segment_one(
 
 def _is_large(image: "Image") -> bool:
     """Whether the labels of an image would take much of the memory, or more than there is."""
-    import psutil  # noqa: PLC0415  quick --help
+    from napari_unet.memory import free_memory  # noqa: PLC0415  quick --help
 
-    needed = 4 * math.prod(image.labels_shape)
-    free: int = psutil.virtual_memory().available
-    return needed > min(LARGE, free / 4)
+    return 4 * math.prod(image.labels_shape) > min(LARGE, free_memory() / 4)
 
 
 def _streamed(

@@ -16,6 +16,7 @@ from napari_unet.inference.cache import ClassMapCache
 from napari_unet.inference.plan import Key, SegmentPlan
 from napari_unet.inference.run import Event, Notice, Waiting
 from napari_unet.inference.tasks import Backend
+from napari_unet.memory import SHARE, free_memory
 from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model
 from napari_unet.settings import SegmentSettings
@@ -27,6 +28,7 @@ Limits = tuple[tuple[float, float], ...]
 _KNOWN: dict[int, dict[tuple[Any, ...], Limits]] = {}
 AROUND = 2048  # pixels; side of what counts as looked at
 SIDE = 1024  # pixels; of the tiles: large for speed, small for memory and to see something soon
+LEAST = 256  # pixels; the same where there is little memory
 APART = 2048  # pixels; the same where blocks compute their surroundings anew, each for itself
 
 
@@ -97,7 +99,7 @@ def begin_plan(
             f"The part to segment lies outside the image of {image.shape[0]} × {image.shape[1]} "
             "px. Move the view or the rectangle onto the image."
         )
-    return SegmentPlan(
+    plan = SegmentPlan(
         shape=image.shape,
         planes=planes,
         region=region,
@@ -112,6 +114,23 @@ def begin_plan(
         device=settings.device,
         precision=settings.precision,
     )
+    return plan if settings.tile or where.apart else with_room(plan)
+
+
+def with_room(plan: SegmentPlan, memory: int | None = None) -> SegmentPlan:
+    """Return the plan with smaller tiles where memory is short.
+
+    Parameters
+    ----------
+    plan : SegmentPlan
+        The plan with the usual tiles.
+    memory : int, optional
+        Bytes that are free; default: what this process may take now.
+    """
+    free = free_memory() if memory is None else memory
+    while plan.tile > LEAST and plan.working_bytes > SHARE * free:
+        plan = replace(plan, tile=plan.tile // 2)
+    return plan
 
 
 def _sized(

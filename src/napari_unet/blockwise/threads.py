@@ -4,13 +4,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-import psutil
 import torch
 
 from napari_unet.inference.plan import SegmentPlan
+from napari_unet.memory import SHARE, free_memory
 
-BYTES = 160  # of memory that a pixel takes while the network computes it, at 16 filters
-SHARE = 0.5  # of the memory that is free may be taken
 AHEAD = 2  # blocks for each hand that wait or are computed
 ON_A_CARD = 2  # hands: one reads or makes objects while the card computes for the other
 
@@ -68,12 +66,10 @@ def hands_for(plan: SegmentPlan, most: int | None = None, memory: int | None = N
     most : int, optional
         Cores that may be used; default: those that torch uses.
     memory : int, optional
-        Bytes that are free; default: what this computer has now.
+        Bytes that are free; default: what this process may take now.
     """
     blocks = sum(1 for _ in plan.blocks())
     if plan.device != "cpu":
         return min(blocks, ON_A_CARD)
-    window = max(plan.window(tile).size for tile in plan.tiles.tiles) * max(1.0, plan.zoom) ** 2
-    needed = window * BYTES * plan.card.spec.base_filters / 16
-    free = psutil.virtual_memory().available if memory is None else memory
-    return max(1, min(most or cores(), blocks, int(SHARE * free / needed)))
+    free = free_memory() if memory is None else memory
+    return max(1, min(most or cores(), blocks, int(SHARE * free / plan.working_bytes)))

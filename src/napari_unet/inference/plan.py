@@ -15,6 +15,7 @@ from napari_unet.models.card import ModelCard
 
 Key = tuple[int, int]
 """A tile in a plan: number of the plane, number of the tile."""
+BYTES = 160  # of memory that a pixel takes while the network computes it, at 16 filters
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,12 @@ class SegmentPlan:
         for plane in range(len(self.planes)):
             for tile in wanted:
                 yield plane, tile
+
+    @property
+    def working_bytes(self) -> int:
+        """Memory that a thread takes while it computes the largest block."""
+        pixels = max(self.window(tile).size for tile in self.tiles.tiles) * max(1.0, self.zoom) ** 2
+        return int(pixels * BYTES * self.card.spec.base_filters / 16)
 
     def tile_bytes(self, tile: int) -> int:
         """Uncompressed size of a tile's class map."""
