@@ -4,7 +4,8 @@
     python -m benchmarks.memory --sides 2560 5120       a quick look
 
 Each size is a process of its own; peak memory is the largest resident size that the system saw of
-it. The last row gives a program 2 GB of address space and asks for a corner of 100,000² pixels.
+it. All are computed at the image's own size, or another size of objects might be found in each. The
+last row gives a program 2 GB of address space and asks for a corner of 100,000² pixels.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import psutil
 
 from benchmarks.slides import write_slide
 from benchmarks.tables import ROOT, markdown, write_table
+from napari_unet.models.library import load_model
 
 SIDES = (2560, 5120, 10240, 20480)
 HUGE, CORNER = 100_000, 2048  # pixels
@@ -38,7 +40,8 @@ def run(words: Sequence[str], limit: int | None = None) -> tuple[float, float]:
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
     begun = time.perf_counter()
-    command = [sys.executable, "-c", PROGRAM, "segment", *words]
+    own_size = str(load_model("nuclei").card.object_diameter)
+    command = [sys.executable, "-c", PROGRAM, "segment", *words, "--diameter", own_size]
     process = subprocess.Popen(command, preexec_fn=bound)
     watched, peak = psutil.Process(process.pid), 0
     while process.poll() is None:
