@@ -22,7 +22,7 @@ from napari_unet.slide import segment_slide
 SIDE = 8192  # pixels
 DOCUMENT = ROOT / "docs" / "performance.md"
 HEADER = ("workers", "megapixels", "s", "megapixels per s", "times one worker")
-SETTINGS = SegmentSettings(diameter=27, tile=1024)
+SETTINGS = SegmentSettings(diameter=27)
 
 
 def measure(slide: Path, output: Path, workers: int) -> float:
