@@ -1,6 +1,7 @@
 """What goes wrong on a cluster: clients, workers and other runs that come and go."""
 
 import os
+import os
 import shutil
 import signal
 import subprocess
@@ -83,7 +84,10 @@ def test_a_cluster_that_loses_all_workers_is_a_sentence(
             )
 
 
-def test_the_model_travels_once_and_is_not_read_again(slide: Path, tmp_path: Path) -> None:
+def test_the_model_travels_once_and_is_not_read_again(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("THP_MEM_ALLOC_ENABLE", raising=False)
     model = tmp_path / "only-here.safetensors"
     shutil.copy(find_model("nuclei"), model)
     with (
@@ -94,6 +98,8 @@ def test_the_model_travels_once_and_is_not_read_again(slide: Path, tmp_path: Pat
             slide, tmp_path / "labels.zarr", model, settings=SETTINGS, client=client,
             progress=lambda done, _total: model.unlink(missing_ok=True) if done else None,
         )  # fmt: skip
+        pages = client.run(os.environ.get, "THP_MEM_ALLOC_ENABLE")
+    assert set(pages.values()) == {"1"}  # large pages of memory take a worker a sixth less time
     assert not model.exists()
     assert (result.labels[:] == segment(nuclei(), settings=SETTINGS).labels).all()
 

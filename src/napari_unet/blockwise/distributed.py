@@ -24,6 +24,7 @@ from napari_unet.blockwise.ledger import Closing, Computed
 from napari_unet.errors import EngineError
 from napari_unet.inference.plan import Key
 from napari_unet.inference.predict import settled
+from napari_unet.settings import MEMORY_PAGES
 
 log = logging.getLogger(__name__)
 LOCAL = "local"  # address that means: a cluster on this computer
@@ -48,6 +49,8 @@ class ModelPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
         self.path = Path(worker.local_directory) / f"{self._run}.safetensors"
         self.path.write_bytes(self._weights)
         self._weights = b""
+        for name, value in MEMORY_PAGES.items():  # torch looks when it first needs memory
+            os.environ.setdefault(name, value)
 
     def teardown(self, worker: Any) -> None:
         """Take the model away again."""
