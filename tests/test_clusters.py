@@ -1,7 +1,6 @@
 """What goes wrong on a cluster: clients, workers and other runs that come and go."""
 
 import os
-import os
 import shutil
 import signal
 import subprocess
@@ -98,7 +97,7 @@ def test_the_model_travels_once_and_is_not_read_again(
             slide, tmp_path / "labels.zarr", model, settings=SETTINGS, client=client,
             progress=lambda done, _total: model.unlink(missing_ok=True) if done else None,
         )  # fmt: skip
-        pages = client.run(os.environ.get, "THP_MEM_ALLOC_ENABLE")
+        pages = client.run(os.getenv, "THP_MEM_ALLOC_ENABLE")
     assert set(pages.values()) == {"1"}  # large pages of memory take a worker a sixth less time
     assert not model.exists()
     assert (result.labels[:] == segment(nuclei(), settings=SETTINGS).labels).all()
