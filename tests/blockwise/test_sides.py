@@ -11,6 +11,7 @@ import pytest
 from napari_unet import segment
 from napari_unet.blockwise import sides
 from napari_unet.blockwise.sides import with_fastest_side
+from napari_unet.image import Box
 from napari_unet.inference.fastest import fastest
 from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.predict import Predictor
@@ -68,6 +69,21 @@ def test_a_larger_side_has_to_be_clearly_faster(
     seconds = {128: 1.0, 192: 0.93, 256: 0.92}  # it takes more memory
     monkeypatch.setattr(sides, "seconds", lambda plan, _: seconds[plan.tile])
     assert segment(IMAGE, path, diameter=20).plan.tile == 128
+    fastest.cache_clear()
+
+
+def test_a_side_that_memory_does_not_hold_is_not_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Predictor.compute
+
+    def short(self: Predictor, given: Any, core: Box) -> Any:
+        if core.size > 128**2:
+            raise MemoryError
+        return plain(self, given, core)
+
+    monkeypatch.setattr(Predictor, "compute", short)
+    assert segment(IMAGE, random_model(tmp_path), diameter=20).plan.tile == 128
     fastest.cache_clear()
 
 

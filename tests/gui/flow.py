@@ -11,6 +11,7 @@ from napari_unet.image import Box
 from napari_unet.inference.plan import SegmentPlan
 from napari_unet.inference.run import Started, TileDone, Waiting
 from napari_unet.instances import Patch
+from napari_unet.planning import SIDE
 from napari_unet.learning import Report
 from napari_unet.models.card import SUFFIX, sha256_of
 from napari_unet.models.disk import part_copy
@@ -72,7 +73,7 @@ class Network:
             channels=1,
             limits=((0.0, 1.0),),
             diameter=40.0,
-            tile=settings.tile or where.tile,
+            tile=settings.tile or SIDE,
             device="cpu",
         )
         yield Started(plan, Path("/nowhere"), 0)

@@ -1,6 +1,5 @@
 """A large image in the window: all of it into a folder, parts of it painted on and put back."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,10 @@ from flow import PANEL, PLUGIN
 from napari.layers import Labels
 from scipy.ndimage import gaussian_filter
 
-from napari_unet import growing, read_image
+from napari_unet import planning, read_image
 from napari_unet.corrections import BACKGROUND
 from napari_unet.image import Image
 from napari_unet.io.ome_zarr import LabelPyramid
-from napari_unet.planning import Where
 from napari_unet.plugin import layers, slides
 from napari_unet.plugin.regions import region_of
 from napari_unet.plugin.segment_form import RECTANGLE, VIEW, WHOLE
@@ -29,7 +27,7 @@ def slide(viewer, monkeypatch, tmp_path):
     """Large for the panel, and so small that its labels are there in seconds."""
     monkeypatch.setattr(slides, "LARGE", 500 * 500)
     monkeypatch.setattr(slides, "MOST", 512)
-    monkeypatch.setattr(growing, "Where", partial(Where, tile=192))
+    monkeypatch.setattr(planning, "SIDE", 192)
     monkeypatch.setattr("platformdirs.user_cache_path", lambda _name: tmp_path / "cache")
     cells = gaussian_filter((blob_labels(5, SHAPE, 22) > 0) * 1000.0, 1)
     pixels = (cells + np.random.default_rng(0).normal(200, 10, SHAPE)).astype(np.uint16)

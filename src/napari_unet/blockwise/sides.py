@@ -4,6 +4,7 @@ Small tiles waste more on their halos, large ones may leave the processor's cach
 Objects are the same with any side; their numbers follow the tiles.
 """
 
+import math
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -51,12 +52,14 @@ def seconds(plan: SegmentPlan, predictor: Predictor) -> float:
     number = blocks[len(blocks) // 2]
     tile = plan.tiles.tiles[number]
     shape = plan.card.spec.in_channels, *tile.read.shape
-    noise = np.random.default_rng(0).random(shape, np.float32)
     hands = Hands(hands_for(plan))
     try:
+        noise = np.random.default_rng(0).random(shape, np.float32)
         begun = time.perf_counter()
         list(hands.pool.map(lambda _: predictor.compute(noise, tile.core), range(hands.count)))
         taken = time.perf_counter() - begun
+    except MemoryError:
+        return math.inf  # smaller tiles may fit
     finally:
         hands.dismiss(wait=True)
     return taken / (hands.count * tile.write.size)
