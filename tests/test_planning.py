@@ -1,5 +1,6 @@
 """What is decided from an image: grey values of slides that are almost empty, sides of tiles."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 
 from napari_unet import planning
 from napari_unet.image import Box, Image
+from napari_unet.inference.local import LocalBackend
 from napari_unet.models.library import load_model
-from napari_unet.planning import grey_values
+from napari_unet.planning import Where, grey_values
 from napari_unet.segmentation import Notes, open_image
 from napari_unet.settings import SegmentSettings
 from tests.blockwise.test_ledger import plan_of
@@ -92,13 +94,16 @@ def test_tiles_are_halved_where_memory_is_short() -> None:
     assert planning.with_room(plan).tile == 1024
 
 
-def test_somebodys_choice_of_tiles_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_somebodys_choice_of_tiles_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "free_memory", lambda: 0)
     image, model = open_image(np.zeros((2000, 2000), np.uint8)), load_model()
-    for settings, apart, tile in (
-        (SegmentSettings(), False, planning.LEAST),
-        (SegmentSettings(), True, planning.APART),  # other computers have other memory
-        (SegmentSettings(tile=640), False, 640),
+    for diameter, chosen, apart, tile in (
+        (24, None, False, planning.LEAST),
+        (None, None, False, planning.LEAST),
+        (24, None, True, planning.APART),  # other computers have other memory
+        (24, 640, False, 640),
+        (None, 640, False, 640),
     ):
-        events = planning.begin_plan(image, model, settings, planning.Where(apart=apart))
+        settings, where = SegmentSettings(diameter=diameter, tile=chosen), Where(apart=apart)
+        events = planning.make_plan(image, model, settings, LocalBackend(), where, tmp_path / "m")
         assert Notes().follow(events).tile == tile

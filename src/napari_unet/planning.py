@@ -77,9 +77,10 @@ def make_plan(
     ``where.have``: a small image is not computed twice.
     """
     plan = yield from begin_plan(image, model, settings, where)
+    fixed = settings.tile is not None or where.apart  # a choice, or other computers' memory
     if settings.diameter is not None or plan.card.kind == "classes":
-        return plan
-    return (yield from _sized(plan, image, backend, where, folder))
+        return plan if fixed else with_room(plan)
+    return (yield from _sized(plan, image, backend, where, folder, fixed=fixed))
 
 
 def begin_plan(
@@ -99,7 +100,7 @@ def begin_plan(
             f"The part to segment lies outside the image of {image.shape[0]} × {image.shape[1]} "
             "px. Move the view or the rectangle onto the image."
         )
-    plan = SegmentPlan(
+    return SegmentPlan(
         shape=image.shape,
         planes=planes,
         region=region,
@@ -114,7 +115,6 @@ def begin_plan(
         device=settings.device,
         precision=settings.precision,
     )
-    return plan if settings.tile or where.apart else with_room(plan)
 
 
 def with_room(plan: SegmentPlan, memory: int | None = None) -> SegmentPlan:
@@ -134,13 +134,20 @@ def with_room(plan: SegmentPlan, memory: int | None = None) -> SegmentPlan:
 
 
 def _sized(
-    plan: SegmentPlan, image: Image, backend: Backend, where: Where, folder: Path
+    plan: SegmentPlan,
+    image: Image,
+    backend: Backend,
+    where: Where,
+    folder: Path,
+    *,
+    fixed: bool,
 ) -> Generator[Event, None, SegmentPlan]:
     """Return the plan with the diameter that is found in the middle of what is wanted."""
     try:
         look = yield from look_for_size(plan, image, backend, folder, where.centre)
         found = look.diameter
         decided = replace(plan, diameter=plan.card.diameter_for(found), found=found)
+        decided = decided if fixed else with_room(decided)
         same_grid = decided.tiles == look.plan.tiles  # of the network too, not only of the image
         if same_grid and decided.planes == look.plan.planes:
             where.have.update(keep(look, folder))

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
 from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, get_worker
 
 from napari_unet.blockwise.hand import Hand
@@ -24,6 +23,7 @@ from napari_unet.blockwise.ledger import Closing, Computed
 from napari_unet.errors import EngineError
 from napari_unet.inference.plan import Key
 from napari_unet.inference.predict import settled
+from napari_unet.memory import free_memory
 from napari_unet.settings import MEMORY_PAGES
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def connect(address: str) -> Iterator[Client]:
         ``tcp://host:port``, or "local".
     """
     if address == LOCAL:
-        fitting = int(psutil.virtual_memory().available / MEMORY)
+        fitting = int(free_memory() / MEMORY)
         workers = max(1, min(os.cpu_count() or 1, fitting))
         # a worker is not killed for its memory: there are as few as fit
         cluster = LocalCluster(
