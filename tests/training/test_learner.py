@@ -1,12 +1,18 @@
 """The learner's windows: made ready when drawn; the parent is asked only where it helps."""
 
+from typing import Any
+
 import numpy as np
+import pytest
+import torch
 from numpy.typing import NDArray
 
 from napari_unet.corrections import BACKGROUND
 from napari_unet.examples import Example
+from napari_unet.inference import fold
 from napari_unet.models.library import load_card
-from napari_unet.training.learner import Lessons
+from napari_unet.network.unet import UNet
+from napari_unet.training.learner import Learner, Lessons
 
 CARD = load_card("nuclei")
 
@@ -52,3 +58,18 @@ def test_the_parent_is_believed_only_where_nothing_is_painted() -> None:
     assert parent.asked == 1
     assert Lessons([window()], CARD, parent, 0.0)[0].planes[2][0, 0] == 0
     assert parent.asked == 1
+
+
+def test_a_processor_without_the_short_type_is_never_asked_to_emulate_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fold, "_has_short_type", lambda: False)
+    learner = Learner(UNet(CARD.spec), Lessons([window()], CARD), Lessons([], CARD))
+    seen = set()
+
+    def look(_module: Any, _inputs: Any, output: torch.Tensor) -> None:
+        seen.add(output.dtype)
+
+    learner.network.head.register_forward_hook(look)
+    learner.step(0.5)
+    assert seen == {torch.float32}

@@ -246,7 +246,13 @@ class Learner:
         return partial_loss(output, allowed.long(), distance, weights, measured)
 
     def _bfloat16(self, images: Tensor) -> bool:
-        """Whether the short type is faster on this processor; measured once."""
+        """Whether the short type is faster on this processor; measured once.
+
+        Not where the processor has no instruction for it: there the trial alone would take a
+        tenth of the minute.
+        """
+        if self._precision is None and pick_precision("auto", images.device) == torch.float32:
+            self._precision = torch.float32
         if self._precision is None:
             times = {kind: self._time(images, kind) for kind in (torch.float32, torch.bfloat16)}
             self._precision = min(times, key=lambda kind: times[kind])
