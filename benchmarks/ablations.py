@@ -63,7 +63,7 @@ CHOICES = (
     Choice("as chosen"),
     Choice("two classes", {"classes": 2, "distance": False, **NO_INSTANCES}),
     Choice("three classes, no distance", {"distance": False, **NO_INSTANCES}),
-    Choice("two classes and a distance, no border", {"classes": 2}),
+    Choice("two classes and a distance, no border", {"classes": 2, **NO_INSTANCES}),
     Choice("distance weighs a tenth", {"distance_weight": 0.1}),
     Choice("distance weighs as much as the classes", {"distance_weight": 1.0}),
     Choice("w(x) of the paper, w0 = 10", {"weight_peak": 10.0}),
