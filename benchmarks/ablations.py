@@ -2,6 +2,7 @@
 
     python -m benchmarks.ablations                      the rows that are missing, then the table
     python -m benchmarks.ablations --rows "sum skips"   one of them
+    python -m benchmarks.ablations --minutes 20         longer, into a table of its own
     python -m benchmarks.ablations --minutes 1 --dry    a quick look; writes no document
 
 Every row is `scripts/train_base_model.py nuclei --change '{...}'` and a look at the validation
@@ -30,6 +31,7 @@ from scripts.base_recipe import NUCLEI
 
 AS_IT_IS = Looking()
 KEY = ("name", "minutes", "limit", "recipe")
+MINUTES = 6.0  # of one core for each training
 AVERAGING = 0.99  # of the weights; a short training has no time for a slow average
 SCRIPT = ROOT / "scripts" / "train_base_model.py"
 SHOWN = ((0.5, 0), (0.7, 2), (0.9, 5))  # thresholds, and where they are among all
@@ -153,8 +155,10 @@ def show(
         measured = sorted({f"{row['commit']}, {row['date']}" for row in have})
         note = f"{minutes:g} minutes of one core for each training; commits of the rows: "
         note += "; ".join(measured) + "."
-        command = "python -m benchmarks.ablations"
-        write_table(DOCUMENT, "ablations", HEADER, lines, command=command, note=note)
+        command, name = "python -m benchmarks.ablations", "ablations"
+        if minutes != MINUTES:
+            command, name = f"{command} --minutes {minutes:g}", f"{name}-{minutes:g}"
+        write_table(DOCUMENT, name, HEADER, lines, command=command, note=note)
 
 
 def main() -> None:
@@ -162,7 +166,7 @@ def main() -> None:
     parser = options_for(__doc__)
     add = parser.add_argument
     add("--rows", nargs="*", help="names of rows; default all")
-    add("--minutes", type=float, default=6.0, help="of training")
+    add("--minutes", type=float, default=MINUTES, help="of training")
     add("--rows-file", type=Path, default=RESULTS / "ablations.jsonl", help="file of the rows")
     arguments = parser.parse_args()
     chosen = [c for c in CHOICES if not arguments.rows or c.name in arguments.rows]
