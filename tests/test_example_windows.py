@@ -38,7 +38,8 @@ def test_every_painted_object_is_whole_in_a_window(seed: int, height: int, width
         painted[y : y + 20, x : x + 20] = number
     seen: set[int] = set()
     card = CARD.model_copy(update={"usual_diameter": 20.0, "taught_diameters": (2.0, 30.0)})
-    for example in examples_of([painting(painted)], card):  # not resized
+    assert card.zoom(20.0) == 1
+    for example in examples_of([painting(painted)], card):
         for number in np.unique(example.painted[example.painted > 0]):
             assert (example.painted == number).sum() == (painted == number).sum()
             seen.add(int(number))
@@ -145,7 +146,8 @@ def test_all_images_are_taught_at_one_scale() -> None:
     """Slices of one volume: what happens to be painted on one must not change its size."""
     card = CARD.model_copy(update={"usual_diameter": 30.0, "taught_diameters": (10.0, 60.0)})
     examples = examples_of([painting(squares(9)), painting(squares(80))], card)
-    assert {example.zoom for example in examples} == {1.0}
+    [zoom] = {example.zoom for example in examples}
+    assert zoom == card.zoom(30.0)
 
 
 def test_windows_stay_in_the_image() -> None:

@@ -239,6 +239,15 @@ def test_zoom_only_outside_the_range() -> None:
     assert np.allclose(taught.zoom(1), LARGEST_ZOOM)
 
 
+def test_a_child_knows_no_other_sizes_than_its_parent() -> None:
+    """A parent that was shown too large objects as background learns them only at its own size."""
+    parent = load_card("nuclei")
+    child = parent.model_copy(update={"usual_diameter": 32.0, "taught_diameters": (18.0, 58.0)})
+    low, high = parent.diameter_range
+    for diameter in np.linspace(6, 120, 50):
+        assert low <= diameter * child.zoom(diameter) <= high
+
+
 def test_the_smallest_object_follows_the_size_of_the_images_objects() -> None:
     large = DecodeSettings(minimum_diameter=20)
     card = ModelCard(name="x", spec=UNetSpec(), usual_diameter=50, decode=large)
