@@ -113,6 +113,27 @@ def test_a_model_of_one_kind_of_cells_is_looked_with_once_and_believed() -> None
     assert look.diameter == pytest.approx(look.diameters[0], abs=0.05)
 
 
+@pytest.mark.parametrize("fits", [False, True])
+def test_quite_another_size_than_the_taught_one_is_believed_only_where_more_is_found(
+    fits: bool,
+) -> None:
+    probe = flat_plan()
+    card = probe.card.model_copy(update={"usual_diameter": 38.0, "taught_diameters": (22.0, 65.0)})
+    probe = replace(probe, card=card, diameter=38.0)
+    search = diameters(probe)
+    clumps = Look(replace(probe, diameter=next(search)), Path(), diameters=[139.0] * 4)
+    clumps.certainties.extend([0.7] * 4)
+    wanted = search.send(clumps)
+    assert wanted == pytest.approx(139.0)
+    again = Look(replace(probe, diameter=wanted), Path())
+    again.diameters.extend([130.0] * (4 if fits else 0))
+    again.certainties.extend([0.97] * (4 if fits else 0))
+    with pytest.raises(StopIteration) as end:
+        search.send(again)
+    best: Look = end.value.value
+    assert card.diameter_for(best.diameter) == pytest.approx(130.0 if fits else 38.0, abs=0.1)
+
+
 @cache
 def flat_plan() -> SegmentPlan:
     """A plan of a model that knows one size well, for an image that shows nothing."""

@@ -117,7 +117,8 @@ def look_for_size(
 ) -> Generator[Event, None, Look]:
     """Find the size in which most is found that looks like what the model knows.
 
-    A model that was taught on certain objects is looked with once, at their size.
+    A model that was taught on certain objects is looked with once, at their size; twice, if it
+    finds objects of quite another one.
 
     Parameters
     ----------
@@ -177,7 +178,7 @@ def diameters(probe: SegmentPlan) -> Generator[float, Look, Look]:
     """
     best = yield probe.diameter
     if probe.card.usual_diameter is not None:
-        return best
+        return (yield from _confirmed(best))
     if not best.sure:
         best = yield from _very_different(best, probe)
     for _ in range(REFINED):
@@ -190,6 +191,19 @@ def diameters(probe: SegmentPlan) -> Generator[float, Look, Look]:
             return replace(best, leaning=1.0)  # the size that it hints at is not right either
         best = look
     return best
+
+
+def _confirmed(first: Look) -> Generator[float, Look, Look]:
+    """Believe that an image shows other sizes than the taught ones only if a look there shows more.
+
+    A model that has just met its cells finds pieces and clumps of them, and their size is not that
+    of the cells.
+    """
+    card = first.plan.card
+    if first.diameter is None or card.diameter_for(first.diameter) == card.usual_diameter:
+        return first
+    again = yield first.diameter
+    return again if again.fit > first.fit else replace(first, diameters=[], certainties=[])
 
 
 def _very_different(first: Look, probe: SegmentPlan) -> Generator[float, Look, Look]:
