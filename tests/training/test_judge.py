@@ -83,6 +83,15 @@ def test_outlines_are_fitted_on_the_objects_asked_for() -> None:
     assert nobody == now
 
 
+def test_outlines_that_are_too_narrow_are_widened() -> None:
+    labels = two_disks()
+    narrow = ndimage.gaussian_filter((labels > 0).astype(float), 4)
+    maps = (np.stack([narrow, 0 * narrow, targets_of(labels).distance]) * 255).astype(np.uint8)
+    now = DecodeSettings(sensitivity=0.35)
+    fitted = best_thresholds([maps], [labels.astype(np.uint32)], now, shifts=OUTLINES)
+    assert fitted.sensitivity > 0.5
+
+
 @pytest.mark.parametrize(
     ("old", "new", "outcome"),
     [
