@@ -17,6 +17,7 @@ from napari_unet.errors import ModelError
 from napari_unet.models import library
 from napari_unet.models.card import (
     CARD_KEY,
+    KNOWN,
     LARGEST_HEADER,
     LARGEST_ZOOM,
     ModelCard,
@@ -239,13 +240,14 @@ def test_zoom_only_outside_the_range() -> None:
     assert np.allclose(taught.zoom(1), LARGEST_ZOOM)
 
 
-def test_a_child_knows_no_other_sizes_than_its_parent() -> None:
+def test_a_child_knows_no_larger_objects_than_its_parent() -> None:
     """A parent that was shown too large objects as background learns them only at its own size."""
     parent = load_card("nuclei")
     child = parent.model_copy(update={"usual_diameter": 32.0, "taught_diameters": (18.0, 58.0)})
-    low, high = parent.diameter_range
     for diameter in np.linspace(6, 120, 50):
-        assert low <= diameter * child.zoom(diameter) <= high
+        shown = diameter * child.zoom(diameter)
+        assert parent.object_diameter / KNOWN <= shown <= parent.diameter_range[1]
+    assert child.zoom(19.7) == 1
 
 
 def test_the_smallest_object_follows_the_size_of_the_images_objects() -> None:

@@ -21,6 +21,7 @@ from napari_unet.settings import DecodeSettings, explain
 CARD_KEY = "napari_unet_card"
 SUFFIX = ".safetensors"
 LARGEST_ZOOM = 4.0
+KNOWN = 1.6  # factor by which objects may be smaller than a retrained model's parent saw most
 NEAR = 1.6  # factor within which an estimate confirms the diameters a model was taught on
 WELL_INSIDE = 1.25  # times the smallest diameter of the range, or the largest divided by it
 LARGEST_HEADER = 10**6  # bytes; a card and the list of a network's tensors need some ten thousand
@@ -123,9 +124,12 @@ class ModelCard(BaseModel):
         1.0 (no resizing) as long as the diameter lies in `diameter_range`; never more than
         `LARGEST_ZOOM`, which costs its square in time. Else objects are brought to the size the
         network saw most. A retrained model may know objects of very different sizes: images are
-        resized only as far as brings its objects well inside the range.
+        resized only as far as brings its objects well inside the range, and somewhat smaller ones
+        not at all; larger ones a parent may have been shown as background.
         """
         low, high = self.diameter_range
+        if self.taught_diameters:
+            low = min(low, self.object_diameter / KNOWN)
         if low <= diameter <= high:
             return 1.0
         wanted = self.object_diameter
