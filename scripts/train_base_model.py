@@ -55,7 +55,7 @@ class Training:
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.phases[0].rate, weight_decay=recipe.decay
         )
-        # bfloat16 where the processor has it; elsewhere it would be emulated, 15 times slower
+        # bfloat16 where the processor has it; elsewhere it would be emulated, ten times slower
         self.short = pick_precision("auto", torch.device("cpu")) == torch.bfloat16
         self.done, self.begun = 0, time.process_time()
         self._resume()

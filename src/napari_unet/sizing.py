@@ -226,7 +226,7 @@ def _look(probe: SegmentPlan, diameter: float, centre: tuple[float, float], fold
     """Prepare to look for objects of a diameter."""
     plan = replace(probe, diameter=min(max(diameter, SMALLEST), LARGEST))
     region = window(probe.region, centre, PROBE / plan.zoom)
-    # A model of one kind of cells is looked with once, and says what it finds.
+    # A model of one kind of cells says what it finds.
     leaning = LEANING if plan.card.usual_diameter is None else 1.0
     return Look(replace(plan, region=region), folder, leaning=leaning)
 

@@ -183,7 +183,9 @@ class Learner:
             {"params": head, "factor": NEW_HEAD if new_head else 1.0},
         ]
         self._optimiser = torch.optim.AdamW(groups, RATE, weight_decay=DECAY)
-        self._precision: torch.dtype | None = None
+        # Found at the first step. Where the processor has no instruction for the short type, the
+        # trial alone would take a tenth of the minute.
+        self._precision = None if _short() else torch.float32
 
     def step(self, progress: float) -> float:
         """Take one step and return its loss; `progress`, 0…1, decides the learning rate."""
@@ -246,13 +248,7 @@ class Learner:
         return partial_loss(output, allowed.long(), distance, weights, measured)
 
     def _bfloat16(self, images: Tensor) -> bool:
-        """Whether the short type is faster on this processor; measured once.
-
-        Not where the processor has no instruction for it: there the trial alone would take a
-        tenth of the minute.
-        """
-        if self._precision is None and pick_precision("auto", images.device) == torch.float32:
-            self._precision = torch.float32
+        """Whether the short type is faster on this processor; measured once."""
         if self._precision is None:
             times = {kind: self._time(images, kind) for kind in (torch.float32, torch.bfloat16)}
             self._precision = min(times, key=lambda kind: times[kind])
@@ -264,6 +260,11 @@ class Learner:
             with torch.autocast("cpu", dtype=kind, enabled=kind == torch.bfloat16):
                 self.network(images).float().sum().backward()
         return time.perf_counter() - start
+
+
+def _short() -> bool:
+    """Whether the processor multiplies the short type in one instruction."""
+    return pick_precision("auto", torch.device("cpu")) == torch.bfloat16
 
 
 def _cycle(progress: float) -> float:
@@ -282,8 +283,7 @@ def class_map(network: UNet, card: ModelCard, image: NDArray[np.float32]) -> NDA
     grid = card.spec.divisor
     widths = ((0, 0), (0, -height % grid), (0, -width % grid))
     padded = np.pad(image, widths, mode="symmetric")
-    short = pick_precision("auto", torch.device("cpu")) == torch.bfloat16
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=short):
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=_short()):
         batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
         output = network(batch)[0, :, :height, :width].float()
         classes = card.spec.classes
