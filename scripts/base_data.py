@@ -221,9 +221,11 @@ class Sampler:
             y, x = centres[int(uniform(0, len(centres), random))].tolist()
         else:
             y, x = (uniform(0, length, random) for length in shape)
-        jitter = self.recipe.crop / 4
+        # the part of a crop that valid convolutions predict; an image's rim has to be there, too
+        window = self.recipe.crop - 2 * self.recipe.card.spec.shrink
+        jitter = window / 4
         places = (
-            place(c + uniform(-jitter, jitter, random), length, self.recipe.crop)
+            place(c + uniform(-jitter, jitter, random), length, window)
             for c, length in zip((y, x), shape, strict=True)
         )
         return next(places), next(places)
@@ -253,10 +255,10 @@ def of_known_size(classes: torch.Tensor, card: ModelCard) -> torch.Tensor:
     return torch.from_numpy(dilation(fitting[parts], disk(4)))[None]
 
 
-def place(centre: float, length: int, crop: int) -> float:
-    """Move a crop's centre so that it stays in the image if it fits.
+def place(centre: float, length: int, window: int) -> float:
+    """Move the centre of a window so that it stays in the image if it fits.
 
     The result lies between two pixels, so that a view of scale 1 needs no interpolation.
     """
-    low, high = min(crop, length) / 2, length - min(crop, length) / 2
+    low, high = min(window, length) / 2, length - min(window, length) / 2
     return math.floor(min(max(centre, low), high)) - 0.5

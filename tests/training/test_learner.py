@@ -1,5 +1,6 @@
 """The learner's windows: made ready when drawn; the parent is asked only where it helps."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.plain import probabilities
 from napari_unet.corrections import BACKGROUND
 from napari_unet.examples import Example
 from napari_unet.inference import fold
 from napari_unet.models.library import load_card
 from napari_unet.network.unet import UNet
-from napari_unet.training.learner import Learner, Lessons
+from napari_unet.training.learner import Learner, Lessons, class_map
 
 CARD = load_card("nuclei")
 
@@ -73,3 +75,22 @@ def test_a_processor_without_the_short_type_is_never_asked_to_emulate_it(
     learner.network.head.register_forward_hook(look)
     learner.step(0.5)
     assert seen == {torch.float32}
+
+
+@pytest.mark.parametrize("variant", ["padded", "paper"])
+def test_valid_convolutions_learn_as_padded_ones_do(variant: str) -> None:
+    card = CARD.model_copy(update={"spec": replace(CARD.spec, base_filters=2, variant=variant)})
+    learner = Learner(UNet(card.spec), Lessons([window()], card), Lessons([], card))
+    first = learner.step(0.5)
+    assert np.isfinite([first, learner.step(0.5)]).all()
+
+
+@pytest.mark.parametrize("shape", [(64, 80), (33, 200)])
+def test_a_window_seen_by_valid_convolutions_is_what_inference_sees(shape: tuple[int, int]) -> None:
+    card = CARD.model_copy(update={"spec": replace(CARD.spec, base_filters=2, variant="paper")})
+    network = UNet(card.spec).eval()
+    image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+    maps = class_map(network, card, image)
+    whole = probabilities(network, image)
+    assert maps.shape == (3, *shape)
+    assert np.abs(maps[0].astype(int) - 255 * whole[1]).max() <= 1

@@ -42,7 +42,7 @@ from napari_unet.training.targets import BACKGROUND
 
 # Little of a window is painted: small crops around the paint teach as much as large ones, and
 # twice as many fit into the minute.
-CROP = 128  # pixels
+CROP = 128  # pixels that are learned from; valid convolutions are given a rim more
 PAINTED, REPLAYED = 3, 1  # crops of a batch
 REPLAY = 1.0  # weight of the replayed crops beside the painted ones
 BELIEF = 0.95  # most weight of a pixel that nobody painted, for what the parent says of it
@@ -176,6 +176,7 @@ class Learner:
         self.painted, self.replay = painted, replay
         self.steps = 0
         self._random = Generator().manual_seed(seed)
+        self._size = parent.spec.next_valid_length(CROP + 2 * parent.spec.shrink)
         head = list(self.network.head.parameters())
         rest = [p for name, p in self.network.named_parameters() if not name.startswith("head")]
         groups = [
@@ -219,7 +220,7 @@ class Learner:
             y = uniform(0, one.planes.shape[1], self._random)
             x = uniform(0, one.planes.shape[2], self._random)
         shift = [uniform(-CROP / 4, CROP / 4, self._random) for _ in range(2)]
-        grid = sampling_grid(CROP, (y + shift[0], x + shift[1]), VIEWS, self._random)
+        grid = sampling_grid(self._size, (y + shift[0], x + shift[1]), VIEWS, self._random)
         c = one.channels
         image = change_intensity(view(one.planes[:c], grid, "bilinear"), VIEWS, self._random)
         distance = view(one.planes[c : c + 1], grid, "bilinear")
@@ -242,7 +243,9 @@ class Learner:
 
     @staticmethod
     def _partial(spec: UNetSpec, output: Tensor, batch: Tensor) -> Tensor:
-        distance, weights, measured, allowed = batch[:, -4:].unbind(1)
+        rim = spec.shrink  # valid convolutions say nothing about it
+        truth = batch[:, -4:, rim : batch.shape[2] - rim, rim : batch.shape[3] - rim]
+        distance, weights, measured, allowed = truth.unbind(1)
         if not spec.distance:
             return partial_cross_entropy(output, allowed.long(), weights)
         return partial_loss(output, allowed.long(), distance, weights, measured)
@@ -280,8 +283,10 @@ def class_map(network: UNet, card: ModelCard, image: NDArray[np.float32]) -> NDA
     is computed in the numbers that inference will use.
     """
     height, width = image.shape[1:]
-    grid = card.spec.divisor
-    widths = ((0, 0), (0, -height % grid), (0, -width % grid))
+    rim = card.spec.shrink  # valid convolutions lose it at each side
+    wanted = (card.spec.next_valid_length(length + 2 * rim) for length in (height, width))
+    after = [w - rim - n for w, n in zip(wanted, (height, width), strict=True)]
+    widths = ((0, 0), *((rim, more) for more in after))
     padded = np.pad(image, widths, mode="symmetric")
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=_short()):
         batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
