@@ -27,10 +27,9 @@ from datetime import date
 from pathlib import Path
 
 import psutil
-import torch
 
 from napari_unet.inference.fastest import processor_name
-from napari_unet.inference.fold import pick_precision
+from napari_unet.inference.fold import computes_bfloat16
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- /table -->", re.DOTALL)
@@ -127,7 +126,7 @@ def machine() -> str:
     """Return processor, cores and memory; whether it multiplies bfloat16 decides many times."""
     memory = psutil.virtual_memory().total / 2**30
     name = processor_name()
-    if pick_precision("auto", torch.device("cpu")) == torch.float32:
+    if not computes_bfloat16():
         name += " without bfloat16"
     return f"{name}, {os.cpu_count()} cores, {memory:.0f} GB, {platform.system()}"
 

@@ -17,7 +17,7 @@ import torch
 from base_data import Sampler, load_all
 from base_recipe import RECIPES, Phase, Recipe
 
-from napari_unet.inference.fold import pick_precision
+from napari_unet.inference.fold import computes_bfloat16
 from napari_unet.models.card import sha256_of
 from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.unet import UNet
@@ -56,7 +56,7 @@ class Training:
             self.network.parameters(), lr=recipe.phases[0].rate, weight_decay=recipe.decay
         )
         # bfloat16 where the processor has it; elsewhere it would be emulated, ten times slower
-        self.short = pick_precision("auto", torch.device("cpu")) == torch.bfloat16
+        self.short = computes_bfloat16()
         self.done, self.begun = 0, time.process_time()
         self._resume()
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from benchmarks.plain import probabilities
 from napari_unet.corrections import BACKGROUND
 from napari_unet.examples import Example
-from napari_unet.inference import fold
 from napari_unet.models.library import load_card
 from napari_unet.network.unet import UNet
 from napari_unet.training.learner import Learner, Lessons, class_map
@@ -65,7 +64,7 @@ def test_the_parent_is_believed_only_where_nothing_is_painted() -> None:
 def test_a_processor_without_the_short_type_is_never_asked_to_emulate_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fold, "_has_short_type", lambda: False)
+    monkeypatch.setattr("napari_unet.training.learner.computes_bfloat16", lambda: False)
     learner = Learner(UNet(CARD.spec), Lessons([window()], CARD), Lessons([], CARD))
     seen = set()
 

@@ -41,11 +41,12 @@ def pick_precision(wanted: str, device: torch.device) -> torch.dtype:
         Where to compute.
     """
     if wanted == "auto":
-        return torch.bfloat16 if device.type == "cpu" and _has_short_type() else torch.float32
+        return torch.bfloat16 if device.type == "cpu" and computes_bfloat16() else torch.float32
     return torch.bfloat16 if wanted == "bfloat16" else torch.float32
 
 
-def _has_short_type() -> bool:
+def computes_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16 in one instruction; others only emulate it."""
     # a table of the processor's instructions, in torch from 2.11 on
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in SHORT_TYPES)

@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from napari_unet.corrections import UNLABELLED
 from napari_unet.examples import Example
-from napari_unet.inference.fold import pick_precision
+from napari_unet.inference.fold import computes_bfloat16
 from napari_unet.inference.predict import encode
 from napari_unet.inference.resample import resized
 from napari_unet.models.card import ModelCard
@@ -186,7 +186,7 @@ class Learner:
         self._optimiser = torch.optim.AdamW(groups, RATE, weight_decay=DECAY)
         # Found at the first step. Where the processor has no instruction for the short type, the
         # trial alone would take a tenth of the minute.
-        self._precision = None if _short() else torch.float32
+        self._precision = None if computes_bfloat16() else torch.float32
 
     def step(self, progress: float) -> float:
         """Take one step and return its loss; `progress`, 0…1, decides the learning rate."""
@@ -265,11 +265,6 @@ class Learner:
         return time.perf_counter() - start
 
 
-def _short() -> bool:
-    """Whether the processor multiplies the short type in one instruction."""
-    return pick_precision("auto", torch.device("cpu")) == torch.bfloat16
-
-
 def _cycle(progress: float) -> float:
     if progress < WARM:
         return max(0.1, progress / WARM)
@@ -288,7 +283,8 @@ def class_map(network: UNet, card: ModelCard, image: NDArray[np.float32]) -> NDA
     after = [w - rim - n for w, n in zip(wanted, (height, width), strict=True)]
     widths = ((0, 0), *((rim, more) for more in after))
     padded = np.pad(image, widths, mode="symmetric")
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=_short()):
+    short = torch.autocast("cpu", dtype=torch.bfloat16, enabled=computes_bfloat16())
+    with torch.inference_mode(), short:
         batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
         output = network(batch)[0, :, :height, :width].float()
         classes = card.spec.classes
