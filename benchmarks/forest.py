@@ -21,7 +21,7 @@ from napari_unet.corrections import BACKGROUND, UNLABELLED
 from napari_unet.image import Box, normalise, percentiles
 from napari_unet.instances import decode
 from napari_unet.settings import DecodeSettings
-from napari_unet.training.judge import best_thresholds
+from napari_unet.training.judge import Window, best_thresholds
 
 TREES = 50
 DEPTH = 10
@@ -102,12 +102,11 @@ class Forest:
     def _thresholds(self) -> DecodeSettings:
         """Fit them on painted cells, as retraining does."""
         boxes = [(sheet, _middle(sheet)) for sheet in self._painted[:FITTED]]
-        maps = [self.class_map(sheet.scene, box) for sheet, box in boxes]
-        painted = [sheet.painted[box.slices] for sheet, box in boxes]
+        windows = [Window(self.class_map(s.scene, b), s.painted[b.slices]) for s, b in boxes]
         areas = np.concatenate([np.bincount(_objects(s).ravel())[1:] for s in self._painted])
         usual = 2 * float(np.sqrt(np.median(areas[areas > 0]) / np.pi))
         start = DecodeSettings().with_smallest(SMALLEST * usual)
-        return best_thresholds(maps, painted, start)
+        return best_thresholds(windows, start)
 
     def class_map(self, scene: Scene, box: Box | None = None) -> NDArray[np.uint8]:
         """Make what the network would: cell, touching border (none), distance, 255 = 1."""

@@ -48,3 +48,16 @@ def test_a_class_without_a_name_is_one_line(pair: tuple[Path, Path]) -> None:
     assert result.exit_code == 1
     assert "Name every class" in result.output
     assert "Traceback" not in result.output
+
+
+def test_masks_of_a_folder_may_hold_one_class_in_many_places(pair: tuple[Path, Path]) -> None:
+    images, masks = pair[0].parent / "images", pair[0].parent / "masks"
+    for folder, file in ((images, pair[0]), (masks, pair[1])):
+        folder.mkdir()
+        file.rename(folder / "tissue.tif")
+    mask = tifffile.imread(masks / "tissue.tif")
+    tifffile.imwrite(masks / "tissue.tif", np.where(mask == 1, np.uint8(1), np.uint8(0)))
+    options = ["--name", "tissue", "--time", "5", "--class-names", "glass,stroma"]
+    files = ["--images", str(images), "--masks", str(masks)]
+    result = CliRunner().invoke(app, ["finetune", *files, *options])
+    assert result.exit_code in (0, 3), result.output

@@ -134,3 +134,13 @@ def test_a_mask_that_does_not_fit_is_one_line(folders: tuple[Path, Path]) -> Non
     tifffile.imwrite(masks / "w7.tif", np.ones((80, 80), np.uint16))
     result = run("--images", images, "--masks", masks, "--name", "mine")
     assert "no image for the mask w7.tif" in result.output
+
+
+def test_a_mask_without_numbers_is_one_line(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    binary = tmp_path / "binary.tif"
+    truth = np.zeros((160, 160), np.uint8)
+    truth[20:40, 20:40] = truth[80:100, 80:100] = 1
+    tifffile.imwrite(binary, truth)
+    result = run("--image", pair[0], "--labels", binary, "--whole", "--name", "mine")
+    assert result.exit_code == 1
+    assert "in 2 separate places" in result.output

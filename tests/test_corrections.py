@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from napari_unet import corrections
 from napari_unet.corrections import (
     BACKGROUND,
+    CLASSES,
     FEWEST_TO_JUDGE,
     MARK_BACKGROUND,
     MARK_CONFIRMED,
@@ -271,3 +272,12 @@ def test_one_id_for_all_objects_still_divides() -> None:
         train, held = hold_out([item(number, y=y) for y in range(12)])
         assert 1 <= len(held) <= 5
         assert len(train) + len(held) == 12
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=12))
+def test_every_class_keeps_a_stroke_to_learn_from(classes: list[int]) -> None:
+    strokes = [item((1 + i) * CLASSES + number, y=i) for i, number in enumerate(classes)]
+    train, held = hold_out(strokes, classes=True)
+    assert {one.id % CLASSES for one in train} == set(classes)
+    assert sorted(one.id for one in train + held) == [one.id for one in strokes]
+    assert bool(held) == (len(strokes) >= FEWEST_TO_JUDGE and len(strokes) > len(set(classes)))

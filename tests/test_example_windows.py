@@ -60,6 +60,21 @@ def test_every_stroke_of_background_is_in_a_window(seed: int) -> None:
     assert covered[painted > 0].all()
 
 
+def test_a_giant_and_a_long_cell_among_small_ones_are_taught_whole() -> None:
+    painted = np.zeros((900, 900), np.uint32)
+    for number in range(100):
+        y, x = 20 + 30 * (number // 10), 500 + 30 * (number % 10)
+        painted[y : y + 20, x : x + 20] = number + 1
+    painted[430:830, 420:470], painted[60:64, 200:460] = 998, 999
+    card = CARD.model_copy(update={"usual_diameter": 20.0, "taught_diameters": (2.0, 30.0)})
+    areas = {998: 0, 999: 0}
+    for example in examples_of([painting(painted)], card):
+        for number in areas:
+            areas[number] = max(areas[number], int((example.painted == number).sum()))
+    assert example.zoom == 1
+    assert areas == {998: 400 * 50, 999: 4 * 260}
+
+
 def test_only_the_neighbourhood_of_paint_is_read() -> None:
     class Watched:
         shape, dtype = (100_000, 100_000), np.dtype(np.uint8)

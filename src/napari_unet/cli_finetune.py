@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.image import Image
+    from napari_unet.io.pairs import Pairs
     from napari_unet.learning import Learning
 
 BAR = 1000  # parts of the progress bar
@@ -69,12 +70,19 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
     ] = "",
 ) -> None:
     """Retrain a model from painted labels; it is kept only if it is better."""
-    from napari_unet.retraining import finetune as run  # noqa: PLC0415  quick --help
+    from napari_unet.io.pairs import check_numbered, read_pairs  # noqa: PLC0415  quick --help
+    from napari_unet.retraining import finetune as run  # noqa: PLC0415
 
     try:
+        names = [part.strip() for part in class_names.split(",") if part.strip()]
         given = _opened(image or [], axes, channel)
         pairs = _pairs(given, labels or [], background, whole=whole)
-        pairs += _from_folder(images, masks, known=image or [], channel=channel)
+        if whole and not names:
+            for (_, painted), path in zip(pairs, labels or [], strict=True):
+                check_numbered(painted, path)
+        found = _folder(images, masks, known=image or [])
+        if found is not None:
+            pairs += read_pairs(found, channel=channel, classes=bool(names))
         if not pairs:
             raise InputError(NOTHING)
         with typer.progressbar(length=BAR, label=name) as bar:
@@ -82,7 +90,6 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
             def show(event: "Learning") -> None:
                 bar.update(int(BAR * min(1, event.seconds / event.limit)) - bar.pos)
 
-            names = [part.strip() for part in class_names.split(",") if part.strip()]
             made = run(parent, pairs, name=name, time_limit=time, class_names=names, progress=show)
     except (UNetError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
@@ -122,14 +129,12 @@ def _pairs(
     return pairs
 
 
-def _from_folder(
-    images: Path | None, masks: Path | None, *, known: list[Path], channel: int | None
-) -> "list[tuple[Image, NDArray[Any]]]":
-    """Read a folder's images and masks, without the images that are `known`, and say which."""
-    from napari_unet.io.pairs import find_pairs, read_pairs  # noqa: PLC0415  quick --help
+def _folder(images: Path | None, masks: Path | None, *, known: list[Path]) -> "Pairs | None":
+    """Pair a folder's images and masks, without the images that are `known`, and say which."""
+    from napari_unet.io.pairs import find_pairs  # noqa: PLC0415  quick --help
 
     if images is None and masks is None:
-        return []
+        return None
     if images is None:
         raise InputError(f"The masks in {masks} belong to images. Give their folder as --images.")
     found = find_pairs(images, masks)
@@ -137,4 +142,4 @@ def _from_folder(
         raise InputError(f"There are no masks in {images}. Give their folder as --masks.")
     found = found.excluding(known)  # with the labels given, they count once
     typer.echo(found.sentence, err=True)
-    return list(read_pairs(found, channel=channel))
+    return found

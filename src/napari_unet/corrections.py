@@ -254,7 +254,7 @@ def number_strokes(painted: NDArray[Any]) -> NDArray[np.uint32]:
 
 
 def hold_out(
-    objects: Sequence[PaintedObject], share: float = 0.25
+    objects: Sequence[PaintedObject], share: float = 0.25, *, classes: bool = False
 ) -> tuple[list[PaintedObject], list[PaintedObject]]:
     """Divide painted objects into those to train on and those to judge with.
 
@@ -273,19 +273,26 @@ def hold_out(
         The objects of one image, or of several.
     share : float, default 0.25
         Part to judge with, between 0 and 1.
+    classes : bool, default False
+        Whether they are strokes of classes, as `number_strokes` numbers them: then one of every
+        class is trained on, as a class that is only judged could not be learned.
 
     Returns
     -------
     train, held : list of PaintedObject
-        In the order given. `held` is empty below `FEWEST_TO_JUDGE` objects, else neither is.
+        In the order given. `held` is empty below `FEWEST_TO_JUDGE` objects, and where every class
+        has one stroke; else neither is.
     """
     if len(objects) < FEWEST_TO_JUDGE or share <= 0:
         return list(objects), []
     wanted = share * len(objects)
     fewest, most = max(1, int(wanted / 2)), min(len(objects) - 1, int(1.5 * wanted + 1))
     places = [_place(item) for item in objects]
-    count = sum(place < share for place, _ in places)
     order = sorted(range(len(objects)), key=places.__getitem__)
+    if classes:
+        last = {objects[i].id % CLASSES: i for i in order}  # the one that would be held out last
+        order = [i for i in order if i not in last.values()]
+    count = sum(places[i][0] < share for i in order)
     chosen = set(order[: min(max(count, fewest), most)])
     train = [item for i, item in enumerate(objects) if i not in chosen]
     return train, [objects[i] for i in sorted(chosen)]

@@ -18,6 +18,7 @@ from napari_unet.instances import typical_diameter
 from napari_unet.models.card import ModelCard
 
 SIDE = 320  # network pixels of a window: a crop of the training and room to shift it
+LARGEST = 1024  # network pixels of an object that a window is enlarged for; some 16 MB of planes
 BLOCK = 64  # network pixels; background strokes are visited block by block
 INNER = 0.2  # of a window's side: paint nearer to its edge asks for another window
 DEBRIS = 0.4  # of the typical painted diameter: what is smaller is debris
@@ -154,7 +155,7 @@ def examples_of(paintings: Sequence[Painting], card: ModelCard) -> list[Example]
         for number, painting in enumerate(paintings)
         for o in painting.objects
     ]
-    _, held = hold_out(found)
+    _, held = hold_out(found, classes=card.kind == "classes")
     examples: list[Example] = []
     for number, painting in enumerate(paintings):
         zoom = 1.0
@@ -174,19 +175,20 @@ def _of_one(
     image, channels = painting.image, painting.image.used_channels(card.spec.in_channels)
     for plane in image.planes():
         paint, done = painting.painted[plane], set[int]()
-        for box in windows(paint, round(SIDE / zoom), max(1, round(BLOCK / zoom))):
+        # a class has no outline that a window could cut
+        whole = 0 if card.kind == "classes" else round(LARGEST / zoom)
+        for box in windows(paint, round(SIDE / zoom), max(1, round(BLOCK / zoom)), whole=whole):
             pixels = image.read(plane, box, channels)
             values = np.stack(
                 [normalise(c, k) for c, k in zip(pixels, painting.limits, strict=True)]
             )
-            # a class has no outline that a window could cut
             seen = paint[box.slices] if card.kind == "classes" else _without_cut(paint, box)
             example = _resized(values, seen, zoom, held.get(plane, set()))
             yield replace(example, judged=tuple(i for i in example.held if i not in done))
             done.update(example.held)
 
 
-def windows(paint: NDArray[np.uint32], side: int, block: int) -> list[Box]:
+def windows(paint: NDArray[np.uint32], side: int, block: int, *, whole: int = 0) -> list[Box]:
     """Choose windows of `side` image pixels, so that every painted pixel is well inside of one.
 
     Parameters
@@ -195,23 +197,30 @@ def windows(paint: NDArray[np.uint32], side: int, block: int) -> list[Box]:
         ``(Y, X)``.
     side, block : int
         Image pixels.
+    whole : int
+        Objects up to this length are whole in some window, which is larger where it has to be;
+        image pixels.
     """
     area = Box((0, 0), (paint.shape[0], paint.shape[1]))
     chosen: list[Box] = []
-    for y, x in _places(paint, block):
-        if not any(_well_inside(window, (y, x), side, area) for window in chosen):
-            chosen.append(_around((y, x), side, area))
+    for place, box in _places(paint, block):
+        around = box.grow(1)  # where an object goes on is seen beside its box
+        length = max(around.shape)
+        needed = around.intersect(area) if length <= max(side, whole) else Box(place, place)
+        if not any(
+            _well_inside(w, place, side, area) and w.intersect(needed) == needed for w in chosen
+        ):
+            chosen.append(_around(place, max(side, *needed.shape), area))
     return chosen
 
 
-def _places(paint: NDArray[np.uint32], block: int) -> list[tuple[int, int]]:
-    """Centres of the painted objects, then of the blocks with painted background."""
-    objects: list[PaintedObject] = painted_objects(paint)
-    centres = [tuple(map(int, o.box.centre)) for o in objects]
-    rows, columns = np.nonzero(_blocks_with(paint, block))
-    centres += [(int(r * block + block // 2), int(c * block + block // 2))
-                for r, c in zip(rows, columns, strict=True)]  # fmt: skip
-    return [(y, x) for y, x in centres]
+def _places(paint: NDArray[np.uint32], block: int) -> list[tuple[tuple[int, int], Box]]:
+    """Centres and boxes of the painted objects, then of the blocks with painted background."""
+    places = [((int(o.box.centre[0]), int(o.box.centre[1])), o.box) for o in painted_objects(paint)]
+    for row, column in np.argwhere(_blocks_with(paint, block)).tolist():
+        place = row * block + block // 2, column * block + block // 2
+        places.append((place, Box(place, place)))
+    return places
 
 
 def _blocks_with(paint: NDArray[np.uint32], block: int) -> NDArray[np.bool_]:

@@ -74,7 +74,8 @@ class Report(BaseModel):
         Mean overlap (IoU) of the held-out objects with what the model in use (the parent, where
         nothing else was in use) and the new model find.
     base_old, base_new : float
-        The same on crops of what the bundled model was trained on.
+        The same on crops of nuclei, which the first model was trained on; 0 where it does not
+        know them.
     trained : bool
         Whether the weights changed, or only the thresholds.
     steps : int

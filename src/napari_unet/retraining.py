@@ -41,7 +41,7 @@ from napari_unet.models.names import save_name
 from napari_unet.models.store import add
 from napari_unet.planning import grey_values
 from napari_unet.segmentation import open_image
-from napari_unet.settings import FinetuneSettings, checked
+from napari_unet.settings import MOST_DIAMETER, FinetuneSettings, checked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +97,12 @@ def gather(
     class_names : sequence of str, optional
         Name of each class, background first, where classes were painted; default objects were.
     """
+    if parent.card.kind == "classes" and not class_names:
+        raise InputError(
+            f"The model {parent.card.name!r} tells classes apart, and objects were painted. Name "
+            "the classes if the labels hold classes, or begin with a model that finds objects, "
+            "such as 'nuclei'."
+        )
     painted = [p.painted for p in paintings]
     check_enough(painted, classes=bool(class_names))
     card = {
@@ -126,6 +132,12 @@ def _sizes(paintings: Sequence[Painting], parent: ModelCard) -> dict[str, Any]:
     typical, taught = painted_diameter(paintings), taught_diameters(paintings)
     if typical is None or taught is None:
         return {}
+    if max(typical, taught[1]) > MOST_DIAMETER:
+        raise InputError(
+            f"The painted objects are up to {max(typical, taught[1]):.0f} px across; at most "
+            f"{MOST_DIAMETER} px can be learned. Make the image smaller first, or, if many objects "
+            "have the same id, number them."
+        )
     decode = parent.decode.with_smallest(smallest_diameter(typical, taught[0]))
     return {"usual_diameter": typical, "taught_diameters": taught, "decode": decode.model_dump()}
 

@@ -15,6 +15,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 # Environment for torch, before it is loaded: memory in large pages, which takes less time where
 # tiles are large.
 MEMORY_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
+MOST_DIAMETER = 4000  # pixels that an object may be large
 LARGEST_SMALLEST = 200.0  # pixels that the smallest object may be set to
 
 
@@ -91,9 +92,9 @@ class SegmentSettings(Settings):
         float | None,
         Field(
             ge=1,
-            le=4000,
+            le=MOST_DIAMETER,
             title="Object diameter",
-            description="Typical diameter of the objects; empty = estimated from the image.",
+            description="Typical diameter of the objects; estimated from the image if not given.",
             json_schema_extra={"unit": "px"},
         ),
     ] = None

@@ -14,12 +14,12 @@ from napari_unet.inference.run import KEEP_ALL, Event, TileDone, Waiting, run
 from napari_unet.inference.schedule import Schedule
 from napari_unet.inference.tasks import Backend
 from napari_unet.instances import object_diameters, typical_diameter
-from napari_unet.settings import DecodeSettings
+from napari_unet.settings import MOST_DIAMETER, DecodeSettings
 
 SPECK = 0.25  # of the diameter a model is used to: what is smaller is no object
 PROBE = 256  # network pixels; side of what is looked at in each size
 SIZES = (2.0, 0.5, 3.5, 0.25)  # magnifications that are tried where the first look is not sure
-SMALLEST, LARGEST = 1.0, 4000.0  # pixels; diameters that can be planned with
+SMALLEST, LARGEST = 1.0, float(MOST_DIAMETER)  # pixels; diameters that can be planned with
 FIT = 1.4  # factor within which an object has the diameter that the network is used to
 NEAR, SURE = 1.6, 0.88  # factor and certainty from which on no very different size is tried
 # A model sees objects nearer to its own size than they are: it finds 1.2 times for 1.3 times.

@@ -78,7 +78,7 @@ def suggest_spots(
     *,
     grey: NDArray[Any] | None = None,
 ) -> list[Spot]:
-    """Choose where painting teaches most in one plane.
+    """Choose where the model is least sure in one plane.
 
     Parameters
     ----------

@@ -271,6 +271,10 @@ def test_going_on_takes_the_place_of_a_result(viewer, image, panel, painted, cli
     assert painted.layer in viewer.layers
     assert painted.layer in panel.correct.labels_layer.choices
     assert len(panel.results()) == 1
+    assert not any(slider.visible for slider in panel.sliders)  # nothing to make them anew from
+    click(panel.segment)
+    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    assert all(slider.visible for slider in panel.sliders)
 
 
 def test_labels_that_are_no_ids_are_a_sentence(viewer, image, panel, click):

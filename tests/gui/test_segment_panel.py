@@ -9,12 +9,14 @@ import pytest
 import tifffile
 from flow import PANEL, PLUGIN
 from napari.layers import Labels
+from qtpy.QtWidgets import QFileDialog
 
 from benchmarks.matching import count as count_matches
 from benchmarks.matching import match
 from napari_unet import read_image, segment
 from napari_unet.plugin.hooks import sample_folder
-from napari_unet.plugin.segment_form import PLANE, RECTANGLE, VIEW
+from napari_unet.plugin.segment_form import AVERAGE, PLANE, RECTANGLE, VIEW
+from napari_unet.plugin.segment_panel import SegmentPanel
 
 
 @pytest.fixture
@@ -243,6 +245,70 @@ def test_wrong_axes_are_a_sentence(viewer, panel, click):
     click(panel.segment)
     assert "axes" in panel.sentence
     assert panel.segment.text == "Segment"
+
+
+def test_given_axes_and_channel_stay_with_their_image(viewer, panel):
+    image = viewer.add_image(np.zeros((4, 64, 64)), name="stains")
+    panel.image.value = image
+    assert panel.axes.value == "ZYX"
+    panel.axes.value, panel.channel.value = "CYX", "2"
+    viewer.add_labels(np.zeros((64, 64), np.uint32))  # what is on top of the image
+    assert (panel.axes.value, panel.channel.value) == ("CYX", "2")
+    panel.image.value = viewer.add_image(np.zeros((64, 64)), name="another")
+    assert panel.channel.value == AVERAGE
+    panel.image.value = image
+    assert (panel.axes.value, panel.channel.value) == ("CYX", "2")
+
+
+def test_corrections_on_given_axes_are_offered_again(viewer, panel, qtbot):
+    pixels = np.random.default_rng(0).integers(0, 4000, (4, 64, 64), np.uint16)
+    image = viewer.add_image(pixels, name="stains")
+    panel.image.value, panel.axes.value = image, "CYX"
+    painted = np.zeros((64, 64), np.uint32)
+    painted[20:40, 20:40] = 7
+    panel.take_corrections(image, painted)
+    [result] = panel.results()
+    qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=PATIENCE)
+    panel.close_down()  # as when napari is closed
+    viewer.window.remove_dock_widget("all")
+    viewer.layers.clear()
+    viewer.add_image(pixels, name="again")
+    again = SegmentPanel(viewer)
+    viewer.window.add_dock_widget(again, name="again")
+    try:
+        qtbot.wait(500)
+        assert not again.restoring.visible  # those of a stack would have another shape
+        again.axes.value = "CYX"
+        qtbot.waitUntil(lambda: again.restoring.visible, timeout=PATIENCE)
+    finally:
+        again.close_down()
+
+
+def test_a_name_without_its_ending_replaces_no_file(painted, panel, click, idle, monkeypatch, home):
+    home.mkdir(parents=True, exist_ok=True)
+    file = home / "cells.ome.tif"
+    file.write_bytes(b"last week's")
+    asked = iter([str(home / "cells"), str(file)])
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (next(asked), ""))
+    click(panel.save)
+    idle()
+    assert "cells.ome.tif exists already" in panel.sentence
+    assert file.read_bytes() == b"last week's"
+    click(panel.save)  # that file was chosen, so the dialog has asked
+    idle()
+    assert tifffile.imread(file).max() == 9
+
+
+def test_labels_without_room_for_ids_are_no_result_any_more(painted, panel, click, idle):
+    """As *Convert data type* in napari's menu does."""
+    layer = painted.layer
+    layer.data = layer.data.astype(np.uint8)
+    assert panel.results() == []
+    click(panel.segment)
+    idle()
+    assert panel.current_result() is not painted
+    layer.data = layer.data.astype(np.uint32)
+    assert painted.correcting.fits
 
 
 @pytest.mark.parametrize("loss", ["image removed", "image replaced", "result removed"])

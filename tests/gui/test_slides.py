@@ -316,3 +316,11 @@ def test_many_planes_are_a_large_image_too(panel, monkeypatch):
     for planes, large in ((200, True), (5, False)):
         data = np.broadcast_to(np.uint8(0), (planes, 9000, 9000))
         assert panel.slides.takes(Image(data, "ZYX")) is large
+
+
+def test_a_large_image_is_not_painted_on_as_a_whole(viewer, panel, slide, click):
+    click(panel.correct.other_classes.toggleButton())
+    panel.classes.switch.native.setChecked(True)
+    assert "too large to be painted on as a whole" in panel.sentence
+    assert not panel.classes.on
+    assert list(viewer.layers) == [slide]

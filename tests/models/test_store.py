@@ -178,6 +178,13 @@ def test_rename_keeps_weights_and_lineage(new: Callable[..., Path], folder: Path
     assert store.rename("stem", "stem") == folder / "stem.safetensors"
 
 
+def test_capitals_can_be_changed(new: Callable[..., Path], folder: Path) -> None:
+    store.add(new("mine"), "mine")
+    assert store.rename("mine", "Mine") == folder / "Mine.safetensors"
+    assert in_folder(folder) == ["Mine.safetensors"]
+    assert load_card("Mine").name == "Mine"
+
+
 def test_nothing_is_renamed_onto_another(new: Callable[..., Path], folder: Path) -> None:
     one, two = store.add(new("one"), "one"), store.add(new("two"), "two")
     before = sha256_of(one), sha256_of(two)

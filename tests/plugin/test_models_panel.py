@@ -121,6 +121,20 @@ def test_export_then_import(panel: ModelsPanel, idle, home: Path, monkeypatch) -
     assert panel.name == "mine 2"
 
 
+def test_a_name_without_its_ending_replaces_no_file(
+    panel: ModelsPanel, idle, home: Path, monkeypatch
+) -> None:
+    """The dialog asks whether `out` may be replaced, not whether `out.safetensors` may."""
+    panel.refresh("mine")
+    file = home / f"out{SUFFIX}"
+    file.write_bytes(b"something else")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(home / "out"), ""))
+    press(panel, "Export…")
+    idle()
+    assert "exists already" in panel.sentence
+    assert file.read_bytes() == b"something else"
+
+
 @pytest.mark.parametrize("kind", ["cut", "text", "no card", "empty", "missing"])
 def test_a_bad_file_is_a_sentence(panel: ModelsPanel, idle, home: Path, kind: str) -> None:
     from safetensors.numpy import save_file

@@ -18,8 +18,8 @@ from napari_unet.models.library import find_model, load_model, model_files, user
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.models.weights import save_model
 from napari_unet.settings import DecodeSettings, FinetuneSettings, SegmentSettings
-from napari_unet.training.finetune import Finetune, at_zoom, finetune_events
-from napari_unet.training.judge import judge
+from napari_unet.training.finetune import Finetune, finetune_events
+from napari_unet.training.judge import at_zoom, judge
 
 SIDE = 192
 
@@ -252,3 +252,30 @@ def test_stopped_early_the_best_look_is_kept_and_not_the_last(tmp_path: Path) ->
 def test_a_time_that_cannot_be_used_is_a_sentence() -> None:
     with pytest.raises(InputError, match="time_limit"):
         finetune("nuclei", [], name="mine", time_limit=1)
+
+
+def test_a_model_of_classes_is_not_taught_objects(tmp_path: Path) -> None:
+    image, truth = image_and_truth()
+    network, card = load_network(find_model("nuclei"))
+    card = card.model_copy(update={"kind": "classes", "class_names": ("a", "b", "c")})
+    parent = load_model(save_model(tmp_path / "classes.safetensors", network, card))
+    with pytest.raises(InputError, match="tells classes apart, and objects were painted"):
+        finetune(parent, [(image, painted_from(truth, 5))], name="mine")
+
+
+def test_an_object_of_thousands_of_pixels_is_a_sentence() -> None:
+    painted = np.ones((4100, 4100), np.uint32)
+    painted[:2] = painted[-2:] = BACKGROUND
+    image = np.zeros(painted.shape, np.uint8)
+    with pytest.raises(InputError, match="at most 4000 px can be learned"):
+        finetune("nuclei", [(image, painted)], name="mine")
+
+
+@pytest.mark.parametrize(("parent", "knows"), [("nuclei", True), ("cells-phase", False)])
+def test_what_the_parent_never_knew_is_not_replayed(
+    tmp_path: Path, parent: str, knows: bool
+) -> None:
+    made = replace(plan(tmp_path), parent=find_model(parent))
+    work = Finetune(made, [disc_example()])
+    assert bool(work.replay) == knows
+    assert (work.unchanged().base > 0.5) == knows

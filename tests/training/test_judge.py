@@ -1,5 +1,7 @@
 """Judging: overlaps of painted objects, thresholds that suit them, and the decision."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -10,6 +12,7 @@ from napari_unet.settings import DecodeSettings
 from napari_unet.training.judge import (
     OUTLINES,
     Verdict,
+    Window,
     best_single_class,
     best_thresholds,
     decide,
@@ -64,10 +67,10 @@ def test_thresholds_move_only_for_a_gain() -> None:
     maps = (sure * 255).astype(np.uint8)
     painted = np.where(labels == 0, BACKGROUND, labels).astype(np.uint32)
     now = DecodeSettings()
-    assert best_thresholds([maps], [painted], now) == now
+    assert best_thresholds([Window(maps, painted)], now) == now
     faint = maps.copy()
     faint[0] = maps[0] * 0.45  # found only with a higher sensitivity
-    assert best_thresholds([faint], [painted], now).sensitivity > 0.5
+    assert best_thresholds([Window(faint, painted)], now).sensitivity > 0.5
 
 
 def test_outlines_are_fitted_on_the_objects_asked_for() -> None:
@@ -76,11 +79,11 @@ def test_outlines_are_fitted_on_the_objects_asked_for() -> None:
     wide = ndimage.gaussian_filter((labels > 0).astype(float), 3)  # blurred: how wide is a matter
     maps = (np.stack([wide, 0 * wide, targets.distance]) * 255).astype(np.uint8)
     now = DecodeSettings(sensitivity=0.85)
-    fitted = best_thresholds([maps], [labels.astype(np.uint32)], now, ids=[[1]], shifts=OUTLINES)
+    window = Window(maps, labels.astype(np.uint32), [1])
+    fitted = best_thresholds([window], now, shifts=OUTLINES)
     assert fitted.sensitivity < now.sensitivity
     assert fitted.separation == now.separation
-    nobody = best_thresholds([maps], [labels.astype(np.uint32)], now, ids=[[]], shifts=OUTLINES)
-    assert nobody == now
+    assert best_thresholds([replace(window, ids=[])], now, shifts=OUTLINES) == now
 
 
 def test_outlines_that_are_too_narrow_are_widened() -> None:
@@ -88,8 +91,18 @@ def test_outlines_that_are_too_narrow_are_widened() -> None:
     narrow = ndimage.gaussian_filter((labels > 0).astype(float), 4)
     maps = (np.stack([narrow, 0 * narrow, targets_of(labels).distance]) * 255).astype(np.uint8)
     now = DecodeSettings(sensitivity=0.35)
-    fitted = best_thresholds([maps], [labels.astype(np.uint32)], now, shifts=OUTLINES)
+    fitted = best_thresholds([Window(maps, labels.astype(np.uint32))], now, shifts=OUTLINES)
     assert fitted.sensitivity > 0.5
+
+
+def test_thresholds_are_fitted_where_the_window_has_other_pixels_than_the_image() -> None:
+    """Cells of 160 px that are shown as 16 are not smaller than the image's smallest object."""
+    labels = two_disks()
+    maps = (np.stack([labels > 0, 0 * labels, targets_of(labels).distance]) * 255).astype(np.uint8)
+    maps[0] = maps[0] * 0.45
+    painted = np.where(labels == 0, BACKGROUND, labels).astype(np.uint32)
+    now = DecodeSettings(minimum_diameter=80)
+    assert best_thresholds([Window(maps, painted, zoom=0.1)], now).sensitivity > 0.5
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """The spots where painting teaches most, best first."""
+    """The spots where the model is least sure, best first."""
 
     spots: tuple[Spot, ...]
 

@@ -116,7 +116,7 @@ def find_pairs(images: Path, masks: Path | None = None) -> Pairs | None:
 
 
 def read_pairs(
-    pairs: Pairs, *, channel: int | None = None
+    pairs: Pairs, *, channel: int | None = None, classes: bool = False
 ) -> Iterator[tuple[Image, NDArray[np.uint32]]]:
     """Read images and masks one after the other, the masks as painted arrays.
 
@@ -126,6 +126,8 @@ def read_pairs(
         What to read.
     channel : int, optional
         The channel to use of images that have several; default: the average.
+    classes : bool
+        Whether the masks hold classes, not a number for each object.
 
     Yields
     ------
@@ -151,7 +153,10 @@ def read_pairs(
                 "pixels together, and all of them are taught, so they would not fit into the "
                 "memory. Leave some of them out, or cut them to their most telling parts."
             )
-        yield image, _painted(pair, image)
+        painted = _painted(pair, image)
+        if not classes:
+            check_numbered(painted, pair.mask)
+        yield image, painted
 
 
 def _painted(pair: Pair, image: Image) -> NDArray[np.uint32]:
@@ -169,14 +174,12 @@ def _painted(pair: Pair, image: Image) -> NDArray[np.uint32]:
             "each object and no colours."
         )
     try:
-        painted = take_whole(mask)
+        return take_whole(mask)
     except InputError as error:
         raise InputError(f"{pair.mask}: {error}") from error
-    _check_numbered(painted, pair.mask)
-    return painted
 
 
-def _check_numbered(painted: NDArray[np.uint32], path: Path) -> None:
+def check_numbered(painted: NDArray[np.uint32], path: Path) -> None:
     """Raise `InputError` for a mask that says where objects are, not which."""
     from scipy import ndimage  # noqa: PLC0415  the panel needs this module at once
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 from napari_unet.errors import ModelError
 from napari_unet.network.spec import UNetSpec
-from napari_unet.settings import DecodeSettings, explain
+from napari_unet.settings import MOST_DIAMETER, DecodeSettings, explain
 
 CARD_KEY = "napari_unet_card"
 SUFFIX = ".safetensors"
@@ -27,7 +27,7 @@ WELL_INSIDE = 1.25  # times the smallest diameter of the range, or the largest d
 LARGEST_HEADER = 10**6  # bytes; a card and the list of a network's tensors need some ten thousand
 LONGEST_TEXT = 300  # characters of a card's field that are shown
 MOST_SCORES = 8  # shown; a card may hold dozens
-Diameter = Annotated[float, Field(ge=1, le=4000)]
+Diameter = Annotated[float, Field(ge=1, le=MOST_DIAMETER)]
 Count = Annotated[int, Field(ge=0)]
 
 

@@ -147,6 +147,8 @@ def rename(name: str, new: str) -> Path:
     source, target_name = _own(name, "renamed"), save_name(new)
     if target_name == name:
         return source
+    if target_name.casefold() == name.casefold():  # one file on some disks
+        return rename(rename(name, free_name(name)).stem, target_name)
     made = _place(source, target_name)
     with explained(f"Removing the old file of {name!r}"):
         source.unlink()

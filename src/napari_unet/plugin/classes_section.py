@@ -36,8 +36,10 @@ TOLD = (
 )
 NO_OBJECTS = "Press Segment; then paint on the objects that it finds."
 BOTH = {
-    True: "Objects are painted too; the classes are taught. Untick Paint classes for the objects.",
-    False: "Classes are painted too; the objects are taught. Tick Paint classes for the classes.",
+    True: "Objects are painted too; the classes are taught. Untick Paint "
+    "classes instead of objects to teach the objects.",
+    False: "Classes are painted too; the objects are taught. Tick Paint "
+    "classes instead of objects to teach the classes.",
 }
 
 

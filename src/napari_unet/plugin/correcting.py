@@ -96,7 +96,11 @@ class Correcting:
     def fits(self) -> bool:
         """Whether the layer's array was not replaced by one of another shape or kind."""
         shown = self.layer.data
-        return isinstance(shown, np.ndarray) and shown.shape == self.tracker.known.shape
+        return (
+            isinstance(shown, np.ndarray)
+            and shown.shape == self.tracker.known.shape
+            and shown.dtype.itemsize >= self.tracker.known.dtype.itemsize  # room for every id
+        )
 
     @property
     def count(self) -> tuple[int, int]:

@@ -67,7 +67,7 @@ class Curve(QWidget):
 
 
 def _words(losses: list[tuple[float, float]], scores: list[tuple[float, float]]) -> list[str]:
-    words = [f"loss {losses[-1][1]:.2f}"] if losses else []
+    words = [f"error {losses[-1][1]:.2f}"] if losses else []
     return words + ([f"overlap of objects set aside {scores[-1][1]:.2f}"] if scores else [])
 
 
@@ -92,7 +92,7 @@ class _Plot:
         self._item.hideButtons()
         self._item.setMouseEnabled(False, False)
         self._item.setLabel("bottom", "seconds")
-        self._item.setLabel("left", "loss", color=LOSS)
+        self._item.setLabel("left", "error", color=LOSS)
         self._item.setLabel("right", "overlap", color=SCORE)
         self._losses = self._item.plot(pen=library.mkPen(LOSS, width=2))
         self._scores = library.PlotDataItem(

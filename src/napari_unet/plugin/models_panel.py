@@ -181,8 +181,9 @@ class ModelsPanel(QWidget):
     def export_to(self, path: Path) -> None:
         """Copy the model chosen to a file; the dialog has asked whether it may be replaced."""
         name = self.name
+        asked = path.suffix == SUFFIX  # else another file is written than the dialog has asked for
         self._do(
-            lambda: store.export_model(name, path, overwrite=True), f"Exported {name!r} to {path}."
+            lambda: store.export_model(name, path, overwrite=asked), f"Exported {name!r} to {path}."
         )
 
     def _do(self, deed: Callable[[], Path], done: str) -> None:

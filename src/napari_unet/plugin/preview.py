@@ -31,6 +31,10 @@ FLAT = f"Previews are made of planes. Switch to the 2-D view and tick {SHOW_NEW!
 BUSY = (
     f"Something is still running. When it has ended, tick {SHOW_NEW!r} to see the new model's work."
 )
+TOO_LARGE = (
+    "This image is too large to preview the new model on. Open a part of it (Current view, "
+    f"Segment), and tick {SHOW_NEW!r} there."
+)
 READY = (
     f"This is only a preview: tick {SHOW_NEW!r} to compare it, then keep or discard the new model."
 )
@@ -98,6 +102,8 @@ class Previewing(Part):
             self._start(model)
         except UNetError as error:
             self._host.say(str(error))
+        except MemoryError:
+            self._host.say(TOO_LARGE)
 
     def _start(self, model: Model) -> None:
         host, source = self._host, self._host.image.value

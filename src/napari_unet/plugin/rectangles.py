@@ -67,7 +67,7 @@ def _box_in_plane(shapes: Shapes, index: int, result: Labels, plane: tuple[int, 
 
 
 def _around(points: Any, shape: tuple[int, ...]) -> Box:
-    """Return the pixels between the outermost of points ``(N, 2)``, inside an image."""
-    start, stop = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
+    """Return the pixels whose middle is between the outermost of points ``(N, 2)``, in an image."""
+    start, stop = np.ceil(points.min(axis=0)), np.ceil(points.max(axis=0))
     box = Box((int(start[0]), int(start[1])), (int(stop[0]), int(stop[1])))
     return box.intersect(Box((0, 0), (shape[0], shape[1])))

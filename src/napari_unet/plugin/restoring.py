@@ -50,7 +50,7 @@ class Restoring(Container):  # type: ignore[type-arg]
     def __init__(self, host: "SegmentPanel") -> None:
         super().__init__(labels=False, visible=False)
         self._host = host
-        self._identities: weakref.WeakKeyDictionary[ImageLayer, tuple[Any, str]]
+        self._identities: weakref.WeakKeyDictionary[ImageLayer, tuple[Any, str, str]]
         self._identities = weakref.WeakKeyDictionary()
         self._offered: tuple[ImageLayer, Recovery] | None = None
         self._next: list[Recovery] = []  # of the same image, offered afterwards
@@ -74,8 +74,8 @@ class Restoring(Container):  # type: ignore[type-arg]
 
     def identify(self, layer: ImageLayer, image: Image, then: Callable[[str], None]) -> None:
         """Find out who an image is, in the background, and tell `then` on the main thread."""
-        array, identity = self._identities.get(layer, (None, ""))
-        if array is image.data:
+        array, axes, identity = self._identities.get(layer, (None, "", ""))
+        if array is image.data and axes == image.axes:
             then(identity)
             return
 
@@ -83,7 +83,7 @@ class Restoring(Container):  # type: ignore[type-arg]
             if found is None:
                 self._say(f"Your corrections of this image cannot be kept safe. {problem}")
                 return
-            self._identities[layer] = (image.data, found)
+            self._identities[layer] = (image.data, image.axes, found)
             then(found)
 
         part = region_of(layer)
@@ -186,12 +186,12 @@ class Restoring(Container):  # type: ignore[type-arg]
             self._offer(layer, self._next.pop(0))
 
     def _is_of_classes(self, layer: ImageLayer, recovery: Recovery) -> bool:
-        return not recovery.header.identity.startswith(self._identities[layer][1])
+        return not recovery.header.identity.startswith(self._identities[layer][-1])
 
     def _place(self, layer: ImageLayer, recovery: Recovery) -> tuple[int, Box] | None:
         """Return plane and pixels of what was painted on a part of a layer's image."""
         found = place_in(recovery.header.identity)
-        if found is None or place_in(self._identities[layer][1]) is not None:
+        if found is None or place_in(self._identities[layer][-1]) is not None:
             return None
         plane, (y, x) = found
         height, width = recovery.header.shape[-2:]
@@ -240,9 +240,10 @@ class Restoring(Container):  # type: ignore[type-arg]
             number, box = place
 
             def take(part: ImageLayer) -> None:
-                whole = self._identities[layer][1]  # so the journal is there at once
+                whole = self._identities[layer][-1]  # so the journal is there at once
                 own = region_identity(whole, number, box.start)
-                self._identities[part] = (layers.finest(part), own)
+                axes = self._host.axes_of(part)
+                self._identities[part] = (layers.finest(part), axes, own)
                 self._take(part, recovery, found[0], classes=classes)
 
             plane = list(image.planes())[number]

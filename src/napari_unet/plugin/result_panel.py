@@ -25,8 +25,13 @@ from napari_unet.plugin.segment_form import SegmentForm
 if TYPE_CHECKING:
     from napari_unet.plugin.correct_section import CorrectSection
     from napari_unet.plugin.restoring import Restoring
+    from napari_unet.plugin.slides import Slides
 
 NO_IMAGE = "There is no image. Open one, or take one from File → Open Sample."
+IN_PARTS = (
+    "This image is too large to be painted on as a whole. Choose Current view or Selected "
+    "rectangle and press Segment; what opens can be painted on."
+)
 OFFER_DELAY = 300  # milliseconds from the loss of a result to the offer to restore it
 
 
@@ -42,6 +47,7 @@ class ResultPanel(SegmentForm):
     classes: ClassesSection
     correct: "CorrectSection"
     restoring: "Restoring"
+    slides: "Slides"
 
     def __init__(self, viewer: Viewer) -> None:
         self._results: dict[bool, weakref.WeakKeyDictionary[ImageLayer, Result]]  # classes or not
@@ -82,7 +88,7 @@ class ResultPanel(SegmentForm):
         return [result for result in self._there(classes) if result.correcting.fits]
 
     def replaced(self, *, classes: bool) -> list[str]:
-        """Return the names of results that are none any more: their array has another shape."""
+        """Return the names of results that are none any more: their array was replaced."""
         return [r.layer.name for r in self._there(classes) if not r.correcting.fits]
 
     def _there(self, classes: bool | None) -> list[Result]:
@@ -122,6 +128,8 @@ class ResultPanel(SegmentForm):
         result = self.result_of(layer, classes=classes)
         if result is not None and result.fits(image):
             return result
+        if self.slides.takes(image):
+            raise InputError(IN_PARTS)
         live = LiveLabels.empty(image.labels_shape, classes=classes)
         name = f"{layer.name} classes" if classes else f"{layer.name} objects"
         labels = layers.add_result(self._viewer, layer, image, name)

@@ -29,8 +29,8 @@ from napari_unet.settings import SegmentSettings
 
 LONG = 300  # seconds from which on minutes are told
 REPLACED = (
-    "The result's array was replaced by one of another shape. Press Segment to make a new result; "
-    "the layer stays as it is."
+    "The result's array was replaced by one of another shape, or of numbers too small for ids. "
+    "Press Segment to make a new result; the layer stays as it is."
 )
 
 
@@ -98,8 +98,8 @@ class Result:
         return plan is not None and len(self.have) == len(plan.planes) * len(plan.tiles.tiles)
 
     def fits(self, image: Image) -> bool:
-        """Whether the layer still has the shape of the image."""
-        return tuple(self.layer.data.shape) == image.labels_shape == self.live.corrected.shape
+        """Whether the layer still has the shape of the image, and room for ids."""
+        return image.labels_shape == self.live.corrected.shape and self.correcting.fits
 
     def take_up(self, labels: NDArray[np.uint32], painted: NDArray[np.uint32] | None) -> None:
         """Take what the layer shows as what the model said, with corrections on top.
@@ -161,7 +161,7 @@ class Result:
 
     def place(self, event: TileDone) -> None:
         """Show one block's objects, except where the person painted."""
-        if self.layer.data.shape != self.live.corrected.shape:
+        if not self.correcting.fits:
             raise InputError(REPLACED)
         self.live.update(self.layer.data, event.plane, event.owned, event.patch, event.block)
         self._redraw.soon()

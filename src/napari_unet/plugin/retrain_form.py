@@ -18,7 +18,7 @@ SHORTEST, LONGEST = 10, 300  # seconds on the slider
 RETRAIN = "Retrain", "Teach the model what is painted on the open images, and the folder added"
 FOLDER = "Teach a folder of images and masks too"
 SHOW_NEW = "Show the new one"
-STOP = "Stop", "End now and keep the best so far"
+STOP = "Stop", "End now; the best so far is judged, and kept if it is better"
 
 
 class RetrainForm(QWidget):
@@ -156,7 +156,7 @@ def summary(report: Report) -> str:
     """Return old and new scores in two lines."""
     lines = []
     if report.base_old or report.base_new:  # a model of classes is not judged on objects
-        lines.append(f"first training's images: {report.base_old:.2f} → {report.base_new:.2f}")
+        lines.append(f"nuclei of other images: {report.base_old:.2f} → {report.base_new:.2f}")
     if report.held:
-        lines.insert(0, f"held-out objects: {report.old:.2f} → {report.new:.2f}")
+        lines.insert(0, f"objects set aside: {report.old:.2f} → {report.new:.2f}")
     return "\n".join(lines)

@@ -210,13 +210,13 @@ def choose_parent(
     gone = not set(card.taught_images) <= set(images) or len(images) < card.images
     if gone or (active.sha not in made and objects < card.painted_objects):
         return active, (
-            f"Not all of what {card.name!r} was taught is here, so it is taught further itself. "
+            f"Not all of what {card.name!r} was taught is here, so that model itself learns on. "
             "Open its images too, with what was painted on them, or add their folder, to begin "
-            "with its parent."
+            "with the model it was made from."
         )
     parent = _parent(active)
     if parent is None:
-        return active, f"The parent of {card.name!r} is gone, so it is taught further itself."
+        return active, f"What {card.name!r} was made from is gone, so that model itself learns on."
     return parent, ""
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
 
 DISCARDED = "The new model is discarded; the old one stays."
-LEFT_OUT = "Left out, because its array was replaced by one of another shape: {names}."
+LEFT_OUT = "Left out, because its array was replaced by one of another shape or kind: {names}."
 QUIET = 1.5  # seconds without a step after which it must be judging
 
 
@@ -127,7 +127,7 @@ class RetrainSection(RetrainForm):
         )
 
     def stop(self) -> None:
-        """End the training now and keep the best so far."""
+        """End the training now; the best so far is judged."""
         try:
             self._host.engine.stop()
         except UNetError as error:  # it has just died, which the job tells, too

@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 WAIT = "The image is being segmented. Wait for it or cancel it, then save."
 OME_TIFF = ".ome.tif"
+THERE = (
+    "{} exists already, and the name was given without its ending, so nobody has asked whether to "
+    "replace it. Press Save labels… again and choose that file, or another name."
+)
 NOTHING = "There is nothing to save: the image has no result any more. Press Segment first."
+
+
+def with_ending(path: Path, ending: str) -> Path:
+    """Return a path with an ending, added if it has none."""
+    return path if path.suffix else path.with_name(path.name + ending)
 
 
 class Saving(Part):
@@ -42,7 +51,11 @@ class Saving(Part):
         offered = f"Labels ({f'*{ENDING} ' if slide else ''}*.ome.tif *.tif)"
         chosen, _ = QFileDialog.getSaveFileName(host.native, "Save labels", suggestion, offered)
         if chosen:
-            self.save_to(Path(chosen))
+            path = with_ending(Path(chosen), ENDING if slide else OME_TIFF)
+            if path != Path(chosen) and path.exists():  # the dialog has asked for another name
+                host.say(THERE.format(path.name))
+            else:
+                self.save_to(path)
 
     def save_to(self, path: Path) -> None:
         """Write the labels, in the background, as they are now."""
@@ -51,10 +64,10 @@ class Saving(Part):
         if slide is not None and host.busy:
             host.say(WAIT)
         elif slide is not None:
-            path = path if path.suffix else path.with_name(path.name + ENDING)
+            path = with_ending(path, ENDING)
             self._write(path, self._of_slide(slide, path), lambda: None)
         elif result is not None:
-            path = path if path.suffix else path.with_name(path.name + OME_TIFF)
+            path = with_ending(path, OME_TIFF)
             result.correcting.look_everywhere()
             edits = result.correcting.edits
             data, meta = result.layer.data.copy(), layers.attributes(result.layer)

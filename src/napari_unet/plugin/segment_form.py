@@ -1,5 +1,6 @@
 """The panel's form: what can be chosen, what is shown of it, and what is asked for in the end."""
 
+import weakref
 from typing import Any
 
 from magicgui.widgets import ComboBox, Container, LineEdit, ProgressBar, PushButton
@@ -40,6 +41,9 @@ class SegmentForm(Container):  # type: ignore[type-arg]
         self._closed = False
         self._recommended: dict[str, float] = {}  # values of the sliders, by the model's card
         self._described: tuple[int, ...] = ()  # shape the axes and channels are shown for
+        # axes and channel that a person gave
+        self._given: weakref.WeakKeyDictionary[ImageLayer, tuple[str, str]]
+        self._given = weakref.WeakKeyDictionary()
         self._build()
         viewer.layers.selection.events.active.connect(self._follow)
         events = viewer.layers.events
@@ -47,6 +51,8 @@ class SegmentForm(Container):  # type: ignore[type-arg]
             event.connect(self.refresh)
         self.image.changed.connect(self._describe)
         self.axes.changed.connect(self._describe_channels)
+        self.axes.changed.connect(self._note_given)
+        self.channel.changed.connect(self._note_given)
         self.model.changed.connect(self._recommend)
         self._recommend()
 
@@ -147,11 +153,20 @@ class SegmentForm(Container):  # type: ignore[type-arg]
             self.axes.value = self.axes_of(layer)
         self.axes.visible = len(self.axes.value) > 2 and not (layer.rgb and layer.ndim == 2)
         self._describe_channels()
+        channel = self._given[layer][1] if layer in self._given else AVERAGE
+        with self.channel.changed.blocked():
+            self.channel.value = channel if channel in self.channel.choices else AVERAGE
         self._offer_afterwards(self.has_result(layer))
 
     def axes_of(self, layer: ImageLayer) -> str:
-        """Return the axes to begin with: a guess."""
-        return layers.guess_layer_axes(layer)
+        """Return the axes that were given if they fit, else a guess to begin with."""
+        guess = layers.guess_layer_axes(layer)
+        axes, _ = self._given.get(layer, (guess, AVERAGE))
+        return axes if len(axes) == len(guess) else guess
+
+    def _note_given(self, *_: Any) -> None:
+        if self.image.value is not None:
+            self._given[self.image.value] = self.axes.value, self.channel.value or AVERAGE
 
     def has_result(self, layer: ImageLayer) -> bool:
         """Whether there is a result of the layer that sliders and Save act on."""
@@ -164,7 +179,8 @@ class SegmentForm(Container):  # type: ignore[type-arg]
             slider.visible = there
 
     def _describe_channels(self, *_: Any) -> None:
-        self.channel.reset_choices()
+        with self.channel.changed.blocked():
+            self.channel.reset_choices()
         self.channel.visible = len(self._channels()) > 2
 
     def _channels(self, _widget: Any = None) -> list[str]:

@@ -89,6 +89,7 @@ class SegmentPanel(ResultPanel):
         for slider in self.sliders:
             slider.changed.connect(lambda _value: decode())
         self.image.changed.connect(self._look_around)
+        self.axes.changed.connect(self._look_around)  # a journal may fit these axes only
         self.retrain.running_changed.connect(self._take_turns)
         self._model_in_use = ModelInUse(self.model, self.say)
         LibraryWatch(self.native).changed.connect(self._model_in_use.library_changed)
@@ -276,6 +277,7 @@ class SegmentPanel(ResultPanel):
             self.say(self.problem)
         elif result.layer in self._viewer.layers:  # else it was taken away, which was said
             self.say(result.conclusion(cancelled=cancelled))
+        self.advice.resume()
 
     def close_down(self, *_: Any) -> None:
         """Stop everything this panel started; what is on the layers stays."""
@@ -302,8 +304,9 @@ class SegmentPanel(ResultPanel):
         self.slides.describe(self.image.value)
         if self.slides.result_of(self.image.value) is not None:
             self.save.enabled = True
-        for slider in self.sliders:  # thresholds of objects
-            slider.visible = there and not self.classes.on
+        result = self.current_result() if there and not self.classes.on else None
+        for slider in self.sliders:  # thresholds of objects; saved labels have no class maps
+            slider.visible = result is not None and result.plan is not None
 
     def _decode_again(self) -> None:
         layer, result = self.image.value, self.current_result()

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 LARGE = 10**8  # pixels of a plane from which on its labels are kept in a folder
 TOTAL = 10**9  # pixels of all planes from which on the same is done: 4 GB of labels
 MOST = 4096  # pixels; side of the largest part of it that is opened at once: a large screen's
-KEPT = 7  # days that the labels of a session stay that ended unexpectedly
+KEPT = 7  # days that the unsaved labels of a session stay
 LEFT = (
-    "Labels of a large image that a crash left behind are kept for {} days; copy the folder to "
-    "keep them longer (napari opens it as an image of ids): {}"
+    "Unsaved labels of a large image are there from an earlier session. They are deleted {} days "
+    "after their last change; copy the folder to keep them (napari opens it as an image of ids): {}"
 )
 TOO_LARGE = (
     "The part is {} × {} px; at most {} × {} px of a large image are opened at once. Zoom in, "

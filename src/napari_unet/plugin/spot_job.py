@@ -106,7 +106,7 @@ def spot_events(
     view: tuple[Plane, tuple[float, float]],
     count: int = 5,
 ) -> Generator[Waiting | Ranked, None, None]:
-    """Rank the spots where painting teaches most; no network runs.
+    """Rank the spots where the model is least sure; no network runs.
 
     Parameters
     ----------

@@ -34,11 +34,11 @@ NO_RESULT = "There is no segmentation of this image yet. Press Segment first."
 BUSY = "Something else is computed just now. Wait for it or stop it, then try again."
 FLAT = "Spots are shown in planes. Switch to the 2-D view and try again."
 SURE = "The model is sure of everything it has segmented, except near what is painted."
-LOOKING = "Looking for the spots where painting teaches most…"
+LOOKING = "Looking for the spots where the model is least sure…"
 
 
 class Spots(Part):
-    """Leads to the spots where painting teaches most, one press after the other."""
+    """Leads to the spots where the model is least sure, one press after the other."""
 
     def __init__(self, host: "SegmentPanel") -> None:
         super().__init__(host)

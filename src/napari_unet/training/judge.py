@@ -117,37 +117,61 @@ def best_single_class(strokes: Sequence[int]) -> Verdict:
     return max(answers, key=lambda verdict: verdict.score)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """A window of an image: what a network says of it, and what is painted there.
+
+    Attributes
+    ----------
+    maps : ndarray of uint8
+        ``(3, Y, X)``, class map.
+    painted : ndarray of uint32
+        ``(Y, X)``.
+    ids : sequence of int or None
+        Painted objects that count; None = all.
+    zoom : float
+        Pixels of the window for one of the image.
+    """
+
+    maps: NDArray[np.uint8]
+    painted: NDArray[np.uint32]
+    ids: Sequence[int] | None = None
+    zoom: float = 1.0
+
+    def verdict(self, settings: DecodeSettings) -> Verdict:
+        """Decode with settings that are meant for the image, and compare."""
+        return judge(decode(self.maps, at_zoom(settings, self.zoom)), self.painted, self.ids)
+
+
+def at_zoom(settings: DecodeSettings, zoom: float) -> DecodeSettings:
+    """Return the decoding for a window whose pixels are `zoom` times as many as the image's."""
+    return settings.with_smallest(settings.minimum_diameter * zoom)
+
+
 def best_thresholds(
-    maps: Sequence[NDArray[np.uint8]],
-    painted: Sequence[NDArray[np.uint32]],
+    windows: Sequence[Window],
     now: DecodeSettings,
     asked: Callable[[], object] = lambda: None,
     *,
-    ids: Sequence[Sequence[int] | None] | None = None,
     shifts: Sequence[tuple[float, float]] = SHIFTS,
 ) -> DecodeSettings:
     """Return the thresholds that suit painted objects best, `now` unless others are better.
 
     Parameters
     ----------
-    maps : sequence of ndarray of uint8
-        ``(3, Y, X)``, class maps.
-    painted : sequence of ndarray of uint32
-        ``(Y, X)``, of the same windows.
+    windows : sequence of Window
+        What to fit them on.
     now : DecodeSettings
         The model's own thresholds; the smallest diameter is kept.
     asked : callable, optional
         Called before each attempt; it may raise to give up.
-    ids : sequence, optional
-        For each window the objects that count; default all.
     shifts : sequence of (float, float)
         What is tried: changes of sensitivity and separation.
     """
-    windows = list(zip(maps, painted, ids or [None] * len(maps), strict=True))
 
     def score(settings: DecodeSettings) -> float:
         asked()
-        return sum((judge(decode(m, settings), p, i) for m, p, i in windows), Verdict()).score
+        return sum((window.verdict(settings) for window in windows), Verdict()).score
 
     best, most = now, score(now) + GAIN
     for up, apart in shifts:
@@ -184,8 +208,8 @@ def decide(
     given_up = ""
     if base_new < base_old - GIVEN_UP:
         given_up = (
-            f" On images like those of its first training it is worse now ({base_old:.2f} before, "
-            f"{base_new:.2f} after): keep the old model for those."
+            f" On other images of nuclei it is worse now ({base_old:.2f} before, {base_new:.2f} "
+            "after): keep the old model for those."
         )
     if held < FEWEST_TO_DECIDE:
         return "preview", (

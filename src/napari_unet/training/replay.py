@@ -1,4 +1,4 @@
-"""Shipped crops of what the bundled models were trained on, so that retraining does not forget."""
+"""Shipped crops of nuclei, so that a model that knows them does not forget them."""
 
 from functools import cache
 from importlib.resources import files
