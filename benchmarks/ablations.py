@@ -4,6 +4,7 @@
     python -m benchmarks.ablations --rows "sum skips"   one of them
     python -m benchmarks.ablations --minutes 20         longer, into a table of its own
     python -m benchmarks.ablations --minutes 1 --dry    a quick look; writes no document
+    python -m benchmarks.ablations --beside FILE        a model trained for long, beside `nuclei`
 
 Every row is `scripts/train_base_model.py nuclei --change '{...}'` and a look at the validation
 images. They are shown at their true scale, so the network is compared and not the estimate of the
@@ -27,6 +28,8 @@ from benchmarks.matching import bootstrap, count, shown
 from benchmarks.plain import Looking, look_at
 from benchmarks.rows import RESULTS, Row, Rows
 from benchmarks.tables import ROOT, markdown, write_table
+from napari_unet.models.card import ModelCard
+from napari_unet.network.unet import UNet
 from scripts.base_recipe import NUCLEI
 
 AS_IT_IS = Looking()
@@ -35,6 +38,7 @@ MINUTES = 6.0  # of one core for each training
 AVERAGING = 0.99  # of the weights; a short training has no time for a slow average
 SCRIPT = ROOT / "scripts" / "train_base_model.py"
 SHOWN = ((0.5, 0), (0.7, 2), (0.9, 5))  # thresholds, and where they are among all
+LONG = ((0.5, 0), (0.7, 2), (0.8, 4), (0.9, 5))
 HEADER = (
     "change", "steps",
     *(f"fluorescence {t}" for t, _ in SHOWN), *(f"others {t}" for t, _ in SHOWN),
@@ -121,10 +125,18 @@ def measure(choice: Choice, minutes: float, data: Path, limit: int | None) -> Ro
     row: Row = {"name": choice.name, "minutes": minutes, "limit": limit}
     row["recipe"] = fingerprint(choice.change)
     row["steps"] = card.recipe["done"]
+    return row | look(network, card, choice.looking, data, limit)
+
+
+def look(
+    network: UNet, card: ModelCard, looking: Looking, data: Path, limit: int | None
+) -> dict[str, Any]:
+    """Return AP with its interval at every threshold, of fluorescence and of the others."""
+    row: dict[str, Any] = {}
     found: dict[str, list[Any]] = {}
     for sample in samples(data, "val", limit):
         kind = "fluorescence" if "fluo" in sample.group or "mnf" in sample.group else "others"
-        found.setdefault(kind, []).append(look_at(sample, network, card, choice.looking))
+        found.setdefault(kind, []).append(look_at(sample, network, card, looking))
     for kind, matchings in found.items():
         estimate = bootstrap(count(matchings), pooled=True)
         row[kind] = [[float(v) for v in e] for e in (estimate.value, estimate.low, estimate.high)]
@@ -161,6 +173,27 @@ def show(
         write_table(DOCUMENT, name, HEADER, lines, command=command, note=note)
 
 
+def show_beside(files: Sequence[Path], data: Path, limit: int | None, *, write: bool) -> None:
+    """Compare models that were trained for long with `nuclei`, all with its thresholds."""
+    from napari_unet.models.library import find_model
+    from napari_unet.models.weights import load_model
+
+    loaded = [load_model(path) for path in (find_model("nuclei"), *files)]
+    decode, lines = loaded[0][1].decode, []
+    for network, card in loaded:
+        card = card.model_copy(update={"decode": decode})
+        row = look(network, card, AS_IT_IS, data, limit)
+        line = [card.name, f"{card.recipe['done']:,}"]
+        for value, low, high in (row["fluorescence"], row["others"]):
+            line += [shown(value[i], low[i], high[i]) for _, i in LONG]
+        lines.append(line)
+    header = ("model", "steps", *(f"{k} {t}" for k in ("fluorescence", "others") for t, _ in LONG))
+    print(markdown(header, lines))
+    if write:
+        command = "python -m benchmarks.ablations --beside FILE"
+        write_table(DOCUMENT, "ablations-long", header, lines, command=command)
+
+
 def main() -> None:
     """Read the command line, measure what is missing."""
     parser = options_for(__doc__)
@@ -168,7 +201,13 @@ def main() -> None:
     add("--rows", nargs="*", help="names of rows; default all")
     add("--minutes", type=float, default=MINUTES, help="of training")
     add("--rows-file", type=Path, default=RESULTS / "ablations.jsonl", help="file of the rows")
+    add("--beside", nargs="+", type=Path, help="files of trained models, beside `nuclei`")
     arguments = parser.parse_args()
+    if arguments.beside:
+        limit = arguments.limit
+        write = not (arguments.dry or limit)
+        show_beside(arguments.beside, arguments.data, limit, write=write)
+        return
     chosen = [c for c in CHOICES if not arguments.rows or c.name in arguments.rows]
     minutes, limit = arguments.minutes, arguments.limit
     rows = Rows(arguments.rows_file, KEY)
