@@ -272,10 +272,10 @@ def test_an_object_of_thousands_of_pixels_is_a_sentence() -> None:
 
 
 @pytest.mark.parametrize(("parent", "knows"), [("nuclei", True), ("cells-phase", False)])
-def test_what_the_parent_never_knew_is_not_replayed(
+def test_what_the_parent_never_knew_is_not_forgotten(
     tmp_path: Path, parent: str, knows: bool
 ) -> None:
     made = replace(plan(tmp_path), parent=find_model(parent))
     work = Finetune(made, [disc_example()])
-    assert bool(work.replay) == knows
+    assert bool(work.known) == knows
     assert (work.unchanged().base > 0.5) == knows

@@ -90,7 +90,8 @@ class Finetune:
         self.shown_at = {} if self.classes else diameters_by_zoom(self.examples)
         self.shows = None if self.classes else shown_diameter(self.examples)
         self.held = _some([e for e in self.examples if e.judged], JUDGED)
-        self.replay = [] if self.classes else self._known_crops()
+        self.replay = [] if self.classes else replay_examples(self.card.spec.in_channels)
+        self.known = self._known_crops()
         self.shown = _some([e for e in self.examples if e.taught.any()], FITTED)
         self.opinions = [] if self.classes else [self._opinion(e) for e in self.shown]
         trust = trust_in(self.shown, self.opinions) if self.opinions else 0.0
@@ -115,11 +116,10 @@ class Finetune:
         return self.clock() - self.begun
 
     def _known_crops(self) -> list[Example]:
-        """Crops against forgetting; none for a parent that does not know what they show."""
-        crops = replay_examples(self.card.spec.in_channels)
-        shown = _some(crops, REPLAY_JUDGED)
+        """Crops of the replay that show what is forgotten; none if the parent never knew them."""
+        shown = _some(self.replay, REPLAY_JUDGED)
         alike = agreement([e.painted for e in shown], [self._opinion(e) for e in shown])
-        return crops if alike >= KNOWN else []
+        return shown if alike >= KNOWN else []
 
     def _opinion(self, example: Example) -> NDArray[np.uint8]:
         """What the parent says of a window."""
@@ -212,8 +212,7 @@ class Finetune:
     def _base(self, network: UNet, settings: DecodeSettings) -> float:
         # size fits itself to an image
         settings = settings.with_smallest(self.parent.decode.minimum_diameter)
-        shown = _some(self.replay, REPLAY_JUDGED)
-        pairs = zip(self._maps(network, shown), shown, strict=True)
+        pairs = zip(self._maps(network, self.known), self.known, strict=True)
         return sum((self._verdict(m, settings, e, None) for m, e in pairs), Verdict()).score
 
     def learn(self) -> Generator[LearnEvent, None, None]:
