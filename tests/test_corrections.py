@@ -281,3 +281,9 @@ def test_every_class_keeps_a_stroke_to_learn_from(classes: list[int]) -> None:
     assert {one.id % CLASSES for one in train} == set(classes)
     assert sorted(one.id for one in train + held) == [one.id for one in strokes]
     assert bool(held) == (len(strokes) >= FEWEST_TO_JUDGE and len(strokes) > len(set(classes)))
+
+
+def test_a_class_keeps_its_first_stroke_as_more_is_painted() -> None:
+    strokes = [item(n * CLASSES + number, y=n) for n in range(1, 4) for number in (1, 2)]
+    train, _ = hold_out(strokes, classes=True)
+    assert {strokes[0], strokes[1]} <= set(train)

@@ -75,6 +75,15 @@ def test_a_giant_and_a_long_cell_among_small_ones_are_taught_whole() -> None:
     assert areas == {998: 400 * 50, 999: 4 * 260}
 
 
+def test_long_strokes_of_classes_are_taught_all_along() -> None:
+    painted = np.zeros((1000, 1000), np.uint32)
+    painted[50:62, 20:980], painted[20:980, 500:512] = 17, 18
+    covered = np.zeros(painted.shape, bool)
+    for box in windows(painted, SIDE, 64, whole=None):
+        covered[box.slices] = True
+    assert covered[painted > 0].all()
+
+
 def test_only_the_neighbourhood_of_paint_is_read() -> None:
     class Watched:
         shape, dtype = (100_000, 100_000), np.dtype(np.uint8)

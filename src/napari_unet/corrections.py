@@ -275,7 +275,8 @@ def hold_out(
         Part to judge with, between 0 and 1.
     classes : bool, default False
         Whether they are strokes of classes, as `number_strokes` numbers them: then one of every
-        class is trained on, as a class that is only judged could not be learned.
+        class is trained on, as a class that is only judged could not be learned. Strokes are
+        numbered anew as more is painted, so they may change sides.
 
     Returns
     -------
@@ -290,8 +291,9 @@ def hold_out(
     places = [_place(item) for item in objects]
     order = sorted(range(len(objects)), key=places.__getitem__)
     if classes:
-        last = {objects[i].id % CLASSES: i for i in order}  # the one that would be held out last
-        order = [i for i in order if i not in last.values()]
+        by_id = sorted(order, key=lambda i: objects[i].id, reverse=True)
+        first = {objects[i].id % CLASSES: i for i in by_id}  # it stays first as more is painted
+        order = [i for i in order if i not in first.values()]
     count = sum(places[i][0] < share for i in order)
     chosen = set(order[: min(max(count, fewest), most)])
     train = [item for i, item in enumerate(objects) if i not in chosen]

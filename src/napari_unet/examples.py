@@ -19,6 +19,7 @@ from napari_unet.models.card import ModelCard
 
 SIDE = 320  # network pixels of a window: a crop of the training and room to shift it
 LARGEST = 1024  # network pixels of an object that a window is enlarged for; some 16 MB of planes
+MOST_LARGE = 32  # such windows of a plane; further large objects are cut, and so left out
 BLOCK = 64  # network pixels; background strokes are visited block by block
 INNER = 0.2  # of a window's side: paint nearer to its edge asks for another window
 DEBRIS = 0.4  # of the typical painted diameter: what is smaller is debris
@@ -176,7 +177,7 @@ def _of_one(
     for plane in image.planes():
         paint, done = painting.painted[plane], set[int]()
         # a class has no outline that a window could cut
-        whole = 0 if card.kind == "classes" else round(LARGEST / zoom)
+        whole = None if card.kind == "classes" else round(LARGEST / zoom)
         for box in windows(paint, round(SIDE / zoom), max(1, round(BLOCK / zoom)), whole=whole):
             pixels = image.read(plane, box, channels)
             values = np.stack(
@@ -188,7 +189,9 @@ def _of_one(
             done.update(example.held)
 
 
-def windows(paint: NDArray[np.uint32], side: int, block: int, *, whole: int = 0) -> list[Box]:
+def windows(
+    paint: NDArray[np.uint32], side: int, block: int, *, whole: int | None = 0
+) -> list[Box]:
     """Choose windows of `side` image pixels, so that every painted pixel is well inside of one.
 
     Parameters
@@ -197,51 +200,62 @@ def windows(paint: NDArray[np.uint32], side: int, block: int, *, whole: int = 0)
         ``(Y, X)``.
     side, block : int
         Image pixels.
-    whole : int
+    whole : int or None
         Objects up to this length are whole in some window, which is larger where it has to be;
-        image pixels.
+        image pixels. None: strokes of classes, which may be cut as background may.
     """
     area = Box((0, 0), (paint.shape[0], paint.shape[1]))
     chosen: list[Box] = []
-    for place, box in _places(paint, block):
+    large = 0
+    for place, box in _places(paint, block, strokes=whole is None):
         around = box.grow(1)  # where an object goes on is seen beside its box
-        length = max(around.shape)
-        needed = around.intersect(area) if length <= max(side, whole) else Box(place, place)
+        most = max(side, whole or 0) if large < MOST_LARGE else side
+        needed = around.intersect(area) if max(around.shape) <= most else Box(place, place)
         if not any(
             _well_inside(w, place, side, area) and w.intersect(needed) == needed for w in chosen
         ):
-            chosen.append(_around(place, max(side, *needed.shape), area))
+            height, width = needed.shape
+            chosen.append(_around(place, (max(side, height), max(side, width)), area))
+            large += max(height, width) > side
     return chosen
 
 
-def _places(paint: NDArray[np.uint32], block: int) -> list[tuple[tuple[int, int], Box]]:
-    """Centres and boxes of the painted objects, then of the blocks with painted background."""
-    places = [((int(o.box.centre[0]), int(o.box.centre[1])), o.box) for o in painted_objects(paint)]
-    for row, column in np.argwhere(_blocks_with(paint, block)).tolist():
+def _places(
+    paint: NDArray[np.uint32], block: int, *, strokes: bool
+) -> list[tuple[tuple[int, int], Box]]:
+    """Centres and boxes of the painted objects, then of the blocks with painted background.
+
+    With `strokes` of the blocks in which anything is painted.
+    """
+    objects = [] if strokes else painted_objects(paint)
+    places = [((int(o.box.centre[0]), int(o.box.centre[1])), o.box) for o in objects]
+    for row, column in np.argwhere(_blocks_with(paint, block, strokes=strokes)).tolist():
         place = row * block + block // 2, column * block + block // 2
         places.append((place, Box(place, place)))
     return places
 
 
-def _blocks_with(paint: NDArray[np.uint32], block: int) -> NDArray[np.bool_]:
+def _blocks_with(paint: NDArray[np.uint32], block: int, *, strokes: bool) -> NDArray[np.bool_]:
     height, width = paint.shape
-    rows, columns = range(0, height, block), range(0, width, block)
-    any_row = np.array([_any_in_columns(paint[y : y + block], columns, block) for y in rows])
-    return any_row.reshape(len(rows), len(columns))
+    columns = range(0, width, block)
+    found = []
+    for y in range(0, height, block):
+        strip = paint[y : y + block]
+        if strip.any():  # rare on a large image
+            there = strip != UNLABELLED if strokes else strip == BACKGROUND
+            found.append([bool(there[:, x : x + block].any()) for x in columns])
+        else:
+            found.append([False] * len(columns))
+    return np.array(found, bool).reshape(len(found), len(columns))
 
 
-def _any_in_columns(strip: NDArray[np.uint32], columns: range, block: int) -> list[bool]:
-    if not strip.any():  # the usual case on a large image
-        return [False] * len(columns)
-    return [bool((strip[:, x : x + block] == BACKGROUND).any()) for x in columns]
-
-
-def _around(place: tuple[int, int], side: int, area: Box) -> Box:
+def _around(place: tuple[int, int], sides: tuple[int, int], area: Box) -> Box:
     """Centre a window on a place, moved so that it stays in the image if it fits."""
     start = [
-        min(max(0, p - side // 2), max(0, n - side)) for p, n in zip(place, area.stop, strict=True)
+        min(max(0, p - side // 2), max(0, n - side))
+        for p, side, n in zip(place, sides, area.stop, strict=True)
     ]
-    box = Box((start[0], start[1]), (start[0] + side, start[1] + side))
+    box = Box((start[0], start[1]), (start[0] + sides[0], start[1] + sides[1]))
     return box.intersect(area)
 
 

@@ -450,7 +450,7 @@ def test_a_replaced_result_is_left_out_with_a_sentence(
     click(panel.retrain.retrain)
     idle()
     said = panel.retrain.outcome if others else panel.sentence
-    assert "replaced by one of another shape: cells objects" in said
+    assert "replaced by one of another shape or kind: cells objects" in said
     assert ("Nothing is painted" in said) is not others
 
 

@@ -75,7 +75,7 @@ def test_accepted_compared_and_taken_back(viewer, panel, section, image, truth, 
     idle()
     assert panel.model.value == "poor retrained", panel.sentence
     assert section.retrain.text == "Retrain"
-    assert "held-out objects: " in section.outcome
+    assert "objects set aside: " in section.outcome
     assert section.outcome.count("→") == 2
     assert section.curve.losses
     card = read_card(user_folder() / f"poor retrained{SUFFIX}")
@@ -197,7 +197,7 @@ def test_stop_cancel_and_a_dead_engine(panel, section, image, truth, click, idle
     assert not section.retrain.enabled
     idle()
     assert section.problem is None
-    assert "held-out objects" in section.outcome
+    assert "objects set aside" in section.outcome
 
 
 def test_segmenting_and_retraining_take_turns(panel, section, image, truth, click, idle, qtbot):
@@ -227,11 +227,11 @@ def test_which_model_is_taught():
     ):  # fmt: skip
         chosen, remark = choose_parent(child, images, objects, made=ours)
         assert chosen is child
-        assert "taught further" in remark
+        assert "that model itself learns on" in remark
     orphan = load_model(put("orphan", parent="gone", parent_sha="0" * 64, images=1))
     chosen, remark = choose_parent(orphan, both, 50, made=frozenset())
     assert chosen is orphan
-    assert "'orphan' is gone" in remark
+    assert "What 'orphan' was made from is gone" in remark
     assert new_name("nuclei") == "nuclei retrained"
     put("nuclei retrained")
     assert new_name("nuclei") == new_name("nuclei retrained") == "nuclei retrained 2"

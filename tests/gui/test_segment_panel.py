@@ -299,11 +299,13 @@ def test_a_name_without_its_ending_replaces_no_file(painted, panel, click, idle,
     assert tifffile.imread(file).max() == 9
 
 
-def test_labels_without_room_for_ids_are_no_result_any_more(painted, panel, click, idle):
+def test_labels_without_room_for_ids_are_no_result_any_more(painted, panel, click, idle, home):
     """As *Convert data type* in napari's menu does."""
     layer = painted.layer
     layer.data = layer.data.astype(np.uint8)
     assert panel.results() == []
+    panel.save_to(home / "narrow.ome.tif")
+    assert "numbers too small for ids" in panel.sentence
     click(panel.segment)
     idle()
     assert panel.current_result() is not painted

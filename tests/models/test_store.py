@@ -183,6 +183,10 @@ def test_capitals_can_be_changed(new: Callable[..., Path], folder: Path) -> None
     assert store.rename("mine", "Mine") == folder / "Mine.safetensors"
     assert in_folder(folder) == ["Mine.safetensors"]
     assert load_card("Mine").name == "Mine"
+    (folder / "MINE.safetensors").write_bytes((folder / "Mine.safetensors").read_bytes())
+    with pytest.raises(ModelError, match="called 'MINE' already"):
+        store.rename("Mine", "MINE")
+    assert in_folder(folder) == ["MINE.safetensors", "Mine.safetensors"]
 
 
 def test_nothing_is_renamed_onto_another(new: Callable[..., Path], folder: Path) -> None:

@@ -133,7 +133,7 @@ def connect(address: str) -> Iterator[Client]:
         workers = max(1, min(os.cpu_count() or 1, fitting))
         # a worker is not killed for its memory: there are as few as fit
         cluster = LocalCluster(
-            workers, threads_per_worker=1, memory_limit=0, dashboard_address=":0"
+            workers, threads_per_worker=1, memory_limit=0, dashboard_address="127.0.0.1:0"
         )
         with cluster, Client(cluster) as client:
             yield client

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from napari_unet.errors import ModelError, SaveError
+from napari_unet.errors import ModelError, SaveError, UNetError
 from napari_unet.folders import sync_folder
 from napari_unet.models.card import SUFFIX, plain, read_card, sha256_of
 from napari_unet.models.disk import explained, move_new, part_copy
@@ -147,12 +147,22 @@ def rename(name: str, new: str) -> Path:
     source, target_name = _own(name, "renamed"), save_name(new)
     if target_name == name:
         return source
-    if target_name.casefold() == name.casefold():  # one file on some disks
-        return rename(rename(name, free_name(name)).stem, target_name)
+    if target_name.casefold() == name.casefold() and target_name not in model_files():
+        return _change_capitals(name, target_name)
     made = _place(source, target_name)
     with explained(f"Removing the old file of {name!r}"):
         source.unlink()
     return made
+
+
+def _change_capitals(name: str, new: str) -> Path:
+    """Rename by way of another name, as some disks take both for one file."""
+    between = rename(name, free_name(name)).stem
+    try:
+        return rename(between, new)
+    except UNetError:
+        rename(between, name)
+        raise
 
 
 def renamed(sha: str, known: Iterable[str]) -> str:

@@ -36,10 +36,10 @@ TOLD = (
 )
 NO_OBJECTS = "Press Segment; then paint on the objects that it finds."
 BOTH = {
-    True: "Objects are painted too; the classes are taught. Untick Paint "
-    "classes instead of objects to teach the objects.",
-    False: "Classes are painted too; the objects are taught. Tick Paint "
-    "classes instead of objects to teach the classes.",
+    True: "Objects are painted too; the classes are taught. To teach the "
+    "objects, untick the box 'Paint classes instead of objects'.",
+    False: "Classes are painted too; the objects are taught. To teach the "
+    "classes, tick the box 'Paint classes instead of objects'.",
 }
 
 

@@ -62,8 +62,12 @@ class ModelAdvice(Part):
         self.stop()
         self._missed = None
         layer = self._host.image.value
-        if layer is not None and not self._host.has_result(layer):
+        if layer is not None and not self._is_segmented(layer):
             self._look(layer)
+
+    def _is_segmented(self, layer: Any) -> bool:
+        host = self._host
+        return host.has_result(layer) or host.slides.result_of(layer) is not None
 
     def _look(self, layer: Any) -> None:
         host = self._host
@@ -97,8 +101,9 @@ class ModelAdvice(Part):
         if box.value != self._own or event.card.name not in box.choices:
             return
         other, name = box.value, event.card.name
-        if other != name and self._host.has_result(layer):  # the model in use is not changed
-            self._host.say(WOULD_FIT.format(name=name, other=other))
+        if other != name and self._is_segmented(layer):  # the model in use is not changed
+            advice = WOULD_FIT.format(name=name, other=other)
+            self._host.say(f"{self._host.sentence} {advice}")
             return
         self._own = name
         if other != name:

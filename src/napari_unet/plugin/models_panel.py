@@ -30,6 +30,10 @@ from napari_unet.plugin.jobs import in_background, sentence
 from napari_unet.plugin.library_watch import LibraryWatch
 
 FILES = f"Models (*{SUFFIX})"
+THERE = (
+    "{} exists already, and the name was given without its ending, so nobody has asked whether to "
+    "replace it. Press Export… again and choose that file, or another name."
+)
 COLUMNS = 3
 
 
@@ -180,10 +184,12 @@ class ModelsPanel(QWidget):
 
     def export_to(self, path: Path) -> None:
         """Copy the model chosen to a file; the dialog has asked whether it may be replaced."""
-        name = self.name
-        asked = path.suffix == SUFFIX  # else another file is written than the dialog has asked for
+        name, file = self.name, path.with_name(path.name.removesuffix(SUFFIX) + SUFFIX)
+        if file != path and file.exists():  # the dialog has asked for another name
+            self.say(THERE.format(file.name))
+            return
         self._do(
-            lambda: store.export_model(name, path, overwrite=asked), f"Exported {name!r} to {path}."
+            lambda: store.export_model(name, file, overwrite=True), f"Exported {name!r} to {file}."
         )
 
     def _do(self, deed: Callable[[], Path], done: str) -> None:

@@ -11,7 +11,7 @@ from napari_unet.plugin import layers
 from napari_unet.plugin.hooks import write_labels
 from napari_unet.plugin.jobs import in_background
 from napari_unet.plugin.part import Part
-from napari_unet.plugin.results import Result
+from napari_unet.plugin.results import REPLACED, Result
 from napari_unet.plugin.slide_result import SlideResult
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Saving(Part):
         slide, result = host.slides.result_of(host.image.value), host.current_result()
         if slide is not None and host.busy:
             host.say(WAIT)
+        elif slide is None and result is not None and not result.correcting.fits:
+            host.say(REPLACED)
         elif slide is not None:
             path = with_ending(path, ENDING)
             self._write(path, self._of_slide(slide, path), lambda: None)

@@ -153,7 +153,7 @@ class SegmentForm(Container):  # type: ignore[type-arg]
             self.axes.value = self.axes_of(layer)
         self.axes.visible = len(self.axes.value) > 2 and not (layer.rgb and layer.ndim == 2)
         self._describe_channels()
-        channel = self._given[layer][1] if layer in self._given else AVERAGE
+        channel = self.channel_of(layer)
         with self.channel.changed.blocked():
             self.channel.value = channel if channel in self.channel.choices else AVERAGE
         self._offer_afterwards(self.has_result(layer))
@@ -163,6 +163,10 @@ class SegmentForm(Container):  # type: ignore[type-arg]
         guess = layers.guess_layer_axes(layer)
         axes, _ = self._given.get(layer, (guess, AVERAGE))
         return axes if len(axes) == len(guess) else guess
+
+    def channel_of(self, layer: ImageLayer) -> str:
+        """Return the channel that was given for a layer."""
+        return self._given[layer][1] if layer in self._given else AVERAGE
 
     def _note_given(self, *_: Any) -> None:
         if self.image.value is not None:

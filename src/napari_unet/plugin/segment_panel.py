@@ -24,6 +24,7 @@ from napari_unet.plugin.library_watch import LibraryWatch
 from napari_unet.plugin.model_advice import ModelAdvice
 from napari_unet.plugin.model_in_use import ModelInUse
 from napari_unet.plugin.preview import Preview
+from napari_unet.plugin.regions import region_of
 from napari_unet.plugin.restoring import Restoring
 from napari_unet.plugin.result_panel import NO_IMAGE, ResultPanel
 from napari_unet.plugin.results import Result, progress
@@ -277,7 +278,8 @@ class SegmentPanel(ResultPanel):
             self.say(self.problem)
         elif result.layer in self._viewer.layers:  # else it was taken away, which was said
             self.say(result.conclusion(cancelled=cancelled))
-        self.advice.resume()
+            if not cancelled and not isinstance(result, Preview):
+                self.advice.resume()
 
     def close_down(self, *_: Any) -> None:
         """Stop everything this panel started; what is on the layers stays."""
@@ -296,6 +298,12 @@ class SegmentPanel(ResultPanel):
         """Return the axes that a large image was segmented with, else a guess."""
         result = self.slides.result_of(layer)
         return result.image.axes if result is not None else super().axes_of(layer)
+
+    def channel_of(self, layer: ImageLayer) -> str:
+        """Return the channel that was given; for a part of a large image that of the whole."""
+        part = region_of(layer)
+        whole = part.source() if part is not None and layer not in self._given else None
+        return super().channel_of(layer if whole is None else whole)
 
     # ---- afterwards ------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from napari_unet.plugin.regions import (
     region_layer,
     region_of,
 )
-from napari_unet.plugin.results import Result
+from napari_unet.plugin.results import REPLACED, Result
 from napari_unet.plugin.slide_result import SlideResult, slide_result, slide_results
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ TOTAL = 10**9  # pixels of all planes from which on the same is done: 4 GB of la
 MOST = 4096  # pixels; side of the largest part of it that is opened at once: a large screen's
 KEPT = 7  # days that the unsaved labels of a session stay
 LEFT = (
-    "Unsaved labels of a large image are there from an earlier session. They are deleted {} days "
-    "after their last change; copy the folder to keep them (napari opens it as an image of ids): {}"
+    "Labels of a large image are there from an earlier session. Unless you saved them: {} days "
+    "after their last change they are deleted; copy the folder (napari opens it as an image): {}"
 )
 TOO_LARGE = (
     "The part is {} × {} px; at most {} × {} px of a large image are opened at once. Zoom in, "
@@ -288,8 +288,8 @@ class Slides(Container):  # type: ignore[type-arg]
         if part is None or whole is None or host.image.value is None:
             return
         result = host.result_of(host.image.value, classes=whole.classes)
-        if host.busy or result is None:
-            host.say(WAIT if host.busy else NOTHING_NEW)
+        if host.busy or result is None or not result.correcting.fits:
+            host.say(WAIT if host.busy else NOTHING_NEW if result is None else REPLACED)
             return
         if part.taken.growing is not whole.growing:  # other labels than it was taken from
             part.taken = Taken(whole.growing, part.box.shape)

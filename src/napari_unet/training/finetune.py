@@ -91,7 +91,7 @@ class Finetune:
         self.shows = None if self.classes else shown_diameter(self.examples)
         self.held = _some([e for e in self.examples if e.judged], JUDGED)
         self.replay = [] if self.classes else replay_examples(self.card.spec.in_channels)
-        self.known = self._known_crops()
+        self.known, self.known_maps = self._known_crops()
         self.shown = _some([e for e in self.examples if e.taught.any()], FITTED)
         self.opinions = [] if self.classes else [self._opinion(e) for e in self.shown]
         trust = trust_in(self.shown, self.opinions) if self.opinions else 0.0
@@ -115,11 +115,15 @@ class Finetune:
         """Time since the beginning."""
         return self.clock() - self.begun
 
-    def _known_crops(self) -> list[Example]:
-        """Crops of the replay that show what is forgotten; none if the parent never knew them."""
+    def _known_crops(self) -> tuple[list[Example], list[NDArray[np.uint8]]]:
+        """Crops of the replay that show what is forgotten, and what the parent says of them.
+
+        None if the parent never knew them.
+        """
         shown = _some(self.replay, REPLAY_JUDGED)
-        alike = agreement([e.painted for e in shown], [self._opinion(e) for e in shown])
-        return shown if alike >= KNOWN else []
+        maps = [self._opinion(example) for example in shown]
+        knows = agreement([e.painted for e in shown], maps) >= KNOWN
+        return (shown, maps) if knows else ([], [])
 
     def _opinion(self, example: Example) -> NDArray[np.uint8]:
         """What the parent says of a window."""
@@ -212,7 +216,9 @@ class Finetune:
     def _base(self, network: UNet, settings: DecodeSettings) -> float:
         # size fits itself to an image
         settings = settings.with_smallest(self.parent.decode.minimum_diameter)
-        pairs = zip(self._maps(network, self.known), self.known, strict=True)
+        parents = network is self.network
+        maps = self.known_maps if parents else self._maps(network, self.known)
+        pairs = zip(maps, self.known, strict=True)
         return sum((self._verdict(m, settings, e, None) for m, e in pairs), Verdict()).score
 
     def learn(self) -> Generator[LearnEvent, None, None]:
@@ -224,7 +230,7 @@ class Finetune:
             loss = self.learner.step((self.seconds - begun) / (end - begun))
             if math.isnan(loss):
                 raise TrainingError(
-                    "The training lost its way (its loss is not a number). The model stays as it "
+                    "The training lost its way (its error is not a number). The model stays as it "
                     "was; look whether the image holds extreme values, and try again."
                 )
             self.loss = loss if self.learner.steps == 1 else 0.9 * self.loss + 0.1 * loss

@@ -204,6 +204,9 @@ def decide(
         What was painted: objects, or strokes of classes.
     """
     held = len(new.overlaps)
+    more = f"a few more {what} ({FEWEST_PAINTED} in all are enough)"
+    if what == "strokes":  # the last one of a class is never set aside
+        more = "a few more strokes of each class"
     scores = f"{old.score:.2f} before, {new.score:.2f} after"
     given_up = ""
     if base_new < base_old - GIVEN_UP:
@@ -214,8 +217,8 @@ def decide(
     if held < FEWEST_TO_DECIDE:
         return "preview", (
             f"Only {held} painted {what} could be set aside to judge, too few to tell. The old "
-            "model stays; look at the new one and keep it if it is better, or paint a few more "
-            f"{what} ({FEWEST_PAINTED} in all are enough)." + given_up
+            f"model stays; look at the new one and keep it if it is better, or paint {more}."
+            + given_up
         )
     gains = np.array(new.overlaps) - np.array(old.overlaps)
     doubt = float(gains.std(ddof=1)) / held**0.5
@@ -229,7 +232,7 @@ def decide(
     if gain < GAIN_OF_ONE / held:
         return "preview", (
             f"The new model is a little better {judged}, too little to be sure with so few. The "
-            "old one stays; look at the new one and keep it if it is better, or paint a few more "
-            f"{what}." + given_up
+            f"old one stays; look at the new one and keep it if it is better, or paint {more}."
+            + given_up
         )
     return "accepted", f"The new model is better {judged}." + given_up
