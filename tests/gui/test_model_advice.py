@@ -1,8 +1,5 @@
 """Which bundled model is chosen for an image, and that a person's choice is never replaced."""
 
-import itertools
-import time
-
 import pytest
 
 from napari_unet.inference.run import Waiting
@@ -42,24 +39,3 @@ def test_nuclei_are_looked_at_with_nuclei(panel, viewer, qtbot):
     qtbot.waitUntil(lambda: panel.advice.running, timeout=PATIENCE)
     qtbot.waitUntil(lambda: not panel.advice.running, timeout=PATIENCE)
     assert panel.model.value == "nuclei"
-
-
-def test_who_segments_before_the_look_is_told_afterwards(monkeypatch, panel, viewer, qtbot):
-    looks = itertools.count()
-
-    def slow_at_first(*_):
-        first = next(looks) == 0
-        yield Waiting()
-        while first:
-            time.sleep(0.02)
-            yield Waiting()
-        return load_model("cells-phase")
-
-    monkeypatch.setattr(model_advice, "best_model", slow_at_first)
-    viewer.open_sample("napari-unet-interactive", "nuclei")
-    qtbot.waitUntil(lambda: panel.advice.running, timeout=PATIENCE)
-    panel.segment.native.click()
-    qtbot.waitUntil(lambda: "cells-phase" in panel.sentence, timeout=PATIENCE)
-    assert "Choose it above and press Segment" in panel.sentence
-    assert panel.model.value == "nuclei"
-    assert panel.has_result(panel.image.value)

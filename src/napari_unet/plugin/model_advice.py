@@ -21,9 +21,6 @@ FITS = (
     "{name} knows more of what is in this image than {other}, so it is chosen. Press Segment, or "
     "choose another model first."
 )
-WOULD_FIT = (
-    "{name} knows more of what is in this image than {other}. Choose it above and press Segment."
-)
 
 
 class ModelAdvice(Part):
@@ -37,7 +34,6 @@ class ModelAdvice(Part):
         self._cache = cache
         self._job: Job | None = None
         self._own = host.model.value  # what was chosen here, or at the beginning
-        self._missed: Any = None  # image that was segmented before it was looked at
         host.image.changed.connect(self.look)
 
     @property
@@ -49,29 +45,13 @@ class ModelAdvice(Part):
         """Stop looking, because the engine has something else to do."""
         if self._job is not None and self._job.running:
             self._job.cancel()
-            self._missed = None if self._host.closed else self._host.image.value
-
-    def resume(self) -> None:
-        """Look at an image after it was segmented, if its look was stopped for that."""
-        missed, self._missed = self._missed, None
-        if missed is not None and missed is self._host.image.value:
-            self._look(missed)
 
     def look(self, *_: Any) -> None:
         """Look at the chosen image, if the choice of the model is still open."""
+        host = self._host
         self.stop()
-        self._missed = None
-        layer = self._host.image.value
-        if layer is not None and not self._is_segmented(layer):
-            self._look(layer)
-
-    def _is_segmented(self, layer: Any) -> bool:
-        host = self._host
-        return host.has_result(layer) or host.slides.result_of(layer) is not None
-
-    def _look(self, layer: Any) -> None:
-        host = self._host
-        if host.closed or host.busy:
+        layer = host.image.value
+        if host.closed or layer is None or host.busy or host.has_result(layer):
             return
         if host.model.value != self._own or self._viewer.dims.ndisplay == 3:
             return
@@ -100,12 +80,7 @@ class ModelAdvice(Part):
         box = self._host.model
         if box.value != self._own or event.card.name not in box.choices:
             return
-        other, name = box.value, event.card.name
-        if other != name and self._is_segmented(layer):  # the model in use is not changed
-            advice = WOULD_FIT.format(name=name, other=other)
-            self._host.say(f"{self._host.sentence} {advice}")
-            return
-        self._own = name
-        if other != name:
-            box.value = name
-            self._host.say(FITS.format(name=name, other=other))
+        other, self._own = box.value, event.card.name
+        if other != event.card.name:
+            box.value = event.card.name
+            self._host.say(FITS.format(name=event.card.name, other=other))

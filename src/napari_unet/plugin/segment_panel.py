@@ -278,8 +278,6 @@ class SegmentPanel(ResultPanel):
             self.say(self.problem)
         elif result.layer in self._viewer.layers:  # else it was taken away, which was said
             self.say(result.conclusion(cancelled=cancelled))
-            if not cancelled and not isinstance(result, Preview):
-                self.advice.resume()
 
     def close_down(self, *_: Any) -> None:
         """Stop everything this panel started; what is on the layers stays."""
