@@ -18,7 +18,7 @@ from napari_unet.instances import typical_diameter
 from napari_unet.models.card import ModelCard
 
 SIDE = 320  # network pixels of a window: a crop of the training and room to shift it
-LARGEST = 1024  # network pixels of an object that a window is enlarged for; some 16 MB of planes
+LARGEST = 1024  # network pixels of an object that a window is enlarged for; some 20 MB of planes
 MOST_LARGE = 32  # such windows of a plane; further large objects are cut, and so left out
 BLOCK = 64  # network pixels; background strokes are visited block by block
 INNER = 0.2  # of a window's side: paint nearer to its edge asks for another window

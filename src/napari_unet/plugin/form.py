@@ -9,6 +9,11 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout
 from napari_unet.settings import Settings
 
 SHORTEST = 10  # characters of a choice that are seen in any case
+# Of a file and a button whose dialog has asked about the name as it was typed.
+NOT_ASKED = (
+    "{} exists already, and the name was given without its ending, so nobody has asked whether to "
+    "replace it. Press {} again and choose that file, or another name."
+)
 
 
 def field_widget(settings: type[Settings], name: str, widget_type: str, **options: Any) -> Any:

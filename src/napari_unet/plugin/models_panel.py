@@ -26,14 +26,11 @@ from napari_unet.models import store
 from napari_unet.models.card import SUFFIX, describe, plain, sha256_of
 from napari_unet.models.library import bundled_folder, lineage, model_files
 from napari_unet.models.names import free_name
+from napari_unet.plugin.form import NOT_ASKED
 from napari_unet.plugin.jobs import in_background, sentence
 from napari_unet.plugin.library_watch import LibraryWatch
 
 FILES = f"Models (*{SUFFIX})"
-THERE = (
-    "{} exists already, and the name was given without its ending, so nobody has asked whether to "
-    "replace it. Press Export… again and choose that file, or another name."
-)
 COLUMNS = 3
 
 
@@ -186,7 +183,7 @@ class ModelsPanel(QWidget):
         """Copy the model chosen to a file; the dialog has asked whether it may be replaced."""
         name, file = self.name, path.with_name(path.name.removesuffix(SUFFIX) + SUFFIX)
         if file != path and file.exists():  # the dialog has asked for another name
-            self.say(THERE.format(file.name))
+            self.say(NOT_ASKED.format(file.name, "Export…"))
             return
         self._do(
             lambda: store.export_model(name, file, overwrite=True), f"Exported {name!r} to {file}."

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.io.ome_zarr import ENDING, copy_labels
 from napari_unet.plugin import layers
+from napari_unet.plugin.form import NOT_ASKED
 from napari_unet.plugin.hooks import write_labels
 from napari_unet.plugin.jobs import in_background
 from napari_unet.plugin.part import Part
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
 
 WAIT = "The image is being segmented. Wait for it or cancel it, then save."
 OME_TIFF = ".ome.tif"
-THERE = (
-    "{} exists already, and the name was given without its ending, so nobody has asked whether to "
-    "replace it. Press Save labels… again and choose that file, or another name."
-)
 NOTHING = "There is nothing to save: the image has no result any more. Press Segment first."
 
 
@@ -53,7 +50,7 @@ class Saving(Part):
         if chosen:
             path = with_ending(Path(chosen), ENDING if slide else OME_TIFF)
             if path != Path(chosen) and path.exists():  # the dialog has asked for another name
-                host.say(THERE.format(path.name))
+                host.say(NOT_ASKED.format(path.name, "Save labels…"))
             else:
                 self.save_to(path)
 

@@ -205,7 +205,7 @@ def decide(
     """
     held = len(new.overlaps)
     more = f"a few more {what} ({FEWEST_PAINTED} in all are enough)"
-    if what == "strokes":  # the last one of a class is never set aside
+    if what == "strokes":  # one of each class is never set aside
         more = "a few more strokes of each class"
     scores = f"{old.score:.2f} before, {new.score:.2f} after"
     given_up = ""
