@@ -20,8 +20,8 @@ from skimage.graph import MCP_Geometric
 from skimage.measure import regionprops
 
 from benchmarks.scenes import Scene
-from napari_unet.corrections import BACKGROUND, UNLABELLED
 from napari_unet.image import Box
+from napari_unet.labels.painted import BACKGROUND, UNLABELLED
 
 MODES = ("worst", "random", "suggested")
 VIEW = 512  # pixels seen at once
@@ -49,7 +49,7 @@ class Sheet:
     scene : Scene
         The image and the truth.
     painted : ndarray of uint32
-        ``(Y, X)``, see `napari_unet.corrections`.
+        ``(Y, X)``, see `napari_unet.labels.painted`.
     done : set of int
         Ids in the truth of the cells that were painted.
     """

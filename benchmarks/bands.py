@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.tables import ROOT, markdown, write_table
 from napari_unet.inference.bands import BANDS, Bands
-from napari_unet.inference.fold import folded
+from napari_unet.inference.batchnorm_folding import folded
 from napari_unet.models.library import load_model
 from napari_unet.models.weights import load_model as load_network
 

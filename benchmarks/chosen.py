@@ -13,10 +13,10 @@ from pathlib import Path
 from benchmarks.accuracy import DOCUMENT, options_for
 from benchmarks.image_sets import CELLS, Sample, cell_samples, samples
 from benchmarks.tables import markdown, write_table
-from napari_unet.choosing import best_model
-from napari_unet.inference.local import LocalBackend
+from napari_unet.execution.local import LocalBackend
 from napari_unet.models.library import Model, bundled_models
-from napari_unet.planning import Where
+from napari_unet.planning.model_selection import best_model
+from napari_unet.planning.planner import Where
 from napari_unet.segmentation import Notes
 
 HEADER = ("set", "images", "nuclei chosen", "cells-phase chosen")

@@ -17,9 +17,10 @@ from skimage.feature import multiscale_basic_features
 
 from benchmarks.annotator import Sheet
 from benchmarks.scenes import Scene
-from napari_unet.corrections import BACKGROUND, UNLABELLED
-from napari_unet.image import Box, normalise, percentiles
-from napari_unet.instances import decode
+from napari_unet.image import Box
+from napari_unet.intensity import normalise, percentiles
+from napari_unet.labels.painted import BACKGROUND, UNLABELLED
+from napari_unet.labels.watershed import decode
 from napari_unet.settings import DecodeSettings
 from napari_unet.training.judge import Window, best_thresholds
 

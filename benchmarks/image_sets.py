@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from skimage.io import imread
 
 from napari_unet.image import Image
-from napari_unet.instances import object_diameters, typical_diameter
 from napari_unet.io.images import read_image
+from napari_unet.labels.watershed import object_diameters, typical_diameter
 
 MODALITIES = ("fluo", "colour", "brightfield_grey")
 MNFINDER = "mnfinder val"

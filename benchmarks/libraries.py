@@ -24,7 +24,7 @@ from skimage.segmentation import watershed
 from benchmarks.speed import image_of
 from benchmarks.tables import ROOT, markdown, write_table
 from napari_unet import segment
-from napari_unet.instances import decode, merge_shallow
+from napari_unet.labels.watershed import decode, merge_shallow
 from napari_unet.models.library import load_model
 from napari_unet.settings import DecodeSettings
 from napari_unet.training.targets import class_target, distance_target

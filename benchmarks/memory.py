@@ -29,7 +29,7 @@ LIMIT = 2 * 10**9  # bytes of address space
 DOCUMENT = ROOT / "docs" / "performance.md"
 HEADER = ("image", "megapixels", "s", "s per megapixel", "peak memory, MB")
 PAUSE = 0.05  # seconds between two looks at the memory
-PROGRAM = "from napari_unet.cli import main; main()"
+PROGRAM = "from napari_unet.cli.main import main; main()"
 
 
 def run(words: Sequence[str], limit: int | None = None) -> tuple[float, float]:

@@ -26,9 +26,9 @@ from benchmarks.rows import RESULTS, Row, Rows, read_rows
 from benchmarks.scenes import DOMAINS, Scene, scenes
 from benchmarks.tables import ROOT, TABLE, markdown, write_table
 from benchmarks.teaching import Found, gathered, teach
-from napari_unet.corrections import BACKGROUND, UNLABELLED
 from napari_unet.errors import UNetError
 from napari_unet.image import Box
+from napari_unet.labels.painted import BACKGROUND, UNLABELLED
 from napari_unet.models.library import Model, load_model
 from napari_unet.settings import FinetuneSettings
 

@@ -17,18 +17,18 @@ from benchmarks.remaining import compare, figures, interval
 from benchmarks.rows import Row, Rows
 from benchmarks.scenes import Scene, base_scenes, training_crops
 from benchmarks.teaching import Found, Taught, gathered, teach
-from napari_unet.corrections import BACKGROUND, take_whole
 from napari_unet.errors import UNetError
+from napari_unet.execution.class_map_cache import ClassMapCache
+from napari_unet.execution.class_maps import ClassMapStore
+from napari_unet.execution.events import Started
+from napari_unet.execution.local import LocalBackend
 from napari_unet.image import Image
-from napari_unet.inference.cache import ClassMapCache
-from napari_unet.inference.local import LocalBackend
-from napari_unet.inference.plan import SegmentPlan
-from napari_unet.inference.run import Started
-from napari_unet.inference.store import ClassMapStore
+from napari_unet.labels.painted import BACKGROUND, take_whole
 from napari_unet.models.library import Model, load_model
-from napari_unet.planning import Where
+from napari_unet.planning.planner import Where
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import FinetuneSettings, SegmentSettings
+from napari_unet.tiling.plan import SegmentPlan
 
 KEY = ("domain", "mode", "seed", "k", "method", "parent_sha", "time")
 COMPARED = (0, 10, 50)  # cells at which forest and scratch stand beside
@@ -308,12 +308,12 @@ def full_model(setting: Setting) -> Model:
 
 def can_suggest() -> bool:
     """Whether the program can say where to paint next."""
-    return importlib.util.find_spec("napari_unet.suggest") is not None
+    return importlib.util.find_spec("napari_unet.active_learning.suggest") is not None
 
 
 def suggested(model: Model, sheet: Sheet) -> list[Spot]:
     """Ask the program where to paint next on an image; spots in image pixels, best first."""
-    from napari_unet.suggest import suggest_spots
+    from napari_unet.active_learning.suggest import suggest_spots
 
     maps, plan = class_map(sheet.scene.image, model)
     spots = suggest_spots(maps, sheet.painted, plan.diameter, PER_VIEW)

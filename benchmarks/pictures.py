@@ -18,7 +18,8 @@ from skimage.io import imsave
 
 from benchmarks.image_sets import MNFINDER, Sample, samples
 from benchmarks.tables import ROOT
-from napari_unet.image import Image, percentiles
+from napari_unet.image import Image
+from napari_unet.intensity import percentiles
 from napari_unet.models.library import Model
 from napari_unet.segmentation import open_image, segment
 from napari_unet.settings import DecodeSettings

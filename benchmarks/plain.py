@@ -12,11 +12,12 @@ from skimage.transform import resize
 
 from benchmarks.image_sets import Sample
 from benchmarks.matching import Matching, match
-from napari_unet.image import Box, Image, grey_limits, normalise
-from napari_unet.inference.resample import resized
-from napari_unet.instances import decode
+from napari_unet.image import Box, Image
+from napari_unet.intensity import grey_limits, normalise
+from napari_unet.labels.watershed import decode
 from napari_unet.models.card import ModelCard
 from napari_unet.network.unet import UNet
+from napari_unet.tiling.resample import resized
 
 CELL, BORDER, DISTANCE = 1, 2, 3
 Array = NDArray[np.float32]

@@ -17,12 +17,12 @@ from benchmarks.image_sets import Sample, samples
 from benchmarks.matching import THRESHOLDS, bootstrap, count
 from benchmarks.plain import given, probabilities
 from benchmarks.tables import ROOT, markdown, write_table
-from napari_unet.inference.fold import folded
-from napari_unet.inference.resample import resized
+from napari_unet.inference.batchnorm_folding import folded
 from napari_unet.models.library import Model, load_model
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.network.unet import UNet
 from napari_unet.settings import SegmentSettings
+from napari_unet.tiling.resample import resized
 
 DOCUMENT = ROOT / "docs" / "performance.md"
 HEADER = ("set", "images", *(f"change of AP {t}" for t in THRESHOLDS), "flips")

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from benchmarks.annotator import Sheet
 from benchmarks.matching import Counts, Estimate, bootstrap, count, match
-from napari_unet.corrections import BACKGROUND, UNLABELLED
+from napari_unet.labels.painted import BACKGROUND, UNLABELLED
 
 THRESHOLDS = (0.5, 0.7, 0.8)
 COVERED = 0.5  # of an object's area that lies in paint: then it is no part of the rest

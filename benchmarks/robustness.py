@@ -23,7 +23,8 @@ from benchmarks.accuracy import DOCUMENT, evaluate, options_for, weights_sha
 from benchmarks.image_sets import Sample, cell_samples, samples
 from benchmarks.matching import Matching, bootstrap, count, shown
 from benchmarks.tables import markdown, write_table
-from napari_unet.image import Image, grey_limits
+from napari_unet.image import Image
+from napari_unet.intensity import grey_limits
 from napari_unet.models.library import load_model
 from napari_unet.segmentation import open_image
 

@@ -16,8 +16,8 @@ from distributed import Client, LocalCluster
 
 from benchmarks.slides import write_slide
 from benchmarks.tables import ROOT, markdown, write_table
+from napari_unet.cli.slide import segment_slide
 from napari_unet.settings import SegmentSettings
-from napari_unet.slide import segment_slide
 
 SIDE = 8192  # pixels
 DOCUMENT = ROOT / "docs" / "performance.md"

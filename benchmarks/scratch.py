@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from napari_unet.examples import Example
 from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model, load_model
 from napari_unet.models.weights import save_model
 from napari_unet.network.unet import UNet
+from napari_unet.training.windows import Example
 
 LOOKED_AT = 8  # windows that set the statistics of BatchNorm, which retraining leaves as they are
 

@@ -32,15 +32,16 @@ from benchmarks.peer_networks import Found, best, cellpose, monai, stardist
 from benchmarks.slides import CHUNK, mosaic
 from benchmarks.tables import ROOT, markdown, write_table
 from napari_unet import segment
-from napari_unet.blockwise import hand
-from napari_unet.blockwise.sharing import shared_pixels
-from napari_unet.image import Box, grey_limits, normalise
-from napari_unet.inference.fold import folded, pick_precision
-from napari_unet.inference.plan import SegmentPlan
+from napari_unet.execution import block_worker as hand
+from napari_unet.execution.sharing import shared_pixels
+from napari_unet.image import Box
+from napari_unet.inference.batchnorm_folding import folded, pick_precision
 from napari_unet.inference.predict import Predictor
+from napari_unet.intensity import grey_limits, normalise
 from napari_unet.models.library import Model, load_model
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.settings import SegmentSettings
+from napari_unet.tiling.plan import SegmentPlan
 
 SIDE = 8192  # pixels
 READ = (320, 448, 704, 1216, 2240)  # pixels; sides of the tiles that the bare network is given

@@ -28,8 +28,8 @@ from pathlib import Path
 
 import psutil
 
+from napari_unet.inference.batchnorm_folding import computes_bfloat16
 from napari_unet.inference.fastest import processor_name
-from napari_unet.inference.fold import computes_bfloat16
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- /table -->", re.DOTALL)

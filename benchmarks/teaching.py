@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from benchmarks.annotator import Sheet
 from benchmarks.scenes import Scene
-from napari_unet.learning import Finished, Report
+from napari_unet.finetuning import gather, painting_of
 from napari_unet.models.library import Model, load_model
-from napari_unet.retraining import Teaching, gather, painting_of
+from napari_unet.models.report import Report
 from napari_unet.segmentation import segment
 from napari_unet.settings import FinetuneSettings
+from napari_unet.training.events import Finished, Teaching
 from napari_unet.training.finetune import finetune_events
 
 

@@ -24,11 +24,11 @@ from benchmarks.speed import image_of, useful_share
 from benchmarks.tables import ROOT, markdown, write_table
 from napari_unet import segment
 from napari_unet.engine.client import Engine
+from napari_unet.execution.class_map_cache import ClassMapCache
+from napari_unet.execution.events import Started, TileDone
 from napari_unet.image import Image
-from napari_unet.inference.cache import ClassMapCache
-from napari_unet.inference.run import Started, TileDone
 from napari_unet.models.library import Model, load_model
-from napari_unet.planning import Where
+from napari_unet.planning.planner import Where
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
 

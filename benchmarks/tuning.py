@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from benchmarks.image_sets import MNFINDER, Sample
 from benchmarks.matching import Matching, count, match
 from benchmarks.tables import markdown
+from napari_unet.execution.class_map_cache import ClassMapCache
+from napari_unet.execution.class_maps import ClassMapStore
+from napari_unet.execution.events import Started
+from napari_unet.execution.local import LocalBackend
 from napari_unet.image import Image
-from napari_unet.inference.cache import ClassMapCache
-from napari_unet.inference.local import LocalBackend
-from napari_unet.inference.run import Started
-from napari_unet.inference.store import ClassMapStore
-from napari_unet.instances import decode
+from napari_unet.labels.watershed import decode
 from napari_unet.models.library import Model
-from napari_unet.planning import Where
+from napari_unet.planning.planner import Where
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import DecodeSettings, SegmentSettings
 

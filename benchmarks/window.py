@@ -27,11 +27,11 @@ from qtpy.QtWidgets import QApplication
 from benchmarks.slides import pyramid
 from benchmarks.strokes import Strokes
 from benchmarks.tables import ROOT
-from napari_unet.corrections import UNLABELLED, take_whole
 from napari_unet.image import Box
-from napari_unet.io.synthetic import nuclei_window
-from napari_unet.plugin.layers import visible_box
-from napari_unet.plugin.segment_form import VIEW
+from napari_unet.labels.painted import UNLABELLED, take_whole
+from napari_unet.plugin.layers.layers import visible_box
+from napari_unet.plugin.segment.segment_form import VIEW
+from napari_unet.plugin.synthetic_nuclei import nuclei_window
 
 PLUGIN, PANEL = "napari-unet-interactive", "Segment, retrain"
 SIDE = 512  # pixels of the image of a cold start

@@ -18,10 +18,10 @@ from skimage.measure import label
 from skimage.morphology import dilation, disk
 from skimage.transform import resize
 
-from napari_unet.image import grey_limits, normalise
-from napari_unet.inference.resample import resized
-from napari_unet.instances import object_diameters, typical_diameter
+from napari_unet.intensity import grey_limits, normalise
+from napari_unet.labels.watershed import object_diameters, typical_diameter
 from napari_unet.models.card import ModelCard
+from napari_unet.tiling.resample import resized
 from napari_unet.training.augment import (
     Augmentation,
     change_intensity,

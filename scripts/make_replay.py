@@ -14,8 +14,8 @@ from base_recipe import NUCLEI
 from numpy.typing import NDArray
 from skimage.io import imread
 
-from napari_unet.image import normalise, percentiles, to_grey
-from napari_unet.io.synthetic import nuclei_window
+from napari_unet.intensity import normalise, percentiles, to_grey
+from napari_unet.plugin.synthetic_nuclei import nuclei_window
 
 SIDE = 192  # pixels
 REAL, SYNTHETIC = 24, 8  # crops

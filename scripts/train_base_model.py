@@ -17,7 +17,7 @@ import torch
 from base_data import Sampler, load_all
 from base_recipe import RECIPES, Phase, Recipe
 
-from napari_unet.inference.fold import computes_bfloat16
+from napari_unet.inference.batchnorm_folding import computes_bfloat16
 from napari_unet.models.card import sha256_of
 from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.unet import UNet

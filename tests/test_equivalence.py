@@ -18,14 +18,14 @@ from scipy.ndimage import gaussian_filter
 from tifffile import imread
 
 from napari_unet import segment
-from napari_unet.blockwise.hand import Hand
-from napari_unet.image import percentiles
-from napari_unet.inference.fold import folded
+from napari_unet.execution.block_worker import Hand
+from napari_unet.inference.batchnorm_folding import folded
 from napari_unet.inference.predict import Predictor, new_predictor
-from napari_unet.inference.resample import mirror, resized
-from napari_unet.inference.tiles import plan_tiles
+from napari_unet.intensity import percentiles
 from napari_unet.models.library import find_model
 from napari_unet.network.spec import UNetSpec
+from napari_unet.tiling.resample import mirror, resized
+from napari_unet.tiling.tiles import plan_tiles
 from tests.strategies import (
     SKIPS,
     blob_labels,

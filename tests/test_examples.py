@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from napari_unet.cli import app
+from napari_unet.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

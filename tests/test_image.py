@@ -6,17 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.errors import InputError
-from napari_unet.image import (
-    CLIP,
-    SAMPLE_WINDOWS,
-    Box,
-    Image,
-    grey_limits,
-    normalise,
-    percentiles,
-    sample_boxes,
-    to_grey,
-)
+from napari_unet.image import SAMPLE_WINDOWS, Box, Image, sample_boxes
+from napari_unet.intensity import CLIP, grey_limits, normalise, percentiles, to_grey
 from tests.strategies import intervals
 
 

@@ -12,14 +12,14 @@ import zarr
 
 from napari_unet import Segmentation, segment
 from napari_unet.errors import InputError, ModelError
+from napari_unet.execution.events import NOT_NUMBERS, Started, TileDone, Waiting
+from napari_unet.execution.local import LocalBackend
 from napari_unet.image import Box, Image
-from napari_unet.inference.local import LocalBackend
-from napari_unet.inference.run import NOT_NUMBERS, Started, TileDone, Waiting
 from napari_unet.models.card import NEAR
 from napari_unet.models.library import Model, load_model
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.models.weights import save_model
-from napari_unet.planning import Where
+from napari_unet.planning.planner import Where
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import DecodeSettings, SegmentSettings
 from tests.strategies import random_model

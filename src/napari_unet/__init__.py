@@ -4,27 +4,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_unet.corrections import BACKGROUND
     from napari_unet.errors import UNetError
+    from napari_unet.finetuning import finetune
     from napari_unet.image import Image
     from napari_unet.io.images import read_image
     from napari_unet.io.tiff import save_labels
+    from napari_unet.labels.painted import BACKGROUND
     from napari_unet.models.library import load_model
-    from napari_unet.retraining import finetune
     from napari_unet.segmentation import Segmentation, open_image, segment
     from napari_unet.settings import DecodeSettings, SegmentSettings
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "BACKGROUND": "corrections",
+    "BACKGROUND": "labels.painted",
     "UNetError": "errors",
     "Image": "image",
     "read_image": "io.images",
     "save_labels": "io.tiff",
     "Segmentation": "segmentation",
     "load_model": "models.library",
-    "finetune": "retraining",
+    "finetune": "finetuning",
     "open_image": "segmentation",
     "segment": "segmentation",
     "DecodeSettings": "settings",

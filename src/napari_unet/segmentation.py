@@ -17,21 +17,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.assembly import empty_labels
-from napari_unet.blockwise.ledger import Ledger
-from napari_unet.blockwise.patches import PatchesInMemory
-from napari_unet.blockwise.pool import Pool
-from napari_unet.blockwise.run import BlockDone, BlockEvent, Crew, run_blocks
 from napari_unet.errors import InputError
+from napari_unet.execution.class_map_cache import ClassMapCache
+from napari_unet.execution.events import KEEP_ALL, Event, Events, Notice, Started, run
+from napari_unet.execution.ledger import Ledger
+from napari_unet.execution.patches import PatchesInMemory
+from napari_unet.execution.pool import Pool
+from napari_unet.execution.run import BlockDone, BlockEvent, Crew, run_blocks
+from napari_unet.execution.tasks import Backend
 from napari_unet.image import Image, guess_axes
-from napari_unet.inference.cache import ClassMapCache
-from napari_unet.inference.plan import SegmentPlan
-from napari_unet.inference.run import KEEP_ALL, Event, Events, Notice, Started, run
-from napari_unet.inference.schedule import Schedule
-from napari_unet.inference.tasks import Backend
+from napari_unet.labels.live_labels import empty_labels
 from napari_unet.models.library import Model, load_model
-from napari_unet.planning import Where, make_plan
+from napari_unet.planning.planner import Where, make_plan
 from napari_unet.settings import DecodeSettings, SegmentSettings, validated_settings
+from napari_unet.tiling.plan import SegmentPlan
+from napari_unet.tiling.schedule import Schedule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +70,7 @@ class Segmentation:
     @cached_property
     def objects(self) -> "pd.DataFrame":
         """One row for each object: id, centroid, area, diameter, mean intensity."""
-        from napari_unet.objects import measure  # noqa: PLC0415  loads pandas
+        from napari_unet.measure import measure  # noqa: PLC0415  loads pandas
 
         return measure(
             self.labels, self.image, pixel_size=self.image.pixel_size, unit=self.image.unit
@@ -144,13 +144,13 @@ def segment(
     ModelError
         If the model cannot be used.
     """
-    from napari_unet.blockwise.hand import ArraySink, Hand, Maker  # noqa: PLC0415  loads torch
-    from napari_unet.blockwise.sharing import crew_for  # noqa: PLC0415  loads torch
-    from napari_unet.blockwise.sides import with_fastest_side  # noqa: PLC0415  loads torch
-    from napari_unet.blockwise.threads import thread_pool  # noqa: PLC0415  loads torch
-    from napari_unet.inference.local import LocalBackend  # noqa: PLC0415  loads torch
+    from napari_unet.execution.block_worker import ArraySink, Hand, Maker  # noqa: PLC0415  loads torch
+    from napari_unet.execution.class_maps import ClassMapStore  # noqa: PLC0415  loads zarr
+    from napari_unet.execution.local import LocalBackend  # noqa: PLC0415  loads torch
+    from napari_unet.execution.sharing import crew_for  # noqa: PLC0415  loads torch
+    from napari_unet.execution.tile_sides import with_fastest_side  # noqa: PLC0415  loads torch
     from napari_unet.inference.predict import settled  # noqa: PLC0415  loads torch
-    from napari_unet.inference.store import ClassMapStore  # noqa: PLC0415  loads zarr
+    from napari_unet.inference.threads import thread_pool  # noqa: PLC0415  loads torch
 
     opened = image if isinstance(image, Image) else open_image(image, axes)
     found = model if isinstance(model, Model) else load_model(model)

@@ -12,6 +12,7 @@ from napari_unet.errors import InputError
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
+APPLICATION = "napari-unet-interactive"  # folders of the user are named so
 # Environment for torch, before it is loaded: memory in large pages, which takes less time where
 # tiles are large.
 MEMORY_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}

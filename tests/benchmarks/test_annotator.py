@@ -25,8 +25,8 @@ from benchmarks.painting_tables import cells_for, costs, newest, scores
 from benchmarks.remaining import compare, rest
 from benchmarks.rows import Row, Rows, read_rows
 from benchmarks.scenes import Scene
-from napari_unet.corrections import BACKGROUND, painted_objects
 from napari_unet.image import Image
+from napari_unet.labels.painted import BACKGROUND, painted_objects
 
 SIZE = 200
 

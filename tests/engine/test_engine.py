@@ -20,8 +20,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from napari_unet.assembly import Assembly, empty_labels
-from napari_unet.blockwise.threads import Hands
 from napari_unet.engine.client import Engine
 from napari_unet.engine.messages import (
     done_to_message,
@@ -30,11 +28,11 @@ from napari_unet.engine.messages import (
     task_to_message,
 )
 from napari_unet.engine.protocol import Message, read_message, write_message
+from napari_unet.engine.worker import Worker
 from napari_unet.errors import EngineError, ModelError
-from napari_unet.image import Box, Image
-from napari_unet.inference.local import LocalBackend
-from napari_unet.inference.run import Event, Started, TileDone
-from napari_unet.inference.tasks import (
+from napari_unet.execution.events import Event, Started, TileDone
+from napari_unet.execution.local import LocalBackend
+from napari_unet.execution.tasks import (
     Alone,
     Backend,
     Decode,
@@ -44,12 +42,14 @@ from napari_unet.inference.tasks import (
     Predicted,
     Remark,
 )
-from napari_unet.instances import Patch
+from napari_unet.image import Box, Image
+from napari_unet.inference.threads import Hands
+from napari_unet.labels.live_labels import Assembly, empty_labels
+from napari_unet.labels.watershed import Patch
 from napari_unet.models.library import Model, load_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import DecodeSettings, SegmentSettings
-from napari_unet.worker import Worker
 from tests.strategies import random_model, same_partition
 
 PICTURE = np.random.default_rng(0).random((96, 110)).astype(np.float32)
@@ -239,11 +239,11 @@ def test_a_block_by_itself_has_the_objects_that_it_has_among_others(
 ) -> None:
     ahead: list[Alone] = []
     monkeypatch.setattr(
-        "napari_unet.inference.run.Alone", lambda *a: ahead.append(Alone(*a)) or ahead[-1]
+        "napari_unet.execution.events.Alone", lambda *a: ahead.append(Alone(*a)) or ahead[-1]
     )
     for backend in (engine, LocalBackend()):
         for at_most in (0.0, np.inf):  # the first block always, or never
-            monkeypatch.setattr("napari_unet.inference.schedule.LONG", at_most)
+            monkeypatch.setattr("napari_unet.tiling.schedule.LONG", at_most)
             assert (labels_of(events_of(backend, model)) == expected).all()
     assert len(ahead) == 2
 

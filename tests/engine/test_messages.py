@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_unet.active_learning.suggest import Spot
 from napari_unet.engine.messages import (
     done_to_message,
     message_to_done,
@@ -14,9 +15,8 @@ from napari_unet.engine.messages import (
     task_to_message,
 )
 from napari_unet.engine.protocol import Message, read_message, write_message
+from napari_unet.execution.tasks import Rank, Ranked, Suggest
 from napari_unet.image import Box
-from napari_unet.inference.tasks import Rank, Ranked, Suggest
-from napari_unet.suggest import Spot
 
 whole = st.integers(0, 2**40)
 real = st.floats(allow_nan=False, allow_infinity=False)

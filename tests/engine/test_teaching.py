@@ -9,7 +9,6 @@ import numpy as np
 import psutil
 import pytest
 
-from napari_unet.corrections import BACKGROUND
 from napari_unet.engine.client import Engine
 from napari_unet.engine.messages import (
     header_to_plan,
@@ -17,16 +16,17 @@ from napari_unet.engine.messages import (
     message_to_learning,
     teaching_to_messages,
 )
+from napari_unet.engine.worker import Lesson
 from napari_unet.errors import EngineError, ModelError, TrainingError
-from napari_unet.examples import Example
-from napari_unet.inference.run import Waiting
-from napari_unet.learning import Finished, Learning, Report
+from napari_unet.execution.events import Waiting
+from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models.card import read_card
 from napari_unet.models.library import Model, load_model
+from napari_unet.models.report import Report
 from napari_unet.network.spec import UNetSpec
-from napari_unet.retraining import Teaching
 from napari_unet.settings import FinetuneSettings
-from napari_unet.worker import Lesson
+from napari_unet.training.events import Finished, Learning, Teaching
+from napari_unet.training.windows import Example
 from tests.strategies import random_model
 
 REPORT = Report(

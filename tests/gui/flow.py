@@ -7,18 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from napari_unet.errors import InputError
+from napari_unet.execution.events import Started, TileDone, Waiting
 from napari_unet.image import Box
-from napari_unet.inference.plan import SegmentPlan
-from napari_unet.inference.run import Started, TileDone, Waiting
-from napari_unet.instances import Patch
-from napari_unet.learning import Report
+from napari_unet.labels.watershed import Patch
 from napari_unet.models.card import SUFFIX, sha256_of
 from napari_unet.models.disk import part_copy
 from napari_unet.models.library import bundled_folder, load_model, user_folder
 from napari_unet.models.names import free_name
-from napari_unet.planning import SIDE
-from napari_unet.plugin import preview, retrain_section, segment_panel
-from napari_unet.plugin.retrain_job import Kept
+from napari_unet.models.report import Report
+from napari_unet.planning.planner import SIDE
+from napari_unet.plugin import segment_panel
+from napari_unet.plugin.retrain import preview, retrain_section
+from napari_unet.plugin.retrain.retrain_job import Kept
+from napari_unet.tiling.plan import SegmentPlan
 
 PLUGIN, PANEL = "napari-unet-interactive", "Segment, retrain"
 SHAPE = (200, 300)

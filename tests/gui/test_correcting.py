@@ -10,13 +10,13 @@ from napari.utils.key_bindings import coerce_keybinding
 from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import QPoint, Qt
 
-from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
 from napari_unet.engine.client import Engine
-from napari_unet.instances import Patch
-from napari_unet.io.journal import journal_folder
-from napari_unet.io.recovery import recoverable, replay
-from napari_unet.plugin.keys import KEYS, NAPARIS_KEYS
-from napari_unet.plugin.restoring import identity_of
+from napari_unet.journal.journal import journal_folder
+from napari_unet.journal.recovery import recoverable, replay
+from napari_unet.labels.painted import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
+from napari_unet.labels.watershed import Patch
+from napari_unet.plugin.correct.keys import KEYS, NAPARIS_KEYS
+from napari_unet.plugin.result.restoring import identity_of
 from napari_unet.plugin.segment_panel import SegmentPanel
 
 PATIENCE = 30_000  # milliseconds

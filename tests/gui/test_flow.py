@@ -8,13 +8,13 @@ from flow import ALL, SHAPE, A, B, C, put, sha_of
 from hand import Hand
 from qtpy.QtCore import Qt
 
-from napari_unet.io.recovery import replay
 from napari_unet.io.tiff import read_labels
+from napari_unet.journal.recovery import replay
 from napari_unet.models import store
 from napari_unet.models.card import SUFFIX
 from napari_unet.models.library import user_folder
 from napari_unet.plugin.hooks import write_labels
-from napari_unet.plugin.segment_form import PLANE, RECTANGLE, VIEW
+from napari_unet.plugin.segment.segment_form import PLANE, RECTANGLE, VIEW
 from napari_unet.plugin.segment_panel import SegmentPanel
 
 PATIENCE = 60_000  # milliseconds
@@ -83,7 +83,7 @@ def test_a_preview_is_looked_at_before_it_is_decided_about(
 def test_of_a_large_image_the_view_is_previewed(
     viewer, panel, network, painted, click, idle, monkeypatch
 ):
-    monkeypatch.setattr("napari_unet.plugin.preview.LARGE", 5000)
+    monkeypatch.setattr("napari_unet.plugin.retrain.preview.LARGE", 5000)
     click(panel.retrain.retrain)
     idle()
     name, where = network.asked[-1]
@@ -423,7 +423,7 @@ def test_a_result_removed_while_it_is_saved(
         return write_labels(*arguments)
 
     gone = Event()
-    monkeypatch.setattr("napari_unet.plugin.saving.write_labels", write_later)
+    monkeypatch.setattr("napari_unet.plugin.result.saving.write_labels", write_later)
     qtbot.waitUntil(lambda: painted.correcting.journal is not None, timeout=PATIENCE)
     shown = painted.layer.data.copy()
     panel.save_to(tmp_path / "cells_labels.tif")

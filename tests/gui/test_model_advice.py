@@ -2,9 +2,9 @@
 
 import pytest
 
-from napari_unet.inference.run import Waiting
+from napari_unet.execution.events import Waiting
 from napari_unet.models.library import load_model
-from napari_unet.plugin import model_advice
+from napari_unet.plugin.segment import model_advice
 
 PATIENCE = 60_000  # milliseconds
 

@@ -9,14 +9,14 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit
 
 from napari_unet import segment
-from napari_unet.corrections import BACKGROUND, CLASSES
 from napari_unet.errors import InputError
+from napari_unet.finetuning import class_parent, gather, painting_of
 from napari_unet.image import Image
+from napari_unet.labels.painted import BACKGROUND, CLASSES
 from napari_unet.models.card import describe
 from napari_unet.models.library import load_card, load_model
-from napari_unet.plugin.classes import DEFAULT, names_of, objects_parent, tidy
+from napari_unet.plugin.correct.classes import DEFAULT, names_of, objects_parent, tidy
 from napari_unet.plugin.segment_panel import SegmentPanel
-from napari_unet.retraining import class_parent, gather, painting_of
 from napari_unet.settings import FinetuneSettings
 
 PATIENCE = 300_000  # milliseconds

@@ -8,12 +8,12 @@ import pytest
 import tifffile
 from flow import put
 
-from napari_unet.corrections import BACKGROUND
+from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models.card import SUFFIX, read_card
 from napari_unet.models.library import load_model, user_folder
 from napari_unet.plugin.hooks import sample_folder
-from napari_unet.plugin.retrain_job import choose_parent, new_name
-from napari_unet.plugin.retrain_section import RetrainSection
+from napari_unet.plugin.retrain.retrain_job import choose_parent, new_name
+from napari_unet.plugin.retrain.retrain_section import RetrainSection
 
 PATIENCE = 300_000  # milliseconds
 SHORT = 5  # seconds of training

@@ -9,8 +9,8 @@ import tifffile
 from flow import put
 from qtpy.QtWidgets import QFileDialog
 
-from napari_unet.corrections import hold_out, painted_objects, take_whole
-from napari_unet.io import pairs
+from napari_unet.io import training_pairs as pairs
+from napari_unet.labels.painted import hold_out, painted_objects, take_whole
 from napari_unet.models.card import SUFFIX, read_card
 from napari_unet.models.library import user_folder
 from napari_unet.plugin.hooks import sample_folder

@@ -7,8 +7,8 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QCursor, QWheelEvent
 from qtpy.QtWidgets import QAbstractSlider, QApplication, QWidget
 
-from napari_unet.learning import Learning
-from napari_unet.plugin import retrain_section
+from napari_unet.plugin.retrain import retrain_section
+from napari_unet.training.events import Learning
 
 TALLEST = 500  # screen pixels that the panel may ask for
 SCREEN = 1366, 768  # the smallest one

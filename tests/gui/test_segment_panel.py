@@ -15,7 +15,7 @@ from benchmarks.matching import count as count_matches
 from benchmarks.matching import match
 from napari_unet import read_image, segment
 from napari_unet.plugin.hooks import sample_folder
-from napari_unet.plugin.segment_form import AVERAGE, PLANE, RECTANGLE, VIEW
+from napari_unet.plugin.segment.segment_form import AVERAGE, PLANE, RECTANGLE, VIEW
 from napari_unet.plugin.segment_panel import SegmentPanel
 
 

@@ -10,13 +10,15 @@ from flow import PANEL, PLUGIN
 from napari.layers import Labels
 from scipy.ndimage import gaussian_filter
 
-from napari_unet import planning, read_image
-from napari_unet.corrections import BACKGROUND
+from napari_unet import read_image
 from napari_unet.image import Image
 from napari_unet.io.ome_zarr import LabelPyramid
-from napari_unet.plugin import layers, slides
-from napari_unet.plugin.regions import region_of
-from napari_unet.plugin.segment_form import RECTANGLE, VIEW, WHOLE
+from napari_unet.labels.painted import BACKGROUND
+from napari_unet.planning import planner as planning
+from napari_unet.plugin.layers import layers
+from napari_unet.plugin.segment.segment_form import RECTANGLE, VIEW, WHOLE
+from napari_unet.plugin.session import slides
+from napari_unet.plugin.session.open_region import region_of
 from tests.strategies import blob_labels
 
 SHAPE = (704, 900)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from napari_unet.inference.bands import BANDS, LEAST_ROWS, Bands
+from napari_unet.inference.batchnorm_folding import folded
 from napari_unet.inference.fastest import ROUNDS, fastest
-from napari_unet.inference.fold import folded
 from napari_unet.models.library import load_model
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.network.spec import UNetSpec

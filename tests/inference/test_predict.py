@@ -13,8 +13,8 @@ from napari_unet import segment
 from napari_unet.errors import EngineError, InputError
 from napari_unet.image import Box
 from napari_unet.inference.predict import Predictor, _is_out_of_memory, pick_device
-from napari_unet.inference.tiles import plan_tiles
 from napari_unet.network.spec import UNetSpec
+from napari_unet.tiling.tiles import plan_tiles
 from tests.strategies import random_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")

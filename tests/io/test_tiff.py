@@ -19,7 +19,8 @@ from napari.layers import Labels, Layer
 from napari_builtins.io import napari_get_reader
 
 from napari_unet.errors import InputError, SaveError
-from napari_unet.io import atomic, header, tiff
+from napari_unet.io import atomic, tiff
+from napari_unet.io import tiff_header as header
 from napari_unet.io.atomic import sweep
 from napari_unet.io.tiff import read_labels, save_labels
 

@@ -20,13 +20,7 @@ from napari_unet.errors import ModelError, SaveError
 from napari_unet.models import disk, files, store
 from napari_unet.models.card import CARD_KEY, ModelCard, describe, plain, sha256_of
 from napari_unet.models.files import check_model
-from napari_unet.models.library import (
-    bundled_folder,
-    lineage,
-    load_card,
-    model_files,
-    user_folder,
-)
+from napari_unet.models.library import bundled_folder, lineage, load_card, model_files, user_folder
 from napari_unet.models.library import load_model as find
 from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.spec import UNetSpec, expected_tensors

@@ -3,12 +3,12 @@
 import numpy as np
 from napari.components import ViewerModel
 
-from napari_unet.assembly import LiveLabels
 from napari_unet.image import Box
-from napari_unet.instances import Patch
-from napari_unet.io.journal import Journal, JournalHeader
-from napari_unet.io.recovery import replay
-from napari_unet.plugin.correcting import Correcting
+from napari_unet.journal.journal import Journal, JournalHeader
+from napari_unet.journal.recovery import replay
+from napari_unet.labels.live_labels import LiveLabels
+from napari_unet.labels.watershed import Patch
+from napari_unet.plugin.correct.correcting import Correcting
 
 SHAPE = (120, 160)
 ALL = Box((0, 0), SHAPE)

@@ -5,12 +5,12 @@ import pytest
 from napari.components import ViewerModel
 from scene import SHAPE, A, B, Scene
 
-from napari_unet.assembly import LiveLabels
-from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
 from napari_unet.image import Box
-from napari_unet.io.journal import Journal, JournalHeader
-from napari_unet.io.recovery import replay
-from napari_unet.plugin.correcting import Correcting
+from napari_unet.journal.journal import Journal, JournalHeader
+from napari_unet.journal.recovery import replay
+from napari_unet.labels.live_labels import LiveLabels
+from napari_unet.labels.painted import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
+from napari_unet.plugin.correct.correcting import Correcting
 
 
 def test_strokes_undo_and_redo_are_kept(scene):
@@ -161,7 +161,7 @@ def test_changes_before_the_image_is_known_are_not_lost(qapp, tmp_path):
 def test_listeners_are_told_once(scene, monkeypatch):
     told = []
     scene.correcting.changed.connect(lambda: told.append(1))
-    monkeypatch.setattr("napari_unet.plugin.correcting.QUIET", 0.0)
+    monkeypatch.setattr("napari_unet.plugin.correct.correcting.QUIET", 0.0)
     scene.layer.paint((100, 20), 9)
     scene.settle()
     for _ in range(3):
@@ -258,7 +258,7 @@ def test_an_object_painted_outside_the_view_is_shown_as_corrected(scene, monkeyp
     layer.paint((50, 25), int(layer.data[30, 30]))
     scene.settle()
     view = Box((0, 0), (40, 40))  # the object reaches into it, the stroke does not
-    monkeypatch.setattr("napari_unet.plugin.layers.shown_window", lambda *_: ((), view))
+    monkeypatch.setattr("napari_unet.plugin.layers.layers.shown_window", lambda *_: ((), view))
     scene.correcting.overlay.show(on=True)
     overlay = scene.viewer.layers["cells corrected"].data
     np.testing.assert_array_equal(overlay[view.slices] > 0, layer.data[view.slices] > 0)

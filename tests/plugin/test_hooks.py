@@ -12,7 +12,7 @@ from npe2 import PluginManager, PluginManifest
 from npe2.io_utils import _read, _write
 
 import napari_unet
-from napari_unet.io.header import read_header
+from napari_unet.io.tiff_header import read_header
 from napari_unet.plugin import hooks
 
 NAME = "napari-unet-interactive"

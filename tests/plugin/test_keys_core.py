@@ -6,9 +6,9 @@ from scene import SHAPE, A, B, Scene
 
 from napari_unet.errors import InputError
 from napari_unet.image import Box
-from napari_unet.instances import Patch
-from napari_unet.plugin.keys import Keys
-from napari_unet.plugin.rectangles import correct_box
+from napari_unet.labels.watershed import Patch
+from napari_unet.plugin.correct.keys import Keys
+from napari_unet.plugin.segment.rectangles import correct_box
 
 
 def test_a_label_chosen_while_tiles_come_in_stays_the_persons(scene):

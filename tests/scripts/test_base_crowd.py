@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_unet.io.synthetic import nuclei_window
+from napari_unet.plugin.synthetic_nuclei import nuclei_window
 from napari_unet.training.targets import BORDER, class_target
 from scripts.base_crowd import SOFT, crowded
 

@@ -93,7 +93,7 @@ class Painter:
         self._now(mask, value)
 
     def _background(self) -> None:
-        from napari_unet.corrections import BACKGROUND, MARK_BACKGROUND
+        from napari_unet.labels.painted import BACKGROUND, MARK_BACKGROUND
 
         panel, marks = self._window.panel, self._correcting.marks
         self._use(self._layer, "paint")
@@ -106,7 +106,7 @@ class Painter:
         self._window.click(panel.correct.brush)
 
     def _erase(self) -> None:
-        from napari_unet.corrections import BACKGROUND
+        from napari_unet.labels.painted import BACKGROUND
 
         self._use(self._layer, "erase")
         before = self._layer.data.copy()
@@ -173,8 +173,8 @@ class Painter:
 
     def _kept(self) -> int | None:
         """Return the last record's number if the files hold what is painted."""
-        from napari_unet.io.records import find_records
-        from napari_unet.io.recovery import replay
+        from napari_unet.journal.records import find_records
+        from napari_unet.journal.recovery import replay
 
         journal = self._correcting.journal
         if journal is None or not journal.paths:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from napari_unet.image import Box
-from napari_unet.io.recovery import Recovery, recoverable, replay
+from napari_unet.journal.recovery import Recovery, recoverable, replay
 
 KILLS = int(os.environ.get("JOURNAL_KILLS", "25"))
 IDENTITY = "ab" * 16
@@ -71,7 +71,7 @@ def state_after(seed: int, count: int) -> np.ndarray:
 
 def write_strokes(folder: Path, seed: int) -> None:
     """Paint without end; tell of each stroke that is on the disk. Runs in the child."""
-    from napari_unet.io.journal import Journal, JournalHeader
+    from napari_unet.journal.journal import Journal, JournalHeader
 
     journal = Journal(folder, JournalHeader(IDENTITY, SHAPE, "ZYX"))
     painted = np.zeros(SHAPE, np.uint32)

@@ -24,8 +24,8 @@ import psutil
 import pytest
 import tifffile
 
-from napari_unet.io.recovery import Recovery, recoverable, replay
 from napari_unet.io.tiff import read_labels
+from napari_unet.journal.recovery import Recovery, recoverable, replay
 
 KILLS = int(os.environ.get("NAPARI_KILLS", "6"))
 KINDS = {"painting": 20, "saving": 20, "training": 40}  # lines it tells at most before it is killed

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from napari_unet import finetune, segment
-from napari_unet.corrections import BACKGROUND
 from napari_unet.errors import InputError, ModelError, TrainingError
-from napari_unet.examples import Example, shown_diameter
-from napari_unet.io.synthetic import nuclei_window
-from napari_unet.learning import FinetunePlan, Finished, Learning
+from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models.library import find_model, load_model, model_files, user_folder
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.models.weights import save_model
+from napari_unet.plugin.synthetic_nuclei import nuclei_window
 from napari_unet.settings import DecodeSettings, FinetuneSettings, SegmentSettings
+from napari_unet.training.events import FinetunePlan, Finished, Learning
 from napari_unet.training.finetune import Finetune, finetune_events
 from napari_unet.training.judge import at_zoom, judge
+from napari_unet.training.windows import Example, shown_diameter
 
 SIDE = 192
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 from skimage.draw import disk
 
-from napari_unet.corrections import BACKGROUND
+from napari_unet.labels.painted import BACKGROUND
 from napari_unet.settings import DecodeSettings
 from napari_unet.training.judge import (
     OUTLINES,

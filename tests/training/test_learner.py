@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.plain import probabilities
-from napari_unet.corrections import BACKGROUND
-from napari_unet.examples import Example
+from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models.library import load_card
 from napari_unet.network.unet import UNet
 from napari_unet.training.learner import Learner, Lessons, class_map
+from napari_unet.training.windows import Example
 
 CARD = load_card("nuclei")
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.draw import disk
 
-from napari_unet.corrections import BACKGROUND as PAINTED_BACKGROUND
+from napari_unet.labels.painted import BACKGROUND as PAINTED_BACKGROUND
 from napari_unet.training.loss import partial_loss, segmentation_loss
 from napari_unet.training.sparse import ANYTHING, agreement, believed, sparse_targets
 from napari_unet.training.targets import (

@@ -9,7 +9,7 @@ from skimage.data import coins
 from skimage.draw import disk
 from skimage.measure import label as connected
 
-from napari_unet.instances import decode
+from napari_unet.labels.watershed import decode
 from napari_unet.settings import DecodeSettings
 from napari_unet.training.targets import (
     BACKGROUND,

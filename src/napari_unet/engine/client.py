@@ -19,14 +19,14 @@ from napari_unet.engine.messages import (
     teaching_to_messages,
 )
 from napari_unet.engine.protocol import Header, Message, read_message, write_message
-from napari_unet.inference.plan import SegmentPlan
-from napari_unet.inference.run import HEARTBEAT, Waiting
-from napari_unet.inference.tasks import Done, Task
-from napari_unet.learning import Finished, LearnEvent
+from napari_unet.execution.events import HEARTBEAT, Waiting
+from napari_unet.execution.tasks import Done, Task
 from napari_unet.settings import MEMORY_PAGES
+from napari_unet.tiling.plan import SegmentPlan
+from napari_unet.training.events import Finished, LearnEvent
 
 if TYPE_CHECKING:
-    from napari_unet.retraining import Teaching
+    from napari_unet.training.events import Teaching
 
 STOPPED = "The process that computes stopped unexpectedly{reason}. {rest}"
 SEGMENTING = "What is finished stays; press Segment to go on with a new one."
@@ -41,7 +41,7 @@ GRACE = 2.0  # seconds an engine may take to leave by itself
 class Engine:
     """A child process that computes; started when needed, and again after it died.
 
-    It is a `napari_unet.inference.tasks.Backend`. One job at a time: opening a plan drops the
+    It is a `napari_unet.execution.tasks.Backend`. One job at a time: opening a plan drops the
     tasks of the one before. A job belongs to the thread that opened it: a thread whose job was
     replaced, and that has not noticed yet, neither sends nor receives anything any more.
     """
@@ -71,7 +71,7 @@ class Engine:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
         self._messages, self._ended = queue.Queue(), False
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "napari_unet.worker"],
+            [sys.executable, "-m", "napari_unet.engine.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import TypeAdapter
 
+from napari_unet.active_learning.suggest import Spot
 from napari_unet.engine.protocol import Header, Message
-from napari_unet.image import Box
-from napari_unet.inference.tasks import (
+from napari_unet.execution.tasks import (
     Alone,
     Decode,
     Decoded,
@@ -24,13 +24,14 @@ from napari_unet.inference.tasks import (
     Suggest,
     Task,
 )
-from napari_unet.instances import Patch
-from napari_unet.learning import FinetunePlan, Finished, LearnEvent, Learning, Report
+from napari_unet.image import Box
+from napari_unet.labels.watershed import Patch
+from napari_unet.models.report import Report
 from napari_unet.settings import DecodeSettings
-from napari_unet.suggest import Spot
+from napari_unet.training.events import FinetunePlan, Finished, LearnEvent, Learning
 
 if TYPE_CHECKING:
-    from napari_unet.retraining import Teaching
+    from napari_unet.training.events import Teaching
 
 
 def task_to_message(task: Task) -> Message:

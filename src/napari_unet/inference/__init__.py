@@ -1,1 +1,1 @@
-"""Tiles (pure integers), resampling, prediction (torch) and the store of class maps."""
+"""The network in use: prediction, memory and threads of it."""

@@ -15,7 +15,7 @@ import platformdirs
 
 from napari_unet.errors import SaveError
 from napari_unet.io.atomic import write_bytes
-from napari_unet.models.library import APPLICATION
+from napari_unet.settings import APPLICATION
 
 log = logging.getLogger(__name__)
 ROUNDS = 3  # pieces of work for each way; the best counts: a computer has other work, too

@@ -10,14 +10,15 @@ import torch
 from numpy.typing import NDArray
 
 from napari_unet.errors import EngineError, InputError
-from napari_unet.image import Box, has_contrast, normalise
+from napari_unet.image import Box
 from napari_unet.inference.bands import Bands
-from napari_unet.inference.fold import folded, pick_precision
-from napari_unet.inference.resample import axis_taps, resample
-from napari_unet.inference.tiles import Tile, TilePlan
+from napari_unet.inference.batchnorm_folding import folded, pick_precision
+from napari_unet.intensity import has_contrast, normalise
 from napari_unet.models.card import ModelCard
 from napari_unet.models.weights import load_model
 from napari_unet.network.unet import UNet
+from napari_unet.tiling.resample import axis_taps, resample
+from napari_unet.tiling.tiles import Tile, TilePlan
 
 log = logging.getLogger(__name__)
 Limits = tuple[tuple[float, float], ...]

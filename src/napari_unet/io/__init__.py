@@ -1,1 +1,1 @@
-"""Files in and out: images, label TIFFs, tables."""
+"""Files in and out: images, label TIFFs, OME-Zarr, tables."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from napari_unet.errors import SaveError
-from napari_unet.folders import sync_folder
+from napari_unet.io.folders import sync_folder
 
 logger = logging.getLogger(__name__)
 

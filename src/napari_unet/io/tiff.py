@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from napari_unet.errors import InputError, SaveError
 from napari_unet.image import ArrayLike
 from napari_unet.io.atomic import write_replacing
-from napari_unet.io.header import IMAGEJ_STACKS, OME_STACKS, SOFTWARE, Header, read_header
+from napari_unet.io.tiff_header import IMAGEJ_STACKS, OME_STACKS, SOFTWARE, Header, read_header
 from napari_unet.io.units import PIXEL, imagej_name, micrometers, ome_symbol, unit_name
 
 SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff")

@@ -9,10 +9,10 @@ from pathlib import Path
 import platformdirs
 
 from napari_unet.errors import ModelError
-from napari_unet.learning import Report
 from napari_unet.models.card import SUFFIX, ModelCard, read_card, sha256_of
+from napari_unet.models.report import Report
+from napari_unet.settings import APPLICATION
 
-APPLICATION = "napari-unet-interactive"
 DEFAULT = "nuclei"  # comes first wherever models are offered
 
 

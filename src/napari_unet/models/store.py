@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.errors import ModelError, SaveError, UNetError
-from napari_unet.folders import sync_folder
+from napari_unet.io.folders import sync_folder
 from napari_unet.models.card import SUFFIX, plain, read_card, sha256_of
 from napari_unet.models.disk import explained, move_new, part_copy
 from napari_unet.models.files import check_model

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from napari_unet.errors import InputError
-from napari_unet.io.header import read_header
 from napari_unet.io.images import read_image
 from napari_unet.io.tiff import read_labels, save_labels
+from napari_unet.io.tiff_header import read_header
 from napari_unet.io.units import PIXEL, micrometers, unit_name
 
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -147,7 +147,7 @@ def large_arrays(shape: tuple[int, int], chunk: int) -> tuple[Any, Any]:
 
 
 def _synthetic_block(which: int, columns: int, block_info: Any = None) -> Any:
-    from napari_unet.io.synthetic import nuclei_window
+    from napari_unet.plugin.synthetic_nuclei import nuclei_window
 
     (y0, y1), (x0, x1) = block_info[None]["array-location"]
     return nuclei_window((y0, x0), (y1 - y0, x1 - x0), columns)[which]

@@ -7,33 +7,33 @@ from napari import Viewer
 from napari.layers import Image as ImageLayer
 from superqt.utils import qdebounced
 
-from napari_unet.blockwise.run import BlockDone, BlockEvent, TileWritten
 from napari_unet.engine.client import Engine
 from napari_unet.errors import UNetError
+from napari_unet.execution.class_map_cache import ClassMapCache
+from napari_unet.execution.events import Event, Notice, Started, TileDone
+from napari_unet.execution.run import BlockDone, BlockEvent, TileWritten
 from napari_unet.image import Image
-from napari_unet.inference.cache import ClassMapCache
-from napari_unet.inference.run import Event, Notice, Started, TileDone
 from napari_unet.models.library import find_model, load_card, load_model
-from napari_unet.planning import Where
-from napari_unet.plugin import layers
-from napari_unet.plugin.classes import names_of
-from napari_unet.plugin.classes_section import ClassesSection
-from napari_unet.plugin.correct_section import CorrectSection
-from napari_unet.plugin.jobs import Job, import_early, sentence
-from napari_unet.plugin.library_watch import LibraryWatch
-from napari_unet.plugin.model_advice import ModelAdvice
-from napari_unet.plugin.model_in_use import ModelInUse
-from napari_unet.plugin.preview import Preview
-from napari_unet.plugin.regions import region_of
-from napari_unet.plugin.restoring import Restoring
-from napari_unet.plugin.result_panel import NO_IMAGE, ResultPanel
-from napari_unet.plugin.results import Result, progress
-from napari_unet.plugin.retrain_section import RetrainSection
-from napari_unet.plugin.saving import Saving
-from napari_unet.plugin.segment_form import PLANE, WHOLE
-from napari_unet.plugin.slide_result import SlideResult
-from napari_unet.plugin.slides import Slides
-from napari_unet.plugin.undocking import Undocking
+from napari_unet.planning.planner import Where
+from napari_unet.plugin.correct.classes import names_of
+from napari_unet.plugin.correct.classes_section import ClassesSection
+from napari_unet.plugin.correct.correct_section import CorrectSection
+from napari_unet.plugin.layers import layers
+from napari_unet.plugin.result.restoring import Restoring
+from napari_unet.plugin.result.result_panel import NO_IMAGE, ResultPanel
+from napari_unet.plugin.result.saving import Saving
+from napari_unet.plugin.result.slide_result import SlideResult
+from napari_unet.plugin.retrain.preview import Preview
+from napari_unet.plugin.retrain.retrain_section import RetrainSection
+from napari_unet.plugin.segment.model_advice import ModelAdvice
+from napari_unet.plugin.segment.model_in_use import ModelInUse
+from napari_unet.plugin.segment.segment_form import PLANE, WHOLE
+from napari_unet.plugin.session.jobs import Job, import_early, sentence
+from napari_unet.plugin.session.library_watch import LibraryWatch
+from napari_unet.plugin.session.open_region import region_of
+from napari_unet.plugin.session.result_registry import Result, progress
+from napari_unet.plugin.session.slides import Slides
+from napari_unet.plugin.widgets.undocking import Undocking
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
 

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import TrainingError
-from napari_unet.examples import Example, diameters_by_zoom, shown_diameter
-from napari_unet.learning import FinetunePlan, Finished, LearnEvent, Learning, Report
 from napari_unet.models.card import ModelCard
+from napari_unet.models.report import Report
 from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.unet import UNet
 from napari_unet.settings import DecodeSettings
+from napari_unet.training.events import FinetunePlan, Finished, LearnEvent, Learning
 from napari_unet.training.judge import (
     GIVEN_UP,
     OUTLINES,
@@ -34,6 +34,7 @@ from napari_unet.training.learner import Learner, Lessons, class_map, class_map_
 from napari_unet.training.replay import replay_examples
 from napari_unet.training.sparse import agreement
 from napari_unet.training.transfer import adapted
+from napari_unet.training.windows import Example, diameters_by_zoom, shown_diameter
 
 LOOK = 8.0  # seconds between looks at the held-out objects, at least
 LOOKING = 0.1  # part of the time that looks may take

@@ -7,9 +7,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.corrections import BACKGROUND, CLASSES, painted_ids
-from napari_unet.instances import decode
-from napari_unet.learning import Outcome
+from napari_unet.labels.painted import BACKGROUND, CLASSES, painted_ids
+from napari_unet.labels.watershed import decode
+from napari_unet.models.report import Outcome
 from napari_unet.settings import DecodeSettings
 
 SHIFTS = tuple(product((-0.15, 0.0, 0.15), (-0.15, 0.0, 0.15)))  # of sensitivity and separation

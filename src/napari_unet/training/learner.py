@@ -15,14 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from napari_unet.corrections import UNLABELLED
-from napari_unet.examples import Example
-from napari_unet.inference.fold import computes_bfloat16
+from napari_unet.inference.batchnorm_folding import computes_bfloat16
 from napari_unet.inference.predict import encode
-from napari_unet.inference.resample import resized
+from napari_unet.labels.painted import UNLABELLED
 from napari_unet.models.card import ModelCard
 from napari_unet.network.spec import UNetSpec
 from napari_unet.network.unet import UNet
+from napari_unet.tiling.resample import resized
 from napari_unet.training.augment import (
     Augmentation,
     change_intensity,
@@ -39,6 +38,7 @@ from napari_unet.training.sparse import (
     sparse_targets,
 )
 from napari_unet.training.targets import BACKGROUND
+from napari_unet.training.windows import Example
 
 # Little of a window is painted: small crops around the paint teach as much as large ones, and
 # twice as many fit into the minute.

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.corrections import BACKGROUND
-from napari_unet.examples import Example
+from napari_unet.labels.painted import BACKGROUND
+from napari_unet.training.windows import Example
 
 FILE = "replay.npz"
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_unet.corrections import BACKGROUND as PAINTED_BACKGROUND
-from napari_unet.corrections import CLASSES, UNLABELLED
+from napari_unet.labels.painted import BACKGROUND as PAINTED_BACKGROUND
+from napari_unet.labels.painted import CLASSES, UNLABELLED
 from napari_unet.training.targets import (
     BACKGROUND,
     BORDER,

@@ -1,0 +1,1 @@
+"""Where painting would help most: how unsure a class map is, and the regions to show."""

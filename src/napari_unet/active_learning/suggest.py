@@ -1,0 +1,367 @@
+"""Where to paint next: places where the model is unsure, that look unlike what is painted.
+
+Everything comes from class maps that a segmentation left behind, so no network runs. It goes block
+by block, so that memory does not grow with the image.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.active_learning.uncertainty import (
+    doubt_of,
+    heat_map,
+    odd,
+    shrink,
+    step_of,
+    tells,
+    uncertainty,
+)
+from napari_unet.image import Box
+
+WINDOW = 2.5  # diameters; side of what is pooled and shown
+APART = 1.5  # diameters; closest that two spots lie
+NEAR_PAINT = 0.25  # what is left of a score where the window holds or touches painted pixels
+LIKENESS = 0.1  # distance of two looks at which they still are much alike
+REPEATED = 0.8  # part of its score that a spot loses if it looks like one painted or ranked before
+LEAST = 0.05  # doubt worth showing, in objects
+BLOCK = 512  # pixels
+PER_BLOCK, KEPT, LOOKS_KEPT = 32, 256, 1024  # so that memory stays flat
+
+__all__ = ["Spot", "SpotFinder", "heat_map", "outline", "suggest_spots", "uncertainty"]
+
+Plane = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A place worth painting.
+
+    Attributes
+    ----------
+    box : Box
+        Window to look at, image pixels.
+    centre : tuple of float
+        ``(y, x)`` of the unsure thing, image pixels.
+    score : float
+        Doubt in the window, in objects: about 1 where one object is wholly unsure; less if it
+        looks like something painted or a better spot. For ranking, not a probability.
+    plane : tuple of int
+        Indices along the leading axes.
+    spread : tuple of float
+        Variance along y and x, and covariance, of the unsure pixels; square image pixels.
+    """
+
+    box: Box
+    centre: tuple[float, float]
+    score: float
+    plane: Plane = ()
+    spread: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Scene:
+    """A block made smaller; `doubt`, `painted` and `looks` share their ``(Y, X)``.
+
+    `origin` and `step` lead back: a pixel begins at image pixel ``origin + step · (i, j)``.
+    """
+
+    origin: tuple[int, int]
+    step: int
+    size: float  # diameter in pixels of this scene
+    doubt: NDArray[np.float32]
+    painted: NDArray[np.bool_]
+    looks: NDArray[np.float32]  # (3 or 4, Y, X): the class map, and the grey values if known
+
+
+def suggest_spots(
+    maps: NDArray[np.uint8],
+    painted: NDArray[Any] | None,
+    diameter: float,
+    count: int = 5,
+    *,
+    grey: NDArray[Any] | None = None,
+) -> list[Spot]:
+    """Choose where the model is least sure in one plane.
+
+    Parameters
+    ----------
+    maps : ndarray of uint8
+        ``(3, Y, X)``, a class map.
+    painted : ndarray of uint32 or None
+        ``(Y, X)``, a painted array: no spot lies within a diameter of it.
+    diameter : float
+        Typical diameter of the objects, image pixels.
+    count : int, default 5
+        Most spots to return.
+    grey : ndarray, optional
+        ``(Y, X)``, the image with 0 = dark and 1 = bright, to tell looks apart better.
+
+    Returns
+    -------
+    list of Spot
+        Best first; fewer than `count`, or none, where the model is sure.
+    """
+    finder = SpotFinder(diameter)
+    whole = Box((0, 0), (maps.shape[1], maps.shape[2]))
+    for owned in _blocks(whole):
+        box = owned.grow(finder.overlap).intersect(whole)
+        finder.add(
+            (),
+            box,
+            maps[(slice(None), *box.slices)],
+            None if painted is None else painted[box.slices],
+            owned=owned,
+            grey=None if grey is None else grey[box.slices],
+        )
+    return finder.best(count)
+
+
+def outline(spot: Spot, *, points: int = 48) -> NDArray[np.float64]:
+    """Draw a soft line around the unsure thing: an ellipse inside the spot's window.
+
+    Parameters
+    ----------
+    spot : Spot
+        From `suggest_spots` or `SpotFinder.best`.
+    points : int, default 48
+        Corners of the polygon.
+
+    Returns
+    -------
+    ndarray of float64
+        ``(points, 2)``, ``(y, x)`` in image pixels.
+    """
+    yy, xx, yx = spot.spread
+    values, vectors = np.linalg.eigh(np.array([[yy, yx], [yx, xx]]))
+    # A filled ellipse reaches to two standard deviations; a third leaves air around the thing.
+    shortest, longest = max(2.0, max(spot.box.shape) / 6), max(2.0, max(spot.box.shape) / 2)
+    lengths = np.clip(3 * np.sqrt(np.maximum(values, 0)), shortest, longest)
+    angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    ellipse: NDArray[np.float64] = circle * lengths @ vectors.T + spot.centre
+    return ellipse
+
+
+class SpotFinder:
+    """Collects the most doubtful windows, block after block, and ranks them.
+
+    Parameters
+    ----------
+    diameter : float
+        Typical diameter of the objects, image pixels.
+    """
+
+    def __init__(self, diameter: float) -> None:
+        self.diameter = max(2.0, float(diameter))
+        self._found: list[tuple[Spot, NDArray[np.float32]]] = []
+        self._painted: set[tuple[int, ...]] = set()  # looks in steps of LIKENESS / 4
+
+    @property
+    def overlap(self) -> int:
+        """Image pixels around a block that make its spots those of the whole image."""
+        return math.ceil(2 * self.diameter) + 16
+
+    def add(
+        self,
+        plane: Plane,
+        box: Box,
+        maps: NDArray[np.uint8],
+        painted: NDArray[Any] | None = None,
+        *,
+        owned: Box | None = None,
+        grey: NDArray[Any] | None = None,
+    ) -> None:
+        """Look through one block.
+
+        Parameters
+        ----------
+        plane : tuple of int
+            Indices along the leading axes.
+        box : Box
+            Image pixels that `maps` covers, best with `overlap` pixels around the block.
+        maps : ndarray of uint8
+            ``(3, Y, X)``, a class map. One of a class model is passed over.
+        painted : ndarray of uint32, optional
+            ``(Y, X)``, a painted array of the same pixels.
+        owned : Box, optional
+            Image pixels of the block, in which spots may lie; default `box`.
+        grey : ndarray, optional
+            ``(Y, X)``, the image with 0 = dark and 1 = bright: for all blocks or for none.
+        """
+        if not tells(maps):
+            return
+        scene = _scene(box, maps, painted, self.diameter, grey)
+        if not scene.doubt.size:
+            return
+        mine = owned or box
+        self._remember_painted(scene, mine)
+        for spot in _spots(scene, mine, box):
+            self._found.append((replace(spot, plane=plane), _look(scene, spot.centre)))
+        if len(self._found) > 2 * KEPT:
+            self._found = sorted(self._found, key=_order)[:KEPT]
+
+    def best(self, count: int = 5) -> list[Spot]:
+        """Return at most `count` spots, best first; the same ones in whatever order blocks came.
+
+        The doubt of a spot counts less the more it looks like something painted or a better spot.
+        """
+        found = sorted(self._found, key=_order)
+        if not found:
+            return []
+        looks = np.stack([look for _, look in found])
+        taught = np.array(sorted(self._painted), np.float32).reshape(-1, looks.shape[1])
+        taught *= LIKENESS / 4
+        scores = np.array([spot.score for spot, _ in found])
+        alike = np.zeros(len(found))
+        for look in taught:
+            alike = np.maximum(alike, _likeness(looks, look))
+        chosen: list[Spot] = []
+        while len(chosen) < count:
+            worth = scores * (1 - REPEATED * alike)
+            i = int(np.argmax(worth))
+            if worth[i] <= 0:
+                break
+            spot = replace(found[i][0], score=float(worth[i]))
+            chosen.append(spot)
+            alike = np.maximum(alike, _likeness(looks, looks[i]))
+            scores *= [not self._close(spot, other) for other, _ in found]
+        return chosen
+
+    def _close(self, one: Spot, other: Spot) -> bool:
+        distance = math.dist(one.centre, other.centre)
+        return one.plane == other.plane and distance < APART * self.diameter
+
+    def _remember_painted(self, scene: _Scene, owned: Box) -> None:
+        """Note how windows around painted pixels look, one for each square of a window's side."""
+        points = np.argwhere(scene.painted)
+        if not len(points) or len(self._painted) >= LOOKS_KEPT:
+            return
+        places = points * scene.step + np.array(scene.origin)
+        (y0, x0), (y1, x1) = owned.start, owned.stop
+        inside = (places >= (y0, x0)).all(axis=1) & (places < (y1, x1)).all(axis=1)
+        squares = places // math.ceil(WINDOW * self.diameter)
+        _, first = np.unique(squares[inside], axis=0, return_index=True)
+        for y, x in places[inside][first].tolist():
+            steps = np.rint(_look(scene, (y, x)) / (LIKENESS / 4))
+            self._painted.add(tuple(int(value) for value in steps))
+
+
+def _order(item: tuple[Spot, NDArray[np.float32]]) -> tuple[float, Plane, tuple[float, float]]:
+    """Key that sorts best first, the same way whatever the order of blocks."""
+    return -round(item[0].score, 4), item[0].plane, item[0].centre
+
+
+def _likeness(looks: NDArray[np.float32], look: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How alike each of ``(n, F)`` is to one look, 0 to 1."""
+    squares = ((looks - look).astype(np.float64) ** 2).sum(axis=1)
+    alike: NDArray[np.float64] = np.exp(-squares / LIKENESS**2)
+    return alike
+
+
+def _blocks(whole: Box) -> Iterator[Box]:
+    height, width = whole.shape
+    for y in range(0, height, BLOCK):
+        for x in range(0, width, BLOCK):
+            yield Box((y, x), (y + BLOCK, x + BLOCK)).intersect(whole)
+
+
+def _scene(
+    box: Box,
+    maps: NDArray[np.uint8],
+    painted: NDArray[Any] | None,
+    diameter: float,
+    grey: NDArray[Any] | None,
+) -> _Scene:
+    step = step_of(diameter)
+    looks = shrink(maps, box.start, step) / np.float32(255)
+    origin = box.start[0] + -box.start[0] % step, box.start[1] + -box.start[1] % step
+    touched = np.zeros(looks.shape[1:], bool)
+    if painted is not None and painted.any():
+        touched = shrink((painted != 0)[None], box.start, step)[0] > 0
+    size = diameter / step
+    doubt = doubt_of(looks, size) if looks.size else looks[0]
+    doubt[touched] = 0
+    if grey is not None:
+        tones = shrink(np.clip(np.nan_to_num(grey[None]), 0, 1), box.start, step)
+        looks = np.concatenate([looks, tones])
+    return _Scene(origin, step, size, doubt, touched, looks)
+
+
+def _spots(scene: _Scene, owned: Box, seen: Box) -> list[Spot]:
+    """Find the most doubtful windows of a block."""
+    from scipy import ndimage  # noqa: PLC0415  see doubt.doubt_of
+
+    side = odd(WINDOW * scene.size / 2)
+    pooled = ndimage.uniform_filter(scene.doubt, side, mode="constant")
+    # Twice, so that the weight falls towards the window's edge and the top is one pixel.
+    pooled = ndimage.uniform_filter(pooled, side, mode="constant")
+    pooled *= side**2 / (np.pi / 4 * scene.size**2)
+    barred = scene.painted
+    if scene.painted.any():
+        barred = ndimage.maximum_filter(scene.painted, 2 * math.ceil(scene.size) + 1)
+        touched = ndimage.maximum_filter(scene.painted, 2 * math.ceil(scene.size * 2.25) + 1)
+        pooled[touched] *= NEAR_PAINT
+        pooled[barred] = 0
+    tops = (ndimage.maximum_filter(pooled, side) == pooled) & (pooled > LEAST)
+    found = []
+    for y, x in np.argwhere(tops).tolist():
+        spot = _spot_at(scene, (y, x), float(pooled[y, x]), barred)
+        if spot is not None and _holds(owned, spot.centre):
+            found.append(replace(spot, box=spot.box.intersect(seen)))
+    return sorted(found, key=lambda s: (-round(s.score, 4), s.centre))[:PER_BLOCK]
+
+
+def _holds(box: Box, point: tuple[float, float]) -> bool:
+    return all(a <= p < b for a, p, b in zip(box.start, point, box.stop, strict=True))
+
+
+def _around(shape: tuple[int, ...], middle: tuple[int, int], reach: int) -> tuple[slice, slice]:
+    y, x = (
+        slice(max(0, m - reach), min(n, m + reach + 1))
+        for m, n in zip(middle, shape[-2:], strict=True)
+    )
+    return y, x
+
+
+def _spot_at(
+    scene: _Scene, top: tuple[int, int], score: float, barred: NDArray[np.bool_]
+) -> Spot | None:
+    """Move from the middle of a doubtful window to the unsure thing in it, and measure that."""
+    from scipy import ndimage  # noqa: PLC0415  see doubt.doubt_of
+
+    window = _around(scene.doubt.shape, top, round(scene.size * WINDOW / 4))
+    thing = ndimage.uniform_filter(scene.doubt[window], odd(scene.size / 2), mode="constant")
+    thing[barred[window]] = 0
+    y, x = np.unravel_index(int(np.argmax(thing)), thing.shape)
+    middle = int(y) + window[0].start, int(x) + window[1].start
+    part = _around(scene.doubt.shape, middle, round(scene.size * 0.75))
+    weights = scene.doubt[part].astype(np.float64)
+    weights[barred[part]] = 0
+    total = weights.sum()
+    if total <= 0:
+        return None
+    rows, columns = np.mgrid[part]
+    cy, cx = (weights * rows).sum() / total, (weights * columns).sum() / total
+    dy, dx = rows - cy, columns - cx
+    moments = [float((weights * m).sum() / total) for m in (dy * dy, dx * dx, dy * dx)]
+    step, (oy, ox) = scene.step, scene.origin
+    centre = float(oy + (cy + 0.5) * step), float(ox + (cx + 0.5) * step)
+    half = math.ceil(WINDOW / 2 * scene.size * step)
+    box = Box((int(centre[0]), int(centre[1])), (int(centre[0]) + 1, int(centre[1]) + 1))
+    yy, xx, yx = (m * step**2 for m in moments)
+    return Spot(box.grow(half), centre, score, (), (yy, xx, yx))
+
+
+def _look(scene: _Scene, centre: tuple[float, float]) -> NDArray[np.float32]:
+    """Mean and standard deviation of each channel in the window around an image pixel."""
+    (oy, ox), step = scene.origin, scene.step
+    middle = int((centre[0] - oy) // step), int((centre[1] - ox) // step)
+    part = scene.looks[
+        (slice(None), *_around(scene.doubt.shape, middle, round(scene.size * WINDOW / 2)))
+    ]
+    return np.concatenate([part.mean(axis=(1, 2)), part.std(axis=(1, 2))]).astype(np.float32)

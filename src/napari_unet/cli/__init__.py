@@ -1,0 +1,1 @@
+"""Command line: ``napari-unet segment | finetune | models | demo``."""

@@ -1,0 +1,366 @@
+"""Command line: ``napari-unet segment``, here or on a cluster."""
+
+import math
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_unet.errors import InputError, UNetError
+from napari_unet.settings import SegmentSettings, validated_settings
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from napari_unet.image import Box, Image
+    from napari_unet.models.library import Model
+    from napari_unet.segmentation import Segmentation
+
+LARGE = 2 * 10**9  # bytes of labels from which on they go to the disk piece by piece
+FAILURES = (UNetError, OSError, MemoryError)
+
+
+def _help(name: str) -> str:
+    """Help of an option, from the setting's own definition."""
+    field = SegmentSettings.model_fields[name]
+    extra = field.json_schema_extra
+    unit = extra.get("unit") if isinstance(extra, dict) else None
+    return f"{field.description}" + (f" In {unit}." if unit else "")
+
+
+def complain(text: str) -> None:
+    """Tell what went wrong, in one line."""
+    typer.echo(f"Error: {text}", err=True)
+
+
+def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
+    inputs: Annotated[
+        list[Path], typer.Argument(help="Images, OME-Zarr folders, or folders of images.")
+    ],
+    output: Annotated[
+        Path, typer.Option(help="Folder for the results; NAME.zarr for one image of any size.")
+    ] = Path("labels"),
+    model: Annotated[str, typer.Option(help=_help("model"))] = "nuclei",
+    axes: Annotated[
+        str | None, typer.Option(help="One letter for each dimension, such as ZYX; C = channels.")
+    ] = None,
+    channel: Annotated[
+        int | None, typer.Option(help="Channel to use, from 0; default the average.")
+    ] = None,
+    diameter: Annotated[float | None, typer.Option(help=_help("diameter"))] = None,
+    device: Annotated[str, typer.Option(help=_help("device"))] = "auto",
+    precision: Annotated[str, typer.Option(help=_help("precision"))] = "auto",
+    csv: Annotated[bool, typer.Option("--csv", help="Write a table of the objects too.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that exist already.")
+    ] = False,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="Leave out images that have results already.")
+    ] = False,
+    region: Annotated[
+        str | None,
+        typer.Option(help="Part of the image as Y0,X0,Y1,X1 in pixels; for NAME.zarr results."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Dask scheduler whose workers compute, such as tcp://host:8786, or 'local' to "
+            "start one here; they must see images and output under the same paths."
+        ),
+    ] = None,
+) -> None:
+    """Segment images and write OUTPUT/<name>_labels.tif for each, or one OME-Zarr folder."""
+    from napari_unet.inference.memory import be_frugal  # noqa: PLC0415  quick --help
+    from napari_unet.models.library import load_model  # noqa: PLC0415  quick --help
+
+    be_frugal()
+    try:
+        found = load_model(model)
+        settings = validated_settings(
+            diameter=diameter, device=device, precision=precision, model=model
+        )
+        box = _box(region, output)
+        options = _Options(found, settings, axes, channel, csv, overwrite, box)
+        with _cluster(scheduler) as client:
+            if output.suffix.lower() == ".zarr":
+                _slide(inputs, output, options, client)
+                return
+            output.mkdir(parents=True, exist_ok=True)
+            files, complete = _expand(inputs)
+            targets = name_outputs(files, output)
+            if skip_existing:
+                targets = _missing(targets)
+            done = _spread(targets, options, client) if client else _in_turn(targets, options)
+    except FAILURES as error:
+        complain(str(error))
+        raise typer.Exit(2) from error
+    if not (complete and done):
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    model: "Model"
+    settings: SegmentSettings
+    axes: str | None
+    channel: int | None
+    csv: bool
+    overwrite: bool
+    region: "Box | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What to tell of one image, wherever it was segmented."""
+
+    name: str
+    notices: tuple[str, ...]
+    line: str
+
+    def show(self) -> None:
+        """Print the result, and notices where errors go."""
+        for notice in self.notices:
+            typer.echo(f"{self.name}: {notice}", err=True)
+        typer.echo(self.line)
+
+
+def _box(text: str | None, output: Path) -> "Box | None":
+    """Read the corners of a region."""
+    if text is None:
+        return None
+    from napari_unet.image import Box  # noqa: PLC0415  quick --help
+
+    found = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
+    if found is None or output.suffix.lower() != ".zarr":
+        raise InputError(
+            f"The region {text!r} and the output {output} were given; a region is four numbers of "
+            "pixels, Y0,X0,Y1,X1, such as 0,0,2048,2048, and its output ends in .zarr."
+        )
+    y0, x0, y1, x1 = map(int, found.groups())
+    return Box((y0, x0), (y1, x1))
+
+
+@contextmanager
+def _cluster(address: str | None) -> "Iterator[Client | None]":
+    """Connect to a cluster if one is wanted, and say where it can be watched."""
+    if address is None:
+        yield None
+        return
+    try:
+        from napari_unet.execution.cluster import connect  # noqa: PLC0415  an extra
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"--scheduler needs the package {error.name}, which is not installed. Install the "
+            "plugin with its extra 'cluster': pip install \".[cluster]\" in a clone."
+        ) from error
+
+    with connect(address) as client:
+        typer.echo(f"Watch the cluster at {client.dashboard_link}", err=True)
+        yield client
+
+
+def _expand(inputs: list[Path]) -> tuple[list[Path], bool]:
+    """Return the image files behind the names, and whether every name could be used."""
+    from napari_unet.io.images import image_files  # noqa: PLC0415  quick --help
+
+    files: list[Path] = []
+    complete = True
+    for given in inputs:
+        try:
+            files.extend(image_files([given]))
+        except UNetError as error:
+            complete = False
+            complain(str(error))
+    return list(dict.fromkeys(files)), complete
+
+
+def _missing(targets: dict[Path, Path]) -> dict[Path, Path]:
+    """Leave out what is there already, and say how many that are."""
+    missing = {file: target for file, target in targets.items() if not target.exists()}
+    if len(missing) < len(targets):
+        typer.echo(f"{len(targets) - len(missing)} of {len(targets)} images have results already.")
+    return missing
+
+
+def _in_turn(targets: dict[Path, Path], options: _Options) -> bool:
+    """Segment one file after the other; on an error say so in one line, and return False."""
+    done = True
+    for file, target in targets.items():
+        try:
+            with _bar(file.name) as show:
+                told = _segment_one(file, target, options, show)
+            told.show()
+        except FAILURES as error:
+            complain(f"{file}: {error}")
+            done = False
+    return done
+
+
+def _spread(targets: dict[Path, Path], options: _Options, client: "Client") -> bool:
+    """Segment the files on a cluster, each by one worker; see `_in_turn`."""
+    from napari_unet.execution.cluster import KILLED, equipped, finished  # noqa: PLC0415
+
+    done = True
+    with equipped(client, options.model.path, options.model.sha) as (with_model, pool):
+        jobs: dict[Future[_Told], Path] = {
+            pool.submit(
+                with_model, _segment_there, file.absolute(), target.absolute(), options
+            ): file
+            for file, target in targets.items()
+        }
+        for future in finished(jobs, client):
+            try:
+                future.result().show()
+            except KILLED as error:  # most often its memory; others may do
+                complain(f"{jobs[future]}: the workers that tried it were lost ({error}).")
+                done = False
+            except FAILURES as error:
+                complain(f"{jobs[future]}: {error}")
+                done = False
+    return done
+
+
+def _segment_there(model: Path, file: Path, target: Path, options: _Options) -> "_Told":
+    """Segment a file on a worker, with the model as it lies there."""
+    from napari_unet.models.library import load_model  # noqa: PLC0415  quick --help
+
+    return _segment_one(file, target, replace(options, model=load_model(model)))
+
+
+def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client | None") -> None:
+    """Segment one image of any size into an OME-Zarr folder."""
+    from napari_unet.cli.slide import run_slide, want_slide  # noqa: PLC0415
+    from napari_unet.execution.cluster_job import Source  # noqa: PLC0415  quick --help
+    from napari_unet.execution.patches import scratch_of  # noqa: PLC0415
+
+    if len(inputs) != 1 or options.overwrite:
+        raise InputError(
+            f"{output} takes the labels of one image and is never replaced; {len(inputs)} inputs "
+            "were given. Give one image, without --overwrite, or a folder as --output."
+        )
+    table = output.with_name(f"{output.stem}_objects.csv")
+    if options.csv and table.exists():
+        raise InputError(f"{table} exists already. Choose another --output, or move the table.")
+    source = Source(inputs[0], options.axes, options.channel, options.region)
+    wanted = want_slide(source, output, options.model, options.settings)
+    with _bar(inputs[0].name) as show:
+        result = run_slide(wanted, client=client, progress=show)
+    if options.csv:
+        _save_table(result, table)  # if it fails, the same command makes it anew
+    shutil.rmtree(scratch_of(wanted.output))
+    _Told(inputs[0].name, result.notices, f"{output}: {_what(result)}").show()
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar, and give what moves it."""
+    with typer.progressbar(length=1, label=name) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield show
+
+
+def _segment_one(
+    file: Path,
+    target: Path,
+    options: _Options,
+    progress: Callable[[int, int], None] | None = None,
+) -> "_Told":
+    """Segment a file and save its labels; return what to tell."""
+    from napari_unet.io.images import read_image  # noqa: PLC0415  quick --help
+    from napari_unet.segmentation import segment as run  # noqa: PLC0415
+
+    if target.exists() and not options.overwrite:
+        raise InputError(
+            f"{target} exists already and may hold corrections; give --overwrite to replace it, "
+            "--skip-existing to leave it, or another --output."
+        )
+    image = read_image(file, axes=options.axes, channel=options.channel)
+    if _is_large(image):
+        return _streamed(file, target, options, progress)
+    result = run(image, options.model, settings=options.settings, progress=progress)
+    return _write(result, target, csv=options.csv)
+
+
+def _is_large(image: "Image") -> bool:
+    """Whether the labels of an image would take much of the memory, or more than there is."""
+    from napari_unet.inference.memory import free_memory  # noqa: PLC0415  quick --help
+
+    return 4 * math.prod(image.labels_shape) > min(LARGE, free_memory() / 4)
+
+
+def _streamed(
+    file: Path,
+    target: Path,
+    options: _Options,
+    progress: Callable[[int, int], None] | None,
+) -> "_Told":
+    """Segment a large image by way of a folder beside the result, with which a run goes on."""
+    from napari_unet.cli.slide import run_slide, want_slide  # noqa: PLC0415
+    from napari_unet.execution.cluster_job import Source  # noqa: PLC0415  quick --help
+
+    folder = target.with_suffix(".unfinished.zarr")
+    source = Source(file, options.axes, options.channel)
+    wanted = want_slide(source, folder, options.model, options.settings)
+    result = run_slide(wanted, progress=progress)
+    told = _write(result, target, csv=options.csv)
+    shutil.rmtree(folder)
+    return told
+
+
+def name_outputs(files: list[Path], folder: Path) -> dict[Path, Path]:
+    """Give every image its result's path; two images of one name get the suffix into theirs."""
+    stems = [stem_of(file) for file in files]
+    targets: dict[Path, Path] = {}
+    taken: set[Path] = set()
+    for file, stem in zip(files, stems, strict=True):
+        if stems.count(stem) > 1:
+            stem = file.name.replace(".", "_")
+        target, number = folder / f"{stem}_labels.tif", 2
+        while target in taken:
+            target, number = folder / f"{stem}_{number}_labels.tif", number + 1
+        taken.add(target)
+        targets[file] = target
+    return targets
+
+
+def stem_of(path: Path) -> str:
+    """Return the name without its suffix, ``.ome.tif`` counting as one."""
+    stem = path.stem
+    return stem[:-4] if stem.lower().endswith(".ome") else stem
+
+
+def _write(result: "Segmentation", target: Path, *, csv: bool) -> "_Told":
+    from napari_unet.io.tiff import save_labels  # noqa: PLC0415  quick --help
+
+    image = result.image
+    save_labels(
+        target,
+        result.labels,
+        pixel_size=image.pixel_size,
+        unit=image.unit,
+        axes=image.leading_axes + "YX",
+        description=result.record,
+    )
+    if csv:
+        _save_table(result, target.with_name(target.name.replace("_labels.tif", "_objects.csv")))
+    return _Told(image.name, result.notices, f"{target}: {_what(result)}")
+
+
+def _what(result: "Segmentation") -> str:
+    return "classes" if result.plan.card.kind == "classes" else f"{result.count} objects"
+
+
+def _save_table(result: "Segmentation", path: Path) -> None:
+    from napari_unet.io.exports import save_table  # noqa: PLC0415  loads pandas
+
+    save_table(path, result.objects)

@@ -1,0 +1,1 @@
+"""Runs of a plan: what is ordered, who computes it, and the events that tell what is done."""

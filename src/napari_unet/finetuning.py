@@ -1,0 +1,252 @@
+"""Use case: retrain a model from what was painted. Gather → teach → judge → keep or refuse.
+
+Gathering needs no torch and happens where the images are; teaching happens in the engine for the
+panel, and in this process for the command line and library calls.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from napari_unet.errors import InputError, ModelError
+from napari_unet.image import Image
+from napari_unet.journal.identity import identity_of
+from napari_unet.labels.painted import (
+    BACKGROUND,
+    CLASSES,
+    as_painted,
+    check_enough,
+    number_strokes,
+    painted_ids,
+)
+from napari_unet.models.card import ModelCard
+from napari_unet.models.library import Model, load_model, model_files, user_folder
+from napari_unet.models.names import save_name
+from napari_unet.models.store import add
+from napari_unet.planning.planner import grey_values
+from napari_unet.segmentation import open_image
+from napari_unet.settings import MOST_DIAMETER, FinetuneSettings, checked
+from napari_unet.training.events import Finished, Learning, Teaching
+from napari_unet.training.windows import (
+    Painting,
+    examples_of,
+    painted_diameter,
+    smallest_diameter,
+    taught_diameters,
+)
+
+
+def gather(
+    paintings: Sequence[Painting],
+    parent: Model,
+    name: str,
+    settings: FinetuneSettings,
+    *,
+    class_names: Sequence[str] = (),
+) -> Teaching:
+    """Cut out what was painted; raises `InputError` if it is too little to learn from.
+
+    Parameters
+    ----------
+    paintings : sequence of Painting
+        Images and what was painted on them.
+    parent : Model
+        The model to begin with.
+    name : str
+        Name of the new model.
+    settings : FinetuneSettings
+        Time and seed.
+    class_names : sequence of str, optional
+        Name of each class, background first, where classes were painted; default objects were.
+    """
+    if parent.card.kind == "classes" and not class_names:
+        raise InputError(
+            f"The model {parent.card.name!r} tells classes apart, and objects were painted. Name "
+            "the classes if the labels hold classes, or begin with a model that finds objects, "
+            "such as 'nuclei'."
+        )
+    painted = [p.painted for p in paintings]
+    check_enough(painted, classes=bool(class_names))
+    card = {
+        "name": name,
+        "parent": parent.card.name,
+        "parent_sha": parent.sha,
+        "created": date.today().isoformat(),
+        "images": len(paintings),
+        "taught_images": tuple(sorted(identity_of(p.image) for p in paintings)),
+        "painted_objects": sum(len(p.objects) for p in paintings),
+        "painted_background": sum(int((p == BACKGROUND).sum()) for p in painted),
+        "usual_diameter": None,
+        "taught_diameters": None,
+    }
+    if class_names:
+        card |= _class_card(paintings, parent, class_names)
+        strokes = [number_strokes(p) for p in painted]
+        paintings = [replace(p, painted=s) for p, s in zip(paintings, strokes, strict=True)]
+    else:
+        card |= _sizes(paintings, parent.card)
+    wanted = parent.card.child(parent.sha, **card)
+    return Teaching(parent, examples_of(paintings, wanted), card, settings)
+
+
+def _sizes(paintings: Sequence[Painting], parent: ModelCard) -> dict[str, Any]:
+    """What a model's card says of the size of the painted objects, if there are any."""
+    typical, taught = painted_diameter(paintings), taught_diameters(paintings)
+    if typical is None or taught is None:
+        return {}
+    if max(typical, taught[1]) > MOST_DIAMETER:
+        raise InputError(
+            f"The painted objects are up to {max(typical, taught[1]):.0f} px across; at most "
+            f"{MOST_DIAMETER} px can be learned. Make the image smaller first, or, if many objects "
+            "have the same id, number them."
+        )
+    decode = parent.decode.with_smallest(smallest_diameter(typical, taught[0]))
+    return {"usual_diameter": typical, "taught_diameters": taught, "decode": decode.model_dump()}
+
+
+def class_parent(parent: ModelCard, image: Image, class_names: Sequence[str]) -> ModelCard:
+    """Card of the network that learns classes from an image's own channels."""
+    channels = 1 if image.channel is not None else image.channels
+    classes = min(max(2, len(class_names)), CLASSES)
+    spec = replace(parent.spec, in_channels=channels, classes=classes, distance=False)
+    polarity = parent.polarity if channels == 1 else "given"  # channels keep their relations
+    return parent.model_copy(update={"spec": spec, "kind": "classes", "polarity": polarity})
+
+
+def _class_card(
+    paintings: Sequence[Painting], parent: Model, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """What a class model's card says besides; all images need the same channels."""
+    specs = {class_parent(parent.card, p.image, class_names).spec for p in paintings}
+    highest = max((int(i) for p in paintings for i in painted_ids(p.painted)), default=0)
+    if len(specs) > 1 or highest >= len(class_names):
+        raise InputError(
+            f"{len(class_names)} classes are named and class {highest} is painted; images with "
+            f"{sorted(s.in_channels for s in specs)} channels are given. Name every class, "
+            "background first, and give images with equal channels."
+        )
+    [spec] = specs
+    polarity = class_parent(parent.card, paintings[0].image, class_names).polarity
+    return {
+        "kind": "classes",
+        "spec": spec.to_dict(),
+        "class_names": tuple(class_names),
+        "polarity": polarity,
+    }
+
+
+def painting_of(
+    image: Image, painted: ArrayLike, card: ModelCard, *, background: int | None = None
+) -> Painting:
+    """Check that paint fits an image, and look at the image's grey values as `segment` does.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    painted : array-like
+        ``(..., Y, X)``; see `corrections.as_painted`.
+    card : ModelCard
+        The model that will learn.
+    background : int, optional
+        A value in `painted` that means background.
+    """
+    paint = as_painted(np.asarray(painted), background=background)
+    if paint.shape != image.labels_shape:
+        raise InputError(
+            f"The painted array has the shape {paint.shape}, the image needs {image.labels_shape}. "
+            "Give the labels that were painted on this image."
+        )
+    look = grey_values(image, card)
+    while True:
+        try:
+            next(look)
+        except StopIteration as end:
+            return Painting(image, paint, end.value)
+
+
+def finetune(
+    model: str | Path | Model,
+    pairs: Sequence[tuple[Any, ArrayLike]],
+    *,
+    name: str,
+    time_limit: float = 60.0,
+    class_names: Sequence[str] = (),
+    progress: Callable[[Learning], None] | None = None,
+) -> Model:
+    """Retrain a model in this process.
+
+    Parameters
+    ----------
+    model : str, Path or Model
+        The parent: a name in the library, the path of a model file, or a loaded model. Begin with
+        the same parent each time and give all pairs so far.
+    pairs : sequence of (image, painted)
+        Images as for `segment`; painted arrays ``(..., Y, X)``: 0 = unlabelled, `BACKGROUND` (or
+        -1) = background, else the id of an object.
+    name : str
+        Name of the new model in the library.
+    time_limit : float
+        Seconds; how long it may take.
+    class_names : sequence of str, optional
+        Names of classes, background first, if classes were painted (id = class) instead of
+        objects; gives a class model for the images' own channels, colour included.
+    progress : callable, optional
+        Called with a `Learning` after every step.
+
+    Returns
+    -------
+    Model
+        With ``model.report``. If the new model is accepted it is in the library under `name`; if
+        too little was held out to judge, it is a file beside the library; if it is refused, the
+        parent is returned.
+
+    Raises
+    ------
+    InputError
+        If there is too little paint, it does not fit its image, or the time cannot be used.
+    ModelError
+        If the parent cannot be used, or the name is taken.
+    """
+    from napari_unet.training.finetune import finetune_events  # noqa: PLC0415  loads torch
+
+    settings = checked(FinetuneSettings, time_limit=time_limit)
+    parent = model if isinstance(model, Model) else load_model(model)
+    if save_name(name) in model_files():
+        raise ModelError(f"There is a model called {name!r} already. Choose another name.")
+    opened = [(i if isinstance(i, Image) else open_image(i), p) for i, p in pairs]
+    paintings = [
+        painting_of(i, p, class_parent(parent.card, i, class_names) if class_names else parent.card)
+        for i, p in opened
+    ]
+    teaching = gather(paintings, parent, name, settings, class_names=class_names)
+    user_folder().parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent))
+    events = finetune_events(teaching.plan(folder / "new.safetensors"), teaching.examples)
+    try:
+        for event in events:
+            if isinstance(event, Finished):
+                return keep(event, parent, name)
+            if progress:
+                progress(event)
+    finally:
+        with contextlib.suppress(OSError):  # not empty: it holds a preview
+            folder.rmdir()
+    raise AssertionError("the events end with Finished")
+
+
+def keep(event: Finished, parent: Model, name: str) -> Model:
+    """Put an accepted model into the library, leave a preview where it is, drop a refused one."""
+    report = event.report
+    if report.outcome == "refused":
+        event.path.unlink()
+        return replace(parent, report=report)
+    path = add(event.path, name) if report.outcome == "accepted" else event.path
+    return replace(load_model(path), report=report)

@@ -1,0 +1,75 @@
+"""Hands of this computer: one for each core, as far as there is memory."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import torch
+
+from napari_unet.inference.memory import SHARE, free_memory
+from napari_unet.tiling.plan import SegmentPlan
+
+AHEAD = 2  # blocks for each hand that wait or are computed
+ON_A_CARD = 2  # hands: one reads or makes objects while the card computes for the other
+
+
+class Hands:
+    """Threads that share the cores of this computer.
+
+    One thread that does a whole block waits for no other, so as many blocks at a time as there
+    are cores take less time than one block on all cores.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+
+    Attributes
+    ----------
+    pool : ThreadPoolExecutor
+        They do what is submitted to it.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count, self._cores = count, torch.get_num_threads()
+        share = max(1, self._cores // count)
+        self.pool = ThreadPoolExecutor(count, "hand", lambda: torch.set_num_threads(share))
+
+    def dismiss(self, *, wait: bool = False) -> None:
+        """Let them go; what is not begun is not done."""
+        self.pool.shutdown(wait=wait, cancel_futures=True)
+        torch.set_num_threads(self._cores)  # for threads that the caller starts later
+
+
+@contextmanager
+def thread_pool(plan: SegmentPlan) -> Iterator[tuple[ThreadPoolExecutor, Callable[[], int]]]:
+    """Hire hands for a plan; give the pool, and how many blocks to order."""
+    hands = Hands(hands_for(plan))
+    try:
+        yield hands.pool, lambda: AHEAD * hands.count
+    finally:
+        hands.dismiss(wait=True)
+
+
+def cores() -> int:
+    """How many cores torch uses here."""
+    return torch.get_num_threads()
+
+
+def hands_for(plan: SegmentPlan, most: int | None = None, memory: int | None = None) -> int:
+    """How many threads a plan gets.
+
+    Parameters
+    ----------
+    plan : SegmentPlan
+        Device, and size of the blocks.
+    most : int, optional
+        Cores that may be used; default: those that torch uses.
+    memory : int, optional
+        Bytes that are free; default: what this process may take now.
+    """
+    blocks = sum(1 for _ in plan.blocks())
+    if plan.device != "cpu":
+        return min(blocks, ON_A_CARD)
+    free = free_memory() if memory is None else memory
+    return max(1, min(most or cores(), blocks, int(SHARE * free / plan.working_bytes)))

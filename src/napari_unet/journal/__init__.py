@@ -1,0 +1,1 @@
+"""What a person painted, on disk: an append-only journal for each image, and its recovery."""

@@ -1,0 +1,164 @@
+"""One row of numbers for each object of a label image, read window by window."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.errors import InputError
+from napari_unet.image import ArrayLike, Box, Image
+from napari_unet.io.units import PIXEL, short_name, unit_name
+
+if TYPE_CHECKING:
+    import pandas
+
+WINDOW = 1024  # pixels
+# what is summed for each object: pixels, rows, columns, pixels with a grey value, grey values
+AREA, SUM_Y, SUM_X, VALID, SUM_INTENSITY = range(5)
+
+
+def measure(
+    labels: ArrayLike,
+    image: Image | None = None,
+    *,
+    pixel_size: Sequence[float] | None = None,
+    unit: str = PIXEL,
+) -> "pandas.DataFrame":
+    """Measure the objects of a label image.
+
+    Parameters
+    ----------
+    labels : array-like
+        Whole numbers of shape ``(..., Y, X)``, 0 = background: NumPy, dask or zarr, read by
+        windows only.
+    image : Image, optional
+        The image the labels belong to; gives the grey values, and the pixel size if `pixel_size`
+        is not given.
+    pixel_size : sequence of float, optional
+        Its last two numbers are the height and width of a pixel in `unit`.
+    unit : str, default "pixel"
+        Unit of `pixel_size`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each object in each plane, by plane and id. Columns: ``label``; the index
+        along each leading axis, under its letter (``axis_0``, ... without an image);
+        ``centroid_y``, ``centroid_x``, ``area``, ``diameter`` (of the circle of that area), in
+        pixels; ``mean_intensity`` if there is an image; and with a pixel size ``centroid_y_um``,
+        ``centroid_x_um``, ``area_um2``, ``diameter_um``, with the short name of the unit.
+
+    Raises
+    ------
+    InputError
+        If the labels are no whole numbers or do not fit the image.
+    """
+    import pandas  # noqa: PLC0415 -- takes half a second to import
+
+    _check(labels, image)
+    if pixel_size is None and image is not None:
+        pixel_size, unit = image.pixel_size, image.unit
+    names = _leading_names(len(labels.shape) - 2, image)
+    columns: dict[str, list[NDArray[Any]]] = {}
+    for plane in np.ndindex(*labels.shape[:-2]):
+        ids, sums = _merge(_windows(labels, plane, image))
+        part: dict[str, NDArray[Any]] = {"label": ids}
+        part |= {n: np.full(ids.size, i) for n, i in zip(names, plane, strict=True)}
+        part |= _in_pixels(sums, with_intensity=image is not None)
+        if pixel_size is not None:
+            part |= _in_units(sums, pixel_size[-2:], short_name(unit_name(unit)))
+        for name, values in part.items():
+            columns.setdefault(name, []).append(values)
+    return pandas.DataFrame({name: np.concatenate(values) for name, values in columns.items()})
+
+
+def _check(labels: ArrayLike, image: Image | None) -> None:
+    shape = tuple(labels.shape)
+    if np.dtype(labels.dtype).kind not in "biu" or len(shape) < 2:
+        raise InputError(
+            f"Labels of type {labels.dtype} and shape {shape} cannot be measured; whole numbers "
+            "with at least rows and columns are needed."
+        )
+    if image is not None and shape != image.labels_shape:
+        raise InputError(
+            f"Labels of shape {shape} do not fit the image, whose labels have the shape "
+            f"{image.labels_shape}. Choose the image they were made from."
+        )
+
+
+def _leading_names(count: int, image: Image | None) -> list[str]:
+    return [f"axis_{i}" for i in range(count)] if image is None else list(image.leading_axes)
+
+
+def _windows(
+    labels: ArrayLike, plane: tuple[int, ...], image: Image | None
+) -> Iterator[tuple[NDArray[Any], NDArray[np.float64]]]:
+    """Yield the ids of each window and their sums ``(objects, 5)``, in pixels of the plane."""
+    height, width = labels.shape[-2:]
+    for y in range(0, height, WINDOW):
+        for x in range(0, width, WINDOW):
+            box = Box((y, x), (min(y + WINDOW, height), min(x + WINDOW, width)))
+            window = np.asarray(labels[(*plane, *box.slices)])
+            rows, columns = np.nonzero(window)
+            if rows.size:
+                grey = None if image is None else image.read(plane, box, 1)[0][rows, columns]
+                ids, index = np.unique(window[rows, columns], return_inverse=True)
+                yield ids, _sums(index, rows + y, columns + x, grey)
+
+
+def _sums(
+    index: NDArray[Any], rows: NDArray[Any], columns: NDArray[Any], grey: NDArray[Any] | None
+) -> NDArray[np.float64]:
+    """Sum over the pixels of each object; the result is ``(objects, 5)``."""
+    values = np.zeros(rows.size) if grey is None else grey.astype(np.float64)
+    valid = np.isfinite(values)
+    weights = (None, rows, columns, valid, np.where(valid, values, 0.0))
+    return np.stack([np.bincount(index, weights=w) for w in weights], axis=1).astype(np.float64)
+
+
+def _merge(
+    parts: Iterator[tuple[NDArray[Any], NDArray[np.float64]]],
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Add up what belongs to the same id in several windows; ids come out sorted."""
+    found = list(parts)
+    if not found:
+        return np.zeros(0, np.int64), np.zeros((0, 5))
+    ids, index = np.unique(np.concatenate([i for i, _ in found]), return_inverse=True)
+    total = np.zeros((ids.size, 5))
+    np.add.at(total, index, np.concatenate([s for _, s in found]))
+    return ids.astype(np.int64), total
+
+
+def _in_pixels(sums: NDArray[np.float64], *, with_intensity: bool) -> dict[str, NDArray[Any]]:
+    area = sums[:, AREA]
+    columns: dict[str, NDArray[Any]] = {
+        "centroid_y": sums[:, SUM_Y] / area,
+        "centroid_x": sums[:, SUM_X] / area,
+        "area": area.astype(np.int64),
+        "diameter": _diameter(area),
+    }
+    if with_intensity:
+        valid = sums[:, VALID]
+        mean = sums[:, SUM_INTENSITY] / np.maximum(valid, 1)
+        columns["mean_intensity"] = np.where(valid > 0, mean, np.nan)
+    return columns
+
+
+def _in_units(
+    sums: NDArray[np.float64], size: Sequence[float], name: str
+) -> dict[str, NDArray[Any]]:
+    height, width = size
+    area = sums[:, AREA] * (height * width)
+    return {
+        f"centroid_y_{name}": sums[:, SUM_Y] / sums[:, AREA] * height,
+        f"centroid_x_{name}": sums[:, SUM_X] / sums[:, AREA] * width,
+        f"area_{name}2": area,
+        f"diameter_{name}": _diameter(area),
+    }
+
+
+def _diameter(area: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the diameter of the circle of that area."""
+    return np.sqrt(area * (4 / math.pi))

@@ -1,0 +1,47 @@
+"""What came of a retraining, as the new model's card keeps it."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Outcome = Literal["accepted", "refused", "preview"]
+
+
+class Report(BaseModel):
+    """What came of a retraining.
+
+    Attributes
+    ----------
+    outcome : {"accepted", "refused", "preview"}
+        "preview": too little was held out to judge; a person decides.
+    sentence : str
+        Which, and why, for a person.
+    objects, held : int
+        Painted objects, and how many of them judged and were not learned from.
+    old, new : float
+        Mean overlap (IoU) of the held-out objects with what the model in use (the parent, where
+        nothing else was in use) and the new model find.
+    base_old, base_new : float
+        The same on crops of nuclei, which the first model was trained on; 0 where it does not
+        know them.
+    trained : bool
+        Whether the weights changed, or only the thresholds.
+    steps : int
+        Steps taken.
+    seconds : float
+        Time it took.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    outcome: Outcome
+    sentence: str
+    objects: int
+    held: int
+    old: float
+    new: float
+    base_old: float
+    base_new: float
+    trained: bool
+    steps: int
+    seconds: float

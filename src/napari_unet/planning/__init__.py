@@ -1,0 +1,1 @@
+"""Looks at an image and decides: grey values, object size, model, and the frozen plan."""

@@ -1,0 +1,53 @@
+"""Which model fits an image: each looks at a small part of it, and one is named."""
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+
+from napari_unet.execution.events import Event
+from napari_unet.execution.tasks import Backend
+from napari_unet.image import Image
+from napari_unet.models.library import Model
+from napari_unet.planning.object_size import forget, look_for_size
+from napari_unet.planning.planner import Where, begin_plan
+from napari_unet.settings import SegmentSettings
+
+# Times as much must be found by a model that is named instead of the first. (On all 77 validation
+# images: `cells-phase` finds 4.5 to 25 times as much as `nuclei` in phase contrast, and at most
+# 2.1 times as much in others; benchmarks/chosen.py counts what is chosen.)
+CLEARLY = 3.0
+LEAST = 0.02  # of what was looked at that its objects cover; less may be a speck
+
+
+def best_model(
+    image: Image, models: Sequence[Model], backend: Backend, where: Where, folder: Path
+) -> Generator[Event, None, Model]:
+    """Find the model that knows most of what an image shows.
+
+    Parameters
+    ----------
+    image : Image
+        The image.
+    models : sequence of Model
+        What to choose from; the first is kept unless another clearly finds more.
+    backend : Backend
+        Who computes.
+    where : Where
+        The part of the image that matters.
+    folder : Path
+        Class maps are kept beside it while looking.
+
+    Returns
+    -------
+    Model
+        The one whose objects, as large as it is used to and surely found, cover most.
+    """
+    fits: dict[str, float] = {}
+    for model in reversed(models):  # the first one stays loaded
+        plan = yield from begin_plan(image, model, SegmentSettings(), where)
+        try:
+            look = yield from look_for_size(plan, image, backend, folder)
+        finally:
+            forget(folder)
+        fits[model.sha] = look.fit
+    first, best = models[0], max(models, key=lambda model: fits[model.sha])
+    return best if fits[best.sha] > max(LEAST, CLEARLY * fits[first.sha]) else first

@@ -1,0 +1,1 @@
+"""The panel's part for corrections: painting, keys, classes, uncertain regions."""

@@ -1,0 +1,387 @@
+"""The corrections of one result: seen as they are painted, kept in the journal, shown on demand.
+
+napari's events only say that something happened, not reliably what. They decide where to look
+first; a slow sweep looks everywhere else, and everything is looked at before it matters.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari import Viewer
+from napari.layers import Labels
+from numpy.typing import NDArray
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_unet.image import Box
+from napari_unet.journal.journal import Journal
+from napari_unet.labels.change_tracker import BLOCK, Change, Tracker, cut
+from napari_unet.labels.edits import Edit, confirm, mark_box
+from napari_unet.labels.live_labels import LiveLabels, Plane, index_of
+from napari_unet.labels.painted import MARK_BACKGROUND
+from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.overlay import Overlay
+
+TICK = 100  # milliseconds between looks in the background
+SOON = 40  # milliseconds from the end of a stroke until it is looked at
+BUDGET = 0.002  # seconds one look may take, so that painting stays smooth
+QUIET = 0.2  # seconds without changes before listeners are told
+STILL = 1.0  # seconds without drawing after which a stroke counts as finished anyway
+MOST_UNDOABLE = 2**18  # pixels; larger edits of the marks are written past napari's own history
+
+MARK_COLOURS = {None: "transparent", 0: "transparent", 1: "#2f7fff", 2: "#3fe06a"}
+
+Place = tuple[Plane, Box]
+
+
+class Correcting:
+    """What the person said about one result.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    layer : Labels
+        The result, on which the person paints.
+    live : LiveLabels
+        What the model said.
+    name : str
+        Of the image, for the names of the layers beside it.
+    """
+
+    changed = Signal()  # something was painted or taken back, a moment ago
+    trouble = Signal(str)  # a sentence about the journal; empty once it is over
+
+    def __init__(self, viewer: Viewer, layer: Labels, live: LiveLabels, *, name: str) -> None:
+        self.layer, self.tracker = layer, Tracker(live)
+        self._viewer, self._name = viewer, name
+        self._marks_layer: Labels | None = None
+        self.overlay = Overlay(viewer, layer, self.tracker, name)
+        self._queue: dict[Place, None] = {}
+        self._stroke: Place | None = None
+        self._drawn_at = self._changed_at = 0.0
+        self._touched: dict[Place, None] = {}  # blocks that ever held paint: undo acts there
+        self._sweep: Iterator[Place] = iter(())
+        self._undoable: list[_Marked] = []
+        self._journal: Journal | None = None
+        self._unwritten: list[Change] = []  # until there is a journal
+        self._problem = ""
+        self._news = self._closed = False
+        self.edits = 0  # changes found so far
+        self._tick_timer, self._soon_timer = QTimer(), QTimer()
+        self._soon_timer.setSingleShot(True)
+        self._tick_timer.timeout.connect(self._tick)
+        self._soon_timer.timeout.connect(self._work)
+        self._tick_timer.start(TICK)
+        self._listen(layer)
+        layer.events.selected_label.connect(self._on_choice)
+
+    # ---- what others ask -------------------------------------------------------------------
+
+    @property
+    def any(self) -> bool:
+        """Whether anything is painted, as far as was looked."""
+        return bool(self.tracker.areas)
+
+    @property
+    def marks(self) -> NDArray[np.uint8]:
+        """The marks beside the labels, ``(..., Y, X)``."""
+        return self.tracker.live.marks
+
+    @property
+    def fits(self) -> bool:
+        """Whether the layer's array was not replaced by one of another shape or kind."""
+        shown = self.layer.data
+        return (
+            isinstance(shown, np.ndarray)
+            and shown.shape == self.tracker.known.shape
+            and shown.dtype.itemsize >= self.tracker.known.dtype.itemsize  # room for every id
+        )
+
+    @property
+    def count(self) -> tuple[int, int]:
+        """Painted objects, and pixels of painted background, as far as was looked."""
+        return len(self.tracker.ids), self.tracker.background
+
+    def is_marks(self, layer: Any) -> bool:
+        """Whether a layer is that of the marks."""
+        # equal, not the same: what a docked panel is given is a proxy of the viewer
+        return layer is not None and bool(layer == self._marks_layer)
+
+    def painted(self) -> NDArray[np.uint32]:
+        """Return the painted array ``(..., Y, X)`` of now, with touched objects completed."""
+        self.look_everywhere()
+        return self.tracker.painted()
+
+    def look_everywhere(self) -> None:
+        """Find every change there is, also those made behind napari's back."""
+        self._queue.clear()
+        self._stroke = None
+        self._check_all()
+
+    def adopt(self, painted: NDArray[np.uint32]) -> None:
+        """Take over a painted array ``(..., Y, X)`` where nothing is painted yet, and show it."""
+        self.look_everywhere()
+        self.tracker.adopt(self.layer.data, painted)
+        *leading, height, width = painted.shape
+        for plane in np.ndindex(*leading):
+            self._check(plane, Box((0, 0), (height, width)))  # one edit, however large
+        self.layer.refresh()
+        self.marks_layer().refresh()
+
+    # ---- the journal -----------------------------------------------------------------------
+
+    @property
+    def journal(self) -> Journal | None:
+        """Where corrections are kept, once the image is identified."""
+        return self._journal
+
+    def keep_in(self, journal: Journal) -> None:
+        """Keep all corrections in a journal from now on, those so far included."""
+        self._journal = journal
+        for change in self._unwritten:
+            self._write(change)
+        self._unwritten.clear()
+        if self._closed:
+            journal.close()
+
+    def close(self) -> None:
+        """Look everywhere a last time, write what is left and stop."""
+        if self._closed:
+            return
+        self._closed = True
+        self._check_all(quiet=True)
+        if self._journal is not None:
+            self._journal.close()
+        for timer in (self._tick_timer, self._soon_timer):
+            # when the whole program ends, Qt may have deleted them before it tells us
+            with contextlib.suppress(RuntimeError):
+                timer.stop()
+
+    def _write(self, change: Change) -> None:
+        if self._journal is None:
+            self._unwritten.append(change)
+        else:
+            self._journal.append(change.plane, change.box, change.before, change.after, owned=True)
+
+    # ---- hints -----------------------------------------------------------------------------
+
+    def _listen(self, layer: Labels) -> None:
+        layer.events.labels_update.connect(self._on_draw)
+        layer.events.paint.connect(self._on_paint)
+        layer.events.set_data.connect(self._on_redraw)
+        layer.events.data.connect(self._on_replace)
+
+    def _on_draw(self, event: Any) -> None:
+        """Note where pixels were redrawn: that is where a brush went."""
+        place = layers.drawn_box(self._viewer, self.layer, event.offset, event.data.shape)
+        if place is None:
+            self._expect(self.tracker.blocks())
+        elif self._stroke is None or self._stroke[0] != place[0]:
+            self._expect([self._stroke] if self._stroke else [])
+            self._stroke = place
+        else:
+            self._stroke = place[0], self._stroke[1].union(place[1])
+        self._drawn_at = time.monotonic()
+
+    def _on_paint(self, event: Any) -> None:
+        """Look at what was painted, also in planes that are not shown and so not redrawn."""
+        for plane, box in layers.painted_places(event.value).items():
+            self._expect((plane, part) for part in cut(box))
+        self._look_soon()  # not now: a single edit is announced before it is made
+
+    def _on_redraw(self, _event: Any = None) -> None:
+        """Undo, redo and much else: look where something was painted, and at what is shown."""
+        self._follow_history()
+        self._expect(self._touched)
+        plane, view = layers.shown_window(self._viewer, self.layer)
+        self._expect((plane, box) for box in cut(view))
+        self._look_soon()
+
+    def _look_soon(self) -> None:
+        if not self._closed:
+            self._soon_timer.start(SOON)
+
+    def _on_replace(self, _event: Any = None) -> None:
+        if self._marks_layer is not None and layers.same_grid(self._marks_layer, self.layer):
+            given = self._marks_layer.data
+            if given is not self.marks:
+                np.copyto(self.marks, given, casting="unsafe")
+                self._marks_layer.data = self.marks
+        self._expect(self.tracker.blocks())
+
+    def _on_choice(self, _event: Any = None) -> None:
+        """Leave an id to the person from the moment it is chosen, as tiles may be coming in."""
+        self.tracker.live.keep_clear(int(self.layer.selected_label))
+
+    def _expect(self, places: Any) -> None:
+        for place in places:
+            self._queue.setdefault(place)
+
+    # ---- looking ---------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if self._stroke is None or now - self._drawn_at > STILL:
+            self._work()
+            self._sweep_on(time.perf_counter() + BUDGET)
+        if self._news and now - self._changed_at > QUIET:
+            self._news = False
+            self.overlay.forget()
+            self.changed.emit()
+        self.overlay.refresh()
+        problem = (self._journal.problem if self._journal is not None else None) or ""
+        if problem != self._problem:
+            self._problem = problem
+            self.trouble.emit(problem)
+
+    def _work(self) -> None:
+        """Look where changes are expected, for a short while."""
+        end = time.perf_counter() + BUDGET
+        if self._stroke is not None:
+            (plane, area), self._stroke = self._stroke, None
+            self._queue = {**dict.fromkeys((plane, box) for box in cut(area)), **self._queue}
+        while self._queue and time.perf_counter() < end:
+            place = next(iter(self._queue))
+            del self._queue[place]
+            self._check(*place)
+        if self._queue and not self._soon_timer.isActive():
+            self._soon_timer.start(SOON // 2)
+
+    def _sweep_on(self, end: float) -> None:
+        """Look at the next few blocks, whether or not anything is expected there."""
+        while not self._queue and time.perf_counter() < end:
+            place = next(self._sweep, None)
+            if place is None:
+                self._sweep = self.tracker.blocks()
+                return
+            self._check(*place)
+
+    def _check_all(self, *, quiet: bool = False) -> None:
+        turns = -1
+        while turns != self.tracker.turns:  # then pieces of its objects may lie in other blocks
+            turns = self.tracker.turns
+            for plane, box in self.tracker.blocks():
+                self._check(plane, box, quiet=quiet)
+
+    def _check(self, plane: Plane, box: Box, *, quiet: bool = False) -> None:
+        shown = self.layer.data
+        if not self.fits:
+            return  # the next run says so
+        edits = self.tracker.reconcile(shown, plane, box)
+        owners = ((self.layer, shown), (self._marks_layer, self.marks))
+        for edit, (layer, array) in zip(edits, owners, strict=False):
+            _carry_out(edit, None if quiet else layer, array)
+        change = self.tracker.look(shown, plane, box)
+        if change is None:
+            return
+        self.edits += 1
+        self._write(change)
+        for block in _blocks_of(change.box, shown.shape):
+            self._touched[(plane, block)] = None
+        self._news, self._changed_at = True, time.monotonic()
+
+    # ---- marks -----------------------------------------------------------------------------
+
+    def marks_layer(self) -> Labels:
+        """Return the layer of the marks, added now if there is none."""
+        layer = self._marks_layer
+        if layer is None or layer not in self._viewer.layers:
+            layer = self._marks_layer = layers.add_beside(
+                self._viewer, self.layer, self.marks, f"{self._name} marks", MARK_COLOURS
+            )
+            layer.opacity = 0.4
+            self._listen(layer)
+        return layer
+
+    def brush_background(self, *, on: bool = True) -> None:
+        """Let the person paint background; with `on` false, objects again."""
+        active = self.layer
+        if on:
+            active = self.marks_layer()
+            active.visible = True
+            active.brush_size, active.selected_label = self.layer.brush_size, MARK_BACKGROUND
+        active.mode = "paint"
+        self._viewer.layers.selection.active = active
+
+    def confirm(self, plane: Plane, point: tuple[float, float]) -> None:
+        """Mark the object under a point as right, or take that back; `InputError` without one."""
+        self.mark(confirm(self.layer.data[plane], self.marks[plane], point).on(plane))
+
+    def mark_box(self, plane: Plane, box: Box) -> None:
+        """Mark all of a box as right as it is shown."""
+        self.mark(mark_box(self.marks[plane], box).on(plane))
+
+    def mark(self, edit: Edit) -> None:
+        """Change marks so that Ctrl+Z on the result takes it back."""
+        window = self.marks[index_of(edit.plane, edit.box)]
+        marked = _Marked(edit, window.copy())
+        _carry_out(edit, self.marks_layer(), self.marks)
+        # napari has no public way to add to the history what another layer shall undo.
+        save = getattr(self.layer, "_save_history", None)
+        if save is not None:
+            save(marked.entry)
+            self._undoable.append(marked)
+        self._expect((edit.plane, box) for box in cut(edit.box))
+        self._look_soon()
+
+    def _follow_history(self) -> None:
+        """Take marks back, or make them again, where the result's history went."""
+        if not self._undoable:
+            return
+        done, undone = (
+            {id(item[0]) for item in getattr(self.layer, name, ()) if len(item) == 1}
+            for name in ("_undo_history", "_redo_history")
+        )
+        for marked in self._undoable:
+            if marked.done != (id(marked.entry) in done) and id(marked.entry) in done | undone:
+                _carry_out(marked.turn(self.marks), self._marks_layer, self.marks)
+        self._undoable = [m for m in self._undoable if id(m.entry) in done | undone]
+
+
+@dataclass(slots=True, eq=False)
+class _Marked:
+    """An edit of the marks, and the empty edit of the result that stands for it in its history."""
+
+    edit: Edit
+    before: NDArray[np.uint8]
+    done: bool = True
+    entry: Any = None
+
+    def __post_init__(self) -> None:
+        ndim = len(self.edit.plane) + 2
+        nothing = np.zeros(0, np.intp)
+        self.entry = ((nothing,) * ndim, np.zeros(0, np.uint32), 0)
+
+    def turn(self, marks: NDArray[np.uint8]) -> Edit:
+        """Take it back, or make it again; what a person marked there since stays."""
+        edit, self.done = self.edit, not self.done
+        old, new = (self.before, edit.values) if self.done else (edit.values, self.before)
+        pixels = edit.pixels & (marks[index_of(edit.plane, edit.box)] == old)
+        return Edit(edit.box, pixels, np.where(pixels, new, 0).astype(np.uint32), edit.plane)
+
+
+def _carry_out(edit: Edit, layer: Labels | None, array: NDArray[Any]) -> None:
+    """Write an edit, through the layer if it is shown and the edit small enough to be kept."""
+    count = int(np.count_nonzero(edit.pixels))
+    if not count:
+        return
+    if layer is not None and count <= MOST_UNDOABLE:
+        layer.data_setitem(edit.indices, edit.new)
+        return
+    window = array[index_of(edit.plane, edit.box)]
+    np.copyto(window, edit.values, where=edit.pixels, casting="unsafe")
+    if layer is not None:
+        layer.refresh()
+
+
+def _blocks_of(box: Box, shape: tuple[int, ...]) -> Iterator[Box]:
+    """Yield the blocks of the sweep that a box reaches into."""
+    (y0, x0), (y1, x1) = ((i // BLOCK * BLOCK for i in corner) for corner in (box.start, box.stop))
+    whole = Box((0, 0), (shape[-2], shape[-1]))
+    grid = Box((y0, x0), (y1 + BLOCK, x1 + BLOCK)).intersect(whole)
+    yield from cut(grid)

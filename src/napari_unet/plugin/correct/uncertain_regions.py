@@ -1,0 +1,249 @@
+"""Where to paint next, in the viewer: the jump to a spot, its outline, and the heat map."""
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Shapes
+from numpy.typing import NDArray
+
+from napari_unet.active_learning.suggest import Spot, outline
+from napari_unet.active_learning.uncertainty import HEAT_STEP
+from napari_unet.errors import InputError
+from napari_unet.execution.events import Waiting
+from napari_unet.execution.tasks import Ranked
+from napari_unet.image import Box
+from napari_unet.labels.live_labels import index_of
+from napari_unet.plugin.correct.uncertainty_job import (
+    NOTHING_KEPT,
+    Heat,
+    KeptRun,
+    heat_of,
+    spot_events,
+)
+from napari_unet.plugin.layers import layers
+from napari_unet.plugin.session.jobs import Job, in_background
+from napari_unet.plugin.session.part import Part
+from napari_unet.tiling.plan import SegmentPlan
+
+if TYPE_CHECKING:
+    from napari_unet.plugin.segment_panel import SegmentPanel
+    from napari_unet.plugin.session.result_registry import Result
+
+COUNT = 5  # spots ranked at once
+READABLE = 120  # screen pixels; a spot's window is not shown smaller
+OUTLINE, HEAT = "where to paint next", "where the model is unsure"
+COLOUR = "#ffd21f"
+
+NO_RESULT = "There is no segmentation of this image yet. Press Segment first."
+BUSY = "Something else is computed just now. Wait for it or stop it, then try again."
+FLAT = "Spots are shown in planes. Switch to the 2-D view and try again."
+SURE = "The model is sure of everything it has segmented, except near what is painted."
+LOOKING = "Looking for the spots where the model is least sure…"
+
+
+class Spots(Part):
+    """Leads to the spots where the model is least sure, one press after the other."""
+
+    def __init__(self, host: "SegmentPanel") -> None:
+        super().__init__(host)
+        self._job: Job | None = None
+        self._spots: tuple[Spot, ...] = ()
+        self._next = 0
+        self._found_for: tuple[SegmentPlan, int] | None = None  # the run, and edits so far
+        self._outline: Shapes | None = None
+        self._outlined: weakref.ref[Labels] | None = None  # the result it lies on
+        self._heat: ImageLayer | None = None
+        self._heat_wanted = False
+
+    @property
+    def running(self) -> bool:
+        """Whether spots are being looked for."""
+        return self._job is not None and self._job.running
+
+    def stop(self) -> None:
+        """Stop looking, because the engine has something else to do."""
+        if self._job is not None and self._job.running:
+            self._job.cancel()  # the engine skips what is left as soon as its next job begins
+
+    def renew(self) -> None:
+        """Forget the spots, and make a heat map that is shown anew: there was another run."""
+        self._found_for = None
+        if self._outline is not None and self._outline in self._viewer.layers:
+            self._outline.visible = False
+        if self._heat_wanted:
+            self.show_heat(on=True)
+
+    # ---- jumping ---------------------------------------------------------------------------
+
+    def jump(self) -> None:
+        """Go to the best spot; to the next one if nothing was painted or segmented meanwhile."""
+        if self.running:
+            return
+        try:
+            result, run = self._result()
+        except InputError as error:
+            self._host.say(str(error))
+            return
+        known = self._found_for
+        same = known is not None and known[0] is run.plan and known[1] == result.correcting.edits
+        if same and self._next < len(self._spots):
+            self._show(result)
+        else:
+            self._look(result, run)
+
+    def _result(self) -> "tuple[Result, KeptRun]":
+        """Return the chosen image's result and its run; `InputError` if nothing can be told."""
+        result = self._host.current_result()
+        if result is None or not result.correcting.fits:
+            raise InputError(NO_RESULT)
+        if result.plan is None or result.folder is None:
+            raise InputError(NOTHING_KEPT)
+        if self._viewer.dims.ndisplay != 2:
+            raise InputError(FLAT)
+        if self._host.busy and not self.running:
+            raise InputError(BUSY)
+        run = KeptRun(result.plan, result.folder, frozenset(result.have))
+        run.check()
+        return result, run
+
+    def _look(self, result: "Result", run: KeptRun) -> None:
+        tracker = result.correcting.tracker
+
+        def painted(plane: tuple[int, ...], box: Box) -> NDArray[np.uint32]:
+            window: NDArray[np.uint32] = tracker.known[index_of(plane, box)]
+            return window.copy()
+
+        plane, view = layers.shown_window(self._viewer, result.layer)
+        self._found_for = run.plan, result.correcting.edits
+        self._spots, self._next = (), 0
+        events = spot_events(run, self._host.engine, painted, (plane, view.centre), COUNT)
+        self._host.say(LOOKING)
+        self._job = job = Job(
+            events, lambda event: self._found(event, result), lambda text: self._end(text, job)
+        )
+        job.start()
+
+    def _found(self, event: Waiting | Ranked, result: "Result") -> None:
+        if not isinstance(event, Ranked) or result.layer not in self._viewer.layers:
+            return
+        self._spots = event.spots
+        if event.spots:
+            self._show(result)
+            return
+        if self._outline is not None and self._outline in self._viewer.layers:
+            self._outline.visible = False
+        self._host.say(SURE)
+
+    def _end(self, problem: str | None, job: Job) -> None:
+        if self._host.closed or job.cancelled:
+            return
+        if problem:
+            self._found_for = None
+            if not self._host.busy:  # else another job has taken over, and says so itself
+                self._host.say(problem)
+
+    def _show(self, result: "Result") -> None:
+        spot, number = self._spots[self._next], self._next + 1
+        self._next = number
+        layer = result.layer
+        world = layer.data_to_world((*spot.plane, *(c - 0.5 for c in spot.centre)))
+        dims, camera = self._viewer.dims, self._viewer.scene.camera
+        for axis, position in enumerate(world[:-2], dims.ndim - layer.ndim):
+            dims.set_point(axis, position)
+        camera.center = (0.0, *world[-2:])
+        height = max(spot.box.shape) * float(np.abs(layer.scale[-2]))
+        camera.zoom = max(camera.zoom, READABLE / height)
+        self._draw(spot, layer)
+        most = "least sure" if number == 1 else "unsure"
+        self._host.say(f"Spot {number} of {len(self._spots)}: the model is {most} here.")
+
+    def _draw(self, spot: Spot, result: Labels) -> None:
+        line = outline(spot) - 0.5  # napari's pixels have their middle at whole numbers
+        points = np.column_stack([np.tile(spot.plane, (len(line), 1)), line])
+        shapes = self._outline_on(result)
+        shapes.visible = True
+        width = max(1.0, max(spot.box.shape) / 40)
+        shapes.data = []
+        shapes.add_polygons(points, edge_width=width, edge_color=COLOUR, face_color="transparent")
+
+    def _outline_on(self, result: Labels) -> Shapes:
+        """Return the layer of the outline on a result's grid; what is active stays so."""
+        shapes, on = self._outline, self._outlined() if self._outlined is not None else None
+        if shapes is not None and shapes in self._viewer.layers:
+            if on is result:
+                return shapes
+            self._viewer.layers.remove(shapes)
+        selection = self._viewer.layers.selection
+        active = selection.active
+        self._outline = shapes = layers.add_rectangles(self._viewer, result, OUTLINE)
+        shapes.metadata = {layers.BESIDE: True}
+        shapes.opacity = 0.6
+        selection.active = active
+        self._outlined = weakref.ref(result)
+        return shapes
+
+    # ---- the heat map ----------------------------------------------------------------------
+
+    def show_heat(self, on: bool) -> None:
+        """Show how unsure the model is of what is in view now, or hide that again."""
+        self._heat_wanted = on
+        if not on:
+            if self._heat is not None and self._heat in self._viewer.layers:
+                self._viewer.layers.remove(self._heat)
+            self._heat = None
+            return
+        try:
+            result, run = self._result()
+        except InputError as error:
+            self._host.say(str(error))
+            return
+        plane, view = layers.shown_window(self._viewer, result.layer)
+
+        def done(heat: Heat | None, problem: str | None) -> None:
+            if self._host.closed or not self._heat_wanted:
+                return
+            if heat is None:
+                self._host.say(problem or "")
+            elif result.layer in self._viewer.layers:
+                self._show_heat(heat, result.layer)
+
+        in_background(lambda: heat_of(run, plane, view), done)
+
+    def _show_heat(self, heat: Heat, result: Labels) -> None:
+        if self._heat is not None and self._heat in self._viewer.layers:
+            self._viewer.layers.remove(self._heat)
+        selection = self._viewer.layers.selection
+        active = selection.active
+        self._heat = ImageLayer(
+            heat.values.reshape((1,) * len(heat.plane) + heat.values.shape),
+            name=HEAT,
+            affine=_grid(heat, result),
+            units=result.units,
+            axis_labels=result.axis_labels,
+            contrast_limits=(0, 255),
+            colormap="inferno",
+            blending="additive",
+            opacity=0.5,
+            interpolation2d="linear",
+            metadata={layers.BESIDE: True},
+        )
+        self._viewer.layers.insert(self._viewer.layers.index(result), self._heat)
+        selection.active = active
+
+
+def _grid(heat: Heat, result: Labels) -> NDArray[np.float64]:
+    """Transform from the heat map's array to the world, whatever the result's transforms are."""
+    first = np.array([*heat.plane, *heat.origin], float)
+    steps = np.diag([1.0] * len(heat.plane) + [HEAT_STEP] * 2)
+    origin = _world(result, first)
+    matrix = np.eye(len(first) + 1)
+    matrix[:-1, -1] = origin
+    for axis, step in enumerate(steps):
+        matrix[:-1, axis] = _world(result, first + step) - origin
+    return matrix
+
+
+def _world(result: Labels, point: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(result.data_to_world(point), float)

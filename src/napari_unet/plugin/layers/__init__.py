@@ -1,0 +1,1 @@
+"""napari's layers to images and labels, and back."""

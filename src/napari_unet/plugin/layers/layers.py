@@ -1,0 +1,313 @@
+"""Between napari's layers and the core: what an image layer holds, where a result belongs."""
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from napari import Viewer
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer, Shapes
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
+
+from napari_unet.image import Box, Image, check_dtype, guess_axes
+from napari_unet.labels.edits import extents
+from napari_unet.plugin.hooks import layer_pixel_size
+from napari_unet.plugin.session.open_region import region_of
+
+AXIS_NAMES = {"channel": "C", "channels": "C", "time": "T", "slice": "Z", "depth": "Z"}
+BESIDE = "napari_unet_beside"  # in the metadata of layers that accompany a result
+REFRESH_SHARE = 0.05  # of the time may go into redrawing while tiles stream in
+
+
+def finest(layer: ImageLayer) -> Any:
+    """Return the layer's array, the finest level of a pyramid."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def guess_layer_axes(layer: ImageLayer) -> str:
+    """Guess the axes of a layer from its axis labels, else from its shape."""
+    array = finest(layer)
+    letters = [_letter(label) for label in layer.axis_labels]
+    if layer.rgb:
+        letters.append("C")
+    named = len(letters) == len(array.shape) and len(set(letters)) == len(letters)
+    if named and "" not in letters and {"Y", "X"} <= set(letters):
+        return "".join(letters)
+    return guess_axes(tuple(array.shape), np.dtype(array.dtype), rgb=layer.rgb)
+
+
+def _letter(label: str) -> str:
+    name = AXIS_NAMES.get(label.lower(), label).upper()
+    return name if len(name) == 1 and name.isalpha() else ""
+
+
+def image_of(layer: ImageLayer, axes: str, channel: int | None) -> Image:
+    """Describe a layer's array for the core; raises `InputError` if it cannot be segmented."""
+    array = finest(layer)
+    check_dtype(array.dtype)
+    pixel_size, unit = layer_pixel_size(attributes(layer), layer.ndim)
+    part = region_of(layer)
+    source = part.source() if part is not None else None
+    return Image(
+        array,
+        axes or guess_layer_axes(layer),
+        channel,
+        pixel_size=(pixel_size[-2], pixel_size[-1]) if pixel_size else None,
+        unit=unit,
+        name=layer.name,
+        whole=image_of(source, axes, channel) if source is not None else None,
+    )
+
+
+def attributes(layer: Layer) -> dict[str, Any]:
+    """Return the layer's attributes as napari gives them to writers."""
+    return dict(layer.as_layer_data_tuple()[1])
+
+
+def add_result(
+    viewer: Viewer, layer: ImageLayer, image: Image, name: str, levels: Sequence[Any] = ()
+) -> Labels:
+    """Add a labels layer on the image's own pixel grid, with all its transforms.
+
+    It is empty, to be painted on, or shows an array and the smaller copies of it that are there.
+    """
+    # napari hands the array it was given to painting as it is; unwritten zeros cost no memory
+    array = levels or np.zeros(image.labels_shape, np.uint32)
+    labels = Labels(array, name=name, multiscale=bool(levels), **_grid_of(layer, image))
+    active = viewer.layers.selection.active
+    viewer.add_layer(labels)
+    viewer.layers.selection.active = active
+    return labels
+
+
+def put_on_grid(labels: Labels, layer: ImageLayer, image: Image) -> None:
+    """Give labels of an image's shape all the transforms of its own pixel grid."""
+    for name, value in _grid_of(layer, image).items():
+        setattr(labels, name, value)
+
+
+def _grid_of(layer: ImageLayer, image: Image) -> dict[str, Any]:
+    kept = [i for i, axis in enumerate(image.axes) if axis != "C"]
+    if layer.rgb:
+        kept = list(range(layer.ndim))
+    grid = np.ix_(kept, kept)
+    return {
+        "scale": np.asarray(layer.scale)[kept],
+        "translate": np.asarray(layer.translate)[kept],
+        "rotate": np.asarray(layer.rotate)[grid],
+        "shear": _shear(layer, kept),
+        "affine": np.asarray(layer.affine.affine_matrix)[np.ix_([*kept, -1], [*kept, -1])],
+        "units": [layer.units[i] for i in kept],
+        "axis_labels": [layer.axis_labels[i] for i in kept],
+    }
+
+
+def add_beside(
+    viewer: Viewer, result: Labels, array: NDArray[Any], name: str, colours: Mapping[Any, str]
+) -> Labels:
+    """Add a layer ``(..., Y, X)`` right above a result; what is active stays so.
+
+    Parameters
+    ----------
+    viewer, result
+        Where, and whose transforms it takes.
+    array : ndarray of uint8
+        Painted on as it is, not copied.
+    name : str
+        Of the layer.
+    colours : mapping
+        Colour of each value; None = of all others.
+    """
+    layer = Labels(
+        array,
+        name=name,
+        colormap=DirectLabelColormap(color_dict=dict(colours)),
+        **_placement(result),
+        metadata={BESIDE: True},
+    )
+    active = viewer.layers.selection.active
+    viewer.layers.insert(viewer.layers.index(result) + 1, layer)
+    viewer.layers.selection.active = active
+    return layer
+
+
+def _placement(result: Labels) -> dict[str, Any]:
+    """Return what puts another layer onto a result's grid: all transforms, units, axis labels."""
+    names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+    return {name: getattr(result, name) for name in names}
+
+
+def add_rectangles(viewer: Viewer, result: Labels, name: str) -> Shapes:
+    """Add a shapes layer on a result's grid, to draw rectangles on."""
+    layer = Shapes(
+        ndim=result.ndim,
+        name=name,
+        face_color="transparent",
+        edge_color="#3fe06a",
+        edge_width=2,
+        **_placement(result),
+    )
+    viewer.add_layer(layer)
+    return layer
+
+
+def add_line(viewer: Viewer, result: Labels) -> Shapes:
+    """Add an empty layer for a line that is being drawn over a result; what is active stays so."""
+    active = viewer.layers.selection.active
+    layer = add_rectangles(viewer, result, "line")
+    layer.metadata = {BESIDE: True}
+    viewer.layers.selection.active = active
+    return layer
+
+
+def show_line(layer: Shapes, plane: tuple[int, ...], line: Sequence[tuple[float, float]]) -> None:
+    """Draw a line ``(N, 2)`` in a plane."""
+    if len(line) > 1:
+        points = np.array([(*plane, y, x) for y, x in line])
+        layer.data = [(points, "path")]
+
+
+def is_beside(layer: Layer) -> bool:
+    """Whether a layer is one of ours that only accompanies a result."""
+    return bool(layer.metadata.get(BESIDE))
+
+
+def remove_beside(viewer: Viewer, result: Labels) -> None:
+    """Remove the layers of a result's shape that accompanied it in a panel that was closed."""
+    for layer in [*viewer.layers]:
+        if isinstance(layer, Labels) and is_beside(layer) and same_grid(layer, result):
+            viewer.layers.remove(layer)
+
+
+def same_grid(layer: Labels, result: Labels) -> bool:
+    """Whether a labels layer has the shape of a result."""
+    return not layer.multiscale and tuple(layer.data.shape) == tuple(result.data.shape)
+
+
+def shown_plane(viewer: Viewer, result: Labels) -> tuple[int, ...]:
+    """Return the indices along the leading axes ``(...)`` of what is shown of a result."""
+    position = result.world_to_data(viewer.dims.point)
+    shape = result.data.shape[:-2]
+    return tuple(int(np.clip(round(p), 0, n - 1)) for p, n in zip(position, shape, strict=False))
+
+
+def shown_window(viewer: Viewer, result: Labels) -> tuple[tuple[int, ...], Box]:
+    """Return plane and box, image pixels, of what the canvas shows of a result."""
+    (y0, x0), (y1, x1) = np.asarray(result.corner_pixels)[:, -2:].astype(int).tolist()
+    height, width = result.data.shape[-2:]
+    box = Box((y0, x0), (y1 + 1, x1 + 1)).intersect(Box((0, 0), (height, width)))
+    return shown_plane(viewer, result), box
+
+
+def drawn_box(
+    viewer: Viewer, result: Labels, offset: Sequence[int], shape: Sequence[int]
+) -> tuple[tuple[int, ...], Box] | None:
+    """Return plane and box of a part that was redrawn; None if planes of Y and X are not shown."""
+    last = (viewer.dims.ndim - 2, viewer.dims.ndim - 1)
+    if tuple(viewer.dims.displayed) != last or len(offset) != 2:
+        return None
+    height, width = result.data.shape[-2:]
+    y, x = (int(i) for i in offset)
+    box = Box((y, x), (y + int(shape[0]), x + int(shape[1])))
+    return shown_plane(viewer, result), box.intersect(Box((0, 0), (height, width)))
+
+
+def painted_places(item: Sequence[Any]) -> dict[tuple[int, ...], Box]:
+    """Return the box of each plane that an entry of a layer's history of edits changes.
+
+    Parameters
+    ----------
+    item : sequence
+        As napari's paint event tells it: edits of a part of the array, under a mask if not of all
+        of it, and edits of single pixels, which begin with their indices.
+    """
+    found: dict[tuple[int, ...], Box] = {}
+    for atom in item:
+        part = getattr(atom, "slice_key", None)
+        for plane, box in _pixels(atom[0]) if part is None else _parts(part, atom.mask):
+            found[plane] = found[plane].union(box) if plane in found else box
+    return found
+
+
+def _parts(
+    part: Sequence[slice], mask: NDArray[np.bool_] | None
+) -> Iterator[tuple[tuple[int, ...], Box]]:
+    first, shape = [s.start for s in part], [s.stop - s.start for s in part]
+    *leading, y0, x0 = first
+    whole = np.ones(shape, bool) if mask is None else mask.reshape(shape)
+    for inside in np.ndindex(*shape[:-2]):
+        if whole[inside].any():
+            rows, columns = extents(whole[inside])
+            box = Box((rows[0] + y0, columns[0] + x0), (rows[1] + y0, columns[1] + x0))
+            yield tuple(a + b for a, b in zip(leading, inside, strict=True)), box
+
+
+def _pixels(indices: Sequence[Any]) -> Iterator[tuple[tuple[int, ...], Box]]:
+    *leading, y, x = (np.ravel(axis) for axis in indices)
+    if not y.size:
+        return
+    for plane in set(zip(*(axis.tolist() for axis in leading), strict=True)) or [()]:
+        there = np.ones(y.shape, bool)
+        for axis, number in zip(leading, plane, strict=True):
+            there &= axis == number
+        rows, columns = y[there], x[there]
+        stop = int(rows.max()) + 1, int(columns.max()) + 1
+        yield plane, Box((int(rows.min()), int(columns.min())), stop)
+
+
+def _shear(layer: Layer, kept: list[int]) -> Any:
+    full = np.eye(layer.ndim)
+    full[np.triu_indices(layer.ndim, 1)] = np.asarray(layer.shear).ravel()
+    return full[np.ix_(kept, kept)][np.triu_indices(len(kept), 1)]
+
+
+def current_plane(viewer: Viewer, layer: ImageLayer, image: Image) -> tuple[int, ...]:
+    """Return the indices along the iterated axes of the plane that is shown."""
+    position = layer.world_to_data(viewer.dims.point)
+    shape = np.asarray(image.data.shape)
+    return tuple(
+        int(np.clip(round(position[i]), 0, shape[i] - 1))
+        for i, axis in enumerate(image.axes)
+        if axis in image.leading_axes
+    )
+
+
+def visible_box(viewer: Viewer, layer: ImageLayer, image: Image) -> Box:
+    """Return the part of the plane that the canvas shows, image pixels.
+
+    From the camera: of a pyramid, a layer only knows which chunks it has drawn, which are more.
+    """
+    height, width = viewer.canvas.size
+    zoom, point = viewer.scene.camera.zoom, np.array(viewer.dims.point)
+    shown = list(viewer.dims.displayed)[-2:]
+    corners = []
+    for y, x in itertools.product((-height / 2, height / 2), (-width / 2, width / 2)):
+        point[shown] = np.asarray(viewer.scene.camera.center)[-2:] + np.array([y, x]) / zoom
+        corners.append(np.asarray(layer.world_to_data(point)))
+    axes = [image.axes.index(axis) for axis in "YX"]
+    places = np.array(corners)[:, axes]
+    start, stop = np.floor(places.min(axis=0)), np.ceil(places.max(axis=0))
+    box = Box((int(start[0]), int(start[1])), (int(stop[0]), int(stop[1])))
+    return box.intersect(Box((0, 0), image.shape))
+
+
+class Redraw:
+    """Redraws a layer while tiles stream in, never more than a share of the time."""
+
+    def __init__(self, layer: Labels) -> None:
+        self._layer, self._next = layer, 0.0
+
+    def soon(self) -> None:
+        """Redraw unless that was done just now."""
+        if time.monotonic() >= self._next:
+            self.now()
+
+    def now(self) -> None:
+        """Redraw; how long it takes decides when the next one may be."""
+        start = time.monotonic()
+        self._layer.refresh(thumbnail=False, highlight=False, extent=False)
+        end = time.monotonic()
+        self._next = end + (end - start) / REFRESH_SHARE

@@ -1,0 +1,1 @@
+"""A result after it is made: saved, restored, opened again, kept for comparison."""

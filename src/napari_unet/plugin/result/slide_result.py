@@ -1,0 +1,104 @@
+"""The labels of a large image in the viewer: a layer that shows what is in a folder, and grows."""
+
+import weakref
+from dataclasses import dataclass
+from typing import Any
+
+from napari import Viewer
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+
+from napari_unet.execution.events import Started
+from napari_unet.execution.run import BlockDone, TileWritten
+from napari_unet.image import Image
+from napari_unet.io.ome_zarr import LabelPyramid
+from napari_unet.plugin.hooks import METADATA_KEY
+from napari_unet.plugin.layers import layers
+from napari_unet.plugin.session.incremental import Growing
+from napari_unet.segmentation import record
+from napari_unet.settings import SegmentSettings
+
+SLIDE = "napari_unet_slide"  # in the metadata of such a layer
+
+
+@dataclass(eq=False)
+class SlideResult:
+    """What the panel fills and shows; nobody paints on it, but on parts of it.
+
+    Attributes
+    ----------
+    viewer : napari.Viewer
+        Where it is shown.
+    source : weakref to napari Image layer
+        The large image.
+    growing : Growing
+        The labels.
+    layer : Labels or None
+        Shows them, once there is something to show.
+    note : str
+        What to say of them in the end.
+    """
+
+    viewer: Viewer
+    source: "weakref.ref[ImageLayer]"
+    growing: Growing
+    layer: Labels | None = None
+    note: str = ""
+
+    def __deepcopy__(self, _memo: Any) -> "SlideResult":
+        return self  # a copy of the layer shows the same folder
+
+    @property
+    def image(self) -> Image:
+        """What is segmented."""
+        return self.growing.image
+
+    @property
+    def classes(self) -> bool:
+        """Whether it holds classes rather than objects."""
+        return self.growing.model.card.kind == "classes"
+
+    def started(self, event: Started) -> None:
+        """Show the folder, which is there now."""
+        source = self.source()
+        if self.layer is not None or source is None:
+            return
+        name = f"{source.name} {'classes' if self.classes else 'objects'}"
+        levels = LabelPyramid(self.growing.output).levels
+        self.layer = layers.add_result(self.viewer, source, self.image, name, levels)
+        self.layer.metadata = {SLIDE: self, METADATA_KEY: record(event.plan, self.growing.settings)}
+        self._redraw = layers.Redraw(self.layer)
+
+    def place(self, event: TileWritten | BlockDone) -> None:
+        """Draw anew what was written."""
+        if isinstance(event, TileWritten):
+            self._redraw.soon()
+
+    def finish(self, _settings: SegmentSettings) -> None:
+        """Draw everything."""
+        if self.layer is not None:
+            self.layer.refresh()
+
+    def conclusion(self, *, cancelled: bool) -> str:
+        """Return what was found so far."""
+        if cancelled:
+            return "Cancelled. What is finished stays; press Segment to go on."
+        if self.classes:
+            return f"Done. {self.note}".strip()
+        how = self.note or "To correct some, zoom in and press Edit this view."
+        return f"{self.growing.objects} objects. {how}"
+
+
+def slide_results(viewer: Viewer, source: Layer | None) -> list[SlideResult]:
+    """Return all labels of a large image that are shown, the topmost first."""
+    there = ((layer, layer.metadata.get(SLIDE)) for layer in reversed(viewer.layers))
+    return [
+        found
+        for layer, found in there
+        if isinstance(found, SlideResult) and layer == found.layer and found.source() is source
+    ]
+
+
+def slide_result(viewer: Viewer, source: Layer | None) -> SlideResult | None:
+    """Return the topmost labels of a large image; None if there are none."""
+    return next(iter(slide_results(viewer, source)), None)

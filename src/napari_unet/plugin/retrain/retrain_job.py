@@ -1,0 +1,230 @@
+"""What happens when a person presses Retrain, beside the window: no widget, no layer, no torch."""
+
+import shutil
+import tempfile
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.engine.client import Engine
+from napari_unet.errors import ModelError, SaveError
+from napari_unet.execution.events import Waiting
+from napari_unet.finetuning import class_parent, gather, keep, painting_of
+from napari_unet.image import Image
+from napari_unet.io.training_pairs import Pairs, read_pairs
+from napari_unet.journal.identity import identity_of
+from napari_unet.labels.painted import painted_objects
+from napari_unet.models.card import ModelCard
+from napari_unet.models.disk import explained
+from napari_unet.models.library import Model, lineage, load_model, user_folder
+from napari_unet.models.names import free_name
+from napari_unet.plugin.correct.classes import check_classes, objects_parent
+from napari_unet.settings import FinetuneSettings
+from napari_unet.training.events import Finished, LearnEvent, Teaching
+
+ADDED, CLASSES = " retrained", " classes"
+LONGEST = 60  # characters of the parent's name in the new one
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """What the panel hands over when the button is pressed.
+
+    Attributes
+    ----------
+    pairs : sequence of (Image, ndarray of uint32)
+        Images, and a copy of what is painted on each, ``(..., Y, X)``.
+    active : str
+        Name of the model in use.
+    made : frozenset of str
+        sha256 of the models that were made of this session's paint.
+    settings : FinetuneSettings
+        Time and seed.
+    class_names : tuple of str
+        Names of the classes, background first, if classes are painted, not objects.
+    remark : str
+        What the person is told meanwhile.
+    folder : Pairs or None
+        Files to teach objects from as well.
+    known : frozenset of Path
+        Files of the images of `pairs`; those of them in the folder count once, as painted.
+    channel : int or None
+        The channel to use of those that have several; None = the average.
+    """
+
+    pairs: Sequence[tuple[Image, NDArray[np.uint32]]]
+    active: str
+    made: frozenset[str]
+    settings: FinetuneSettings
+    class_names: tuple[str, ...] = ()
+    remark: str = ""
+    folder: Pairs | None = None
+    known: frozenset[Path] = frozenset()
+    channel: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything is cut out; teaching begins.
+
+    Attributes
+    ----------
+    parent : Model
+        The model it begins with.
+    remark : str
+        Why that one, where a person may wonder; else empty.
+    """
+
+    parent: Model
+    remark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The end: the new model is in the library, a preview, or refused; see ``model.report``.
+
+    Attributes
+    ----------
+    model : Model
+        The new model, or the parent where the new one was refused.
+    name : str
+        Name the new model has, or would get.
+    """
+
+    model: Model
+    name: str
+
+
+RetrainEvent = Prepared | LearnEvent | Waiting | Kept
+
+
+def retrain(work: Work, engine: Engine) -> Generator[RetrainEvent, None, None]:
+    """Gather what was painted, have the engine teach it, and keep what it judges better.
+
+    Raises
+    ------
+    InputError
+        If there is too little paint, or a file of the folder cannot be used.
+    TrainingError, EngineError
+        If it cannot be learned, or the engine died.
+    """
+    active, names = load_model(work.active), work.class_names
+    pairs = yield from _all_pairs(work)
+    paints = [painted for _, painted in pairs]
+    if names:
+        check_classes(paints, names)
+    if names and active.card.kind == "instances":
+        parent, remark = active, ""  # what it was taught are objects, none of them lost
+    else:
+        active = active if names else objects_parent(active)
+        objects = sum(len(painted_objects(painted)) for painted in paints)
+        yield Waiting()
+        images = [identity_of(image) for image, _ in pairs]
+        parent, remark = choose_parent(active, images, objects, made=work.made)
+    paintings = []
+    for image, painted in pairs:
+        yield Waiting()
+        card = class_parent(parent.card, image, names) if names else parent.card
+        paintings.append(painting_of(image, painted, card))
+    name = new_name(parent.card.name, CLASSES if names else ADDED)
+    teaching = gather(paintings, parent, name, work.settings, class_names=names)
+    teaching = replace(teaching, in_use=active)
+    yield Prepared(parent, f"{work.remark} {remark}".strip())
+    yield from _taught(engine, teaching)
+
+
+def _all_pairs(
+    work: Work,
+) -> Generator[Waiting, None, list[tuple[Image, NDArray[np.uint32]]]]:
+    """Read the folder, and return all there is to teach from."""
+    pairs = list(work.pairs)
+    yield Waiting()  # between steps that take a while, so that it can be cancelled
+    if work.folder is not None:
+        for pair in read_pairs(work.folder.excluding(work.known), channel=work.channel):
+            pairs.append(pair)
+            yield Waiting()
+    return pairs
+
+
+def _taught(engine: Engine, teaching: Teaching) -> Generator[RetrainEvent, None, None]:
+    name, left = str(teaching.card["name"]), False
+    with explained("Making room for the new model"):
+        user_folder().parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent))
+    try:
+        for event in engine.finetune(teaching, folder / "new.safetensors"):
+            if isinstance(event, Finished):
+                left = True  # until it is in the library this file is all there is of it
+                model = _kept(event, teaching.in_use or teaching.parent, name)
+                left = event.report.outcome == "preview"
+                yield Kept(model, model.card.name if event.report.outcome == "accepted" else name)
+                return
+            yield event
+    finally:
+        if not left:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kept(event: Finished, before: Model, name: str) -> Model:
+    try:
+        return keep(event, before, name)
+    except SaveError as error:
+        raise SaveError(
+            f"{error} The new model is in {event.path}: import it in the panel Models later."
+        ) from error
+
+
+def new_name(parent: str, added: str = ADDED) -> str:
+    """Return a free name for a model retrained from another."""
+    stem = parent[:LONGEST].rstrip()
+    return free_name(stem if added in stem else stem + added)
+
+
+def choose_parent(
+    active: Model, images: Sequence[str], objects: int, *, made: frozenset[str]
+) -> tuple[Model, str]:
+    """Choose the model to begin with, and say why where a person may wonder.
+
+    A model made of paint is not taught further: its parent is taught anew, with all the paint
+    so far. That needs all the paint: where some of its images are neither open nor in the folder,
+    it is taught further after all, or what it learned from them would be lost.
+
+    Parameters
+    ----------
+    active : Model
+        The model in use.
+    images : sequence of str
+        Fingerprints of the images that are painted on now.
+    objects : int
+        What is painted on them.
+    made : frozenset of str
+        sha256 of models made of this session's paint: there, fewer objects mean that some were
+        taken back, not that an image is missing.
+    """
+    card = active.card
+    if not card.images:
+        return active, ""
+    gone = not set(card.taught_images) <= set(images) or len(images) < card.images
+    if gone or (active.sha not in made and objects < card.painted_objects):
+        return active, (
+            f"Not all of what {card.name!r} was taught is here, so that model itself learns on. "
+            "Open its images too, with what was painted on them, or add their folder, to begin "
+            "with the model it was made from."
+        )
+    parent = _parent(active)
+    if parent is None:
+        return active, f"What {card.name!r} was made from is gone, so that model itself learns on."
+    return parent, ""
+
+
+def _parent(model: Model) -> Model | None:
+    cards: list[ModelCard] = lineage(model.path)
+    if len(cards) < 2:
+        return None
+    try:
+        return load_model(cards[1].name)
+    except ModelError:  # its file was given another name by hand
+        return None

@@ -1,0 +1,1 @@
+"""The panel's part for segmentation: its form, and advice about models."""

@@ -1,0 +1,1 @@
+"""What the panel's parts share: results, jobs, the open region, runs on large images."""

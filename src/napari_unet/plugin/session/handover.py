@@ -1,0 +1,36 @@
+"""What a panel leaves on its layers when it is closed, so that the next one can go on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from napari.layers import Layer
+
+from napari_unet.plugin.session.result_registry import Result
+
+LEFT = "napari_unet_left"  # in the metadata of a layer that was a result
+
+
+class Left:
+    """A result that nobody looks after, and the names of its classes."""
+
+    def __init__(self, result: Result, names: tuple[str, ...]) -> None:
+        self.result, self.names = result, names
+
+    def __deepcopy__(self, _memo: Any) -> "Left":
+        return self  # a copy of the layer shall not copy all that is known of the first
+
+
+def leave(result: Result, names: tuple[str, ...]) -> None:
+    """Leave a result with its layer."""
+    result.layer.metadata = {**result.layer.metadata, LEFT: Left(result, names)}
+
+
+def left_on(layer: Layer) -> Left | None:
+    """Return what was left with a layer; a copy of the layer has nothing."""
+    left = layer.metadata.get(LEFT)
+    return left if isinstance(left, Left) and layer == left.result.layer else None
+
+
+def without(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a layer's metadata without what was left there."""
+    return {key: value for key, value in metadata.items() if key != LEFT}

@@ -1,0 +1,169 @@
+"""Use case: labels of a large image that grow in a folder while somebody looks at them.
+
+All that is ever computed of an image with one model belongs to one plan, so a part that is wanted
+later fits to what is there, and what was stopped goes on.
+"""
+
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.engine.client import Engine
+from napari_unet.engine.executor import EngineCrew
+from napari_unet.errors import SaveError
+from napari_unet.execution.events import Event, Started
+from napari_unet.execution.label_edits import Protected, Renumbering
+from napari_unet.execution.ledger import Ledger
+from napari_unet.execution.patches import patches_of
+from napari_unet.execution.run import BlockEvent, run_blocks
+from napari_unet.image import Box, Image
+from napari_unet.io.ome_zarr import LabelPyramid
+from napari_unet.labels.live_labels import Plane
+from napari_unet.models.library import Model
+from napari_unet.planning.planner import Where, make_plan
+from napari_unet.segmentation import decoding, record
+from napari_unet.settings import SegmentSettings
+from napari_unet.tiling.plan import SegmentPlan
+
+NO_ROOM = (
+    "The labels could not be written to {folder}: {error}. Make room on that disk and try again; "
+    "what is painted is in its own file and is not lost."
+)
+
+
+@contextmanager
+def on_disk(folder: Path) -> Iterator[None]:
+    """Turn what a disk refuses into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise SaveError(NO_ROOM.format(folder=folder, error=error)) from error
+
+
+@dataclass(eq=False)
+class Growing:
+    """Labels that grow.
+
+    Attributes
+    ----------
+    output : Path
+        OME-Zarr folder; made by the first run.
+    image : Image
+        What is segmented.
+    model : Model
+        With what.
+    settings : SegmentSettings
+        How.
+    plan : SegmentPlan or None
+        Of the whole image, once the first run has begun.
+    edited : bool
+        Whether a person put anything back.
+    """
+
+    output: Path
+    image: Image
+    model: Model
+    settings: SegmentSettings
+    plan: SegmentPlan | None = None
+    edited: bool = field(default=False, init=False)
+    _ledger: Ledger | None = field(default=None, init=False)
+
+    def goes_on(self, image: Image, model: Model, settings: SegmentSettings) -> bool:
+        """Whether a run of an image, model and settings goes on with these labels."""
+        same = image.data is self.image.data and image.axes == self.image.axes
+        same = same and image.channel == self.image.channel
+        return same and model.sha == self.model.sha and settings == self.settings
+
+    @property
+    def objects(self) -> int:
+        """Objects found so far."""
+        return self._ledger.objects if self._ledger is not None else 0
+
+    def events(
+        self, engine: Engine, plane: Plane, centre: tuple[float, float] | None, *, only: bool
+    ) -> Generator[Event | BlockEvent, None, None]:
+        """Compute what is missing, beginning where somebody looks.
+
+        Parameters
+        ----------
+        engine : Engine
+            Who computes.
+        plane : tuple of int
+            Indices along the iterated axes of the plane that is looked at.
+        centre : tuple of float or None
+            Image pixel to begin at.
+        only : bool
+            Whether the other planes are not wanted.
+
+        Yields
+        ------
+        Event or BlockEvent
+            `Started` first, then `BlockDone` and `TileWritten`.
+        """
+        if self.plan is None:
+            plan = yield from self._planned(engine, centre)
+            self._make(plan)
+            self.plan = plan
+        plan = self.plan
+        yield Started(plan, self.output, 0)
+        blocks = list(plan.blocks(centre))
+        here = [key for key in blocks if plan.planes[key[0]] == plane]
+        there = [] if only else [key for key in blocks if plan.planes[key[0]] != plane]
+        if self._ledger is None:
+            self._ledger = Ledger(plan, [], eager=True)
+        self._ledger.want([*here, *there])
+        crew = EngineCrew(engine, plan, decoding(plan, self.settings), self.image, self.output)
+        yield from run_blocks(self._ledger, crew)
+
+    def _planned(
+        self, engine: Engine, centre: tuple[float, float] | None
+    ) -> Generator[Event, None, SegmentPlan]:
+        where = Where(centre=centre, anchored=True)
+        with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
+            looks = Path(temporary) / "class-maps"
+            return (
+                yield from make_plan(self.image, self.model, self.settings, engine, where, looks)
+            )
+
+    def _make(self, plan: SegmentPlan) -> None:
+        with on_disk(self.output):
+            patches_of(self.output).mkdir(parents=True, exist_ok=True)
+            pyramid = LabelPyramid.create_for(self.image, self.output, plan.tiles.step)
+            pyramid.note(record(plan, self.settings))
+
+    def put_back(
+        self,
+        plane: Plane,
+        box: Box,
+        labels: NDArray[np.uint32],
+        changed: NDArray[np.bool_],
+        numbers: Renumbering,
+    ) -> None:
+        """Take over what a person changed in a part; no later run changes it.
+
+        Parameters
+        ----------
+        plane, box : tuple of int, Box
+            The part; the box begins on `put_back.GRID`.
+        labels : ndarray of uint32
+            ``(Y, X)``, the part as it is.
+        changed : ndarray of bool
+            ``(Y, X)``, which of its pixels to take.
+        numbers : Renumbering
+            Of this part.
+        """
+        assert self._ledger is not None, "parts are of labels that are there"
+        taken = np.where(changed, labels, 0).astype(np.uint32)
+        if self.model.card.kind != "classes":  # a class is its number
+            new = numbers.new_in(taken)
+            if new:
+                numbers.know(new, self._ledger.reserve(len(new)))
+            taken = numbers.whole_ids(taken)
+        with on_disk(self.output):
+            Protected(self.output).put(plane, box, taken, changed)
+        self.edited = True

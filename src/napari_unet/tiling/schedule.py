@@ -1,0 +1,105 @@
+"""Which tile next, which block is ready, and which class map may be forgotten."""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+
+from napari_unet.tiling.plan import Key, SegmentPlan
+
+LONG = 3.0  # times what a block takes by itself
+
+
+class Schedule:
+    """Bookkeeping of one run: pure, without arrays.
+
+    Parameters
+    ----------
+    plan : SegmentPlan
+        Gives the tiles each block needs.
+    blocks : iterable of Key
+        Blocks to decode, in the order wanted.
+    have : set of Key
+        Tiles whose class maps are in the store already; grows as tiles are predicted and shrinks
+        as they are dropped.
+    budget : int
+        Bytes of class maps that may stay in the store.
+    """
+
+    def __init__(
+        self, plan: SegmentPlan, blocks: Iterable[Key], have: set[Key], budget: int
+    ) -> None:
+        self._plan, self.have, self._budget = plan, have, budget
+        self._missing: dict[Key, int] = {}
+        self._users: dict[Key, list[Key]] = {}
+        self._uses: Counter[Key] = Counter()
+        self.ready: deque[Key] = deque()
+        self.to_predict: deque[Key] = deque()
+        self._stored = sum(plan.tile_bytes(tile) for _, tile in have)
+        for block in blocks:
+            self._add(block)
+        self.total = len(self._missing)
+        self.done = 0
+
+    def _add(self, block: Key) -> None:
+        plane = block[0]
+        needed = [(plane, tile) for tile in self._plan.needs(block[1])]
+        missing = [key for key in needed if key not in self.have]
+        self._missing[block] = len(missing)
+        self._uses.update(needed)
+        for key in missing:
+            if key not in self._users:
+                self._users[key] = []
+                self.to_predict.append(key)
+            self._users[key].append(block)
+        if not missing:
+            self.ready.append(block)
+
+    def begin(self, block: Key) -> list[Key]:
+        """Take out the tiles that a block needs and nobody computes yet; blocks come in order."""
+        needed = {(block[0], tile) for tile in self._plan.needs(block[1])}
+        taken = []
+        while self.to_predict and self.to_predict[0] in needed:
+            taken.append(self.to_predict.popleft())
+        return taken
+
+    def alone(self) -> Key | None:
+        """Take out the first block if its neighbours would let it wait long; else None.
+
+        Whoever computes it with all that it needs has objects sooner, and computes more.
+        """
+        first = next(iter(self._missing), None)
+        if first is None or not self._missing[first]:
+            return None
+        tiles = self._plan.tiles.tiles
+        missing = (n for n in self._plan.needs(first[1]) if (first[0], n) not in self.have)
+        waits_for = sum(tiles[tile].read.size for tile in missing)
+        if waits_for < LONG * self._plan.covering(first[1]).read.size:
+            return None
+        self._missing[first] = -1  # never becomes ready
+        return first
+
+    @property
+    def finished(self) -> bool:
+        """Whether every block is decoded, and every tile that it needs is in the store."""
+        return self.done == self.total and not self._users
+
+    def predicted(self, key: Key) -> None:
+        """Note that a tile's class map is in the store; blocks may become ready."""
+        self.have.add(key)
+        self._stored += self._plan.tile_bytes(key[1])
+        for block in self._users.pop(key, []):
+            self._missing[block] -= 1
+            if not self._missing[block]:
+                self.ready.append(block)
+
+    def decoded(self, block: Key) -> list[Key]:
+        """Note that a block is decoded; return tiles to drop because the budget is spent."""
+        self.done += 1
+        dropped = []
+        for tile in self._plan.needs(block[1]):
+            key = block[0], tile
+            self._uses[key] -= 1
+            if not self._uses[key] and self._stored > self._budget and key in self.have:
+                self.have.discard(key)
+                self._stored -= self._plan.tile_bytes(tile)
+                dropped.append(key)
+        return dropped

@@ -1,0 +1,107 @@
+"""What a retraining tells while it runs and when it ends; known to the panel and to the engine."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_unet.models.library import Model
+from napari_unet.models.report import Report
+from napari_unet.settings import FinetuneSettings
+from napari_unet.training.windows import Example
+
+
+@dataclass(frozen=True, slots=True)
+class FinetunePlan:
+    """Everything decided about a retraining.
+
+    Attributes
+    ----------
+    parent : Path
+        Model file to begin with.
+    target : Path
+        Model file to write, also where the result is refused: it can be looked at.
+    settings : FinetuneSettings
+        Time and seed.
+    card : dict
+        What else the new model's card says: name, parent, number of images, date.
+    in_use : Path or None
+        Model file that the new one must beat; None = the parent.
+    """
+
+    parent: Path
+    target: Path
+    settings: FinetuneSettings
+    card: dict[str, Any] = field(default_factory=dict)
+    in_use: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Teaching:
+    """Everything one retraining needs.
+
+    Attributes
+    ----------
+    parent : Model
+        The model it begins with.
+    examples : list of Example
+        Windows of all that was painted.
+    card : dict
+        What the new model's card says besides its scores.
+    settings : FinetuneSettings
+        Time and seed.
+    in_use : Model or None
+        The model in use, which the new one must beat; None = the parent.
+    """
+
+    parent: Model
+    examples: list[Example]
+    card: dict[str, Any]
+    settings: FinetuneSettings
+    in_use: Model | None = None
+
+    def plan(self, target: Path) -> FinetunePlan:
+        """Return all that is decided but the windows, with the file to write."""
+        in_use = self.in_use.path if self.in_use else None
+        return FinetunePlan(self.parent.path, target, self.settings, self.card, in_use)
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """One step was taken.
+
+    Attributes
+    ----------
+    steps : int
+        Steps so far.
+    seconds, limit : float
+        Time passed, and time there is.
+    loss : float
+        Moving average of the loss.
+    score : float or None
+        Mean overlap of the held-out objects, where it was looked at just now.
+    """
+
+    steps: int
+    seconds: float
+    limit: float
+    loss: float
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The retraining is over.
+
+    Attributes
+    ----------
+    report : Report
+        What came of it.
+    path : Path
+        The new model's file, not yet in the library.
+    """
+
+    report: Report
+    path: Path
+
+
+LearnEvent = Learning | Finished

@@ -1,0 +1,159 @@
+"""The command line: what it writes, what it refuses, and how it goes on after an error."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from typer.testing import CliRunner, Result
+
+from napari_unet.cli.main import app
+from napari_unet.cli.segment import name_outputs
+from napari_unet.io.tiff import read_labels
+
+SAMPLE = Path(__file__).resolve().parents[1] / "sample_data" / "nuclei.tif"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A corner of the sample, with a pixel size."""
+    path = tmp_path / "in" / "a.tif"
+    path.parent.mkdir()
+    data = tifffile.imread(SAMPLE)[:160, :200]
+    tifffile.imwrite(path, data, imagej=True, resolution=(2.0, 2.0), metadata={"unit": "um"})
+    return path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["segment", *(str(a) for a in arguments)])
+
+
+def test_labels_and_table_with_pixel_size(small: Path, tmp_path: Path) -> None:
+    result = run(small, "--output", tmp_path / "out", "--csv")
+    assert result.exit_code == 0, result.output
+    labels, pixel_size, unit, axes = read_labels(tmp_path / "out" / "a_labels.tif")
+    assert axes == "YX"
+    assert unit == "micrometer"
+    np.testing.assert_allclose(pixel_size, 0.5)
+    table = pd.read_csv(tmp_path / "out" / "a_objects.csv")
+    assert set(table["label"]) == set(np.unique(labels)) - {0}
+    np.testing.assert_allclose(table["area_um2"], table["area"] / 4)
+
+
+def test_an_error_is_one_line_and_the_next_file_is_done(small: Path, tmp_path: Path) -> None:
+    damaged = small.with_name("0.tif")
+    damaged.write_bytes(b"not a picture")
+    missing = small.with_name("nowhere.tif")
+    result = run(damaged, missing, small, "--output", tmp_path / "out")
+    assert result.exit_code == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(errors) == 2
+    assert "Traceback" not in result.output
+    assert (tmp_path / "out" / "a_labels.tif").exists()
+
+
+def test_existing_results_are_kept_unless_told(small: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out" / "a_labels.tif"
+    target.parent.mkdir()
+    target.write_bytes(b"corrected for days")
+    assert run(small, "--output", target.parent).exit_code == 1
+    assert target.read_bytes() == b"corrected for days"
+    assert run(small, "--output", target.parent, "--overwrite").exit_code == 0
+    assert target.read_bytes() != b"corrected for days"
+
+
+def test_a_folder_and_axes_and_channel(small: Path, tmp_path: Path) -> None:
+    plane = tifffile.imread(small)
+    tifffile.imwrite(small.with_name("stack.tif"), np.stack([plane, plane // 2]))
+    small.unlink()
+    folder, out = small.parent, tmp_path / "out"
+    assert run(folder, "--output", out, "--axes", "CYX", "--channel", 1).exit_code == 0
+    assert tifffile.imread(out / "stack_labels.tif").shape == plane.shape
+    assert run(folder, "--output", out, "--axes", "ZYX", "--overwrite").exit_code == 0
+    assert tifffile.imread(out / "stack_labels.tif").shape == (2, *plane.shape)
+    assert run(folder, "--output", out, "--axes", "QYX", "--channel", 3).exit_code == 1
+
+
+@pytest.mark.parametrize("option", [("--model", "nobody"), ("--diameter", "0"), ("--device", "x")])
+def test_wrong_options_end_before_anything_is_written(
+    small: Path, tmp_path: Path, option: tuple[str, str]
+) -> None:
+    result = run(small, "--output", tmp_path / "out", *option)
+    assert result.exit_code == 2
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_of_the_library_are_listed() -> None:
+    result = CliRunner().invoke(app, ["models", "list"])
+    assert result.exit_code == 0
+    assert result.output.startswith("nuclei\tinstances")
+
+
+def models(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["models", *(str(a) for a in arguments)])
+
+
+def test_a_model_goes_through_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    for command in (
+        ("duplicate", "nuclei", "mine"),
+        ("rename", "mine", "my cells"),
+        ("export", "my cells", tmp_path / "out"),
+        ("delete", "my cells"),
+        ("import", tmp_path / "out.safetensors"),
+        ("restore", "my cells"),
+        ("export", "my cells", tmp_path / "out", "--overwrite"),
+    ):
+        result = models(*command)
+        assert result.exit_code == 0, result.output
+        assert len(result.output.splitlines()) == 1
+    names = [line.split("\t")[0] for line in models("list").output.splitlines()]
+    assert names == ["nuclei", "cells-phase", "my cells 2", "my cells"]
+    shown = models("show", "my cells").output
+    assert "Name:         my cells\n" in shown
+    assert "U-Net of 4 levels" in shown
+    assert models("restore").output == ""
+    models("delete", "my cells")
+    assert models("restore").output.startswith("my cells-20")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("show", "nobody"),
+        ("rename", "nuclei", "mine"),
+        ("rename", "nobody", "mine"),
+        ("duplicate", "nuclei", "a/b"),
+        ("delete", "nuclei"),
+        ("restore", "nobody"),
+        ("import", "nowhere.safetensors"),
+        ("import", SAMPLE),
+        ("export", "nuclei", SAMPLE.parent / "nowhere" / "x"),
+    ],
+)
+def test_what_the_library_refuses_is_one_line(command: tuple[object, ...]) -> None:
+    result = models(*command)
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert len(result.output.splitlines()) == 1
+
+
+def test_results_of_two_images_never_share_a_name() -> None:
+    files = [Path("x/a.tif"), Path("y/a.tif"), Path("x/a.png"), Path("b.ome.tif")]
+    targets = name_outputs(files, Path("out"))
+    assert len(set(targets.values())) == 4
+    assert targets[Path("b.ome.tif")] == Path("out/b_labels.tif")
+
+
+def test_images_with_results_can_be_left_out(small: Path, tmp_path: Path) -> None:
+    words = [str(small), "--output", str(tmp_path / "out"), "--skip-existing"]
+    first = run(*words)
+    assert first.exit_code == 0, first.output
+    (target,) = (tmp_path / "out").iterdir()
+    before = target.stat().st_mtime_ns
+    again = run(*words)
+    assert again.exit_code == 0, again.output
+    assert "1 of 1 images have results already" in again.output
+    assert target.stat().st_mtime_ns == before

@@ -1,0 +1,167 @@
+"""Object size: found in images of any magnification, and nothing is left behind."""
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from skimage.io import imread
+from skimage.transform import rescale
+
+from napari_unet.execution.class_map_cache import ClassMapCache
+from napari_unet.execution.events import Started
+from napari_unet.execution.local import LocalBackend
+from napari_unet.image import Box
+from napari_unet.models.library import load_model
+from napari_unet.planning.object_size import LEANING, REFINED, SIZES, Look, diameters, window
+from napari_unet.planning.planner import Where
+from napari_unet.segmentation import open_image, segment_events
+from napari_unet.settings import SegmentSettings
+from napari_unet.tiling.plan import SegmentPlan
+
+ROOT = Path(__file__).resolve().parents[1]
+USUAL = 29.6  # pixels; diameter of the sample's nuclei
+
+
+@pytest.fixture(scope="module")
+def nuclei() -> NDArray[np.float32]:
+    return imread(ROOT / "sample_data" / "nuclei.tif").astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [0.25, 0.5, 1, 2, 4])
+def test_diameter_of_any_magnification(nuclei: NDArray[np.float32], size: float) -> None:
+    image = rescale(nuclei, size, order=1, anti_aliasing=size < 1)[:1024, :1024]
+    plan = started(image).plan
+    assert plan.found == pytest.approx(USUAL * size, rel=0.15)
+    low, high = plan.card.diameter_range
+    assert low * 0.85 < plan.diameter * plan.zoom < high * 1.15
+
+
+def started(image: NDArray[np.float32], cache: ClassMapCache | None = None) -> Started:
+    events = segment_events(
+        open_image(image), load_model(), SegmentSettings(), LocalBackend(), where=Where(cache=cache)
+    )
+    return next(event for event in events if isinstance(event, Started))
+
+
+def test_class_maps_of_looks_are_removed(nuclei: NDArray[np.float32], tmp_path: Path) -> None:
+    cache = ClassMapCache(tmp_path)
+    folder = started(rescale(nuclei, 0.25, anti_aliasing=True), cache).folder
+    assert [path.name for path in folder.parent.iterdir()] in ([], [folder.name])
+
+
+@settings(max_examples=200)
+@given(diameter=st.floats(7, 110), leaning=st.floats(0.55, 0.95))
+def test_looks_come_nearer_to_the_diameter(diameter: float, leaning: float) -> None:
+    """A model that sees objects nearer to its own size than they are is not believed at once."""
+    probe = flat_plan()
+    search, looks = diameters(probe), 1
+    look = seen(probe, next(search), diameter, leaning)
+    while True:
+        try:
+            wanted = search.send(look)
+        except StopIteration as end:
+            best: Look = end.value
+            break
+        look, looks = seen(probe, wanted, diameter, leaning), looks + 1
+    assert best.diameter == pytest.approx(diameter, rel=0.16)
+    assert looks <= 1 + 1 + len(SIZES) + REFINED
+
+
+def seen(probe: SegmentPlan, wanted: float, diameter: float, leaning: float) -> Look:
+    """What such a model shows of objects of a diameter."""
+    plan = replace(probe, diameter=wanted)
+    usual = plan.card.object_diameter
+    ratio = diameter * plan.zoom / usual
+    found = usual / plan.zoom * ratio**leaning
+    certainty = 0.97 if 1 / 1.6 < ratio < 1.6 else 0.6
+    look = Look(plan, Path(), diameters=[found] * 9, certainties=[certainty] * 9)
+    return replace(look, leaning=LEANING)
+
+
+@pytest.mark.parametrize("second", [[], [0.3] * 9, [0.98] * 9])
+def test_a_look_that_shows_less_is_not_planned_with(second: list[float]) -> None:
+    """Whether it shows nothing, unsure things, or much that is further off."""
+    probe = flat_plan()
+    search = diameters(probe)
+    first = seen(probe, next(search), 36.0, 0.9)
+    wanted = search.send(first)
+    plan = replace(probe, diameter=wanted)
+    size = plan.card.object_diameter / plan.zoom * (0.5 if second[:1] > [0.9] else 1.05)
+    worse = Look(plan, Path(), diameters=[size] * len(second), certainties=second)
+    with pytest.raises(StopIteration) as end:
+        search.send(worse)
+    best: Look = end.value.value
+    assert best.plan is first.plan
+    assert best.diameter != wanted
+    assert best.diameter == pytest.approx(first.diameters[0], abs=0.05)
+
+
+def test_a_model_of_one_kind_of_cells_is_looked_with_once_and_believed() -> None:
+    probe = flat_plan()
+    card = probe.card.model_copy(update={"usual_diameter": 40.0, "taught_diameters": (30.0, 50.0)})
+    probe = replace(probe, card=card, diameter=40.0)
+    search = diameters(probe)
+    look = replace(seen(probe, next(search), 30.0, 0.7), leaning=1.0)
+    with pytest.raises(StopIteration) as end:
+        search.send(look)
+    assert end.value.value is look
+    assert look.diameter == pytest.approx(look.diameters[0], abs=0.05)
+
+
+@pytest.mark.parametrize("fits", [False, True])
+def test_quite_another_size_than_the_taught_one_is_believed_only_where_more_is_found(
+    fits: bool,
+) -> None:
+    probe = flat_plan()
+    card = probe.card.model_copy(update={"usual_diameter": 38.0, "taught_diameters": (22.0, 65.0)})
+    probe = replace(probe, card=card, diameter=38.0)
+    search = diameters(probe)
+    clumps = Look(replace(probe, diameter=next(search)), Path(), diameters=[139.0] * 4)
+    clumps.certainties.extend([0.7] * 4)
+    wanted = search.send(clumps)
+    assert wanted == pytest.approx(139.0)
+    again = Look(replace(probe, diameter=wanted), Path())
+    again.diameters.extend([130.0] * (4 if fits else 0))
+    again.certainties.extend([0.97] * (4 if fits else 0))
+    with pytest.raises(StopIteration) as end:
+        search.send(again)
+    best: Look = end.value.value
+    assert card.diameter_for(best.diameter) == pytest.approx(130.0 if fits else 38.0, abs=0.1)
+
+
+@cache
+def flat_plan() -> SegmentPlan:
+    """A plan of a model that knows one size well, for an image that shows nothing."""
+    plan = started(np.random.default_rng(0).random((64, 64)).astype(np.float32)).plan
+    sizes = {"object_diameter": 24.0, "diameter_range": (20.0, 29.0)}
+    return replace(plan, card=plan.card.model_copy(update=sizes), diameter=24.0)
+
+
+def test_surely_found_objects_of_another_size_do_not_count_as_fitting() -> None:
+    plan = flat_plan()
+    usual = plan.card.object_diameter
+    right = Look(plan, Path(), diameters=[usual] * 3, certainties=[0.95] * 3)
+    small = Look(plan, Path(), diameters=[usual / 2] * 12, certainties=[0.95] * 12)
+    unsure = Look(plan, Path(), diameters=[usual] * 3, certainties=[0.6] * 3)
+    assert right.sure
+    assert not small.sure
+    assert not unsure.sure
+    assert right.fit > unsure.fit > small.fit
+
+
+def test_windows_stay_inside() -> None:
+    strip = Box((10, 10), (20, 400))
+    assert window(strip, strip.centre, 64) == Box((10, 173), (20, 237))
+    assert window(strip, (12, 395), 64) == Box((10, 336), (20, 400))
+    assert window(strip, (12, 395), 5000) == strip
+
+
+def test_objects_are_looked_for_where_something_is(nuclei: NDArray[np.float32]) -> None:
+    corner = np.full((1500, 1500), nuclei.min(), np.float32)
+    corner[-400:, -400:] = rescale(nuclei, 1)[:400, :400]
+    assert started(corner).plan.found == pytest.approx(USUAL, rel=0.2)

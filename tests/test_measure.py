@@ -1,0 +1,90 @@
+"""The object table against scikit-image, on every kind of array."""
+
+import os
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+from skimage.measure import regionprops_table
+
+from napari_unet import measure as objects
+from napari_unet.errors import InputError, SaveError
+from napari_unet.image import Image
+from napari_unet.io.exports import save_table
+from napari_unet.measure import measure
+from napari_unet.plugin.synthetic_nuclei import nuclei_window
+
+GREY, LABELS = nuclei_window((30, 50), (300, 260), 4000)
+
+
+@pytest.mark.parametrize("window", [1024, 64, 37])
+def test_same_as_scikit_image(monkeypatch, window):
+    monkeypatch.setattr(objects, "WINDOW", window)
+    table = measure(LABELS, Image(GREY, "YX"))
+    wanted = regionprops_table(
+        LABELS, GREY, ["label", "centroid", "area", "equivalent_diameter_area", "intensity_mean"]
+    )
+    names = ["label", "centroid_y", "centroid_x", "area", "diameter", "mean_intensity"]
+    assert list(table.columns) == names
+    for name, values in zip(names, wanted.values(), strict=True):
+        np.testing.assert_allclose(table[name], values, rtol=1e-12)
+
+
+def test_lazy_arrays_and_leading_axes():
+    labels, grey = np.stack([LABELS, LABELS * 0, LABELS + 9]), np.stack([GREY] * 3)
+    labels[2][LABELS == 0] = 0
+    whole = measure(labels, Image(grey, "TYX"))
+    lazy = measure(
+        da.from_array(labels, chunks=(1, 90, 90)), Image(da.from_array(grey, chunks=100), "TYX")
+    )
+    pd.testing.assert_frame_equal(whole, lazy)
+    assert list(whole.columns[:2]) == ["label", "T"]
+    assert set(whole["T"]) == {0, 2}
+    assert len(whole) == 2 * len(measure(LABELS))
+    assert "axis_0" in measure(labels).columns
+
+
+def test_units():
+    image = Image(GREY, "YX", pixel_size=(0.5, 0.25), unit="µm")
+    table = measure(LABELS, image)
+    np.testing.assert_allclose(table["area_um2"], table["area"] / 8)
+    np.testing.assert_allclose(table["centroid_y_um"], table["centroid_y"] / 2)
+    np.testing.assert_allclose(table["centroid_x_um"], table["centroid_x"] / 4)
+    np.testing.assert_allclose(table["diameter_um"], np.sqrt(table["area_um2"] * 4 / np.pi))
+    assert "area_nm2" in measure(LABELS, pixel_size=(1, 9, 9), unit="nanometer").columns
+    assert "area_unit2" in measure(LABELS, pixel_size=(2, 2)).columns
+
+
+def test_large_ids_no_objects_and_missing_grey_values():
+    labels = np.array([[0, 2**32 - 1], [2**32 - 1, 7]], np.uint64)
+    grey = np.array([[1, 2], [np.nan, np.nan]])
+    table = measure(labels, Image(grey, "YX"))
+    assert list(table["label"]) == [7, 2**32 - 1]
+    assert np.isnan(table["mean_intensity"][0])
+    assert table["mean_intensity"][1] == 2
+    assert measure(np.zeros((4, 5), int)).empty
+    assert list(measure(np.ones((2, 2), bool))["area"]) == [4]
+
+
+def test_unusable_labels():
+    with pytest.raises(InputError, match="float64"):
+        measure(np.ones((3, 3)))
+    with pytest.raises(InputError, match="do not fit"):
+        measure(LABELS, Image(GREY[1:], "YX"))
+
+
+def test_table_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
+    table = measure(LABELS, Image(GREY, "YX"))
+    path = save_table(tmp_path / "æ.csv", table)
+    pd.testing.assert_frame_equal(pd.read_csv(path), table)
+    before = path.read_bytes()
+
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SaveError, match="No space left"):
+        save_table(path, table[:1])
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == [path.name]
