@@ -1,0 +1,340 @@
+"""Take the pictures of docs/first-steps.md in a real napari window, with a real mouse and keys.
+
+    python scripts/make_screenshots.py                    all steps; writes docs/screenshots
+    python scripts/make_screenshots.py --target FOLDER    writes to another folder
+
+The window has the size of a small laptop's screen, 1366 × 768. Without a screen, or with another
+one, the script starts a virtual screen (xvfb-run). It finds buttons by the text on them, as a
+person does.
+"""
+
+import argparse
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+TARGET = ROOT / "docs" / "screenshots"
+SIZE = (1366, 768)
+SCREEN = ("xvfb-run", "-a", "-s", f"-screen 0 {SIZE[0]}x{SIZE[1]}x24")
+VIRTUAL = "NAPARI_UNET_SCREENSHOTS"  # set where this script has started the screen
+PLUGIN, PANEL, MENU = "napari-unet-interactive", "Segment, retrain", "Interactive U-Net"
+SAMPLE = "Nuclei (16 bit)"
+DIALOG = (640, 380)
+LIMIT = 300.0  # seconds that one step may take
+RING = "#ff9a1f"
+LARGEST = 250_000  # bytes of a picture; a larger one gets a palette
+
+# What is corrected, as (y, x) in pixels of the sample.
+CENTRE, ZOOM = (122.0, 124.0), 2.4
+SPLIT_ALONG = ((152.0, 222.0), (152.0, 262.0))
+MISSED = (21.0, 1.0), (17.0, 3.0), (25.0, 3.0), (21.0, 4.0)
+BACKGROUND = ((180.0, 72.0), (180.0, 140.0))
+CONFIRMED = (28, 123), (43, 178), (96, 172), (79, 35), (141, 32), (154, 126), (213, 41), (107, 58)
+
+
+class Window:
+    """A napari window and what a person does in it.
+
+    Parameters
+    ----------
+    target : Path
+        Folder for the pictures.
+    """
+
+    def __init__(self, target: Path) -> None:
+        import napari
+
+        self.viewer = napari.Viewer(title="napari")
+        self.main = self.viewer.window._qt_window
+        self.main.setGeometry(0, 0, *SIZE)
+        self._target = target
+        self.rest(1.0)
+
+    # ---- time -----------------------------------------------------------------------------
+
+    def rest(self, seconds: float) -> None:
+        """Let Qt work for some time."""
+        from qtpy.QtTest import QTest
+
+        QTest.qWait(round(seconds * 1000))
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Let Qt work until something holds."""
+        waited = 0.0
+        while not condition():
+            self.rest(0.05)
+            waited += 0.05
+            if waited > LIMIT:
+                raise TimeoutError(f"not within {LIMIT:.0f} s: {condition}")
+
+    # ---- buttons and menus ----------------------------------------------------------------
+
+    def button(self, *texts: str) -> Any:
+        """Return the visible button with one of these texts."""
+        from qtpy.QtWidgets import QAbstractButton
+
+        found = [b for b in self.main.findChildren(QAbstractButton) if b.isVisible()]
+        return next((b for b in found if b.text() in texts), None)
+
+    def click(self, text: str) -> None:
+        """Click a button, scrolled to first."""
+        from qtpy.QtCore import QPoint, Qt
+        from qtpy.QtTest import QTest
+        from qtpy.QtWidgets import QCheckBox, QScrollArea
+
+        button = self.button(text)
+        area = button.parentWidget()
+        while area is not None and not isinstance(area, QScrollArea):
+            area = area.parentWidget()
+        if area is not None:
+            area.ensureWidgetVisible(button)
+        box = isinstance(button, QCheckBox)
+        at = QPoint(8, button.height() // 2) if box else button.rect().center()
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton, pos=at)
+
+    @contextmanager
+    def menus(self, *titles: str) -> Iterator[Any]:
+        """Open menus one below the other; give the place of the last entry on the screen."""
+        from qtpy.QtCore import QRect
+
+        opened, holder = [], self.main.menuBar()
+        for title in titles:
+            texts = [a.text().replace("&", "") for a in holder.actions()]
+            action = holder.actions()[texts.index(title)]
+            place = holder.actionGeometry(action)
+            corner = place.bottomLeft() if holder is self.main.menuBar() else place.topRight()
+            where = QRect(holder.mapToGlobal(place.topLeft()), place.size())
+            holder.setActiveAction(action)
+            if action.menu() is not None:
+                action.menu().popup(holder.mapToGlobal(corner))
+                self.rest(0.3)
+                holder = action.menu()
+                opened.append(holder)
+        yield where, action
+        for menu in reversed(opened):
+            menu.close()
+        self.rest(0.2)
+
+    # ---- the canvas -----------------------------------------------------------------------
+
+    @property
+    def canvas(self) -> Any:
+        """The widget that shows the image."""
+        return self.viewer.window._qt_viewer.canvas.native
+
+    def _at(self, y: float, x: float) -> Any:
+        from qtpy.QtCore import QPoint
+
+        (cy, cx), zoom = self.viewer.scene.camera.center[-2:], self.viewer.scene.camera.zoom
+        width, height = self.canvas.width(), self.canvas.height()
+        return QPoint(round(width / 2 + (x - cx) * zoom), round(height / 2 + (y - cy) * zoom))
+
+    def move(self, y: float, x: float) -> None:
+        """Move the mouse to a pixel of the image."""
+        from qtpy.QtTest import QTest
+
+        def arrived() -> bool:
+            for point in ((y + 2, x), (y, x)):
+                QTest.mouseMove(self.canvas, self._at(*point))
+                self.rest(0.05)
+            at = self.viewer.cursor.position[-2:]
+            return math.dist(at, (y, x)) < 1.5
+
+        self.wait(arrived)
+
+    def drag(self, *points: tuple[float, float]) -> None:
+        """Draw a line through pixels of the image."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        left = Qt.MouseButton.LeftButton
+        self.move(*points[0])
+        QTest.mousePress(self.canvas, left, pos=self._at(*points[0]))
+        for point in points[1:]:
+            QTest.mouseMove(self.canvas, self._at(*point))
+            self.rest(0.05)
+        QTest.mouseRelease(self.canvas, left, pos=self._at(*points[-1]))
+        self.rest(0.2)
+
+    def press(self, key: str) -> None:
+        """Press a letter over the canvas."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        QTest.keyClick(self.canvas, getattr(Qt.Key, f"Key_{key}"))
+        self.rest(0.2)
+
+    # ---- pictures -------------------------------------------------------------------------
+
+    def picture(self, name: str, *rings: Any) -> None:
+        """Write the screen as a PNG, with a ring around buttons (texts) or places (QRect)."""
+        from PIL import Image
+        from qtpy.QtCore import QPoint, QRect
+        from qtpy.QtGui import QColor, QPainter, QPen
+        from qtpy.QtWidgets import QApplication
+
+        self.rest(0.6)
+        grabbed = QApplication.primaryScreen().grabWindow(0)
+        painter = QPainter(grabbed)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(QColor(RING), 3))
+        for ring in rings:
+            if isinstance(ring, str):
+                button = self.button(ring)
+                ring = QRect(button.mapToGlobal(QPoint(0, 0)), button.size())  # noqa: PLW2901
+            painter.drawRoundedRect(ring.adjusted(-3, -2, 3, 2), 7, 7)
+        painter.end()
+        path = self._target / f"{name}.png"
+        grabbed.save(str(path))
+        Image.open(path).convert("RGB").save(path, optimize=True)
+        if path.stat().st_size > LARGEST:
+            Image.open(path).quantize(256, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
+        print(f"{path.name}: {path.stat().st_size // 1000} kB", flush=True)
+
+
+# ---- the steps ---------------------------------------------------------------------------------
+
+
+def open_sample(window: Window) -> None:
+    """File, Open Sample, Interactive U-Net, Nuclei; then the panel from the Plugins menu."""
+    with window.menus("File", "Open Sample", MENU, SAMPLE) as (place, _):
+        window.picture("step-1-open-sample", place)
+    window.viewer.open_sample(PLUGIN, "nuclei")
+    with window.menus("Plugins", MENU, f"{PANEL} ({MENU})") as (place, _):
+        window.picture("step-2-open-panel", place)
+    window.viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+    window.rest(8.0)  # the panel looks at the image with both models
+    window.viewer.reset_view()
+
+
+def segment(window: Window) -> None:
+    """Press Segment and wait for the objects."""
+    window.picture("step-3-press-segment", "Segment")
+    window.click("Segment")
+    window.wait(lambda: window.button("Cancel") is None)
+    window.rest(1.0)
+    window.picture("segmented")
+
+
+def correct(window: Window) -> None:
+    """Split an object, confirm some, paint one that was missed, and a stroke of background."""
+    camera, layer = window.viewer.scene.camera, window.viewer.layers.selection.active
+    camera.center, camera.zoom = CENTRE, ZOOM
+    window.rest(0.5)
+    window.picture("step-4-look-closer")
+    window.move(*SPLIT_ALONG[0])
+    window.press("S")
+    window.drag(*between(*SPLIT_ALONG))
+    for place in CONFIRMED:
+        window.move(*place)
+        window.press("C")
+    window.press("M")
+    layer.mode, layer.brush_size = "paint", 7
+    window.drag(*MISSED)
+    layer.mode = "pan_zoom"
+    window.press("G")
+    window.drag(*between(*BACKGROUND))
+    window.press("G")
+    layer.mode = "pan_zoom"
+    window.click("Show what counts as corrected")
+    window.rest(1.0)
+    window.picture("step-5-corrected", "Show what counts as corrected")
+    window.click("Show what counts as corrected")
+
+
+def between(first: tuple[float, float], last: tuple[float, float]) -> list[tuple[float, float]]:
+    """Return points on the line from one point to another."""
+    steps = [i / 20 for i in range(21)]
+    return [tuple(a + (b - a) * s for a, b in zip(first, last, strict=True)) for s in steps]
+
+
+def retrain(window: Window, seconds: float) -> None:
+    """Press Retrain, look at the curve on the way, and wait for the outcome."""
+    from qtpy.QtTest import QTest
+
+    window.viewer.reset_view()
+    QTest.mouseMove(window.canvas, window.canvas.rect().center())
+    window.click("Retrain")
+    window.wait(lambda: window.button("Stop") is not None)
+    started = time.monotonic()
+    window.wait(lambda: time.monotonic() - started > 0.6 * seconds or not window.button("Stop"))
+    window.picture("step-6-retraining", "Stop")
+    window.wait(lambda: window.button("Stop") is None)
+    window.rest(2.0)
+    window.wait(lambda: window.button("Segment").isEnabled())
+    window.rest(3.0)
+    rings = [text for text in ("Keep the new model",) if window.button(text)]
+    window.picture("step-7-outcome", *rings)
+
+
+def save(window: Window, folder: Path) -> None:
+    """Press Save labels… and answer the file dialog."""
+    from qtpy.QtCore import QTimer
+    from qtpy.QtWidgets import QApplication, QDialogButtonBox, QFileDialog
+
+    def answer() -> None:
+        dialog = QApplication.activeModalWidget()
+        if not isinstance(dialog, QFileDialog):
+            QTimer.singleShot(200, answer)
+            return
+        dialog.resize(*DIALOG)
+        dialog.move((SIZE[0] - DIALOG[0]) // 2, (SIZE[1] - DIALOG[1]) // 2)
+        window.picture("step-8-save", "Save labels…", dialog.geometry())
+        box = dialog.findChild(QDialogButtonBox)
+        box.button(QDialogButtonBox.StandardButton.Save).click()
+
+    QTimer.singleShot(500, answer)
+    os.chdir(folder)
+    window.click("Save labels…")
+    window.wait(lambda: any(folder.glob("*.tif")))
+    window.rest(1.0)
+    window.picture("step-9-saved")
+
+
+def take_pictures(target: Path) -> None:
+    """Do all steps in one window."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QApplication
+
+    target.mkdir(parents=True, exist_ok=True)
+    application = QApplication.instance() or QApplication([])
+    application.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs)
+    window = Window(target)
+    open_sample(window)
+    segment(window)
+    correct(window)
+    retrain(window, 60.0)
+    with tempfile.TemporaryDirectory(prefix="nuclei-") as folder:
+        save(window, Path(folder))
+        os.chdir(ROOT)
+    window.viewer.close()
+
+
+def main() -> int:
+    """Start a screen of the right size; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Take the pictures of the tutorial.")
+    parser.add_argument("--target", type=Path, default=TARGET, help="folder for the pictures")
+    target = parser.parse_args().target.resolve()
+    if VIRTUAL in os.environ:
+        take_pictures(target)
+        return 0
+    with tempfile.TemporaryDirectory(prefix="napari-unet-pictures-") as home:
+        folders = {f"XDG_{n}_HOME": str(Path(home, n)) for n in ("CONFIG", "CACHE", "DATA")}
+        folders["HOME"] = str(Path(home, "user"))
+        Path(home, "user").mkdir()
+        settings = {"NAPARI_CONFIG": str(Path(home, "napari.yaml")), VIRTUAL: "1"}
+        command = [*SCREEN, sys.executable, __file__, "--target", str(target)]
+        environment = {**os.environ, **folders, **settings}
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
