@@ -18,7 +18,7 @@ from napari_unet.models.report import Report
 from napari_unet.planning.planner import SIDE
 from napari_unet.plugin import segment_panel
 from napari_unet.plugin.retrain import preview, retrain_section
-from napari_unet.plugin.retrain.retrain_job import Kept
+from napari_unet.plugin.retrain.retrain_job import FinetuneResult
 from napari_unet.tiling.plan import SegmentPlan
 
 PLUGIN, PANEL = "napari-unet-interactive", "Segment, retrain"
@@ -101,11 +101,11 @@ class Network:
                         seconds=1)  # fmt: skip
         lineage = {"parent": work.active, "parent_sha": load_model(work.active).sha}
         if self.outcome == "refused":
-            yield Kept(replace(load_model(work.active), report=report), name)
+            yield FinetuneResult(replace(load_model(work.active), report=report), name)
             return
         folder = None if self.outcome == "accepted" else user_folder().parent / "candidate-1"
         path = put(name, folder, **lineage)
-        yield Kept(replace(load_model(path), report=report), name)
+        yield FinetuneResult(replace(load_model(path), report=report), name)
 
 
 def sha_of(name: str) -> str:
