@@ -23,7 +23,7 @@ from napari_unet.segmentation import open_image, segment_events
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 USUAL = 29.6  # pixels; diameter of the sample's nuclei
 
 
