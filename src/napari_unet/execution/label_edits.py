@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from napari_unet.execution.patches import scratch_of
 from napari_unet.image import Box
+from napari_unet.io.atomic import lock
 from napari_unet.io.ome_zarr import HALVINGS, LabelPyramid
-from napari_unet.journal.file import lock
 from napari_unet.labels.live_labels import Plane, index_of
 
 GRID = 2**HALVINGS  # pixels; boxes that are put back begin on a multiple of it

@@ -18,7 +18,7 @@ from napari_unet.io.training_pairs import Pairs, read_pairs
 from napari_unet.journal.identity import identity_of
 from napari_unet.labels.painted import painted_objects
 from napari_unet.models.card import ModelCard
-from napari_unet.models.disk import explained
+from napari_unet.models.files import explained
 from napari_unet.models.library import Model, lineage, load_model, user_folder
 from napari_unet.models.names import free_name
 from napari_unet.plugin.correct.classes import check_classes, objects_parent
