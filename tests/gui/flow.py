@@ -11,10 +11,10 @@ from napari_unet.execution.events import Started, TileDone, Waiting
 from napari_unet.image import Box
 from napari_unet.labels.watershed import Patch
 from napari_unet.models.card import SUFFIX, sha256_of
-from napari_unet.models.disk import part_copy
 from napari_unet.models.library import bundled_folder, load_model, user_folder
 from napari_unet.models.names import free_name
 from napari_unet.models.report import Report
+from napari_unet.models.store import part_copy
 from napari_unet.planning.planner import SIDE
 from napari_unet.plugin import segment_panel
 from napari_unet.plugin.retrain import preview, retrain_section

@@ -121,7 +121,7 @@ def export_model(name: str, target: Path, *, overwrite: bool = False) -> Path:
         raise _exists(target)
     with (
         explained(f"Exporting {name!r} to {target}"),
-        _part_copy(source, target.parent, {}) as part,
+        part_copy(source, target.parent, {}) as part,
     ):
         if overwrite:
             os.replace(part, target)
@@ -300,7 +300,7 @@ def _place(source: Path, name: str) -> Path:
         raise taken
     with explained(f"Saving the model {name!r}"):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _part_copy(source, target.parent, changes) as part:
+        with part_copy(source, target.parent, changes) as part:
             try:
                 move_new(part, target)
             except FileExistsError as error:
@@ -310,7 +310,7 @@ def _place(source: Path, name: str) -> Path:
 
 
 @contextlib.contextmanager
-def _part_copy(source: Path, folder: Path, changes: Mapping[str, Any]) -> Iterator[Path]:
+def part_copy(source: Path, folder: Path, changes: Mapping[str, Any]) -> Iterator[Path]:
     """Write a checked copy to a temporary file in `folder`, removed at the end if still there."""
     sweep(folder)
     with part_file(folder / source.name) as part:
