@@ -36,7 +36,7 @@ STROKE_LENGTH = (60.0, 100.0)  # pixels
 ON_FALSE = 0.75  # of the strokes begin on an object that is not there, if one is in view
 FALSE = 0.5  # of a found object that must lie on background
 
-Spot = tuple[float, float]
+UncertainRegion = tuple[float, float]
 Mask = NDArray[np.bool_]
 
 
@@ -77,7 +77,7 @@ class Eyes:
     """
 
     labels: Callable[[int], NDArray[np.integer]]
-    spots: Callable[[int], Sequence[Spot]] = lambda _: ()
+    spots: Callable[[int], Sequence[UncertainRegion]] = lambda _: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Cell:
     """
 
     id: int
-    centre: Spot
+    centre: UncertainRegion
     box: Box
 
 
@@ -205,7 +205,7 @@ class Annotator:
             paint_stroke(sheet, view, found, hand)
 
 
-def nearest(cells: Sequence[Cell], spots: Sequence[Spot]) -> list[Cell]:
+def nearest(cells: Sequence[Cell], spots: Sequence[UncertainRegion]) -> list[Cell]:
     """Take for every spot the nearest cell that is not taken yet."""
     left, chosen = list(cells), []
     for y, x in spots:
@@ -216,7 +216,7 @@ def nearest(cells: Sequence[Cell], spots: Sequence[Spot]) -> list[Cell]:
     return chosen
 
 
-def _holds(box: Box, spot: Spot) -> bool:
+def _holds(box: Box, spot: UncertainRegion) -> bool:
     return all(a <= s < b for a, s, b in zip(box.start, spot, box.stop, strict=True))
 
 

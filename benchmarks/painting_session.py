@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.annotator import PER_VIEW, Annotator, Eyes, Sheet, Spot
+from benchmarks.annotator import PER_VIEW, Annotator, Eyes, Sheet, UncertainRegion
 from benchmarks.matching import count, match
 from benchmarks.remaining import compare, figures, interval
 from benchmarks.rows import Row, Rows
@@ -222,7 +222,7 @@ class Session:
                 sheet.painted = file[f"painted{i}"]
                 sheet.done = set(file[f"done{i}"].tolist())
 
-    def _spots(self, number: int) -> Sequence[Spot]:
+    def _spots(self, number: int) -> Sequence[UncertainRegion]:
         return suggested(self.active.model, self.sheets[number])
 
     def beside(self, method: str) -> None:
@@ -311,7 +311,7 @@ def can_suggest() -> bool:
     return importlib.util.find_spec("napari_unet.active_learning.suggest") is not None
 
 
-def suggested(model: Model, sheet: Sheet) -> list[Spot]:
+def suggested(model: Model, sheet: Sheet) -> list[UncertainRegion]:
     """Ask the program where to paint next on an image; spots in image pixels, best first."""
     from napari_unet.active_learning.suggest import suggest_spots
 

@@ -10,12 +10,12 @@ from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model, load_model
 from napari_unet.models.weights import save_model
 from napari_unet.network.unet import UNet
-from napari_unet.training.windows import Example
+from napari_unet.training.windows import TrainingWindow
 
 LOOKED_AT = 8  # windows that set the statistics of BatchNorm, which retraining leaves as they are
 
 
-def untaught(card: ModelCard, examples: Sequence[Example], path: Path, seed: int) -> Model:
+def untaught(card: ModelCard, examples: Sequence[TrainingWindow], path: Path, seed: int) -> Model:
     """Save a network with random weights.
 
     Retraining keeps the parent's BatchNorm statistics, so this parent gets those of the images it

@@ -16,7 +16,7 @@ from napari_unet.models.library import Model, load_model
 from napari_unet.models.report import Report
 from napari_unet.segmentation import segment
 from napari_unet.settings import FinetuneSettings
-from napari_unet.training.events import Finished, Teaching
+from napari_unet.training.events import FinetuneInputs, Finished
 from napari_unet.training.finetune import finetune_events
 
 
@@ -36,7 +36,7 @@ class Taught:
     report: Report
 
 
-def gathered(parent: Model, sheets: Sequence[Sheet], settings: FinetuneSettings) -> Teaching:
+def gathered(parent: Model, sheets: Sequence[Sheet], settings: FinetuneSettings) -> FinetuneInputs:
     """Collect the paint of all sheets that have some."""
     paintings = [
         painting_of(sheet.scene.image, sheet.painted, parent.card)
@@ -46,7 +46,7 @@ def gathered(parent: Model, sheets: Sequence[Sheet], settings: FinetuneSettings)
     return gather(paintings, parent, "painted", settings)
 
 
-def teach(teaching: Teaching, target: Path) -> Taught:
+def teach(teaching: FinetuneInputs, target: Path) -> Taught:
     """Retrain, and load what was written to `target`.
 
     With one thread the limit counts seconds of the processor, so that other programs take nothing

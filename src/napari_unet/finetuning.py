@@ -33,7 +33,7 @@ from napari_unet.models.store import add
 from napari_unet.planning.planner import grey_values
 from napari_unet.segmentation import open_image
 from napari_unet.settings import MOST_DIAMETER, FinetuneSettings, checked
-from napari_unet.training.events import Finished, Learning, Teaching
+from napari_unet.training.events import FinetuneInputs, Finished, TrainingStep
 from napari_unet.training.windows import (
     Painting,
     examples_of,
@@ -50,7 +50,7 @@ def gather(
     settings: FinetuneSettings,
     *,
     class_names: Sequence[str] = (),
-) -> Teaching:
+) -> FinetuneInputs:
     """Cut out what was painted; raises `InputError` if it is too little to learn from.
 
     Parameters
@@ -93,7 +93,7 @@ def gather(
     else:
         card |= _sizes(paintings, parent.card)
     wanted = parent.card.child(parent.sha, **card)
-    return Teaching(parent, examples_of(paintings, wanted), card, settings)
+    return FinetuneInputs(parent, examples_of(paintings, wanted), card, settings)
 
 
 def _sizes(paintings: Sequence[Painting], parent: ModelCard) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def finetune(
     name: str,
     time_limit: float = 60.0,
     class_names: Sequence[str] = (),
-    progress: Callable[[Learning], None] | None = None,
+    progress: Callable[[TrainingStep], None] | None = None,
 ) -> Model:
     """Retrain a model in this process.
 
@@ -199,7 +199,7 @@ def finetune(
         Names of classes, background first, if classes were painted (id = class) instead of
         objects; gives a class model for the images' own channels, colour included.
     progress : callable, optional
-        Called with a `Learning` after every step.
+        Called with a `TrainingStep` after every step.
 
     Returns
     -------

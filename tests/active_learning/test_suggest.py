@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_unet.active_learning.suggest import (
-    Spot,
-    SpotFinder,
+    UncertainRegion,
+    UncertainRegionFinder,
     heat_map,
     outline,
     suggest_spots,
@@ -54,7 +54,7 @@ def fade(maps: Maps, centre: tuple[int, int], share: float = 0.5, reach: int = 1
     part[:] = (part * share).astype(np.uint8)
 
 
-def nearest(spots: list[Spot], place: tuple[int, int]) -> float:
+def nearest(spots: list[UncertainRegion], place: tuple[int, int]) -> float:
     return min(float(np.hypot(s.centre[0] - place[0], s.centre[1] - place[1])) for s in spots)
 
 
@@ -182,7 +182,7 @@ def test_all_painted_gives_no_spots() -> None:
     maps = sure_maps(grid_labels())
     fade(maps, (60, 60))
     assert suggest_spots(maps, np.full((300, 300), BACKGROUND, np.uint32), DIAMETER) == []
-    assert SpotFinder(DIAMETER).best() == []
+    assert UncertainRegionFinder(DIAMETER).best() == []
 
 
 def doubtful(seed: int, shape: tuple[int, int]) -> Maps:
@@ -209,7 +209,7 @@ def test_block_by_block_equals_the_whole(seed: int, side: int, backwards: bool) 
     maps, whole = doubtful(seed, shape), Box((0, 0), shape)
     painted = np.zeros(shape, np.uint32)
     painted[180:200, 90:110] = 5
-    at_once, by_block = SpotFinder(DIAMETER), SpotFinder(DIAMETER)
+    at_once, by_block = UncertainRegionFinder(DIAMETER), UncertainRegionFinder(DIAMETER)
     at_once.add((0,), whole, maps, painted)
     for owned in list(blocks(shape, side))[:: -1 if backwards else 1]:
         box = owned.grow(by_block.overlap).intersect(whole)
@@ -228,7 +228,7 @@ def test_same_maps_give_the_same_spots() -> None:
 
 
 def test_spots_of_a_plane_lie_apart_and_planes_are_kept() -> None:
-    finder = SpotFinder(DIAMETER)
+    finder = UncertainRegionFinder(DIAMETER)
     for plane in range(3):
         maps = doubtful(plane, (300, 300))
         finder.add((plane,), Box((100, 200), (400, 500)), maps)
@@ -243,7 +243,7 @@ def test_spots_of_a_plane_lie_apart_and_planes_are_kept() -> None:
 
 
 def test_memory_stays_flat() -> None:
-    finder = SpotFinder(6.0)
+    finder = UncertainRegionFinder(6.0)
     maps = doubtful(1, (200, 200))
     for number in range(60):
         finder.add((number,), Box((0, 0), (200, 200)), np.roll(maps, number, axis=1))
@@ -279,6 +279,6 @@ def test_a_block_takes_a_quarter_of_the_time_of_segmenting_it() -> None:
     times = []
     for _ in range(4):
         begin = time.process_time()
-        SpotFinder(24.0).add((), box, maps, np.zeros((592, 592), np.uint32), owned=owned)
+        UncertainRegionFinder(24.0).add((), box, maps, np.zeros((592, 592), np.uint32), owned=owned)
         times.append(time.process_time() - begin)
     assert min(times) < 0.2  # 0.06 s is the aim; machines differ

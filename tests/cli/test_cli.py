@@ -12,7 +12,7 @@ from napari_unet.cli.main import app
 from napari_unet.cli.segment import name_outputs
 from napari_unet.io.tiff import read_labels
 
-SAMPLE = Path(__file__).resolve().parents[1] / "sample_data" / "nuclei.tif"
+SAMPLE = Path(__file__).resolve().parents[2] / "sample_data" / "nuclei.tif"
 
 
 @pytest.fixture

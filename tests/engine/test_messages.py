@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unet.active_learning.suggest import Spot
+from napari_unet.active_learning.suggest import UncertainRegion
 from napari_unet.engine.messages import (
     done_to_message,
     message_to_done,
@@ -22,7 +22,7 @@ whole = st.integers(0, 2**40)
 real = st.floats(allow_nan=False, allow_infinity=False)
 boxes = st.tuples(st.tuples(whole, whole), st.tuples(whole, whole)).map(lambda b: Box(*b))
 spots = st.builds(
-    Spot,
+    UncertainRegion,
     boxes,
     st.tuples(real, real),
     real,
@@ -64,6 +64,6 @@ def test_rank_survives(count: int) -> None:
 
 
 @given(st.lists(spots, max_size=6))
-def test_ranked_spots_survive_exactly_and_in_order(found: list[Spot]) -> None:
+def test_ranked_spots_survive_exactly_and_in_order(found: list[UncertainRegion]) -> None:
     done = Ranked(tuple(found))
     assert message_to_done(sent(done_to_message(done))) == done

@@ -16,7 +16,7 @@ from napari_unet.engine.messages import (
     message_to_learning,
     teaching_to_messages,
 )
-from napari_unet.engine.worker import Lesson
+from napari_unet.engine.worker import FinetuneSamples
 from napari_unet.errors import EngineError, ModelError, TrainingError
 from napari_unet.execution.events import Waiting
 from napari_unet.labels.painted import BACKGROUND
@@ -25,8 +25,8 @@ from napari_unet.models.library import Model, load_model
 from napari_unet.models.report import Report
 from napari_unet.network.spec import UNetSpec
 from napari_unet.settings import FinetuneSettings
-from napari_unet.training.events import Finished, Learning, Teaching
-from napari_unet.training.windows import Example
+from napari_unet.training.events import FinetuneInputs, Finished, TrainingStep
+from napari_unet.training.windows import TrainingWindow
 from tests.strategies import random_model
 
 REPORT = Report(
@@ -44,7 +44,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load_model(random_model(folder, UNetSpec(base_filters=2, depth=2)))
 
 
-def teaching(parent: Model, *, time_limit: float = 5.0, painted: bool = True) -> Teaching:
+def teaching(parent: Model, *, time_limit: float = 5.0, painted: bool = True) -> FinetuneInputs:
     """Sixteen discs, all painted; four are held out."""
     y, x = np.mgrid[:128, :128]
     disc = np.hypot(y % 32 - 16, x % 32 - 16) < 9
@@ -52,9 +52,11 @@ def teaching(parent: Model, *, time_limit: float = 5.0, painted: bool = True) ->
     paint = np.where(disc, number, np.uint32(BACKGROUND))
     noise = np.random.default_rng(0).normal(0, 0.1, disc.shape)
     image = (disc + noise).astype(np.float32)[None]
-    examples = [Example(image, paint if painted else np.zeros_like(paint), HELD, HELD, zoom=0.5)]
+    examples = [
+        TrainingWindow(image, paint if painted else np.zeros_like(paint), HELD, HELD, zoom=0.5)
+    ]
     card = {"name": "new", "parent": parent.card.name, "painted_objects": 16}
-    return Teaching(parent, examples, card, FinetuneSettings(time_limit=time_limit))
+    return FinetuneInputs(parent, examples, card, FinetuneSettings(time_limit=time_limit))
 
 
 def test_what_is_taught_and_told_survives_the_way(parent: Model, tmp_path: Path) -> None:
@@ -62,14 +64,17 @@ def test_what_is_taught_and_told_survives_the_way(parent: Model, tmp_path: Path)
     messages = list(teaching_to_messages(given, tmp_path / "new.safetensors"))
     assert [header["op"] for header, _ in messages] == ["teach", "window", "paint", "learn"]
     assert header_to_plan(messages[0][0]) == given.plan(tmp_path / "new.safetensors")
-    lesson = Lesson(messages[0][0])
+    lesson = FinetuneSamples(messages[0][0])
     for message in messages[1:3]:
         lesson.note(message)
     [arrived], [sent] = lesson.examples, given.examples
     assert (arrived.image == sent.image).all()
     assert (arrived.painted == sent.painted).all()
     assert (arrived.held, arrived.judged, arrived.zoom) == (HELD, HELD, 0.5)
-    for event in (Learning(3, 1.5, 60, 0.4, 0.5), Finished(REPORT, tmp_path / "new.safetensors")):
+    for event in (
+        TrainingStep(3, 1.5, 60, 0.4, 0.5),
+        Finished(REPORT, tmp_path / "new.safetensors"),
+    ):
         assert message_to_learning(learning_to_message(event)) == event
 
 
@@ -82,7 +87,7 @@ def test_events_then_a_model(engine: Engine, parent: Model, tmp_path: Path) -> N
         if not isinstance(event, Waiting):
             events.append(event)
     *learning, finished = events
-    assert all(isinstance(event, Learning) for event in learning)
+    assert all(isinstance(event, TrainingStep) for event in learning)
     assert isinstance(finished, Finished)
     assert np.median(waits) < 0.1  # or nobody could cancel
     assert len(learning) < 15 * (time.monotonic() - began)  # told at a pace that a panel can follow
@@ -98,7 +103,7 @@ def test_stop_keeps_the_best_so_far(engine: Engine, parent: Model, tmp_path: Pat
     target, finished = tmp_path / "new.safetensors", None
     stopped = 0.0
     for event in engine.finetune(teaching(parent, time_limit=300), target):
-        if isinstance(event, Learning) and event.steps and not stopped:
+        if isinstance(event, TrainingStep) and event.steps and not stopped:
             threading.Thread(target=engine.stop).start()  # as the panel does, from another thread
             stopped = time.monotonic()
         if isinstance(event, Finished):
@@ -113,14 +118,14 @@ def test_cancel_ends_at_once_and_the_next_job_begins(
     engine: Engine, parent: Model, tmp_path: Path
 ) -> None:
     events = engine.finetune(teaching(parent, time_limit=300), tmp_path / "new.safetensors")
-    next(e for e in events if isinstance(e, Learning) and e.steps)
+    next(e for e in events if isinstance(e, TrainingStep) and e.steps)
     began = time.monotonic()
     engine.cancel()
     assert [e for e in events if not isinstance(e, Waiting)] == []
     assert time.monotonic() - began < 0.5
     assert not (tmp_path / "new.safetensors").exists()
     events = engine.finetune(teaching(parent, time_limit=300), tmp_path / "new.safetensors")
-    assert next(e for e in events if isinstance(e, Learning)).steps == 0
+    assert next(e for e in events if isinstance(e, TrainingStep)).steps == 0
     assert time.monotonic() - began < 10
     events.close()  # which cancels, too
     assert engine.pid is not None
@@ -143,7 +148,7 @@ def test_killed_it_says_so_and_the_next_one_works(
     before = parent.path.read_bytes()
     for steps in (1, 0):
         events = engine.finetune(teaching(parent, time_limit=300), tmp_path / "new.safetensors")
-        next(e for e in events if isinstance(e, Learning) and e.steps >= steps)
+        next(e for e in events if isinstance(e, TrainingStep) and e.steps >= steps)
         psutil.Process(engine.pid).kill()
         with pytest.raises(EngineError, match=r"stopped unexpectedly.*The model stays.*Retrain"):
             list(events)

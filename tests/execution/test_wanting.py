@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.execution.ledger import Closing, Ledger
+from napari_unet.execution.ledger import Ledger, WritableTile
 from napari_unet.image import Box
 from tests.execution.test_ledger import plan_of
 
@@ -15,7 +15,7 @@ class Notebook:
     """What a result would hold: of each tile, the blocks that were drawn last."""
 
     def __init__(self) -> None:
-        self.tiles: dict[tuple[int, int], Closing] = {}
+        self.tiles: dict[tuple[int, int], WritableTile] = {}
         self.dropped: list[tuple[int, int]] = []
 
     def work(self, ledger: Ledger, stop_after: int) -> None:

@@ -11,14 +11,14 @@ from napari_unet.execution.events import Started, TileDone, Waiting
 from napari_unet.image import Box
 from napari_unet.labels.watershed import Patch
 from napari_unet.models.card import SUFFIX, sha256_of
-from napari_unet.models.disk import part_copy
 from napari_unet.models.library import bundled_folder, load_model, user_folder
 from napari_unet.models.names import free_name
 from napari_unet.models.report import Report
+from napari_unet.models.store import part_copy
 from napari_unet.planning.planner import SIDE
 from napari_unet.plugin import segment_panel
 from napari_unet.plugin.retrain import preview, retrain_section
-from napari_unet.plugin.retrain.retrain_job import Kept
+from napari_unet.plugin.retrain.retrain_job import FinetuneResult
 from napari_unet.tiling.plan import SegmentPlan
 
 PLUGIN, PANEL = "napari-unet-interactive", "Segment, retrain"
@@ -101,11 +101,11 @@ class Network:
                         seconds=1)  # fmt: skip
         lineage = {"parent": work.active, "parent_sha": load_model(work.active).sha}
         if self.outcome == "refused":
-            yield Kept(replace(load_model(work.active), report=report), name)
+            yield FinetuneResult(replace(load_model(work.active), report=report), name)
             return
         folder = None if self.outcome == "accepted" else user_folder().parent / "candidate-1"
         path = put(name, folder, **lineage)
-        yield Kept(replace(load_model(path), report=report), name)
+        yield FinetuneResult(replace(load_model(path), report=report), name)
 
 
 def sha_of(name: str) -> str:

@@ -8,7 +8,7 @@ from qtpy.QtGui import QCursor, QWheelEvent
 from qtpy.QtWidgets import QAbstractSlider, QApplication, QWidget
 
 from napari_unet.plugin.retrain import retrain_section
-from napari_unet.training.events import Learning
+from napari_unet.training.events import TrainingStep
 
 TALLEST = 500  # screen pixels that the panel may ask for
 SCREEN = 1366, 768  # the smallest one
@@ -23,7 +23,7 @@ def panel(viewer, image, network, qtbot, monkeypatch):
 
     def with_curve(*arguments):
         for step in range(1, STEPS):
-            yield Learning(step, float(step), 60.0, 1 / step, 0.5 if step % 9 == 0 else None)
+            yield TrainingStep(step, float(step), 60.0, 1 / step, 0.5 if step % 9 == 0 else None)
         yield from short(*arguments)
 
     monkeypatch.setattr(retrain_section, "retrain", with_curve)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.image import Box
-from napari_unet.labels.change_tracker import Tracker
+from napari_unet.labels.change_tracker import ChangeTracker
 from napari_unet.labels.live_labels import PERSONAL, LiveLabels
 from napari_unet.labels.painted import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
 
@@ -23,7 +23,7 @@ class Scene:
         said[..., 30:40, 30:50] = 2
         self.live.assembly.next_id = 3
         self.shown = said.copy()
-        self.tracker = Tracker(self.live)
+        self.tracker = ChangeTracker(self.live)
 
     def look(self, plane=()):
         for edit, array in zip(

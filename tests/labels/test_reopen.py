@@ -3,7 +3,7 @@
 import numpy as np
 
 from napari_unet.image import Box
-from napari_unet.labels.change_tracker import Tracker
+from napari_unet.labels.change_tracker import ChangeTracker
 from napari_unet.labels.live_labels import PERSONAL, Assembly, LiveLabels
 from napari_unet.labels.painted import BACKGROUND
 from napari_unet.labels.reopen import as_labels, belongs, put_on_top
@@ -42,7 +42,7 @@ def test_ids_no_model_gives_are_a_person_s() -> None:
     live = LiveLabels.empty(labels.shape)
     live.assembly.take_up(labels)
     assert set(np.unique(live.assembly.labels)) == {0, 4}
-    tracker = Tracker(live)
+    tracker = ChangeTracker(live)
     for where, box in tracker.blocks():
         tracker.look(labels, where, box)
     np.testing.assert_array_equal(tracker.known > 0, (labels > 0) & (labels != 4))
@@ -71,7 +71,7 @@ def test_what_was_painted_keeps_its_ids() -> None:
     painted[20:30, 10:12] = BACKGROUND
     live = LiveLabels.empty(SHAPE)
     live.assembly.take_up(shown)
-    tracker = Tracker(live)
+    tracker = ChangeTracker(live)
     put_on_top(tracker, shown, painted)
     for where, box in tracker.blocks():
         tracker.look(shown, where, box)

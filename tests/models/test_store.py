@@ -17,7 +17,8 @@ from hypothesis import given
 from safetensors.torch import load_file, save_file
 
 from napari_unet.errors import ModelError, SaveError
-from napari_unet.models import disk, files, store
+from napari_unet.io import atomic
+from napari_unet.models import files, store
 from napari_unet.models.card import CARD_KEY, ModelCard, describe, plain, sha256_of
 from napari_unet.models.files import check_model
 from napari_unet.models.library import bundled_folder, lineage, load_card, model_files, user_folder
@@ -525,10 +526,10 @@ def test_no_name_is_taken_twice_where_there_are_no_hard_links(
     path = store.add(new(), "mine")
     assert store.rename("mine", "yours") == path.with_name("yours.safetensors")
     with pytest.raises(FileExistsError):
-        disk.move_new(new(), folder / "yours.safetensors")
+        atomic.move_new(new(), folder / "yours.safetensors")
     assert load_card("yours").name == "yours"
     with pytest.raises(FileNotFoundError):
-        disk.move_new(folder / "none", folder / "half.safetensors")
+        atomic.move_new(folder / "none", folder / "half.safetensors")
     assert in_folder(folder) == ["yours.safetensors"]
 
 
@@ -543,8 +544,8 @@ def test_a_full_disk_changes_nothing(
         raise OSError(28, "No space left on device")
 
     where = {
-        "copy": (disk, "copy_model"),
-        "check": (disk, "check_copy"),
+        "copy": (store, "copy_model"),
+        "check": (store, "check_copy"),
         "move": (store, "move_new"),
     }
     monkeypatch.setattr(*where[at], fail)
@@ -569,7 +570,7 @@ def test_a_full_disk_changes_nothing(
 def test_a_copy_that_differs_is_not_kept(
     new: Callable[..., Path], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = disk.copy_model
+    real = files.copy_model
 
     def flip(source: Path, stream: object, changes: object) -> None:
         real(source, stream, changes)  # type: ignore[arg-type]
@@ -577,22 +578,26 @@ def test_a_copy_that_differs_is_not_kept(
         stream.write(b"\x55")  # type: ignore[attr-defined]
 
     path = store.add(new(), "mine")
-    monkeypatch.setattr(disk, "copy_model", flip)
+    monkeypatch.setattr(store, "copy_model", flip)
     for name in ("other", "mine"):
         with pytest.raises(SaveError, match="differs"):
             store.add(new(), name)
     assert in_folder(folder) == [path.name]
 
 
-def test_only_old_temporary_files_are_removed(new: Callable[..., Path], folder: Path) -> None:
+def test_temporary_files_of_programs_that_died_are_removed(
+    new: Callable[..., Path], folder: Path
+) -> None:
     folder.mkdir(parents=True)
-    old, young = (folder / f".napari-unet-model-{n}.part" for n in "01")
-    for part in (old, young):
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    names = (f".napari-unet-{atomic._host()}-{pid}-abc.part" for pid in (process.pid, os.getppid()))
+    dead, living = (folder / name for name in names)
+    for part in (dead, living):
         part.write_bytes(b"half")
-    os.utime(old, (0, 0))
     store.add(new(), "mine")
-    assert not old.exists()
-    assert young.exists()
+    assert not dead.exists()
+    assert living.exists()
 
 
 def test_a_card_that_grows_too_long_is_a_sentence(new: Callable[..., Path], folder: Path) -> None:

@@ -14,7 +14,7 @@ from napari_unet.planning.planner import Where
 from napari_unet.segmentation import Notes, open_image
 from tests.strategies import random_model
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def chosen(image: np.ndarray, models: list[Model], folder: Path) -> str:

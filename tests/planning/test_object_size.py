@@ -17,13 +17,13 @@ from napari_unet.execution.events import Started
 from napari_unet.execution.local import LocalBackend
 from napari_unet.image import Box
 from napari_unet.models.library import load_model
-from napari_unet.planning.object_size import LEANING, REFINED, SIZES, Look, diameters, window
+from napari_unet.planning.object_size import LEANING, REFINED, SIZES, ScaleProbe, diameters, window
 from napari_unet.planning.planner import Where
 from napari_unet.segmentation import open_image, segment_events
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 USUAL = 29.6  # pixels; diameter of the sample's nuclei
 
 
@@ -65,21 +65,21 @@ def test_looks_come_nearer_to_the_diameter(diameter: float, leaning: float) -> N
         try:
             wanted = search.send(look)
         except StopIteration as end:
-            best: Look = end.value
+            best: ScaleProbe = end.value
             break
         look, looks = seen(probe, wanted, diameter, leaning), looks + 1
     assert best.diameter == pytest.approx(diameter, rel=0.16)
     assert looks <= 1 + 1 + len(SIZES) + REFINED
 
 
-def seen(probe: SegmentPlan, wanted: float, diameter: float, leaning: float) -> Look:
+def seen(probe: SegmentPlan, wanted: float, diameter: float, leaning: float) -> ScaleProbe:
     """What such a model shows of objects of a diameter."""
     plan = replace(probe, diameter=wanted)
     usual = plan.card.object_diameter
     ratio = diameter * plan.zoom / usual
     found = usual / plan.zoom * ratio**leaning
     certainty = 0.97 if 1 / 1.6 < ratio < 1.6 else 0.6
-    look = Look(plan, Path(), diameters=[found] * 9, certainties=[certainty] * 9)
+    look = ScaleProbe(plan, Path(), diameters=[found] * 9, certainties=[certainty] * 9)
     return replace(look, leaning=LEANING)
 
 
@@ -92,10 +92,10 @@ def test_a_look_that_shows_less_is_not_planned_with(second: list[float]) -> None
     wanted = search.send(first)
     plan = replace(probe, diameter=wanted)
     size = plan.card.object_diameter / plan.zoom * (0.5 if second[:1] > [0.9] else 1.05)
-    worse = Look(plan, Path(), diameters=[size] * len(second), certainties=second)
+    worse = ScaleProbe(plan, Path(), diameters=[size] * len(second), certainties=second)
     with pytest.raises(StopIteration) as end:
         search.send(worse)
-    best: Look = end.value.value
+    best: ScaleProbe = end.value.value
     assert best.plan is first.plan
     assert best.diameter != wanted
     assert best.diameter == pytest.approx(first.diameters[0], abs=0.05)
@@ -121,16 +121,16 @@ def test_quite_another_size_than_the_taught_one_is_believed_only_where_more_is_f
     card = probe.card.model_copy(update={"usual_diameter": 38.0, "taught_diameters": (22.0, 65.0)})
     probe = replace(probe, card=card, diameter=38.0)
     search = diameters(probe)
-    clumps = Look(replace(probe, diameter=next(search)), Path(), diameters=[139.0] * 4)
+    clumps = ScaleProbe(replace(probe, diameter=next(search)), Path(), diameters=[139.0] * 4)
     clumps.certainties.extend([0.7] * 4)
     wanted = search.send(clumps)
     assert wanted == pytest.approx(139.0)
-    again = Look(replace(probe, diameter=wanted), Path())
+    again = ScaleProbe(replace(probe, diameter=wanted), Path())
     again.diameters.extend([130.0] * (4 if fits else 0))
     again.certainties.extend([0.97] * (4 if fits else 0))
     with pytest.raises(StopIteration) as end:
         search.send(again)
-    best: Look = end.value.value
+    best: ScaleProbe = end.value.value
     assert card.diameter_for(best.diameter) == pytest.approx(130.0 if fits else 38.0, abs=0.1)
 
 
@@ -145,9 +145,9 @@ def flat_plan() -> SegmentPlan:
 def test_surely_found_objects_of_another_size_do_not_count_as_fitting() -> None:
     plan = flat_plan()
     usual = plan.card.object_diameter
-    right = Look(plan, Path(), diameters=[usual] * 3, certainties=[0.95] * 3)
-    small = Look(plan, Path(), diameters=[usual / 2] * 12, certainties=[0.95] * 12)
-    unsure = Look(plan, Path(), diameters=[usual] * 3, certainties=[0.6] * 3)
+    right = ScaleProbe(plan, Path(), diameters=[usual] * 3, certainties=[0.95] * 3)
+    small = ScaleProbe(plan, Path(), diameters=[usual / 2] * 12, certainties=[0.95] * 12)
+    unsure = ScaleProbe(plan, Path(), diameters=[usual] * 3, certainties=[0.6] * 3)
     assert right.sure
     assert not small.sure
     assert not unsure.sure

@@ -12,13 +12,13 @@ from scipy.ndimage import gaussian_filter
 
 from napari_unet import SegmentSettings, segment
 from napari_unet.engine.client import Engine
-from napari_unet.execution.label_edits import Renumbering
+from napari_unet.execution.label_edits import IdMap
 from napari_unet.execution.patches import patches_of
 from napari_unet.execution.run import BlockDone, TileWritten
 from napari_unet.image import Box, Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.models.library import load_model
-from napari_unet.plugin.session.incremental import Growing
+from napari_unet.plugin.session.incremental import IncrementalSegmentation
 from tests.strategies import blob_labels, same_partition
 
 SETTINGS = SegmentSettings(diameter=18, tile=128)
@@ -40,8 +40,8 @@ def image() -> Image:
 
 
 @pytest.fixture
-def growing(image: Image, tmp_path: Path) -> Growing:
-    return Growing(tmp_path / "labels.zarr", image, load_model("nuclei"), SETTINGS)
+def growing(image: Image, tmp_path: Path) -> IncrementalSegmentation:
+    return IncrementalSegmentation(tmp_path / "labels.zarr", image, load_model("nuclei"), SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +51,18 @@ def expected(image: Image) -> NDArray[np.uint32]:
     return labels
 
 
-def finest(growing: Growing) -> NDArray[np.uint32]:
+def finest(growing: IncrementalSegmentation) -> NDArray[np.uint32]:
     return np.asarray(LabelPyramid(growing.output).levels[0])
 
 
-def finish(growing: Growing, engine: Engine) -> None:
+def finish(growing: IncrementalSegmentation, engine: Engine) -> None:
     for _ in growing.events(engine, (), None, only=False):
         pass
 
 
-def test_labels_grow_from_where_somebody_looks(growing: Growing, engine: Engine) -> None:
+def test_labels_grow_from_where_somebody_looks(
+    growing: IncrementalSegmentation, engine: Engine
+) -> None:
     events = growing.events(engine, (), (400.0, 500.0), only=False)
     first = next(event for event in events if isinstance(event, TileWritten))
     assert growing.plan is not None
@@ -73,7 +75,7 @@ def test_labels_grow_from_where_somebody_looks(growing: Growing, engine: Engine)
 
 
 def test_stopped_twice_it_ends_as_in_one_go(
-    growing: Growing, engine: Engine, expected: NDArray[np.uint32]
+    growing: IncrementalSegmentation, engine: Engine, expected: NDArray[np.uint32]
 ) -> None:
     for centre in ((0.0, 0.0), (499.0, 639.0)):
         events = growing.events(engine, (), centre, only=False)
@@ -91,14 +93,14 @@ def test_stopped_twice_it_ends_as_in_one_go(
 
 
 def test_what_a_person_put_back_stays(
-    growing: Growing, engine: Engine, expected: NDArray[np.uint32]
+    growing: IncrementalSegmentation, engine: Engine, expected: NDArray[np.uint32]
 ) -> None:
     events = growing.events(engine, (), (0.0, 0.0), only=False)
     list(islice((e for e in events if isinstance(e, BlockDone)), 8))
     events.close()
     box = Box((64, 64), (192, 256))  # across tiles that are not final
     before = finest(growing)[box.slices]
-    now, numbers = before.copy(), Renumbering(before)
+    now, numbers = before.copy(), IdMap(before)
     erased = int(before[before > 0][0])
     now[now == erased] = 0
     now[40:60, 40:60] = 7_000_000  # a new object
@@ -121,7 +123,7 @@ def test_what_a_person_put_back_stays(
 
 
 def test_a_class_that_is_put_back_keeps_its_number(
-    growing: Growing, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    growing: IncrementalSegmentation, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list(islice((e for e in growing.events(engine, (), None, only=False)), 30))
     engine.cancel()
@@ -130,14 +132,14 @@ def test_a_class_that_is_put_back_keeps_its_number(
     box = Box((0, 0), (64, 64))
     before = finest(growing)[box.slices]
     now = np.full(box.shape, 2, np.uint32)
-    growing.put_back((), box, now, now != before, Renumbering(before))
+    growing.put_back((), box, now, now != before, IdMap(before))
     assert (finest(growing)[box.slices] == 2).all()
     assert growing.edited
 
 
 def test_painted_ids_become_free_ones_of_the_whole() -> None:
     before = np.array([[0, 5, 9]], np.uint32)
-    numbers = Renumbering(before)
+    numbers = IdMap(before)
     now = np.array([[10, 5, 9]], np.uint32)
     assert numbers.new_in(now) == [10]
     numbers.know([10], 100)
@@ -147,7 +149,9 @@ def test_painted_ids_become_free_ones_of_the_whole() -> None:
 
 def test_only_the_plane_that_is_looked_at(engine: Engine, image: Image, tmp_path: Path) -> None:
     stack = Image(np.stack([image.data[:], image.data[:]]), "ZYX")
-    growing = Growing(tmp_path / "stack.zarr", stack, load_model("nuclei"), SETTINGS)
+    growing = IncrementalSegmentation(
+        tmp_path / "stack.zarr", stack, load_model("nuclei"), SETTINGS
+    )
     for _ in growing.events(engine, (1,), None, only=True):
         pass
     labels = finest(growing)
@@ -155,7 +159,7 @@ def test_only_the_plane_that_is_looked_at(engine: Engine, image: Image, tmp_path
     assert not labels[0].any()
 
 
-def test_other_settings_are_other_labels(growing: Growing, image: Image) -> None:
+def test_other_settings_are_other_labels(growing: IncrementalSegmentation, image: Image) -> None:
     assert growing.goes_on(image, growing.model, SETTINGS)
     assert not growing.goes_on(image, growing.model, SegmentSettings(diameter=20))
     assert not growing.goes_on(Image(image.data, "YX", 0), growing.model, SETTINGS)

@@ -9,8 +9,8 @@ import pytest
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 from napari_unet.models.card import CARD_KEY, SUFFIX, read_card
-from napari_unet.models.disk import part_copy
 from napari_unet.models.library import bundled_folder, load_model, user_folder
+from napari_unet.models.store import part_copy
 from napari_unet.plugin.models_panel import ModelsPanel
 from napari_unet.plugin.session.library_watch import LibraryWatch
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_unet.active_learning.suggest import Spot, suggest_spots
+from napari_unet.active_learning.suggest import UncertainRegion, suggest_spots
 from napari_unet.active_learning.uncertainty import HEAT_STEP
 from napari_unet.engine.client import Engine
 from napari_unet.errors import InputError
@@ -90,7 +90,7 @@ def ranked(
     painted: spot_job.Painted = nothing,
     view: tuple[tuple[int, ...], tuple[float, float]] = ((0,), (75.0, 95.0)),
     count: int = 5,
-) -> tuple[Spot, ...]:
+) -> tuple[UncertainRegion, ...]:
     *before, last = spot_events(run, backend, painted, view, count)
     assert isinstance(last, Ranked)
     assert before

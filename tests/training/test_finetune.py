@@ -16,10 +16,10 @@ from napari_unet.models.weights import load_model as load_network
 from napari_unet.models.weights import save_model
 from napari_unet.plugin.synthetic_nuclei import nuclei_window
 from napari_unet.settings import DecodeSettings, FinetuneSettings, SegmentSettings
-from napari_unet.training.events import FinetunePlan, Finished, Learning
+from napari_unet.training.events import FinetunePlan, Finished, TrainingStep
 from napari_unet.training.finetune import Finetune, finetune_events
 from napari_unet.training.judge import at_zoom, judge
-from napari_unet.training.windows import Example, shown_diameter
+from napari_unet.training.windows import TrainingWindow, shown_diameter
 
 SIDE = 192
 
@@ -54,7 +54,7 @@ def plan(folder: Path, *, in_use: Path | None = None, time_limit: float = 60) ->
 
 def test_a_few_cells_give_a_model_with_a_report() -> None:
     image, truth = image_and_truth()
-    seen: list[Learning] = []
+    seen: list[TrainingStep] = []
     made = finetune(
         "nuclei",
         [(image, painted_from(truth, 8))],
@@ -94,7 +94,7 @@ def test_nothing_is_left_beside_the_library() -> None:
 def test_stop_ends_the_training_and_judges(tmp_path: Path) -> None:
     image, truth = image_and_truth()
     grey = (image / image.max()).astype(np.float32)
-    examples = [Example(grey[None], painted_from(truth, 8), (1,), (1,))]
+    examples = [TrainingWindow(grey[None], painted_from(truth, 8), (1,), (1,))]
     events = finetune_events(plan(tmp_path, time_limit=600), examples, stop=lambda: True)
     last = list(events)[-1]
     assert isinstance(last, Finished)
@@ -106,7 +106,7 @@ def test_batch_normalisation_keeps_its_statistics(tmp_path: Path) -> None:
     image, truth = image_and_truth()
     grey = (image / image.max()).astype(np.float32)
     made = plan(tmp_path, time_limit=6)
-    example = Example(grey[None], painted_from(truth, 8))
+    example = TrainingWindow(grey[None], painted_from(truth, 8))
     list(finetune_events(made, [example]))
     old, new = load_network(find_model("nuclei"))[0], load_network(made.target)[0]
     for name, value in old.state_dict().items():
@@ -126,7 +126,7 @@ def test_too_little_paint_is_a_sentence() -> None:
 
 
 def test_only_cut_objects_are_a_sentence(tmp_path: Path) -> None:
-    blank = Example(np.zeros((1, 64, 64), np.float32), np.zeros((64, 64), np.uint32))
+    blank = TrainingWindow(np.zeros((1, 64, 64), np.float32), np.zeros((64, 64), np.uint32))
     with pytest.raises(TrainingError, match="whole"):
         list(finetune_events(plan(tmp_path), [blank]))
 
@@ -176,7 +176,7 @@ def test_the_smallest_object_is_measured_in_the_images_pixels() -> None:
     assert at_zoom(settings, 100.0).minimum_diameter == 200  # the most there can be
 
 
-def disc_example(radius: int = 9) -> Example:
+def disc_example(radius: int = 9) -> TrainingWindow:
     """Sixteen discs, all painted; four are held out."""
     pitch = 32 * radius // 9
     y, x = np.mgrid[: 4 * pitch, : 4 * pitch]
@@ -185,7 +185,7 @@ def disc_example(radius: int = 9) -> Example:
     noise = np.random.default_rng(0).normal(0, 0.1, disc.shape)
     held = (1, 6, 11, 16)
     painted = np.where(disc, number, np.uint32(BACKGROUND))
-    return Example((disc + noise).astype(np.float32)[None], painted, held, held)
+    return TrainingWindow((disc + noise).astype(np.float32)[None], painted, held, held)
 
 
 @pytest.mark.parametrize("zoom", [0.5, 1.0])

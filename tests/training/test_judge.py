@@ -11,7 +11,7 @@ from napari_unet.labels.painted import BACKGROUND
 from napari_unet.settings import DecodeSettings
 from napari_unet.training.judge import (
     OUTLINES,
-    Verdict,
+    Score,
     Window,
     best_single_class,
     best_thresholds,
@@ -56,8 +56,8 @@ def test_only_the_objects_asked_for_count() -> None:
 
 
 def test_verdicts_pool() -> None:
-    both = Verdict((1.0,), 1) + Verdict((0.5, 0.0), 0)
-    assert both == Verdict((1.0, 0.5, 0.0), 1)
+    both = Score((1.0,), 1) + Score((0.5, 0.0), 0)
+    assert both == Score((1.0, 0.5, 0.0), 1)
 
 
 def test_thresholds_move_only_for_a_gain() -> None:
@@ -121,13 +121,13 @@ def test_thresholds_are_fitted_where_the_window_has_other_pixels_than_the_image(
     ],
 )
 def test_decisions(old: tuple[float, ...], new: tuple[float, ...], outcome: str) -> None:
-    decided, sentence = decide(Verdict(old), Verdict(new))
+    decided, sentence = decide(Score(old), Score(new))
     assert decided == outcome
     assert sentence.endswith(".")
 
 
 def test_what_is_given_up_is_said() -> None:
-    _, sentence = decide(Verdict((0.1, 0.2)), Verdict((0.8, 0.9)), 0.9, 0.5)
+    _, sentence = decide(Score((0.1, 0.2)), Score((0.8, 0.9)), 0.9, 0.5)
     assert "0.90 before" in sentence
 
 

@@ -13,15 +13,15 @@ from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models.library import load_card
 from napari_unet.network.unet import UNet
 from napari_unet.training.learner import Learner, Lessons, class_map
-from napari_unet.training.windows import Example
+from napari_unet.training.windows import TrainingWindow
 
 CARD = load_card("nuclei")
 
 
-def window(*, wholly: bool = False) -> Example:
+def window(*, wholly: bool = False) -> TrainingWindow:
     painted = np.full((64, 64), BACKGROUND if wholly else 0, np.uint32)
     painted[20:40, 20:40] = 1
-    return Example(np.zeros((1, 64, 64), np.float32), painted)
+    return TrainingWindow(np.zeros((1, 64, 64), np.float32), painted)
 
 
 class Parent:
@@ -30,7 +30,7 @@ class Parent:
     def __init__(self) -> None:
         self.asked = 0
 
-    def __call__(self, example: Example) -> NDArray[np.uint8]:
+    def __call__(self, example: TrainingWindow) -> NDArray[np.uint8]:
         self.asked += 1
         return np.zeros((3, *example.painted.shape), np.uint8)
 
@@ -45,8 +45,8 @@ def test_a_window_is_made_ready_when_it_is_drawn_and_only_once() -> None:
 
 
 def test_windows_that_say_nothing_are_left_out() -> None:
-    blank = Example(np.zeros((1, 64, 64), np.float32), np.zeros((64, 64), np.uint32))
-    held = Example(blank.image, window().painted, (1,))
+    blank = TrainingWindow(np.zeros((1, 64, 64), np.float32), np.zeros((64, 64), np.uint32))
+    held = TrainingWindow(blank.image, window().painted, (1,))
     assert len(Lessons([blank, held, window()], CARD)) == 1
 
 

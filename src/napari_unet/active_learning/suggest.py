@@ -32,13 +32,20 @@ LEAST = 0.05  # doubt worth showing, in objects
 BLOCK = 512  # pixels
 PER_BLOCK, KEPT, LOOKS_KEPT = 32, 256, 1024  # so that memory stays flat
 
-__all__ = ["Spot", "SpotFinder", "heat_map", "outline", "suggest_spots", "uncertainty"]
+__all__ = [
+    "UncertainRegion",
+    "UncertainRegionFinder",
+    "heat_map",
+    "outline",
+    "suggest_spots",
+    "uncertainty",
+]
 
 Plane = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class UncertainRegion:
     """A place worth painting.
 
     Attributes
@@ -85,7 +92,7 @@ def suggest_spots(
     count: int = 5,
     *,
     grey: NDArray[Any] | None = None,
-) -> list[Spot]:
+) -> list[UncertainRegion]:
     """Choose where the model is least sure in one plane.
 
     Parameters
@@ -106,7 +113,7 @@ def suggest_spots(
     list of Spot
         Best first; fewer than `count`, or none, where the model is sure.
     """
-    finder = SpotFinder(diameter)
+    finder = UncertainRegionFinder(diameter)
     whole = Box((0, 0), (maps.shape[1], maps.shape[2]))
     for owned in _blocks(whole):
         box = owned.grow(finder.overlap).intersect(whole)
@@ -121,7 +128,7 @@ def suggest_spots(
     return finder.best(count)
 
 
-def outline(spot: Spot, *, points: int = 48) -> NDArray[np.float64]:
+def outline(spot: UncertainRegion, *, points: int = 48) -> NDArray[np.float64]:
     """Draw a soft line around the unsure thing: an ellipse inside the spot's window.
 
     Parameters
@@ -147,7 +154,7 @@ def outline(spot: Spot, *, points: int = 48) -> NDArray[np.float64]:
     return ellipse
 
 
-class SpotFinder:
+class UncertainRegionFinder:
     """Collects the most doubtful windows, block after block, and ranks them.
 
     Parameters
@@ -158,7 +165,7 @@ class SpotFinder:
 
     def __init__(self, diameter: float) -> None:
         self.diameter = max(2.0, float(diameter))
-        self._found: list[tuple[Spot, NDArray[np.float32]]] = []
+        self._found: list[tuple[UncertainRegion, NDArray[np.float32]]] = []
         self._painted: set[tuple[int, ...]] = set()  # looks in steps of LIKENESS / 4
 
     @property
@@ -205,7 +212,7 @@ class SpotFinder:
         if len(self._found) > 2 * KEPT:
             self._found = sorted(self._found, key=_order)[:KEPT]
 
-    def best(self, count: int = 5) -> list[Spot]:
+    def best(self, count: int = 5) -> list[UncertainRegion]:
         """Return at most `count` spots, best first; the same ones in whatever order blocks came.
 
         The doubt of a spot counts less the more it looks like something painted or a better spot.
@@ -220,7 +227,7 @@ class SpotFinder:
         alike = np.zeros(len(found))
         for look in taught:
             alike = np.maximum(alike, _likeness(looks, look))
-        chosen: list[Spot] = []
+        chosen: list[UncertainRegion] = []
         while len(chosen) < count:
             worth = scores * (1 - REPEATED * alike)
             i = int(np.argmax(worth))
@@ -232,7 +239,7 @@ class SpotFinder:
             scores *= [not self._close(spot, other) for other, _ in found]
         return chosen
 
-    def _close(self, one: Spot, other: Spot) -> bool:
+    def _close(self, one: UncertainRegion, other: UncertainRegion) -> bool:
         distance = math.dist(one.centre, other.centre)
         return one.plane == other.plane and distance < APART * self.diameter
 
@@ -251,7 +258,9 @@ class SpotFinder:
             self._painted.add(tuple(int(value) for value in steps))
 
 
-def _order(item: tuple[Spot, NDArray[np.float32]]) -> tuple[float, Plane, tuple[float, float]]:
+def _order(
+    item: tuple[UncertainRegion, NDArray[np.float32]],
+) -> tuple[float, Plane, tuple[float, float]]:
     """Key that sorts best first, the same way whatever the order of blocks."""
     return -round(item[0].score, 4), item[0].plane, item[0].centre
 
@@ -292,7 +301,7 @@ def _scene(
     return _Scene(origin, step, size, doubt, touched, looks)
 
 
-def _spots(scene: _Scene, owned: Box, seen: Box) -> list[Spot]:
+def _spots(scene: _Scene, owned: Box, seen: Box) -> list[UncertainRegion]:
     """Find the most doubtful windows of a block."""
     from scipy import ndimage  # noqa: PLC0415  see doubt.doubt_of
 
@@ -330,7 +339,7 @@ def _around(shape: tuple[int, ...], middle: tuple[int, int], reach: int) -> tupl
 
 def _spot_at(
     scene: _Scene, top: tuple[int, int], score: float, barred: NDArray[np.bool_]
-) -> Spot | None:
+) -> UncertainRegion | None:
     """Move from the middle of a doubtful window to the unsure thing in it, and measure that."""
     from scipy import ndimage  # noqa: PLC0415  see doubt.doubt_of
 
@@ -354,7 +363,7 @@ def _spot_at(
     half = math.ceil(WINDOW / 2 * scene.size * step)
     box = Box((int(centre[0]), int(centre[1])), (int(centre[0]) + 1, int(centre[1]) + 1))
     yy, xx, yx = (m * step**2 for m in moments)
-    return Spot(box.grow(half), centre, score, (), (yy, xx, yx))
+    return UncertainRegion(box.grow(half), centre, score, (), (yy, xx, yx))
 
 
 def _look(scene: _Scene, centre: tuple[float, float]) -> NDArray[np.float32]:

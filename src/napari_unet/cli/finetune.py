@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from napari_unet.image import Image
     from napari_unet.io.training_pairs import Pairs
-    from napari_unet.training.events import Learning
+    from napari_unet.training.events import TrainingStep
 
 BAR = 1000  # parts of the progress bar
 NOTHING = (
@@ -87,7 +87,7 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
             raise InputError(NOTHING)
         with typer.progressbar(length=BAR, label=name) as bar:
 
-            def show(event: "Learning") -> None:
+            def show(event: "TrainingStep") -> None:
                 bar.update(int(BAR * min(1, event.seconds / event.limit)) - bar.pos)
 
             made = run(parent, pairs, name=name, time_limit=time, class_names=names, progress=show)

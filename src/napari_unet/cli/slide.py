@@ -24,9 +24,8 @@ from napari_unet.execution.patches import maps_of, scratch_of
 from napari_unet.execution.pool import Pool
 from napari_unet.execution.run import BlockEvent, Crew, TileWritten, run_blocks
 from napari_unet.image import Image
-from napari_unet.io.atomic import write_bytes
+from napari_unet.io.atomic import lock, write_bytes
 from napari_unet.io.ome_zarr import ENDING, LabelPyramid
-from napari_unet.journal.file import lock
 from napari_unet.models.library import Model, load_model
 from napari_unet.planning.planner import Where, make_plan
 from napari_unet.segmentation import Notes, Segmentation, decoding, on, record

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from napari_unet.engine.protocol import Header, Message
-from napari_unet.execution.ledger import Closing, Computed
+from napari_unet.execution.ledger import BlockResult, WritableTile
 from napari_unet.tiling.plan import Key
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ ORDERS = ("block", "compose", "forget")
 
 
 @cache
-def _closings() -> TypeAdapter[Closing]:
-    return TypeAdapter(Closing)
+def _closings() -> TypeAdapter[WritableTile]:
+    return TypeAdapter(WritableTile)
 
 
 @cache
-def _found() -> TypeAdapter[Computed]:
-    return TypeAdapter(Computed)
+def _found() -> TypeAdapter[BlockResult]:
+    return TypeAdapter(BlockResult)
 
 
 def order_block(key: Key, pixels: NDArray[np.generic]) -> Message:
@@ -34,7 +34,7 @@ def order_block(key: Key, pixels: NDArray[np.generic]) -> Message:
     return {"op": "block", "key": key}, pixels
 
 
-def order_tile(closing: Closing) -> Message:
+def order_tile(closing: WritableTile) -> Message:
     """Ask for a tile to be written."""
     return {"op": "compose", "closing": _closings().dump_python(closing)}, None
 
@@ -62,7 +62,7 @@ def obey(message: Message, maker: "Maker") -> list[Header]:
             raise ValueError(f"unknown order {other!r}")
 
 
-def answer(message: Message) -> Computed | Closing:
+def answer(message: Message) -> BlockResult | WritableTile:
     """Read what the engine has done."""
     header, _ = message
     match header["op"]:

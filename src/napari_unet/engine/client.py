@@ -23,10 +23,10 @@ from napari_unet.execution.events import HEARTBEAT, Waiting
 from napari_unet.execution.tasks import Done, Task
 from napari_unet.settings import MEMORY_PAGES
 from napari_unet.tiling.plan import SegmentPlan
-from napari_unet.training.events import Finished, LearnEvent
+from napari_unet.training.events import Finished, TrainingEvent
 
 if TYPE_CHECKING:
-    from napari_unet.training.events import Teaching
+    from napari_unet.training.events import FinetuneInputs
 
 STOPPED = "The process that computes stopped unexpectedly{reason}. {rest}"
 SEGMENTING = "What is finished stays; press Segment to go on with a new one."
@@ -129,20 +129,20 @@ class Engine:
             self._send({"op": "cancel"})
 
     def finetune(
-        self, teaching: "Teaching", target: Path
-    ) -> Generator[LearnEvent | Waiting, None, None]:
+        self, teaching: "FinetuneInputs", target: Path
+    ) -> Generator[TrainingEvent | Waiting, None, None]:
         """Retrain a model; closing the generator, or `cancel`, ends it without a result.
 
         Parameters
         ----------
-        teaching : Teaching
+        teaching : FinetuneInputs
             Parent, windows of what was painted, card and settings.
         target : Path
             Model file that the process writes; its folder must exist.
 
         Yields
         ------
-        Learning, Finished or Waiting
+        TrainingStep, Finished or Waiting
             `Waiting` every `HEARTBEAT` while there is nothing new; `Finished` comes last.
 
         Raises

@@ -5,7 +5,7 @@ from pathlib import Path
 from napari_unet.engine.block_messages import OPEN, answer, order_block, order_tile, order_to_forget
 from napari_unet.engine.client import Engine
 from napari_unet.execution.events import ahead_for
-from napari_unet.execution.ledger import Closing, Computed
+from napari_unet.execution.ledger import BlockResult, WritableTile
 from napari_unet.image import Image
 from napari_unet.settings import DecodeSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
@@ -42,7 +42,7 @@ class EngineCrew:
         pixels = plan.read(self._image, plane, plan.covering(number))
         self._engine.send(order_block(key, pixels))
 
-    def write(self, closing: Closing) -> None:
+    def write(self, closing: WritableTile) -> None:
         """Order a tile to be written."""
         self._engine.send(order_tile(closing))
 
@@ -51,7 +51,7 @@ class EngineCrew:
         if keys:
             self._engine.send(order_to_forget(keys))
 
-    def collect(self, timeout: float) -> list[Computed | Closing]:
+    def collect(self, timeout: float) -> list[BlockResult | WritableTile]:
         """Return what is done, waiting up to `timeout` seconds for the first."""
         return [answer(message) for message in self._engine.receive(timeout)]
 

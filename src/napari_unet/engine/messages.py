@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from napari_unet.active_learning.suggest import Spot
+from napari_unet.active_learning.suggest import UncertainRegion
 from napari_unet.engine.protocol import Header, Message
 from napari_unet.execution.tasks import (
     Alone,
@@ -28,10 +28,10 @@ from napari_unet.image import Box
 from napari_unet.labels.watershed import Patch
 from napari_unet.models.report import Report
 from napari_unet.settings import DecodeSettings
-from napari_unet.training.events import FinetunePlan, Finished, LearnEvent, Learning
+from napari_unet.training.events import FinetunePlan, Finished, TrainingEvent, TrainingStep
 
 if TYPE_CHECKING:
-    from napari_unet.training.events import Teaching
+    from napari_unet.training.events import FinetuneInputs
 
 
 def task_to_message(task: Task) -> Message:
@@ -92,11 +92,13 @@ def done_to_message(done: Done) -> Message:
             return header | box | {"certainty": patch.certainty}, patch.labels
 
 
-def _spot(values: dict[str, Any]) -> Spot:
+def _spot(values: dict[str, Any]) -> UncertainRegion:
     box = Box(tuple(values["box"]["start"]), tuple(values["box"]["stop"]))
     y, x = values["centre"]
     yy, xx, yx = values["spread"]
-    return Spot(box, (y, x), float(values["score"]), tuple(values["plane"]), (yy, xx, yx))
+    return UncertainRegion(
+        box, (y, x), float(values["score"]), tuple(values["plane"]), (yy, xx, yx)
+    )
 
 
 def message_to_done(message: Message) -> Done:
@@ -119,7 +121,7 @@ def message_to_done(message: Message) -> Done:
             raise ValueError(f"unknown result {other!r}")
 
 
-def teaching_to_messages(teaching: "Teaching", target: Path) -> Iterator[Message]:
+def teaching_to_messages(teaching: "FinetuneInputs", target: Path) -> Iterator[Message]:
     """Write everything one retraining needs: the settings, window after window, and "learn"."""
     plan = TypeAdapter(FinetunePlan).dump_python(teaching.plan(target), mode="json")
     yield {"op": "teach", "plan": plan}, None
@@ -136,22 +138,22 @@ def header_to_plan(header: Header) -> FinetunePlan:
     return plan
 
 
-def learning_to_message(event: LearnEvent) -> Message:
+def learning_to_message(event: TrainingEvent) -> Message:
     """Write what a retraining tells."""
     match event:
-        case Learning():
+        case TrainingStep():
             return {"op": "learning", **asdict(event)}, None
         case Finished(report=report, path=path):
             return {"op": "finished", "report": report.model_dump(), "path": str(path)}, None
 
 
-def message_to_learning(message: Message) -> LearnEvent:
+def message_to_learning(message: Message) -> TrainingEvent:
     """Read what a retraining tells."""
     header, _ = message
     match header["op"]:
         case "learning":
             fields = ("steps", "seconds", "limit", "loss", "score")
-            return Learning(**{name: header[name] for name in fields})
+            return TrainingStep(**{name: header[name] for name in fields})
         case "finished":
             return Finished(Report.model_validate(header["report"]), Path(header["path"]))
         case other:

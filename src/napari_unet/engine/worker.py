@@ -31,8 +31,8 @@ from napari_unet.errors import UNetError
 from napari_unet.execution.patches import PatchesInFolder, patches_of
 from napari_unet.settings import DecodeSettings
 from napari_unet.tiling.plan import SegmentPlan
-from napari_unet.training.events import Learning
-from napari_unet.training.windows import Example
+from napari_unet.training.events import TrainingStep
+from napari_unet.training.windows import TrainingWindow
 
 if TYPE_CHECKING:
     from napari_unet.execution.block_worker import Maker
@@ -64,11 +64,11 @@ class _NotWantedError(Exception):
 
 
 @dataclass(slots=True)
-class Lesson:
+class FinetuneSamples:
     """What a retraining needs, as it arrives."""
 
     header: Header
-    examples: list[Example] = field(default_factory=list)
+    examples: list[TrainingWindow] = field(default_factory=list)
     window: NDArray[Any] | None = None
 
     def note(self, message: Message) -> None:
@@ -80,7 +80,7 @@ class Lesson:
         else:
             assert self.window is not None, "paint comes after its window"
             held, judged = tuple(header["held"]), tuple(header["judged"])
-            self.examples.append(Example(self.window, array, held, judged, header["zoom"]))
+            self.examples.append(TrainingWindow(self.window, array, held, judged, header["zoom"]))
 
 
 class Worker:
@@ -100,7 +100,7 @@ class Worker:
         self._due: queue.Queue[tuple[Future[list[Message]], int, str]] = queue.Queue()
         self._inbox: queue.Queue[Message | None] = queue.Queue()
         self._job = self._failed = self._stopped = -1
-        self._lesson: Lesson | None = None
+        self._lesson: FinetuneSamples | None = None
         self._executor: Executor | None = None
         self._maker: Maker | None = None
         self._warm: tuple[str, str, str, int, Predictor] | None = None
@@ -163,7 +163,7 @@ class Worker:
             case "cancel":
                 pass  # its number alone made the older tasks stale
             case "teach":
-                self._executor, self._lesson = None, Lesson(header)
+                self._executor, self._lesson = None, FinetuneSamples(header)
             case "window" | "paint":
                 assert self._lesson is not None, "windows come after teach"
                 self._lesson.note(message)
@@ -211,7 +211,7 @@ class Worker:
 
     def _open_slide(self, header: Header) -> None:
         from napari_unet.execution.block_worker import Maker  # noqa: PLC0415  see _load
-        from napari_unet.execution.label_edits import Protected  # noqa: PLC0415  loads zarr
+        from napari_unet.execution.label_edits import EditedPyramid  # noqa: PLC0415  loads zarr
 
         self._maker = None
         plan = SegmentPlan.from_json(header["plan"].encode())
@@ -219,7 +219,7 @@ class Worker:
         self._hire(plan, predictor)
         decode, output = DecodeSettings.model_validate(header["decode"]), Path(header["output"])
         patches = PatchesInFolder(patches_of(output))
-        self._maker = Maker(plan, decode, patches, Protected(output), predictor)
+        self._maker = Maker(plan, decode, patches, EditedPyramid(output), predictor)
 
     def _hire(self, plan: SegmentPlan, predictor: "Predictor") -> None:
         """See that there are as many hands as a plan can use."""
@@ -247,7 +247,7 @@ class Worker:
         told = 0.0
         for event in events:
             stop()
-            news = not isinstance(event, Learning) or event.score is not None
+            news = not isinstance(event, TrainingStep) or event.score is not None
             if not news and time.monotonic() - told < PACE:
                 continue
             told = time.monotonic()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.execution.class_maps import ClassMapStore
 from napari_unet.execution.events import NOT_NUMBERS, has_holes
-from napari_unet.execution.ledger import Closing, Computed
+from napari_unet.execution.ledger import BlockResult, WritableTile
 from napari_unet.execution.patches import Patches
 from napari_unet.execution.task_runner import patch_of
 from napari_unet.image import Box, Image
@@ -68,7 +68,7 @@ class Maker:
         self._patches, self._sink = patches, sink
         self._predictor = predictor or Predictor(Path(plan.model_path), plan.device, plan.precision)
 
-    def find(self, key: Key, pixels: NDArray[Any]) -> Computed:
+    def find(self, key: Key, pixels: NDArray[Any]) -> BlockResult:
         """Find the objects of a block in the pixels ``(C, Y, X)`` of its covering tile's source.
 
         The network runs on the block and all that its objects may reach into at once. Blocks so
@@ -85,13 +85,13 @@ class Maker:
             notes.append(GAVE_UP)
         return maps, tuple(notes)
 
-    def keep(self, key: Key, maps: NDArray[np.uint8], notes: tuple[str, ...] = ()) -> Computed:
+    def keep(self, key: Key, maps: NDArray[np.uint8], notes: tuple[str, ...] = ()) -> BlockResult:
         """Find the objects of a block in its class map, and keep them until tiles are written."""
         patch = patch_of(self.plan, self.plan.tiles.tiles[key[1]], maps, self._decode)
         self._patches.put(key, patch)
-        return Computed(key, 0 if self.plan.card.kind == "classes" else patch.count, notes)
+        return BlockResult(key, 0 if self.plan.card.kind == "classes" else patch.count, notes)
 
-    def write(self, closing: Closing) -> None:
+    def write(self, closing: WritableTile) -> None:
         """Write a tile."""
         plane, number = closing.key
         box = self.plan.tiles.tiles[number].write
@@ -132,7 +132,7 @@ class Hand:
         tile = plan.tiles.tiles[key[1]]
         return self._maker.look(tile, plan.read(self._image, key[0], tile))
 
-    def compute(self, key: Key) -> Computed:
+    def compute(self, key: Key) -> BlockResult:
         """Find the objects of a block."""
         (plane, number), plan = key, self._maker.plan
         if self._known and all((plane, tile) in self._have for tile in plan.needs(number)):

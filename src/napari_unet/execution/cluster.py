@@ -20,7 +20,7 @@ from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, get_wo
 from napari_unet.errors import EngineError
 from napari_unet.execution.block_worker import Hand
 from napari_unet.execution.cluster_job import Job
-from napari_unet.execution.ledger import Closing, Computed
+from napari_unet.execution.ledger import BlockResult, WritableTile
 from napari_unet.inference.memory import free_memory
 from napari_unet.inference.predict import settled
 from napari_unet.settings import MEMORY_PAGES
@@ -82,11 +82,11 @@ class RemoteHand:
     def _hand(self) -> Hand:
         return _plugin(self.name).hand(self.job)
 
-    def compute(self, key: Key) -> Computed:
+    def compute(self, key: Key) -> BlockResult:
         """Find the objects of a block."""
         return self._hand.compute(key)
 
-    def write(self, closing: Closing) -> None:
+    def write(self, closing: WritableTile) -> None:
         """Write a tile."""
         self._hand.write(closing)
 

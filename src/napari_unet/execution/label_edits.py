@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from napari_unet.execution.patches import scratch_of
 from napari_unet.image import Box
+from napari_unet.io.atomic import lock
 from napari_unet.io.ome_zarr import HALVINGS, LabelPyramid
-from napari_unet.journal.file import lock
 from napari_unet.labels.live_labels import Plane, index_of
 
 GRID = 2**HALVINGS  # pixels; boxes that are put back begin on a multiple of it
 
 
-class Protected:
+class EditedPyramid:
     """Writes labels, all levels of them, except where a person's edits were put.
 
     It is a `block_worker.Sink`. The engine writes tiles, the viewer's process writes what is put
@@ -102,7 +102,7 @@ class _Edits:
         return self._array
 
 
-class Renumbering:
+class IdMap:
     """Gives objects that were painted in a part of an image ids that are free in all of it.
 
     Parameters

@@ -8,7 +8,7 @@ from napari_unet.tiling.plan import Key, SegmentPlan
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
+class WritableTile:
     """A tile of the result that can be written.
 
     Attributes
@@ -28,7 +28,7 @@ class Closing:
 
 
 @dataclass(frozen=True, slots=True)
-class Computed:
+class BlockResult:
     """What the run must know of a computed block.
 
     Attributes
@@ -77,7 +77,7 @@ class Ledger:
         self._offsets: dict[Key, int] = {}
         self._open: set[Key] = set()
         self.objects = 0
-        self.closable: deque[Closing] = deque()
+        self.closable: deque[WritableTile] = deque()
         self.want(plan.blocks() if blocks is None else blocks)
 
     def want(self, blocks: Iterable[Key]) -> None:
@@ -168,9 +168,9 @@ class Ledger:
                 self.closable.append(self._closing(following, final=False))
             self.closable.extend(self._closing(key) for key in due)
 
-    def _closing(self, key: Key, *, final: bool = True) -> Closing:
+    def _closing(self, key: Key, *, final: bool = True) -> WritableTile:
         known = [(s, self._offsets[s]) for s in self._sources[key] if s in self._offsets]
-        return Closing(key, tuple(known), final)
+        return WritableTile(key, tuple(known), final)
 
     def needed(self, written: Set[Key]) -> set[Key]:
         """Return the blocks that tiles still need, once some are written."""

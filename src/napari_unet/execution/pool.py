@@ -5,17 +5,17 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from functools import partial
 from typing import Any, Protocol
 
-from napari_unet.execution.ledger import Closing, Computed
+from napari_unet.execution.ledger import BlockResult, WritableTile
 from napari_unet.tiling.plan import Key
 
 
 class Work(Protocol):
     """What a pool is asked to do; `block_worker.Hand`, or one that stands for it."""
 
-    def compute(self, key: Key) -> Computed:
+    def compute(self, key: Key) -> BlockResult:
         """Find the objects of a block."""
 
-    def write(self, closing: Closing) -> None:
+    def write(self, closing: WritableTile) -> None:
         """Write a tile."""
 
     def drop(self, keys: list[Key]) -> None:
@@ -37,7 +37,7 @@ class Pool:
 
     def __init__(self, work: Work, pool: Executor, ahead: Callable[[], int]) -> None:
         self._work, self._pool, self._ahead = work, pool, ahead
-        self._under_way: dict[Future[Any], Callable[[Any], list[Computed | Closing]]] = {}
+        self._under_way: dict[Future[Any], Callable[[Any], list[BlockResult | WritableTile]]] = {}
 
     @property
     def ahead(self) -> int:
@@ -48,7 +48,7 @@ class Pool:
         """Order the objects of a block."""
         self._submit(partial(self._work.compute, key), lambda computed: [computed])
 
-    def write(self, closing: Closing) -> None:
+    def write(self, closing: WritableTile) -> None:
         """Order a tile to be written."""
         self._submit(partial(self._work.write, closing), lambda _: [closing])
 
@@ -56,10 +56,10 @@ class Pool:
         """Forget blocks."""
         self._work.drop(keys)
 
-    def collect(self, timeout: float) -> list[Computed | Closing]:
+    def collect(self, timeout: float) -> list[BlockResult | WritableTile]:
         """Return what is done, waiting up to `timeout` seconds for the first."""
         over, _ = wait(self._under_way, timeout, FIRST_COMPLETED)
-        done: list[Computed | Closing] = []
+        done: list[BlockResult | WritableTile] = []
         for future in over:
             then = self._under_way.pop(future)
             done += then(future.result())  # raises what went wrong
@@ -71,7 +71,7 @@ class Pool:
             future.cancel()
 
     def _submit(
-        self, work: Callable[[], Any], then: Callable[[Any], list[Computed | Closing]]
+        self, work: Callable[[], Any], then: Callable[[Any], list[BlockResult | WritableTile]]
     ) -> None:
         """Give work to the pool; `then` says what its result amounts to."""
         self._under_way[self._pool.submit(work)] = then

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from napari_unet.execution.events import HEARTBEAT, Notice, Waiting
-from napari_unet.execution.ledger import Closing, Computed, Ledger
+from napari_unet.execution.ledger import BlockResult, Ledger, WritableTile
 from napari_unet.tiling.plan import Key
 
 
@@ -20,13 +20,13 @@ class Crew(Protocol):
     def compute(self, key: Key) -> None:
         """Order the objects of a block."""
 
-    def write(self, closing: Closing) -> None:
+    def write(self, closing: WritableTile) -> None:
         """Order a tile to be written."""
 
     def drop(self, keys: list[Key]) -> None:
         """Forget blocks."""
 
-    def collect(self, timeout: float) -> list[Computed | Closing]:
+    def collect(self, timeout: float) -> list[BlockResult | WritableTile]:
         """Return what is done, waiting up to `timeout` seconds for the first."""
 
     def stop(self) -> None:
@@ -94,13 +94,13 @@ def run_blocks(ledger: Ledger, crew: Crew) -> Generator[BlockEvent, None, None]:
                 ordered += 1
             for done in crew.collect(0 if more else HEARTBEAT):
                 match done:
-                    case Computed(key, ids, notes):
+                    case BlockResult(key, ids, notes):
                         ordered -= 1
                         ledger.computed(key, ids)
                         yield from (Notice(note) for note in notes if note not in told)
                         told.update(notes)
                         yield BlockDone(key, ids, ledger.done, ledger.total)
-                    case Closing(key, _, final):
+                    case WritableTile(key, _, final):
                         spare = ledger.written(key) if final else []
                         yield TileWritten(key, final)  # noted before anything is lost
                         crew.drop(spare)

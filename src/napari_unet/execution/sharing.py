@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from napari_unet.execution.block_worker import Hand
-from napari_unet.execution.ledger import Closing, Computed
+from napari_unet.execution.ledger import BlockResult, WritableTile
 from napari_unet.execution.pool import Pool
 from napari_unet.execution.run import Crew
 from napari_unet.execution.tile_maps import MapsInFolder
@@ -95,7 +95,7 @@ class Sharing(Pool):
         self._maps.put(tile, maps)
         return notes
 
-    def _looked(self, tile: Key, notes: tuple[str, ...]) -> list[Computed | Closing]:
+    def _looked(self, tile: Key, notes: tuple[str, ...]) -> list[BlockResult | WritableTile]:
         self._notes[tile] = notes
         self._schedule.predicted(tile)
         self._decode()
@@ -107,13 +107,13 @@ class Sharing(Pool):
             self._schedule.ready.remove(key)
             self._submit(partial(self._keep, key), self._kept)
 
-    def _keep(self, key: Key) -> Computed:
+    def _keep(self, key: Key) -> BlockResult:
         plane, number = key
         window = self._plan.window(self._plan.tiles.tiles[number])
         notes = self._notes.get(key, ())
         return self._hand.keep(key, self._maps.read(plane, window), notes)
 
-    def _kept(self, block: Computed) -> list[Computed | Closing]:
+    def _kept(self, block: BlockResult) -> list[BlockResult | WritableTile]:
         """Drop the class maps that nobody needs any more."""
         self._ordered.discard(block.key)
         for tile in self._schedule.decoded(block.key):

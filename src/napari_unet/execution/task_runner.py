@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.active_learning.suggest import SpotFinder
+from napari_unet.active_learning.suggest import UncertainRegionFinder
 from napari_unet.execution.class_maps import ClassMapStore
 from napari_unet.execution.tasks import (
     Alone,
@@ -45,7 +45,7 @@ class Executor:
         self.plan = plan
         self.predictor = predictor
         self._store = ClassMapStore(folder, plan)
-        self._finder = SpotFinder(plan.diameter)
+        self._finder = UncertainRegionFinder(plan.diameter)
 
     def predictor_for(self, plan: SegmentPlan) -> Predictor | None:
         """Return the loaded model if another plan wants the same one."""
@@ -67,7 +67,7 @@ class Executor:
                 self._suggest(task)
                 return []
             case Rank():
-                finder, self._finder = self._finder, SpotFinder(self.plan.diameter)
+                finder, self._finder = self._finder, UncertainRegionFinder(self.plan.diameter)
                 return [Ranked(tuple(finder.best(task.count)))]
 
     def _suggest(self, task: Suggest) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.active_learning.suggest import Spot
+from napari_unet.active_learning.suggest import UncertainRegion
 from napari_unet.labels.watershed import Patch
 from napari_unet.settings import DecodeSettings
 from napari_unet.tiling.plan import SegmentPlan
@@ -104,7 +104,7 @@ class Remark:
 class Ranked:
     """The spots where the model is least sure, best first."""
 
-    spots: tuple[Spot, ...]
+    spots: tuple[UncertainRegion, ...]
 
 
 Done = Predicted | Decoded | Remark | Ranked

@@ -1,17 +1,20 @@
-"""Write a file so that either the old or the whole new content is on the disk, never a part.
+"""The one place that replaces a file, flushes a folder or locks a file.
 
-The new content goes to a temporary file in the same folder, is flushed to the disk, read back and
-compared, and only then takes the place of the old file. A process that dies on the way leaves a
-temporary file, whose name carries the process number; the next save in that folder removes it.
+Either the old or the whole new content of a file is on the disk, never a part. The new content
+goes to a temporary file in the same folder, is flushed to the disk, read back and compared, and
+only then takes the place of the old file. A process that dies on the way leaves a temporary file,
+whose name carries the process number; the next save in that folder removes it.
 """
 
 import contextlib
+import errno
 import logging
 import os
 import re
 import secrets
 import shutil
 import socket
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,13 +22,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from napari_unet.errors import SaveError
-from napari_unet.io.folders import sync_folder
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 logger = logging.getLogger(__name__)
 
 REPLACE_RETRIES = 5
 FIRST_PAUSE = 0.05  # seconds; each further pause is twice as long
 STALE_SECONDS = 24 * 3600  # where a process cannot be asked for, its file is left a day
+LOCKED_BYTE = 2**40  # far behind the end: on Windows nobody can read a locked byte
 PART_NAME = re.compile(r"\.napari-unet-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]+\.part")
 
 
@@ -65,7 +73,7 @@ def write_replacing(
     try:
         _check_target(target)
         sweep(target.parent)
-        with _part_file(target) as part:
+        with part_file(target) as part:
             with part.open("r+b") as stream:
                 write(stream)
                 stream.flush()
@@ -104,6 +112,56 @@ def replace(part: Path, target: Path) -> None:
     os.replace(part, target)
 
 
+def move_new(source: Path, target: Path) -> None:
+    """Move a file; `FileExistsError` if there is one at `target`, also if it came just now."""
+    if os.name == "nt":
+        os.rename(source, target)  # there it never replaces
+        return
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without hard links: take the name with an empty file first
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        try:
+            os.replace(source, target)
+        except OSError:
+            target.unlink()
+            raise
+    else:
+        source.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a new name survive a power cut, where the system can."""
+    if os.name == "nt":
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:  # the file itself is complete and in place
+        logger.info("The folder %s cannot be flushed: %s", folder, error)
+
+
+def lock(handle: int, *, wait: bool = False) -> bool:
+    """Take the lock of an open file, which lasts until it is closed; False if another has it."""
+    try:
+        if sys.platform == "win32":
+            os.lseek(handle, LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            return False
+        # Some network disks know no locks: a file offered twice is better than one not offered.
+        logger.info("A file cannot be locked: %s", error)
+    return True
+
+
 def sweep(folder: Path) -> list[Path]:
     """Remove temporary files of this machine's dead processes in `folder`; return them."""
     removed = []
@@ -121,7 +179,7 @@ def sweep(folder: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _part_file(target: Path) -> Iterator[Path]:
+def part_file(target: Path) -> Iterator[Path]:
     """Create a temporary file beside `target` with its permissions; remove it at the end."""
     part = target.with_name(f".napari-unet-{_host()}-{os.getpid()}-{secrets.token_hex(6)}.part")
     # Not mkstemp: that makes the file private, and the saved one would stay so for a whole lab.

@@ -13,21 +13,15 @@ from pathlib import Path
 
 import platformdirs
 
-from napari_unet.io.folders import sync_folder
+from napari_unet.io.atomic import lock, sync_folder
 from napari_unet.journal.records import JournalHeader, Kind, encode_record
 from napari_unet.settings import APPLICATION
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".journal"
 OLD_SUFFIX = ".journal.old"  # its corrections live on in a newer journal
 NAME = re.compile(r"(?P<identity>[0-9a-f]{8,64})-\d{8}T\d{6}-\d+-\d+(?P<suffix>\.journal(\.old)?)")
-LOCKED_BYTE = 2**40  # far behind the end: on Windows nobody can read a locked byte
 
 
 def journal_folder() -> Path:
@@ -46,22 +40,6 @@ def make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if sys.platform != "win32" and folder.lstat().st_uid != os.getuid():
         raise PermissionError(errno.EPERM, "the folder belongs to another user")
-
-
-def lock(handle: int, *, wait: bool = False) -> bool:
-    """Take the lock of an open file, which lasts until it is closed; False if another has it."""
-    try:
-        if sys.platform == "win32":
-            os.lseek(handle, LOCKED_BYTE, os.SEEK_SET)
-            msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-            return False
-        # Some network disks know no locks: a journal offered twice is better than one not offered.
-        logger.info("A journal cannot be locked: %s", error)
-    return True
 
 
 def is_free(path: Path) -> bool:

@@ -41,7 +41,7 @@ class Change:
 
 
 @dataclass(slots=True, eq=False)
-class Tracker:
+class ChangeTracker:
     """What is painted on one live result, as far as it was looked at.
 
     An object of which some is painted counts as a whole, in that plane: what is shown of it is

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.labels.change_tracker import Tracker
+from napari_unet.labels.change_tracker import ChangeTracker
 from napari_unet.labels.painted import BACKGROUND, UNLABELLED, as_painted, painted_ids
 
 SAME = 0.5  # of what was painted must be found in labels it was painted on
@@ -36,7 +36,7 @@ def belongs(painted: NDArray[np.uint32], labels: NDArray[np.uint32]) -> bool:
     return bool(np.count_nonzero(same & there) >= max(1, SAME * np.count_nonzero(there)))
 
 
-def put_on_top(tracker: Tracker, shown: NDArray[Any], painted: NDArray[np.uint32]) -> None:
+def put_on_top(tracker: ChangeTracker, shown: NDArray[Any], painted: NDArray[np.uint32]) -> None:
     """Take over what was painted on just these labels, with its ids; nothing is painted yet.
 
     Parameters

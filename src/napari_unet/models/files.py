@@ -4,16 +4,17 @@ A safetensors file is eight bytes with the length of its header, the header in J
 type, shape and place of every tensor), and the bytes of the tensors.
 """
 
+import contextlib
 import hashlib
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from napari_unet.errors import ModelError
+from napari_unet.errors import ModelError, SaveError
 from napari_unet.models.card import CARD_KEY, LARGEST_HEADER, SUFFIX, ModelCard, read_card
 from napari_unet.network.spec import expected_tensors
 
@@ -137,6 +138,20 @@ def check_copy(source: Path, copy: Path, changes: Mapping[str, Any]) -> None:
             same = header == again and all(card[key] == value for key, value in changes.items())
         if not same or _digest(one) != _digest(other):
             raise OSError("what was read back differs from what was written")
+
+
+@contextlib.contextmanager
+def explained(deed: str) -> Iterator[None]:
+    """Turn what the system says into a sentence."""
+    try:
+        yield
+    except (SaveError, ModelError):
+        raise
+    except OSError as error:
+        raise SaveError(
+            f"{deed} did not work: {error.strerror or error}. No model is lost. Free some space, "
+            "or check that you may write to the folder."
+        ) from error
 
 
 def _digest(file: BinaryIO) -> str:

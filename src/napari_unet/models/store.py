@@ -8,16 +8,15 @@ programs do it at once), and what is deleted goes to a bin beside the folder.
 import contextlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from napari_unet.errors import ModelError, SaveError, UNetError
-from napari_unet.io.folders import sync_folder
+from napari_unet.io.atomic import move_new, part_file, sweep, sync_folder
 from napari_unet.models.card import SUFFIX, plain, read_card, sha256_of
-from napari_unet.models.disk import explained, move_new, part_copy
-from napari_unet.models.files import check_model
+from napari_unet.models.files import check_copy, check_model, copy_model, explained
 from napari_unet.models.library import (
     bundled_folder,
     check_bundled,
@@ -120,7 +119,10 @@ def export_model(name: str, target: Path, *, overwrite: bool = False) -> Path:
         raise SaveError(f"{target} is the model itself. Choose another file.")
     if target.exists() and not overwrite:
         raise _exists(target)
-    with explained(f"Exporting {name!r} to {target}"), part_copy(source, target.parent, {}) as part:
+    with (
+        explained(f"Exporting {name!r} to {target}"),
+        part_copy(source, target.parent, {}) as part,
+    ):
         if overwrite:
             os.replace(part, target)
         else:
@@ -305,6 +307,19 @@ def _place(source: Path, name: str) -> Path:
                 raise taken from error
         sync_folder(target.parent)
     return target
+
+
+@contextlib.contextmanager
+def part_copy(source: Path, folder: Path, changes: Mapping[str, Any]) -> Iterator[Path]:
+    """Write a checked copy to a temporary file in `folder`, removed at the end if still there."""
+    sweep(folder)
+    with part_file(folder / source.name) as part:
+        with part.open("r+b") as stream:
+            copy_model(source, stream, changes)
+            stream.flush()
+            os.fsync(stream.fileno())
+        check_copy(source, part, changes)
+        yield part
 
 
 def _listed(name: str) -> Path:

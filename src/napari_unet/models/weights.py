@@ -1,8 +1,6 @@
 """Weights of a model: tensors in and out of safetensors, checked against the spec."""
 
 import json
-import os
-import secrets
 from pathlib import Path
 
 import torch
@@ -10,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 from napari_unet.errors import ModelError
+from napari_unet.io.atomic import write_bytes
 from napari_unet.models.card import CARD_KEY, ModelCard, read_card
 from napari_unet.models.library import check_bundled
 from napari_unet.network.spec import expected_tensors
@@ -29,16 +28,7 @@ def save_model(path: Path, network: UNet, card: ModelCard) -> Path:
     }
     content = save(tensors, {CARD_KEY: json.dumps(card.model_dump(mode="json"))})
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        with open(part, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return write_bytes(path, content)
 
 
 def load_model(path: Path) -> tuple[UNet, ModelCard]:

@@ -7,7 +7,7 @@ from napari_unet.execution.events import Event
 from napari_unet.execution.tasks import Backend
 from napari_unet.image import Image
 from napari_unet.models.library import Model
-from napari_unet.planning.object_size import forget, look_for_size
+from napari_unet.planning.object_size import find_object_size, forget
 from napari_unet.planning.planner import Where, begin_plan
 from napari_unet.settings import SegmentSettings
 
@@ -45,7 +45,7 @@ def best_model(
     for model in reversed(models):  # the first one stays loaded
         plan = yield from begin_plan(image, model, SegmentSettings(), where)
         try:
-            look = yield from look_for_size(plan, image, backend, folder)
+            look = yield from find_object_size(plan, image, backend, folder)
         finally:
             forget(folder)
         fits[model.sha] = look.fit

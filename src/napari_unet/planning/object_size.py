@@ -35,7 +35,7 @@ WINDOWS = 4  # along each side; the one that shows most is looked at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class ScaleProbe:
     """What was found in one size.
 
     Attributes
@@ -104,18 +104,18 @@ def within(ratio: float | None, factor: float) -> bool:
     return ratio is not None and 1 / factor < ratio < factor
 
 
-def off(look: Look) -> float:
+def off(look: ScaleProbe) -> float:
     """How far what a look found is from what the network is used to; infinite for nothing."""
     return math.inf if look.ratio is None else abs(math.log(look.ratio))
 
 
-def look_for_size(
+def find_object_size(
     plan: SegmentPlan,
     image: Image,
     backend: Backend,
     folder: Path,
     near: tuple[float, float] | None = None,
-) -> Generator[Event, None, Look]:
+) -> Generator[Event, None, ScaleProbe]:
     """Find the size in which most is found that looks like what the model knows.
 
     A model that was taught on certain objects is looked with once, at their size; twice, if it
@@ -143,7 +143,7 @@ def look_for_size(
     middle = plan.planes[len(plan.planes) // 2 :][:1]
     probe = replace(plan, planes=middle, tile=min(plan.tile, 2 * PROBE), anchored=False)
     centre = yield from _busiest(probe, image, near)
-    search, looks = diameters(probe), list[Look]()
+    search, looks = diameters(probe), list[ScaleProbe]()
     wanted = next(search)
     while True:
         look = _look(probe, wanted, centre, folder.with_name(f"{folder.name}-{len(looks)}"))
@@ -155,11 +155,11 @@ def look_for_size(
         try:
             wanted = search.send(known or look)
         except StopIteration as end:
-            best: Look = end.value
+            best: ScaleProbe = end.value
             return best
 
 
-def diameters(probe: SegmentPlan) -> Generator[float, Look, Look]:
+def diameters(probe: SegmentPlan) -> Generator[float, ScaleProbe, ScaleProbe]:
     """Decide which diameters to look with; knows nothing of images.
 
     Parameters
@@ -194,7 +194,7 @@ def diameters(probe: SegmentPlan) -> Generator[float, Look, Look]:
     return best
 
 
-def _confirmed(first: Look) -> Generator[float, Look, Look]:
+def _confirmed(first: ScaleProbe) -> Generator[float, ScaleProbe, ScaleProbe]:
     """Believe that an image shows other sizes than the taught ones only if a look there shows more.
 
     A model that has just met its cells finds pieces and clumps of them, and their size is not that
@@ -207,7 +207,9 @@ def _confirmed(first: Look) -> Generator[float, Look, Look]:
     return again if again.fit > first.fit else replace(first, diameters=[], certainties=[])
 
 
-def _very_different(first: Look, probe: SegmentPlan) -> Generator[float, Look, Look]:
+def _very_different(
+    first: ScaleProbe, probe: SegmentPlan
+) -> Generator[float, ScaleProbe, ScaleProbe]:
     """Try what the first look hints at, then sizes that are far larger and far smaller.
 
     Made small enough, clumps look like objects: the later looks are compared by what they find.
@@ -223,13 +225,15 @@ def _very_different(first: Look, probe: SegmentPlan) -> Generator[float, Look, L
     return max(looks, key=lambda look: look.fit)
 
 
-def _look(probe: SegmentPlan, diameter: float, centre: tuple[float, float], folder: Path) -> Look:
+def _look(
+    probe: SegmentPlan, diameter: float, centre: tuple[float, float], folder: Path
+) -> ScaleProbe:
     """Prepare to look for objects of a diameter."""
     plan = replace(probe, diameter=min(max(diameter, SMALLEST), LARGEST))
     region = window(probe.region, centre, PROBE / plan.zoom)
     # A model of one kind of cells says what it finds.
     leaning = LEANING if plan.card.usual_diameter is None else 1.0
-    return Look(replace(plan, region=region), folder, leaning=leaning)
+    return ScaleProbe(replace(plan, region=region), folder, leaning=leaning)
 
 
 def _busiest(
@@ -270,7 +274,7 @@ def _windows(region: Box) -> Iterator[Box]:
         yield window(region, place, PROBE)
 
 
-def _fill(look: Look, image: Image, backend: Backend) -> Generator[Event, None, None]:
+def _fill(look: ScaleProbe, image: Image, backend: Backend) -> Generator[Event, None, None]:
     plan = look.plan
     backend.open(plan, look.folder)
     schedule = Schedule(plan, plan.blocks(), look.have, KEEP_ALL)
@@ -288,7 +292,7 @@ def _decoding(plan: SegmentPlan) -> DecodeSettings:
     return plan.card.decode.with_smallest(min(plan.card.decode.minimum_diameter, speck))
 
 
-def keep(look: Look, folder: Path) -> set[Key]:
+def keep(look: ScaleProbe, folder: Path) -> set[Key]:
     """Move a look's class maps to `folder` and return their tiles."""
     shutil.move(look.folder, folder)
     return look.have

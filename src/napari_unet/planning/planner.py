@@ -19,7 +19,7 @@ from napari_unet.inference.memory import SHARE, free_memory
 from napari_unet.intensity import grey_limits, has_contrast
 from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model
-from napari_unet.planning.object_size import forget, keep, look_for_size, window
+from napari_unet.planning.object_size import find_object_size, forget, keep, window
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
 
@@ -145,7 +145,7 @@ def _sized(
 ) -> Generator[Event, None, SegmentPlan]:
     """Return the plan with the diameter that is found in the middle of what is wanted."""
     try:
-        look = yield from look_for_size(plan, image, backend, folder, where.centre)
+        look = yield from find_object_size(plan, image, backend, folder, where.centre)
         found = look.diameter
         decided = replace(plan, diameter=plan.card.diameter_for(found), found=found)
         decided = decided if fixed else with_room(decided)

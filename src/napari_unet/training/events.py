@@ -7,7 +7,7 @@ from typing import Any
 from napari_unet.models.library import Model
 from napari_unet.models.report import Report
 from napari_unet.settings import FinetuneSettings
-from napari_unet.training.windows import Example
+from napari_unet.training.windows import TrainingWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class FinetunePlan:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Teaching:
+class FinetuneInputs:
     """Everything one retraining needs.
 
     Attributes
@@ -54,7 +54,7 @@ class Teaching:
     """
 
     parent: Model
-    examples: list[Example]
+    examples: list[TrainingWindow]
     card: dict[str, Any]
     settings: FinetuneSettings
     in_use: Model | None = None
@@ -66,7 +66,7 @@ class Teaching:
 
 
 @dataclass(frozen=True, slots=True)
-class Learning:
+class TrainingStep:
     """One step was taken.
 
     Attributes
@@ -104,4 +104,4 @@ class Finished:
     path: Path
 
 
-LearnEvent = Learning | Finished
+TrainingEvent = TrainingStep | Finished

@@ -19,11 +19,11 @@ from napari_unet.models.report import Report
 from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.unet import UNet
 from napari_unet.settings import DecodeSettings
-from napari_unet.training.events import FinetunePlan, Finished, LearnEvent, Learning
+from napari_unet.training.events import FinetunePlan, Finished, TrainingEvent, TrainingStep
 from napari_unet.training.judge import (
     GIVEN_UP,
     OUTLINES,
-    Verdict,
+    Score,
     Window,
     best_single_class,
     best_thresholds,
@@ -34,7 +34,7 @@ from napari_unet.training.learner import Learner, Lessons, class_map, class_map_
 from napari_unet.training.replay import replay_examples
 from napari_unet.training.sparse import agreement
 from napari_unet.training.transfer import adapted
-from napari_unet.training.windows import Example, diameters_by_zoom, shown_diameter
+from napari_unet.training.windows import TrainingWindow, diameters_by_zoom, shown_diameter
 
 LOOK = 8.0  # seconds between looks at the held-out objects, at least
 LOOKING = 0.1  # part of the time that looks may take
@@ -52,7 +52,7 @@ class Candidate:
 
     network: UNet
     decode: DecodeSettings
-    verdict: Verdict
+    verdict: Score
     base: float
 
 
@@ -74,7 +74,7 @@ class Finetune:
     def __init__(
         self,
         plan: FinetunePlan,
-        examples: Sequence[Example],
+        examples: Sequence[TrainingWindow],
         stop: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -116,7 +116,7 @@ class Finetune:
         """Time since the beginning."""
         return self.clock() - self.begun
 
-    def _known_crops(self) -> tuple[list[Example], list[NDArray[np.uint8]]]:
+    def _known_crops(self) -> tuple[list[TrainingWindow], list[NDArray[np.uint8]]]:
         """Crops of the replay that show what is forgotten, and what the parent says of them.
 
         None if the parent never knew them.
@@ -126,13 +126,13 @@ class Finetune:
         knows = agreement([e.painted for e in shown], maps) >= KNOWN
         return (shown, maps) if knows else ([], [])
 
-    def _opinion(self, example: Example) -> NDArray[np.uint8]:
+    def _opinion(self, example: TrainingWindow) -> NDArray[np.uint8]:
         """What the parent says of a window."""
         self.stop()  # see _maps
         return class_map(self.network, self.card, example.image)
 
     def _maps(
-        self, network: UNet, examples: Sequence[Example], own: ModelCard | None = None
+        self, network: UNet, examples: Sequence[TrainingWindow], own: ModelCard | None = None
     ) -> list[NDArray[np.uint8]]:
         """Run a network on windows as they are, or in the size that a model's own card asks for."""
         maps = []
@@ -142,22 +142,22 @@ class Finetune:
             maps.append(class_map_at(network, self.card, example.image, ratio))
         return maps
 
-    def _zoom(self, own: ModelCard, example: Example) -> float:
+    def _zoom(self, own: ModelCard, example: TrainingWindow) -> float:
         """Zoom that a model would segment the image of a window with."""
         return own.zoom(own.diameter_for(self.shown_at[example.zoom] or self.shows))
 
-    def judged(self, maps: Sequence[NDArray[np.uint8]], settings: DecodeSettings) -> Verdict:
+    def judged(self, maps: Sequence[NDArray[np.uint8]], settings: DecodeSettings) -> Score:
         """Compare class maps of the windows that judge with the objects held out there."""
         pairs = zip(maps, self.held, strict=True)
-        return sum((self._verdict(m, settings, e, e.judged) for m, e in pairs), Verdict())
+        return sum((self._verdict(m, settings, e, e.judged) for m, e in pairs), Score())
 
     def _verdict(
         self,
         maps: NDArray[np.uint8],
         settings: DecodeSettings,
-        example: Example,
+        example: TrainingWindow,
         ids: Sequence[int] | None,
-    ) -> Verdict:
+    ) -> Score:
         if self.classes:
             return judge_classes(maps[0], example.painted, ids or ())
         return Window(maps, example.painted, ids, example.zoom).verdict(settings)
@@ -220,9 +220,9 @@ class Finetune:
         parents = network is self.network
         maps = self.known_maps if parents else self._maps(network, self.known)
         pairs = zip(maps, self.known, strict=True)
-        return sum((self._verdict(m, settings, e, None) for m, e in pairs), Verdict()).score
+        return sum((self._verdict(m, settings, e, None) for m, e in pairs), Score()).score
 
-    def learn(self) -> Generator[LearnEvent, None, None]:
+    def learn(self) -> Generator[TrainingEvent, None, None]:
         """Take steps until the time is up or the person has seen enough."""
         begun = looked = self.seconds
         pause = LOOK
@@ -253,10 +253,10 @@ class Finetune:
             self.best = score, copy.deepcopy(network)
         return score
 
-    def state(self, score: float | None) -> Learning:
+    def state(self, score: float | None) -> TrainingStep:
         """Say how far it is."""
         limit = self.settings.time_limit
-        return Learning(self.learner.steps, self.seconds, limit, self.loss, score)
+        return TrainingStep(self.learner.steps, self.seconds, limit, self.loss, score)
 
     def unchanged(self) -> Candidate:
         """Look at the parent as it is."""
@@ -281,18 +281,18 @@ class Finetune:
         return self.as_it_segments(network, card)
 
 
-def _some(examples: list[Example], most: int) -> list[Example]:
+def _some(examples: list[TrainingWindow], most: int) -> list[TrainingWindow]:
     """Return at most so many of them, from all over."""
     return examples[:: max(1, -(-len(examples) // most))]
 
 
 def finetune_events(
     plan: FinetunePlan,
-    examples: Sequence[Example],
+    examples: Sequence[TrainingWindow],
     *,
     stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
-) -> Generator[LearnEvent, None, None]:
+) -> Generator[TrainingEvent, None, None]:
     """Retrain, step by step.
 
     Parameters
@@ -311,7 +311,7 @@ def finetune_events(
     Yields
     ------
     LearnEvent
-        `Learning` after every step, `Finished` at the end.
+        `TrainingStep` after every step, `Finished` at the end.
     """
     work = Finetune(plan, examples, stop, clock)
     unchanged = work.unchanged()

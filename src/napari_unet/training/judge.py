@@ -32,7 +32,7 @@ GAIN = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Score:
     """How painted objects were found.
 
     Attributes
@@ -51,14 +51,14 @@ class Verdict:
         """Sum of the overlaps over objects painted and objects found wrongly; 0…1."""
         return sum(self.overlaps) / max(1, len(self.overlaps) + self.wrong)
 
-    def __add__(self, other: "Verdict") -> "Verdict":
+    def __add__(self, other: "Score") -> "Score":
         """Pool two windows."""
-        return Verdict(self.overlaps + other.overlaps, self.wrong + other.wrong)
+        return Score(self.overlaps + other.overlaps, self.wrong + other.wrong)
 
 
 def judge(
     labels: NDArray[np.int32], painted: NDArray[np.uint32], ids: Sequence[int] | None = None
-) -> Verdict:
+) -> Score:
     """Compare found with painted objects.
 
     Parameters
@@ -80,12 +80,12 @@ def judge(
         overlaps.append(float((shared / np.maximum(union, 1)).max(initial=0)))
     on_background = np.bincount(labels[painted == BACKGROUND], minlength=len(areas))
     on_background[0] = 0
-    return Verdict(tuple(overlaps), int((2 * on_background > areas).sum()))
+    return Score(tuple(overlaps), int((2 * on_background > areas).sum()))
 
 
 def judge_classes(
     found: NDArray[np.uint8], painted: NDArray[np.uint32], ids: Sequence[int]
-) -> Verdict:
+) -> Score:
     """Compare found with painted classes.
 
     Parameters
@@ -102,10 +102,10 @@ def judge_classes(
     Verdict
         For every stroke the part of its pixels that has its class.
     """
-    return Verdict(tuple(float((found[painted == i] == i % CLASSES).mean()) for i in ids))
+    return Score(tuple(float((found[painted == i] == i % CLASSES).mean()) for i in ids))
 
 
-def best_single_class(strokes: Sequence[int]) -> Verdict:
+def best_single_class(strokes: Sequence[int]) -> Score:
     """Verdict of one class everywhere, the best one: what a new model of classes must beat.
 
     Parameters
@@ -113,7 +113,7 @@ def best_single_class(strokes: Sequence[int]) -> Verdict:
     strokes : sequence of int
         Strokes that count, as for `judge_classes`.
     """
-    answers = [Verdict(tuple(float(i % CLASSES == c) for i in strokes)) for c in range(CLASSES)]
+    answers = [Score(tuple(float(i % CLASSES == c) for i in strokes)) for c in range(CLASSES)]
     return max(answers, key=lambda verdict: verdict.score)
 
 
@@ -138,7 +138,7 @@ class Window:
     ids: Sequence[int] | None = None
     zoom: float = 1.0
 
-    def verdict(self, settings: DecodeSettings) -> Verdict:
+    def verdict(self, settings: DecodeSettings) -> Score:
         """Decode with settings that are meant for the image, and compare."""
         return judge(decode(self.maps, at_zoom(settings, self.zoom)), self.painted, self.ids)
 
@@ -171,7 +171,7 @@ def best_thresholds(
 
     def score(settings: DecodeSettings) -> float:
         asked()
-        return sum((window.verdict(settings) for window in windows), Verdict()).score
+        return sum((window.verdict(settings) for window in windows), Score()).score
 
     best, most = now, score(now) + GAIN
     for up, apart in shifts:
@@ -185,8 +185,8 @@ def best_thresholds(
 
 
 def decide(
-    old: Verdict,
-    new: Verdict,
+    old: Score,
+    new: Score,
     base_old: float = 0.0,
     base_new: float = 0.0,
     *,

@@ -38,7 +38,7 @@ from napari_unet.training.sparse import (
     sparse_targets,
 )
 from napari_unet.training.targets import BACKGROUND
-from napari_unet.training.windows import Example
+from napari_unet.training.windows import TrainingWindow
 
 # Little of a window is painted: small crops around the paint teach as much as large ones, and
 # twice as many fit into the minute.
@@ -58,7 +58,7 @@ VIEWS = Augmentation(scale=(0.75, 1.35), rotate=True, elastic=4.0, intensity=0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
+class FinetuneSamples:
     """One window ready to be learned from.
 
     Attributes
@@ -76,14 +76,14 @@ class Lesson:
     centres: NDArray[np.intp]
 
 
-def lesson(image: NDArray[np.float32], targets: SparseTargets) -> Lesson:
+def lesson(image: NDArray[np.float32], targets: SparseTargets) -> FinetuneSamples:
     """Prepare a window ``(C, Y, X)`` in which something is painted."""
     known = targets.weights >= 1  # not what the parent believes
     layers = [targets.distance, targets.weights, targets.measured, targets.allowed]
     planes = np.concatenate([image, np.stack([layer.astype(np.float32) for layer in layers])])
     objects = known & (targets.allowed != 1 << BACKGROUND)
     centres = np.argwhere(objects if objects.any() else known)
-    return Lesson(torch.from_numpy(planes), len(image), centres)
+    return FinetuneSamples(torch.from_numpy(planes), len(image), centres)
 
 
 class Lessons:
@@ -105,24 +105,24 @@ class Lessons:
 
     def __init__(
         self,
-        examples: Sequence[Example],
+        examples: Sequence[TrainingWindow],
         card: ModelCard,
-        opinion: Callable[[Example], NDArray[np.uint8]] | None = None,
+        opinion: Callable[[TrainingWindow], NDArray[np.uint8]] | None = None,
         trust: float = 0.0,
     ) -> None:
         self._examples = [example for example in examples if example.taught.any()]
         self._card, self._opinion, self._trust = card, opinion, trust
-        self._ready: dict[int, Lesson] = {}
+        self._ready: dict[int, FinetuneSamples] = {}
 
     def __len__(self) -> int:
         return len(self._examples)
 
-    def __getitem__(self, number: int) -> Lesson:
+    def __getitem__(self, number: int) -> FinetuneSamples:
         if number not in self._ready:
             self._ready[number] = self._prepared(self._examples[number])
         return self._ready[number]
 
-    def _prepared(self, example: Example) -> Lesson:
+    def _prepared(self, example: TrainingWindow) -> FinetuneSamples:
         taught = example.taught
         if self._card.kind == "classes":
             return lesson(example.image, sparse_classes(taught, self._card.spec.classes))
@@ -132,7 +132,7 @@ class Lessons:
         return lesson(example.image, targets)
 
 
-def trust_in(examples: Sequence[Example], opinions: Sequence[NDArray[np.uint8]]) -> float:
+def trust_in(examples: Sequence[TrainingWindow], opinions: Sequence[NDArray[np.uint8]]) -> float:
     """How much the parent is believed where nothing is painted, as it agrees with what is.
 
     Parameters

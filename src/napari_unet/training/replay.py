@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.labels.painted import BACKGROUND
-from napari_unet.training.windows import Example
+from napari_unet.training.windows import TrainingWindow
 
 FILE = "replay.npz"
 
 
-def replay_examples(channels: int = 1) -> list[Example]:
+def replay_examples(channels: int = 1) -> list[TrainingWindow]:
     """Return every crop as if all of it had been painted.
 
     Parameters
@@ -25,7 +25,7 @@ def replay_examples(channels: int = 1) -> list[Example]:
     examples = []
     for image, label in zip(images, labels, strict=True):
         values = np.repeat(image[None].astype(np.float32) / 255, channels, axis=0)
-        examples.append(Example(values, _whole_objects(label)))
+        examples.append(TrainingWindow(values, _whole_objects(label)))
     return examples
 
 

@@ -35,7 +35,7 @@ Limits = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Example:
+class TrainingWindow:
     """One window.
 
     Attributes
@@ -112,7 +112,7 @@ def taught_diameters(paintings: Sequence[Painting]) -> tuple[float, float] | Non
     return round(low, 1), round(high, 1)
 
 
-def shown_diameter(examples: Sequence[Example]) -> float | None:
+def shown_diameter(examples: Sequence[TrainingWindow]) -> float | None:
     """Return the typical diameter of what is painted in windows, image pixels; None without any.
 
     By area, as segmenting finds it in an image, so that a model is judged with the thresholds that
@@ -127,7 +127,7 @@ def shown_diameter(examples: Sequence[Example]) -> float | None:
     return typical_diameter(found) if found.size else None
 
 
-def diameters_by_zoom(examples: Sequence[Example]) -> dict[float, float | None]:
+def diameters_by_zoom(examples: Sequence[TrainingWindow]) -> dict[float, float | None]:
     """Return `shown_diameter` of the windows of each zoom."""
     zooms = {example.zoom for example in examples}
     return {zoom: shown_diameter([e for e in examples if e.zoom == zoom]) for zoom in zooms}
@@ -146,7 +146,7 @@ def smallest_diameter(typical: float, small: float) -> float:
     return round(min(DEBRIS * typical, WELL_BELOW * small), 1)
 
 
-def examples_of(paintings: Sequence[Painting], card: ModelCard) -> list[Example]:
+def examples_of(paintings: Sequence[Painting], card: ModelCard) -> list[TrainingWindow]:
     """Cut the windows that show everything painted, at the size of objects the model is used to.
 
     About a quarter of all objects is held out, of all images together.
@@ -164,7 +164,7 @@ def examples_of(paintings: Sequence[Painting], card: ModelCard) -> list[Example]
         for o in painting.objects
     ]
     _, held = hold_out(found, classes=card.kind == "classes")
-    examples: list[Example] = []
+    examples: list[TrainingWindow] = []
     for number, painting in enumerate(paintings):
         zoom = 1.0
         if card.kind == "instances":
@@ -179,7 +179,7 @@ def examples_of(paintings: Sequence[Painting], card: ModelCard) -> list[Example]
 
 def _of_one(
     painting: Painting, card: ModelCard, zoom: float, held: dict[tuple[int, ...], set[int]]
-) -> Iterator[Example]:
+) -> Iterator[TrainingWindow]:
     image, channels = painting.image, painting.image.used_channels(card.spec.in_channels)
     for plane in image.planes():
         paint, done = painting.painted[plane], set[int]()
@@ -292,12 +292,12 @@ def _without_cut(paint: NDArray[np.uint32], box: Box) -> NDArray[np.uint32]:
 
 def _resized(
     values: NDArray[np.float32], paint: NDArray[np.uint32], zoom: float, held: set[int]
-) -> Example:
+) -> TrainingWindow:
     here = tuple(int(i) for i in np.intersect1d(np.array(sorted(held), np.uint32), paint))
     if zoom == 1.0:
-        return Example(values, paint, here)
+        return TrainingWindow(values, paint, here)
     height, width = (max(1, round(n * zoom)) for n in paint.shape)
     image = resized(values, (height, width))
     y = np.minimum((np.arange(height) + 0.5) / height * paint.shape[0], paint.shape[0] - 1)
     x = np.minimum((np.arange(width) + 0.5) / width * paint.shape[1], paint.shape[1] - 1)
-    return Example(image, paint[np.ix_(y.astype(int), x.astype(int))], here, zoom=zoom)
+    return TrainingWindow(image, paint[np.ix_(y.astype(int), x.astype(int))], here, zoom=zoom)

@@ -13,7 +13,7 @@ from napari_unet.plugin.correct.keys import KEYS, NAPARIS_KEYS, Keys
 from napari_unet.plugin.correct.uncertain_regions import Spots
 from napari_unet.plugin.hooks import METADATA_KEY
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.result.reopen import CHOOSE, GoingOn
+from napari_unet.plugin.result.reopen import CHOOSE, ReopenLabels
 from napari_unet.plugin.segment.rectangles import correct_box
 from napari_unet.plugin.session.result_registry import Result
 from napari_unet.plugin.widgets.fold import Fold
@@ -44,7 +44,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self._keys: weakref.WeakKeyDictionary[Labels, Keys] = weakref.WeakKeyDictionary()
         self._rectangles: Shapes | None = None
         self._offered: weakref.WeakSet[Labels] = weakref.WeakSet()  # saved labels to go on with
-        self.spots, self.going_on = Spots(host), GoingOn(host)
+        self.spots, self.going_on = Spots(host), ReopenLabels(host)
         self._build()
         self.brush.clicked.connect(self._press_brush)
         self.all_correct.clicked.connect(self._press_all_correct)

@@ -19,7 +19,7 @@ from qtpy.QtCore import QTimer
 
 from napari_unet.image import Box
 from napari_unet.journal.journal import Journal
-from napari_unet.labels.change_tracker import BLOCK, Change, Tracker, cut
+from napari_unet.labels.change_tracker import BLOCK, Change, ChangeTracker, cut
 from napari_unet.labels.edits import Edit, confirm, mark_box
 from napari_unet.labels.live_labels import LiveLabels, Plane, index_of
 from napari_unet.labels.painted import MARK_BACKGROUND
@@ -57,7 +57,7 @@ class Correcting:
     trouble = Signal(str)  # a sentence about the journal; empty once it is over
 
     def __init__(self, viewer: Viewer, layer: Labels, live: LiveLabels, *, name: str) -> None:
-        self.layer, self.tracker = layer, Tracker(live)
+        self.layer, self.tracker = layer, ChangeTracker(live)
         self._viewer, self._name = viewer, name
         self._marks_layer: Labels | None = None
         self.overlay = Overlay(viewer, layer, self.tracker, name)

@@ -8,7 +8,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Shapes
 from numpy.typing import NDArray
 
-from napari_unet.active_learning.suggest import Spot, outline
+from napari_unet.active_learning.suggest import UncertainRegion, outline
 from napari_unet.active_learning.uncertainty import HEAT_STEP
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Waiting
@@ -49,7 +49,7 @@ class Spots(Part):
     def __init__(self, host: "SegmentPanel") -> None:
         super().__init__(host)
         self._job: Job | None = None
-        self._spots: tuple[Spot, ...] = ()
+        self._spots: tuple[UncertainRegion, ...] = ()
         self._next = 0
         self._found_for: tuple[SegmentPlan, int] | None = None  # the run, and edits so far
         self._outline: Shapes | None = None
@@ -159,7 +159,7 @@ class Spots(Part):
         most = "least sure" if number == 1 else "unsure"
         self._host.say(f"Spot {number} of {len(self._spots)}: the model is {most} here.")
 
-    def _draw(self, spot: Spot, result: Labels) -> None:
+    def _draw(self, spot: UncertainRegion, result: Labels) -> None:
         line = outline(spot) - 0.5  # napari's pixels have their middle at whole numbers
         points = np.column_stack([np.tile(spot.plane, (len(line), 1)), line])
         shapes = self._outline_on(result)

@@ -7,7 +7,7 @@ from napari import Viewer
 from napari.layers import Labels
 
 from napari_unet.image import Box
-from napari_unet.labels.change_tracker import Tracker
+from napari_unet.labels.change_tracker import ChangeTracker
 from napari_unet.labels.live_labels import Plane, index_of
 from napari_unet.labels.painted import BACKGROUND
 from napari_unet.plugin.layers import layers
@@ -33,7 +33,7 @@ class Overlay:
 
     viewer: Viewer
     result: Labels
-    tracker: Tracker
+    tracker: ChangeTracker
     name: str
     _layer: Labels | None = field(default=None, init=False)
     _drawn: tuple[Plane, Box] | None = field(default=None, init=False)

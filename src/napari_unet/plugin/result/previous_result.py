@@ -7,7 +7,7 @@ from napari_unet.plugin.layers.layers import BESIDE
 from napari_unet.plugin.session.result_registry import Result
 
 
-class Before:
+class PreviousResult:
     """What the model before had found, as a hidden layer that can be looked at."""
 
     def __init__(self, viewer: Viewer) -> None:

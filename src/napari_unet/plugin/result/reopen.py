@@ -30,7 +30,7 @@ NO_JOURNAL = (
 GONE = "The image or the labels layer was removed."
 
 
-class GoingOn(Part):
+class ReopenLabels(Part):
     """Makes a labels layer the result of the chosen image."""
 
     def begin(self, source: ImageLayer, labels: Labels) -> None:

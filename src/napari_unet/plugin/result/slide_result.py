@@ -14,7 +14,7 @@ from napari_unet.image import Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.plugin.hooks import METADATA_KEY
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.session.incremental import Growing
+from napari_unet.plugin.session.incremental import IncrementalSegmentation
 from napari_unet.segmentation import record
 from napari_unet.settings import SegmentSettings
 
@@ -41,7 +41,7 @@ class SlideResult:
 
     viewer: Viewer
     source: "weakref.ref[ImageLayer]"
-    growing: Growing
+    growing: IncrementalSegmentation
     layer: Labels | None = None
     note: str = ""
 

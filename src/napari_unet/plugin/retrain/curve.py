@@ -7,7 +7,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_unet.training.events import Learning
+from napari_unet.training.events import TrainingStep
 
 HEIGHT = 130  # screen pixels
 PAUSE = 0.25  # seconds between two drawings: the brush goes first
@@ -49,7 +49,7 @@ class Curve(QWidget):
             self._plot.begin(limit)
         self.show()
 
-    def add(self, event: Learning) -> None:
+    def add(self, event: TrainingStep) -> None:
         """Note one event; drawn at once if the last drawing is a while ago."""
         if math.isfinite(event.loss):
             self.losses.append((event.seconds, event.loss))

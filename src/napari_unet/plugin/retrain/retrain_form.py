@@ -13,7 +13,7 @@ from napari_unet.plugin.widgets.fold import Fold
 from napari_unet.plugin.widgets.setting_widgets import field_widget, keep_narrow, side_by_side
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
 from napari_unet.settings import FinetuneSettings
-from napari_unet.training.events import Learning
+from napari_unet.training.events import TrainingStep
 
 SHORTEST, LONGEST = 10, 300  # seconds on the slider
 RETRAIN = "Retrain", "Teach the model what is painted on the open images, and the folder added"
@@ -104,7 +104,7 @@ class RetrainForm(QWidget):
         else:
             self.curve.draw()
 
-    def show_step(self, event: Learning) -> None:
+    def show_step(self, event: TrainingStep) -> None:
         """Show how far it is."""
         self.progress.value = round(1000 * min(1.0, event.seconds / event.limit))
         self.curve.add(event)

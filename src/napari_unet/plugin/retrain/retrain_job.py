@@ -18,12 +18,12 @@ from napari_unet.io.training_pairs import Pairs, read_pairs
 from napari_unet.journal.identity import identity_of
 from napari_unet.labels.painted import painted_objects
 from napari_unet.models.card import ModelCard
-from napari_unet.models.disk import explained
+from napari_unet.models.files import explained
 from napari_unet.models.library import Model, lineage, load_model, user_folder
 from napari_unet.models.names import free_name
 from napari_unet.plugin.correct.classes import check_classes, objects_parent
 from napari_unet.settings import FinetuneSettings
-from napari_unet.training.events import Finished, LearnEvent, Teaching
+from napari_unet.training.events import FinetuneInputs, Finished, TrainingEvent
 
 ADDED, CLASSES = " retrained", " classes"
 LONGEST = 60  # characters of the parent's name in the new one
@@ -83,7 +83,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class FinetuneResult:
     """The end: the new model is in the library, a preview, or refused; see ``model.report``.
 
     Attributes
@@ -98,7 +98,7 @@ class Kept:
     name: str
 
 
-RetrainEvent = Prepared | LearnEvent | Waiting | Kept
+RetrainEvent = Prepared | TrainingEvent | Waiting | FinetuneResult
 
 
 def retrain(work: Work, engine: Engine) -> Generator[RetrainEvent, None, None]:
@@ -149,7 +149,7 @@ def _all_pairs(
     return pairs
 
 
-def _taught(engine: Engine, teaching: Teaching) -> Generator[RetrainEvent, None, None]:
+def _taught(engine: Engine, teaching: FinetuneInputs) -> Generator[RetrainEvent, None, None]:
     name, left = str(teaching.card["name"]), False
     with explained("Making room for the new model"):
         user_folder().parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,9 @@ def _taught(engine: Engine, teaching: Teaching) -> Generator[RetrainEvent, None,
                 left = True  # until it is in the library this file is all there is of it
                 model = _kept(event, teaching.in_use or teaching.parent, name)
                 left = event.report.outcome == "preview"
-                yield Kept(model, model.card.name if event.report.outcome == "accepted" else name)
+                yield FinetuneResult(
+                    model, model.card.name if event.report.outcome == "accepted" else name
+                )
                 return
             yield event
     finally:

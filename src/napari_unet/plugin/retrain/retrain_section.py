@@ -13,13 +13,19 @@ from napari_unet.execution.events import Waiting
 from napari_unet.models.card import sha256_of
 from napari_unet.models.library import lineage, load_card, model_files
 from napari_unet.models.store import add
-from napari_unet.plugin.result.previous_result import Before
+from napari_unet.plugin.result.previous_result import PreviousResult
 from napari_unet.plugin.retrain.preview import Previewing
 from napari_unet.plugin.retrain.retrain_form import RetrainForm
-from napari_unet.plugin.retrain.retrain_job import Kept, Prepared, RetrainEvent, Work, retrain
+from napari_unet.plugin.retrain.retrain_job import (
+    FinetuneResult,
+    Prepared,
+    RetrainEvent,
+    Work,
+    retrain,
+)
 from napari_unet.plugin.segment.segment_form import AVERAGE
 from napari_unet.plugin.session.jobs import Job, in_background, sentence
-from napari_unet.training.events import Learning
+from napari_unet.training.events import TrainingStep
 
 if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel
@@ -44,14 +50,14 @@ class RetrainSection(RetrainForm):
         super().__init__()
         self._host = host
         self._job: Job | None = None
-        self._news: Kept | None = None  # what the retraining has brought
-        self._kept: Kept | None = None  # the preview that a person has to decide about
+        self._news: FinetuneResult | None = None  # what the retraining has brought
+        self._kept: FinetuneResult | None = None  # the preview that a person has to decide about
         self._remark = ""
         self._used: list[str] = []  # models that were in use before the present one
         self._left_out = ""  # what of the paint could not be used
         self._stepped = 0.0
         self._made: set[str] = set()
-        self._before = Before(host._viewer)
+        self._before = PreviousResult(host._viewer)
         self._previewing = Previewing(host)
         self._closed = self._stopping = False
         self.problem: str | None = None  # what went wrong in the last retraining
@@ -161,16 +167,16 @@ class RetrainSection(RetrainForm):
             case Prepared(remark=remark):
                 self._remark = remark
                 self._host.say(remark or "Looking at what the model finds now…")
-            case Learning():
+            case TrainingStep():
                 self._on_step(event)
             case Waiting():
                 if self._stepped and time.monotonic() - self._stepped > QUIET:
                     self._stepped = 0.0
                     self._host.say("Judging on the objects set aside…")
-            case Kept():
+            case FinetuneResult():
                 self._news = event
 
-    def _on_step(self, event: Learning) -> None:
+    def _on_step(self, event: TrainingStep) -> None:
         self.show_step(event)
         if self._stopping or not event.steps:
             return
@@ -199,7 +205,7 @@ class RetrainSection(RetrainForm):
 
     # ---- afterwards ------------------------------------------------------------------------
 
-    def _conclude(self, kept: Kept) -> None:
+    def _conclude(self, kept: FinetuneResult) -> None:
         report = kept.model.report
         assert report is not None, "a retraining ends with a report"
         self.show_outcome(report, self._left_out)
@@ -284,7 +290,7 @@ class RetrainSection(RetrainForm):
             self.offer_preview(there=False)
 
 
-def _preview_of(kept: Kept | None) -> Kept | None:
+def _preview_of(kept: FinetuneResult | None) -> FinetuneResult | None:
     """Return what a retraining has brought if it is a preview, which has a folder of its own."""
     report = kept.model.report if kept is not None else None
     return kept if report is not None and report.outcome == "preview" else None

@@ -10,25 +10,25 @@ from napari_unet.plugin.session.result_registry import Result
 LEFT = "napari_unet_left"  # in the metadata of a layer that was a result
 
 
-class Left:
+class HandoverState:
     """A result that nobody looks after, and the names of its classes."""
 
     def __init__(self, result: Result, names: tuple[str, ...]) -> None:
         self.result, self.names = result, names
 
-    def __deepcopy__(self, _memo: Any) -> "Left":
+    def __deepcopy__(self, _memo: Any) -> "HandoverState":
         return self  # a copy of the layer shall not copy all that is known of the first
 
 
 def leave(result: Result, names: tuple[str, ...]) -> None:
     """Leave a result with its layer."""
-    result.layer.metadata = {**result.layer.metadata, LEFT: Left(result, names)}
+    result.layer.metadata = {**result.layer.metadata, LEFT: HandoverState(result, names)}
 
 
-def left_on(layer: Layer) -> Left | None:
+def left_on(layer: Layer) -> HandoverState | None:
     """Return what was left with a layer; a copy of the layer has nothing."""
     left = layer.metadata.get(LEFT)
-    return left if isinstance(left, Left) and layer == left.result.layer else None
+    return left if isinstance(left, HandoverState) and layer == left.result.layer else None
 
 
 def without(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from napari_unet.engine.client import Engine
 from napari_unet.engine.executor import EngineCrew
 from napari_unet.errors import SaveError
 from napari_unet.execution.events import Event, Started
-from napari_unet.execution.label_edits import Protected, Renumbering
+from napari_unet.execution.label_edits import EditedPyramid, IdMap
 from napari_unet.execution.ledger import Ledger
 from napari_unet.execution.patches import patches_of
 from napari_unet.execution.run import BlockEvent, run_blocks
@@ -46,7 +46,7 @@ def on_disk(folder: Path) -> Iterator[None]:
 
 
 @dataclass(eq=False)
-class Growing:
+class IncrementalSegmentation:
     """Labels that grow.
 
     Attributes
@@ -142,7 +142,7 @@ class Growing:
         box: Box,
         labels: NDArray[np.uint32],
         changed: NDArray[np.bool_],
-        numbers: Renumbering,
+        numbers: IdMap,
     ) -> None:
         """Take over what a person changed in a part; no later run changes it.
 
@@ -165,5 +165,5 @@ class Growing:
                 numbers.know(new, self._ledger.reserve(len(new)))
             taken = numbers.whole_ids(taken)
         with on_disk(self.output):
-            Protected(self.output).put(plane, box, taken, changed)
+            EditedPyramid(self.output).put(plane, box, taken, changed)
         self.edited = True

@@ -10,9 +10,9 @@ from napari.layers import Layer
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
-from napari_unet.execution.label_edits import Renumbering
+from napari_unet.execution.label_edits import IdMap
 from napari_unet.image import Box, Image
-from napari_unet.plugin.session.incremental import Growing
+from napari_unet.plugin.session.incremental import IncrementalSegmentation
 
 REGION = "napari_unet_region"  # in the metadata of such a part's image layer
 
@@ -39,13 +39,13 @@ class Region:
     plane: tuple[int, ...]
     number: int
     box: Box
-    taken: "Taken"
+    taken: "RegionSource"
 
     def __deepcopy__(self, _memo: Any) -> "Region":
         return self  # a copy of the layer shows the same part
 
 
-class Taken:
+class RegionSource:
     """A part of certain labels of the whole: what they were, and what was put back into them.
 
     Parameters
@@ -67,12 +67,12 @@ class Taken:
 
     def __init__(
         self,
-        growing: Growing | None,
+        growing: IncrementalSegmentation | None,
         shape: tuple[int, int],
         before: NDArray[np.uint32] | None = None,
     ) -> None:
         self.growing, self.before = growing, before
-        self.numbers = Renumbering(np.zeros((1, 1), np.uint32) if before is None else before)
+        self.numbers = IdMap(np.zeros((1, 1), np.uint32) if before is None else before)
         self.put = np.zeros(shape, bool)
         self.shown: NDArray[np.uint32] | None = None  # when it was put back last
 

@@ -23,11 +23,11 @@ from napari_unet.labels.painted import UNLABELLED
 from napari_unet.models.library import load_model
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.result.slide_result import SlideResult, slide_result, slide_results
-from napari_unet.plugin.session.incremental import Growing
+from napari_unet.plugin.session.incremental import IncrementalSegmentation
 from napari_unet.plugin.session.jobs import in_background
 from napari_unet.plugin.session.open_region import (
     Region,
-    Taken,
+    RegionSource,
     read_region,
     region_layer,
     region_of,
@@ -88,7 +88,7 @@ class Wanted:
     labels: SlideResult | None = None
 
     @property
-    def growing(self) -> Growing | None:
+    def growing(self) -> IncrementalSegmentation | None:
         """What the labels are kept in."""
         return None if self.labels is None else self.labels.growing
 
@@ -180,7 +180,9 @@ class Slides(Container):  # type: ignore[type-arg]
             if result.growing.goes_on(image, model, settings):
                 return result
         note = OTHERS if any(result.growing.edited for result in there) else ""
-        growing = Growing(self._scratch.reserve().with_suffix(".zarr"), image, model, settings)
+        growing = IncrementalSegmentation(
+            self._scratch.reserve().with_suffix(".zarr"), image, model, settings
+        )
         return SlideResult(self._viewer, weakref.ref(layer), growing, note=note)
 
     # ---- parts -------------------------------------------------------------------------------
@@ -246,11 +248,13 @@ class Slides(Container):  # type: ignore[type-arg]
             Called with the part's layer.
         """
 
-        def read() -> tuple[NDArray[Any], Taken]:
+        def read() -> tuple[NDArray[Any], RegionSource]:
             growing, box, before = wanted.growing, wanted.box, None
             if growing is not None:
                 before = labels_in(growing.output, wanted.plane, box)
-            return read_region(wanted.image, wanted.plane, box), Taken(growing, box.shape, before)
+            return read_region(wanted.image, wanted.plane, box), RegionSource(
+                growing, box.shape, before
+            )
 
         def done(found: Any, problem: str | None) -> None:
             self.running = False
@@ -269,7 +273,7 @@ class Slides(Container):  # type: ignore[type-arg]
         self._host.say("Reading this part…")
         in_background(read, done)
 
-    def _add(self, wanted: Wanted, pixels: NDArray[Any], taken: Taken, then: Then) -> None:
+    def _add(self, wanted: Wanted, pixels: NDArray[Any], taken: RegionSource, then: Then) -> None:
         """Show a part right above its image, with its labels, and go on."""
         host, layer = self._host, wanted.layer
         number = list(wanted.image.planes()).index(wanted.plane)
@@ -293,7 +297,7 @@ class Slides(Container):  # type: ignore[type-arg]
             host.say(WAIT if host.busy else NOTHING_NEW if result is None else REPLACED)
             return
         if part.taken.growing is not whole.growing:  # other labels than it was taken from
-            part.taken = Taken(whole.growing, part.box.shape)
+            part.taken = RegionSource(whole.growing, part.box.shape)
         shown, changed = changes(part, result)
         if not changed.any():
             host.say(NOTHING_NEW)
