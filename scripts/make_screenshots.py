@@ -20,6 +20,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import napari
+from PIL import Image
+from qtpy.QtCore import QPoint, QRect, Qt, QTimer
+from qtpy.QtGui import QColor, QPainter, QPen
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QApplication,
+    QCheckBox,
+    QDialogButtonBox,
+    QFileDialog,
+    QScrollArea,
+)
+
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "screenshots"
 SIZE = (1366, 768)
@@ -50,8 +64,6 @@ class Window:
     """
 
     def __init__(self, target: Path) -> None:
-        import napari
-
         self.viewer = napari.Viewer(title="napari")
         self.main = self.viewer.window._qt_window
         self.main.setGeometry(0, 0, *SIZE)
@@ -62,8 +74,6 @@ class Window:
 
     def rest(self, seconds: float) -> None:
         """Let Qt work for some time."""
-        from qtpy.QtTest import QTest
-
         QTest.qWait(round(seconds * 1000))
 
     def wait(self, condition: Callable[[], bool]) -> None:
@@ -79,17 +89,11 @@ class Window:
 
     def button(self, *texts: str) -> Any:
         """Return the visible button with one of these texts."""
-        from qtpy.QtWidgets import QAbstractButton
-
         found = [b for b in self.main.findChildren(QAbstractButton) if b.isVisible()]
         return next((b for b in found if b.text() in texts), None)
 
     def click(self, text: str) -> None:
         """Click a button, scrolled to first."""
-        from qtpy.QtCore import QPoint, Qt
-        from qtpy.QtTest import QTest
-        from qtpy.QtWidgets import QCheckBox, QScrollArea
-
         button = self.button(text)
         area = button.parentWidget()
         while area is not None and not isinstance(area, QScrollArea):
@@ -103,8 +107,6 @@ class Window:
     @contextmanager
     def menus(self, *titles: str) -> Iterator[Any]:
         """Open menus one below the other; give the place of the last entry on the screen."""
-        from qtpy.QtCore import QRect
-
         opened, holder = [], self.main.menuBar()
         for title in titles:
             texts = [a.text().replace("&", "") for a in holder.actions()]
@@ -131,15 +133,12 @@ class Window:
         return self.viewer.window._qt_viewer.canvas.native
 
     def _at(self, y: float, x: float) -> Any:
-        from qtpy.QtCore import QPoint
-
         (cy, cx), zoom = self.viewer.scene.camera.center[-2:], self.viewer.scene.camera.zoom
         width, height = self.canvas.width(), self.canvas.height()
         return QPoint(round(width / 2 + (x - cx) * zoom), round(height / 2 + (y - cy) * zoom))
 
     def move(self, y: float, x: float) -> None:
         """Move the mouse to a pixel of the image."""
-        from qtpy.QtTest import QTest
 
         def arrived() -> bool:
             for point in ((y + 2, x), (y, x)):
@@ -152,9 +151,6 @@ class Window:
 
     def drag(self, *points: tuple[float, float]) -> None:
         """Draw a line through pixels of the image."""
-        from qtpy.QtCore import Qt
-        from qtpy.QtTest import QTest
-
         left = Qt.MouseButton.LeftButton
         self.move(*points[0])
         QTest.mousePress(self.canvas, left, pos=self._at(*points[0]))
@@ -166,38 +162,32 @@ class Window:
 
     def press(self, key: str) -> None:
         """Press a letter over the canvas."""
-        from qtpy.QtCore import Qt
-        from qtpy.QtTest import QTest
-
         QTest.keyClick(self.canvas, getattr(Qt.Key, f"Key_{key}"))
         self.rest(0.2)
 
     # ---- pictures -------------------------------------------------------------------------
 
+    def _place(self, text: str) -> QRect:
+        button = self.button(text)
+        return QRect(button.mapToGlobal(QPoint(0, 0)), button.size())
+
     def picture(self, name: str, *rings: Any) -> None:
         """Write the screen as a PNG, with a ring around buttons (texts) or places (QRect)."""
-        from PIL import Image
-        from qtpy.QtCore import QPoint, QRect
-        from qtpy.QtGui import QColor, QPainter, QPen
-        from qtpy.QtWidgets import QApplication
-
         self.rest(0.6)
         grabbed = QApplication.primaryScreen().grabWindow(0)
         painter = QPainter(grabbed)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(QColor(RING), 3))
         for ring in rings:
-            if isinstance(ring, str):
-                button = self.button(ring)
-                ring = QRect(button.mapToGlobal(QPoint(0, 0)), button.size())  # noqa: PLW2901
-            painter.drawRoundedRect(ring.adjusted(-3, -2, 3, 2), 7, 7)
+            place = self._place(ring) if isinstance(ring, str) else ring
+            painter.drawRoundedRect(place.adjusted(-3, -2, 3, 2), 7, 7)
         painter.end()
         path = self._target / f"{name}.png"
         grabbed.save(str(path))
         Image.open(path).convert("RGB").save(path, optimize=True)
         if path.stat().st_size > LARGEST:
-            Image.open(path).quantize(256, kmeans=1, dither=Image.Dither.NONE).save(path, optimize=True)
-        print(f"{path.name}: {path.stat().st_size // 1000} kB", flush=True)
+            few = Image.open(path).quantize(256, kmeans=1, dither=Image.Dither.NONE)
+            few.save(path, optimize=True)
 
 
 # ---- the steps ---------------------------------------------------------------------------------
@@ -258,8 +248,6 @@ def between(first: tuple[float, float], last: tuple[float, float]) -> list[tuple
 
 def retrain(window: Window, seconds: float) -> None:
     """Press Retrain, look at the curve on the way, and wait for the outcome."""
-    from qtpy.QtTest import QTest
-
     window.viewer.reset_view()
     QTest.mouseMove(window.canvas, window.canvas.rect().center())
     window.click("Retrain")
@@ -277,8 +265,6 @@ def retrain(window: Window, seconds: float) -> None:
 
 def save(window: Window, folder: Path) -> None:
     """Press Save labels… and answer the file dialog."""
-    from qtpy.QtCore import QTimer
-    from qtpy.QtWidgets import QApplication, QDialogButtonBox, QFileDialog
 
     def answer() -> None:
         dialog = QApplication.activeModalWidget()
@@ -301,9 +287,6 @@ def save(window: Window, folder: Path) -> None:
 
 def take_pictures(target: Path) -> None:
     """Do all steps in one window."""
-    from qtpy.QtCore import Qt
-    from qtpy.QtWidgets import QApplication
-
     target.mkdir(parents=True, exist_ok=True)
     application = QApplication.instance() or QApplication([])
     application.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs)

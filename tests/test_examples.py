@@ -1,4 +1,4 @@
-"""What the README shows can be typed as it stands, and what it links to is there."""
+"""What the documents show can be typed as it stands, and what they link to is there."""
 
 import re
 import shlex
@@ -12,14 +12,15 @@ from typer.testing import CliRunner
 from napari_unet.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "docs" / "command-line.md", ROOT / "docs" / "library.md"]
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("sample_data/*.md")])
 LINK = re.compile(r"\[[^\]]*\]\((?!https?://|#)([^)#\s]+)")
 
 
 def blocks(language: str) -> list[str]:
-    """Fenced blocks of one language in the README."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    """Fenced blocks of one language in the pages that show code."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_blocks_run(clone: Path, code: str) -> None:
-    exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
+    exec(compile(code, "example", "exec"), {"__name__": "__main__"})
 
 
 def test_command_lines_run(clone: Path) -> None:
@@ -47,8 +48,8 @@ def test_command_lines_run(clone: Path) -> None:
     assert (clone / "labels" / "nuclei_objects.csv").read_text().startswith("label,")
 
 
-def test_options_of_the_readme_are_those_of_the_command_line() -> None:
-    shown = set(re.findall(r"^\| `(--[a-z-]+)` \|", README, re.MULTILINE))
+def test_options_that_are_shown_are_those_of_the_command_line() -> None:
+    shown = set(re.findall(r"^\| `(--[a-z-]+)` \|", TEXT, re.MULTILINE))
     command = next(c for c in app.registered_commands if c.callback.__name__ == "segment")
     names = set(command.callback.__annotations__) - {"inputs", "return"}
     assert shown == {f"--{name.replace('_', '-')}" for name in names}
