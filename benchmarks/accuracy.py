@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from benchmarks.image_sets import Sample, cell_samples, samples, taught_cells
-from benchmarks.looks import by_look
-from benchmarks.matching import THRESHOLDS, Counts, Matching, bootstrap, count, match, shown
-from benchmarks.tables import ROOT, markdown, write_table
+from benchmarks.common.image_sets import Sample, cell_samples, samples, taught_cells
+from benchmarks.common.looks import by_look
+from benchmarks.common.matching import THRESHOLDS, Counts, Matching, bootstrap, count, match, shown
+from benchmarks.common.tables import ROOT, markdown, write_table
 from napari_unet.models.library import Model, load_model
 from napari_unet.segmentation import segment
 from napari_unet.settings import DecodeSettings, SegmentSettings
@@ -237,7 +237,7 @@ def main() -> None:
     arguments = _arguments()
     model = load_model(arguments.model or ("cells-phase" if arguments.cells else "nuclei"))
     if arguments.tune:
-        from benchmarks.tuning import tune
+        from benchmarks.common.tuning import tune
 
         limit = arguments.limit
         val = cell_samples(arguments.data, limit) if arguments.cells else None
@@ -248,7 +248,7 @@ def main() -> None:
     if arguments.decode:
         decode = DecodeSettings.model_validate_json(arguments.decode.read_text())
     if arguments.picture:
-        from benchmarks.pictures import draw
+        from benchmarks.common.pictures import draw
 
         draw(arguments.data, model, decode, arguments.picture)
         return

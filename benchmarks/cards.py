@@ -5,7 +5,7 @@ python -m benchmarks.cards
 
 import json
 
-from benchmarks.tables import ROOT, write_table
+from benchmarks.common.tables import ROOT, write_table
 from napari_unet.models.card import describe
 from napari_unet.models.library import bundled_models
 

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.accuracy import DOCUMENT, options_for
-from benchmarks.image_sets import CELLS, Sample, cell_samples, samples
-from benchmarks.tables import markdown, write_table
+from benchmarks.common.image_sets import CELLS, Sample, cell_samples, samples
+from benchmarks.common.tables import markdown, write_table
 from napari_unet.execution.local import LocalBackend
 from napari_unet.models.library import Model, bundled_models
 from napari_unet.planning.model_selection import best_model

@@ -11,8 +11,8 @@ import argparse
 import subprocess
 import sys
 
+from benchmarks.common.tables import ROOT, markdown, write_table
 from benchmarks.responsiveness import SCREEN, child, needs_screen
-from benchmarks.tables import ROOT, markdown, write_table
 
 NUMBER = 500
 DOCUMENT = ROOT / "docs" / "performance.md"

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.tables import ROOT
 from benchmarks.responsiveness import SCREEN, needs_screen
-from benchmarks.tables import ROOT
 
 TARGET = ROOT / "docs" / "screenshots" / "loop.png"
 PAINTED = 24  # nuclei
@@ -58,7 +58,7 @@ def pictures() -> None:
     """Do what a person does, and take a picture after each step."""
     import napari
 
-    from benchmarks.window import PANEL, PLUGIN, _until
+    from benchmarks.common.window import PANEL, PLUGIN, _until
 
     viewer = napari.Viewer()
     viewer.window.resize(1500, 900)

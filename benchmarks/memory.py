@@ -19,8 +19,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.slides import write_slide
-from benchmarks.tables import ROOT, markdown, write_table
+from benchmarks.common.slides import write_slide
+from benchmarks.common.tables import ROOT, markdown, write_table
 from napari_unet.models.library import load_model
 
 SIDES = (2560, 5120, 10240, 20480)

@@ -13,9 +13,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from benchmarks.common.slides import CHUNK
+from benchmarks.common.tables import markdown, write_table
 from benchmarks.memory import DOCUMENT, run
-from benchmarks.slides import CHUNK
-from benchmarks.tables import markdown, write_table
 
 CHUNKS = 26  # along each side
 PITCH, DIAMETER = 25.6, 19.0  # pixels, between the middles of two nuclei and of one; 40 a chunk

@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.slides import write_slide
-from benchmarks.tables import ROOT, markdown, write_table
+from benchmarks.common.slides import write_slide
+from benchmarks.common.tables import ROOT, markdown, write_table
 
 DOCUMENT = ROOT / "docs" / "responsiveness.md"
 HEADER = ("what", "n", "p50", "p95", "p99", "max", "unit", "goal", "met")
@@ -162,7 +162,7 @@ def _merge(runs: Any) -> Samples:
 
 def child(measure: str, **arguments: Any) -> Samples:
     """Run one measurement in a process of its own, with settings of its own."""
-    command = [sys.executable, "-m", "benchmarks.window", measure, json.dumps(arguments)]
+    command = [sys.executable, "-m", "benchmarks.common.window", measure, json.dumps(arguments)]
     with tempfile.TemporaryDirectory(prefix="napari-unet-window-") as home:
         folders = {f"XDG_{n}_HOME": str(Path(home, n)) for n in ("CONFIG", "CACHE", "DATA")}
         environment = {**os.environ, **folders, "NAPARI_CONFIG": str(Path(home, "napari.yaml"))}

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from distributed import Client, LocalCluster
 
-from benchmarks.slides import write_slide
-from benchmarks.tables import ROOT, markdown, write_table
+from benchmarks.common.slides import write_slide
+from benchmarks.common.tables import ROOT, markdown, write_table
 from napari_unet.cli.slide import segment_slide
 from napari_unet.settings import SegmentSettings
 

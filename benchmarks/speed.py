@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.common.slides import CHUNK, mosaic
+from benchmarks.common.tables import ROOT, markdown, write_table
 from benchmarks.peer_networks import Found, best, cellpose, monai, stardist
-from benchmarks.slides import CHUNK, mosaic
-from benchmarks.tables import ROOT, markdown, write_table
 from napari_unet import segment
 from napari_unet.execution import block_worker as hand
 from napari_unet.execution.sharing import shared_pixels

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from skimage.io import imsave
 
 from benchmarks.accuracy import DOCUMENT, options_for
-from benchmarks.image_sets import Sample, samples
-from benchmarks.matching import count, match
-from benchmarks.pictures import mosaic, outlined
-from benchmarks.tables import ROOT, write_table
+from benchmarks.common.image_sets import Sample, samples
+from benchmarks.common.matching import count, match
+from benchmarks.common.pictures import mosaic, outlined
+from benchmarks.common.tables import ROOT, write_table
 from napari_unet.models.library import load_model
 from napari_unet.segmentation import segment
 

@@ -16,8 +16,8 @@ import skimage.transform
 from numpy.typing import NDArray
 from skimage.io import imsave
 
-from benchmarks.image_sets import MNFINDER, Sample, samples
-from benchmarks.tables import ROOT
+from benchmarks.common.image_sets import MNFINDER, Sample, samples
+from benchmarks.common.tables import ROOT
 from napari_unet.image import Image
 from napari_unet.intensity import percentiles
 from napari_unet.models.library import Model

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks.image_sets import Sample
-from benchmarks.plain import grey
+from benchmarks.common.image_sets import Sample
+from benchmarks.common.plain import grey
 
 CROWDED = 0.1  # of the objects' outline that lies on another object
 DIM = 0.35  # of the range of grey values between the objects' middle and the ground's

@@ -13,7 +13,7 @@ A figure in the README or in docs names the table, the row (its first cell) and 
     AP <!-- figure: accuracy-val / mnfinder val, pooled / 0.5 -->0.91<!-- /figure -->
 
 It must be the first number in that cell, rounded to the decimals that are shown.
-``python -m benchmarks.tables`` lists the figures that differ; ``--update`` writes them anew.
+``python -m benchmarks.common.tables`` lists the figures that differ; ``--update`` writes them anew.
 """
 
 import argparse
@@ -31,7 +31,7 @@ import psutil
 from napari_unet.inference.batchnorm_folding import computes_bfloat16
 from napari_unet.inference.fastest import processor_name
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- /table -->", re.DOTALL)
 FIGURE = re.compile(
     r"(?P<before><!-- figure: (?P<name>[\w-]+) / (?P<row>[^/]+?) / (?P<column>[^/]+?) -->)"

@@ -3,7 +3,7 @@
 It runs in an environment of its own and knows nothing of this project:
 
     python -m venv ENV && ENV/bin/pip install stardist tensorflow-cpu scikit-image
-    ENV/bin/python benchmarks/peer_stardist.py --data DATA --run runs/stardist --minutes 180
+    ENV/bin/python benchmarks/common/peer_stardist.py --data DATA --run runs/stardist --minutes 180
     python -m benchmarks.peers --labels runs/stardist --name "StarDist, 180 minutes"
 
 Minutes are the processor's, all threads together. Run it again to go on after a stop.
