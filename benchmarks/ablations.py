@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy import DOCUMENT, options_for
+from benchmarks.common.evaluation import DOCUMENT, options_for
 from benchmarks.common.image_sets import samples
 from benchmarks.common.matching import bootstrap, count, shown
 from benchmarks.common.plain import Looking, look_at

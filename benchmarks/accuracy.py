@@ -10,125 +10,42 @@
 """
 
 import argparse
-import hashlib
 import json
-import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
 
+from benchmarks.common.evaluation import (
+    DOCUMENT,
+    Outcome,
+    by_look,
+    by_set,
+    evaluate,
+    options_for,
+    table_rows,
+    weights_sha,
+)
 from benchmarks.common.image_sets import Sample, cell_samples, samples, taught_cells
-from benchmarks.common.looks import by_look
-from benchmarks.common.matching import THRESHOLDS, Counts, Matching, bootstrap, count, match, shown
+from benchmarks.common.matching import THRESHOLDS, count
 from benchmarks.common.tables import ROOT, markdown, write_table
 from napari_unet.models.library import Model, load_model
-from napari_unet.segmentation import segment
 from napari_unet.settings import DecodeSettings, SegmentSettings
 
-DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
-DOCUMENT = ROOT / "docs" / "accuracy.md"
 MEASURES = ("measure", "value")
 HEADER = ("set", "images", "objects", *(str(t) for t in THRESHOLDS), "s per megapixel")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
-    """How one image went.
-
-    Attributes
-    ----------
-    sample : Sample
-        The image.
-    matching : Matching
-        Found objects against the truth.
-    seconds : float
-        From the opened image to the labels, loading the model included.
-    megapixels : float
-        Size of the image.
-    """
-
-    sample: Sample
-    matching: Matching
-    seconds: float
-    megapixels: float
-
-
-def evaluate(
-    chosen: Sequence[Sample],
-    model: Model,
-    settings: SegmentSettings | None = None,
-    *,
-    true_size: bool = False,
-) -> list[Outcome]:
-    """Segment every image and compare; the default settings are those a person gets.
-
-    With `true_size` the diameter is given, from the truth.
-    """
-    settings = settings or SegmentSettings()
-    segment(chosen[0].image(), model, settings=settings)  # imports and first-use costs
-    outcomes = []
-    for sample in chosen:
-        image = sample.image()
-        diameter = sample.diameter() if true_size else None
-        given = settings.model_copy(update={"diameter": diameter})
-        start = time.perf_counter()
-        labels = segment(image, model, settings=given).labels
-        seconds = time.perf_counter() - start
-        matching = match(sample.truth(), labels)
-        outcomes.append(Outcome(sample, matching, seconds, labels.size / 1e6))
-    return outcomes
-
-
-def table_rows(groups: dict[str, list[Outcome]]) -> list[list[str]]:
-    """Two rows for each group: pooled and per image."""
-    rows = []
-    for name, members in groups.items():
-        counts = count([o.matching for o in members])
-        speed = sum(o.seconds for o in members) / sum(o.megapixels for o in members)
-        size = [str(len(members)), str(int(counts.objects[:, 0].sum()))]
-        for kind, pooled in (("pooled", True), ("per image", False)):
-            rows.append([f"{name}, {kind}", *size, *_cells(counts, pooled=pooled), f"{speed:.2f}"])
-    return rows
-
-
-def _cells(counts: Counts, *, pooled: bool) -> list[str]:
-    e = bootstrap(counts, pooled=pooled)
-    return [shown(*figures) for figures in zip(e.value, e.low, e.high, strict=True)]
-
-
-def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    """Sort outcomes by set, and a whole data set of several parts."""
-    groups: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        groups.setdefault(outcome.sample.group, []).append(outcome)
-    for split in ("val", "test"):
-        parts = [g for g in groups if g.startswith(f"dsb2018 {split}")]
-        if len(parts) > 1:
-            groups[f"dsb2018 {split} all"] = [o for part in parts for o in groups[part]]
-    return groups
 
 
 def scores(outcomes: Sequence[Outcome]) -> dict[str, float]:
     """Pooled AP by set and threshold, for a model's card."""
     return {
         f"{name} AP@{threshold}": round(float(value), 4)
-        for name, members in _groups(outcomes).items()
+        for name, members in by_set(outcomes).items()
         for threshold, value in zip(
             THRESHOLDS, count([o.matching for o in members]).pooled, strict=True
         )
     }
-
-
-def weights_sha(model: Model) -> str:
-    """Return the beginning of the weights' sha256, which stays when scores come into the card."""
-    with safe_open(model.path, framework="numpy") as file:
-        names = sorted(file.keys())
-        content = b"".join(name.encode() + file.get_tensor(name).tobytes() for name in names)
-    return hashlib.sha256(content).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +73,7 @@ class Report:
         groups: dict[str, list[Outcome]] | None = None,
     ) -> None:
         """Print a table, and put it into the document; default groups are the sets."""
-        rows = table_rows(groups or _groups(outcomes))
+        rows = table_rows(groups or by_set(outcomes))
         print(f"\n{name}\n{markdown(HEADER, rows)}", flush=True)
         if self.write:
             note = (
@@ -205,17 +122,6 @@ def measure_cells(arguments: argparse.Namespace, report: Report) -> None:
 
 def _wanted(sample: Sample, sets: Sequence[str]) -> bool:
     return not sets or any(name in sample.group for name in sets)
-
-
-def options_for(document: str | None) -> argparse.ArgumentParser:
-    """Options of every benchmark that looks at validation images."""
-    parser = argparse.ArgumentParser(
-        description=document, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the image sets")
-    parser.add_argument("--limit", type=int, help="images of each set")
-    parser.add_argument("--dry", action="store_true", help="leave docs as they are")
-    return parser
 
 
 def _arguments() -> argparse.Namespace:

@@ -10,7 +10,7 @@ the set: `cells-phase` for whole cells in phase contrast, `nuclei` for all other
 import tempfile
 from pathlib import Path
 
-from benchmarks.accuracy import DOCUMENT, options_for
+from benchmarks.common.evaluation import DOCUMENT, options_for
 from benchmarks.common.image_sets import CELLS, Sample, cell_samples, samples
 from benchmarks.common.tables import markdown, write_table
 from napari_unet.execution.local import LocalBackend

@@ -28,11 +28,11 @@ from benchmarks.common.annotator import (
     paint_cell,
     paint_stroke,
 )
+from benchmarks.common.evaluation import DATA
 from benchmarks.common.image_sets import DOMAINS, Scene, scenes
 from benchmarks.common.retraining import Found, compare, figures, gathered, teach
 from benchmarks.common.rows import RESULTS, Row, Rows, read_rows
 from benchmarks.common.tables import ROOT, TABLE, markdown, write_table
-from benchmarks.painting import DATA
 from napari_unet.errors import UNetError
 from napari_unet.image import Box
 from napari_unet.labels.painted import BACKGROUND, UNLABELLED

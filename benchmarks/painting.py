@@ -13,7 +13,6 @@ there is not measured again. `--limit 1 --time 6` is a quick look with its own f
 """
 
 import argparse
-import os
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.common.annotator import MODES
+from benchmarks.common.evaluation import DATA
 from benchmarks.common.image_sets import DOMAINS, scenes
 from benchmarks.common.retraining import Found
 from benchmarks.common.rows import RESULTS, Row, Rows, read_rows
@@ -28,7 +28,6 @@ from benchmarks.common.session import KEY, Base, Session, Setting, can_suggest
 from benchmarks.common.tables import ROOT, TABLE, markdown, write_table
 from napari_unet.models.library import load_model
 
-DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
 ROWS = RESULTS / "painting.jsonl"
 METHODS = ("retrain", "forest", "scratch", "full")
 CELLS = (0, 2, 5, 10, 20, 50)

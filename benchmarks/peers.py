@@ -25,7 +25,7 @@ from skimage.io import imread
 from skimage.morphology import remove_small_objects
 from skimage.segmentation import watershed
 
-from benchmarks.accuracy import DATA, DOCUMENT
+from benchmarks.common.evaluation import DATA, DOCUMENT
 from benchmarks.common.image_sets import Sample, samples
 from benchmarks.common.matching import THRESHOLDS, bootstrap, count, match, shown
 from benchmarks.common.plain import grey

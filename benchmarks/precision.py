@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from benchmarks.accuracy import evaluate, options_for
+from benchmarks.common.evaluation import evaluate, options_for
 from benchmarks.common.image_sets import Sample, samples
 from benchmarks.common.matching import THRESHOLDS, bootstrap, count
 from benchmarks.common.plain import given, probabilities

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.transform import rescale
 
-from benchmarks.accuracy import DOCUMENT, evaluate, options_for, weights_sha
+from benchmarks.common.evaluation import DOCUMENT, evaluate, options_for, weights_sha
 from benchmarks.common.image_sets import Sample, cell_samples, samples
 from benchmarks.common.matching import Matching, bootstrap, count, shown
 from benchmarks.common.tables import markdown, write_table

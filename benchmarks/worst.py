@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.io import imsave
 
-from benchmarks.accuracy import DOCUMENT, options_for
+from benchmarks.common.evaluation import DOCUMENT, options_for
 from benchmarks.common.image_sets import Sample, samples
 from benchmarks.common.matching import count, match
 from benchmarks.common.pictures import mosaic, outlined
