@@ -50,7 +50,7 @@ def write_table(
     *,
     command: str,
     note: str = "",
-) -> str:
+) -> None:
     """Put a table between its markers in a Markdown file.
 
     Parameters
@@ -66,11 +66,6 @@ def write_table(
     note : str, optional
         More about the run, such as the model.
 
-    Returns
-    -------
-    str
-        What was written.
-
     Raises
     ------
     ValueError
@@ -80,20 +75,19 @@ def write_table(
     if any(len(row) != len(header) for row in rows) or len(set(names)) != len(names):
         raise ValueError(f"table {name}: rows must have {len(header)} cells and different names")
     body = f"{markdown(header, rows)}\n{provenance(command, note)}\n"
-    text, written = path.read_text(encoding="utf-8"), 0
+    places = 0
 
     def fill(found: re.Match[str]) -> str:
-        nonlocal written
+        nonlocal places
         if found["name"] != name:
             return found[0]
-        written += 1
+        places += 1
         return f"<!-- table: {name} -->\n{body}<!-- /table -->"
 
-    text = TABLE.sub(fill, text)
-    if written != 1:
+    text = TABLE.sub(fill, path.read_text(encoding="utf-8"))
+    if places != 1:
         raise ValueError(f"{path.name} must have one place marked <!-- table: {name} -->")
     path.write_text(text, encoding="utf-8")
-    return body
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
