@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy import DOCUMENT, options_for
-from benchmarks.image_sets import samples
-from benchmarks.matching import bootstrap, count, shown
-from benchmarks.plain import Looking, look_at
-from benchmarks.rows import RESULTS, Row, Rows
-from benchmarks.tables import ROOT, markdown, write_table
+from benchmarks.common.evaluation import DOCUMENT, options_for
+from benchmarks.common.image_sets import samples
+from benchmarks.common.matching import bootstrap, count, shown
+from benchmarks.common.plain import Looking, look_at
+from benchmarks.common.rows import RESULTS, Row, Rows
+from benchmarks.common.tables import ROOT, markdown, write_table
 from napari_unet.models.card import ModelCard
 from napari_unet.network.unet import UNet
 from scripts.base_recipe import NUCLEI

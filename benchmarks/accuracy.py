@@ -5,130 +5,58 @@
     python -m benchmarks.accuracy --cells               whole cells in phase contrast, cells-phase
     python -m benchmarks.accuracy --tune                choose the decoding on the validation sets
     python -m benchmarks.accuracy --picture             outlines drawn on images, nothing measured
+    python -m benchmarks.accuracy --worst               the worst images, drawn and counted
+    python -m benchmarks.accuracy --chosen              which model an image gets by itself
+    python -m benchmarks.accuracy --cards               the models' cards; writes docs/models.md
 
 `--limit 2 --dry` looks at a few images and writes nothing.
 """
 
 import argparse
-import hashlib
 import json
-import os
-import time
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
 
-from benchmarks.image_sets import Sample, cell_samples, samples, taught_cells
-from benchmarks.looks import by_look
-from benchmarks.matching import THRESHOLDS, Counts, Matching, bootstrap, count, match, shown
-from benchmarks.tables import ROOT, markdown, write_table
-from napari_unet.models.library import Model, load_model
-from napari_unet.segmentation import segment
+from benchmarks.common.evaluation import (
+    DOCUMENT,
+    Outcome,
+    by_look,
+    by_set,
+    evaluate,
+    options_for,
+    table_rows,
+    weights_sha,
+)
+from benchmarks.common.image_sets import CELLS, Sample, cell_samples, samples, taught_cells
+from benchmarks.common.matching import THRESHOLDS, count
+from benchmarks.common.tables import ROOT, markdown, write_table
+from napari_unet.execution.local import LocalBackend
+from napari_unet.models.card import describe
+from napari_unet.models.library import Model, bundled_models, load_model
+from napari_unet.planning.model_selection import best_model
+from napari_unet.planning.planner import Where
+from napari_unet.segmentation import Notes
 from napari_unet.settings import DecodeSettings, SegmentSettings
 
-DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
-DOCUMENT = ROOT / "docs" / "accuracy.md"
+CARDS = ROOT / "docs" / "models.md"
 MEASURES = ("measure", "value")
+FAULTS = ("number", "set", "AP 0.5", "true", "found", "merged", "split", "missed", "invented")
 HEADER = ("set", "images", "objects", *(str(t) for t in THRESHOLDS), "s per megapixel")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
-    """How one image went.
-
-    Attributes
-    ----------
-    sample : Sample
-        The image.
-    matching : Matching
-        Found objects against the truth.
-    seconds : float
-        From the opened image to the labels, loading the model included.
-    megapixels : float
-        Size of the image.
-    """
-
-    sample: Sample
-    matching: Matching
-    seconds: float
-    megapixels: float
-
-
-def evaluate(
-    chosen: Sequence[Sample],
-    model: Model,
-    settings: SegmentSettings | None = None,
-    *,
-    true_size: bool = False,
-) -> list[Outcome]:
-    """Segment every image and compare; the default settings are those a person gets.
-
-    With `true_size` the diameter is given, from the truth.
-    """
-    settings = settings or SegmentSettings()
-    segment(chosen[0].image(), model, settings=settings)  # imports and first-use costs
-    outcomes = []
-    for sample in chosen:
-        image = sample.image()
-        diameter = sample.diameter() if true_size else None
-        given = settings.model_copy(update={"diameter": diameter})
-        start = time.perf_counter()
-        labels = segment(image, model, settings=given).labels
-        seconds = time.perf_counter() - start
-        matching = match(sample.truth(), labels)
-        outcomes.append(Outcome(sample, matching, seconds, labels.size / 1e6))
-    return outcomes
-
-
-def table_rows(groups: dict[str, list[Outcome]]) -> list[list[str]]:
-    """Two rows for each group: pooled and per image."""
-    rows = []
-    for name, members in groups.items():
-        counts = count([o.matching for o in members])
-        speed = sum(o.seconds for o in members) / sum(o.megapixels for o in members)
-        size = [str(len(members)), str(int(counts.objects[:, 0].sum()))]
-        for kind, pooled in (("pooled", True), ("per image", False)):
-            rows.append([f"{name}, {kind}", *size, *_cells(counts, pooled=pooled), f"{speed:.2f}"])
-    return rows
-
-
-def _cells(counts: Counts, *, pooled: bool) -> list[str]:
-    e = bootstrap(counts, pooled=pooled)
-    return [shown(*figures) for figures in zip(e.value, e.low, e.high, strict=True)]
-
-
-def _groups(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    """Sort outcomes by set, and a whole data set of several parts."""
-    groups: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        groups.setdefault(outcome.sample.group, []).append(outcome)
-    for split in ("val", "test"):
-        parts = [g for g in groups if g.startswith(f"dsb2018 {split}")]
-        if len(parts) > 1:
-            groups[f"dsb2018 {split} all"] = [o for part in parts for o in groups[part]]
-    return groups
 
 
 def scores(outcomes: Sequence[Outcome]) -> dict[str, float]:
     """Pooled AP by set and threshold, for a model's card."""
     return {
         f"{name} AP@{threshold}": round(float(value), 4)
-        for name, members in _groups(outcomes).items()
+        for name, members in by_set(outcomes).items()
         for threshold, value in zip(
             THRESHOLDS, count([o.matching for o in members]).pooled, strict=True
         )
     }
-
-
-def weights_sha(model: Model) -> str:
-    """Return the beginning of the weights' sha256, which stays when scores come into the card."""
-    with safe_open(model.path, framework="numpy") as file:
-        names = sorted(file.keys())
-        content = b"".join(name.encode() + file.get_tensor(name).tobytes() for name in names)
-    return hashlib.sha256(content).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +84,7 @@ class Report:
         groups: dict[str, list[Outcome]] | None = None,
     ) -> None:
         """Print a table, and put it into the document; default groups are the sets."""
-        rows = table_rows(groups or _groups(outcomes))
+        rows = table_rows(groups or by_set(outcomes))
         print(f"\n{name}\n{markdown(HEADER, rows)}", flush=True)
         if self.write:
             note = (
@@ -203,19 +131,70 @@ def measure_cells(arguments: argparse.Namespace, report: Report) -> None:
         arguments.scores.write_text(json.dumps(found, indent=1) + "\n")
 
 
+def measure_worst(arguments: argparse.Namespace, model: Model, *, write: bool) -> None:
+    """Draw and count the images that went worst."""
+    from benchmarks.common.pictures import draw_worst
+
+    rows = draw_worst(samples(arguments.data, "val", arguments.limit), model, write=write)
+    print(markdown(FAULTS, rows))
+    if write:
+        command = "python -m benchmarks.accuracy --worst"
+        write_table(DOCUMENT, "accuracy-worst", FAULTS, rows, command=command)
+
+
+def measure_chosen(arguments: argparse.Namespace, *, write: bool) -> None:
+    """Count which model an image gets where nobody chose one; print those that get a wrong one.
+
+    Whole cells in phase contrast should get `cells-phase`, all others `nuclei`.
+    """
+    models = sorted(bundled_models(), key=lambda model: model.card.name != "nuclei")
+    data, limit = arguments.data, arguments.limit
+    found: dict[str, list[str]] = {}
+    with tempfile.TemporaryDirectory(prefix="napari-unet-") as folder:
+        for sample in [*samples(data, "val", limit), *cell_samples(data, limit)]:
+            name = _chosen(sample, models, Path(folder))
+            found.setdefault(sample.group, []).append(name)
+            if name != ("cells-phase" if sample.group == CELLS else "nuclei"):
+                print(sample.group, sample.image_path.name, name, flush=True)
+    names = [model.card.name for model in models]
+    rows = [[g, str(len(n)), *(str(n.count(one)) for one in names)] for g, n in found.items()]
+    header = ("set", "images", *(f"{name} chosen" for name in names))
+    print(markdown(header, rows))
+    if write:
+        command = "python -m benchmarks.accuracy --chosen"
+        write_table(DOCUMENT, "chosen", header, rows, command=command)
+
+
+def _chosen(sample: Sample, models: list[Model], folder: Path) -> str:
+    """Name of the model that an image gets."""
+    looking = best_model(sample.image(), models, LocalBackend(), Where(), folder / "class-maps")
+    return Notes().follow(looking).card.name
+
+
+def write_cards() -> None:
+    """Write what the card of each bundled model says into docs."""
+    header, command = ("field", "what the card says"), "python -m benchmarks.accuracy --cards"
+    for model in bundled_models():
+        scores = "; ".join(f"{k} {v:.3g}" for k, v in model.card.scores.items())
+        rows = [[title, text.replace("|", "/")] for title, text in describe(model.card)]
+        rows = [row for row in rows if row[0] not in ("Scores", "Recipe")]
+        rows += [["All scores", scores], ["sha256", model.sha]]
+        rows.append(["Recipe", f"`{json.dumps(model.card.recipe)}`"])
+        write_table(CARDS, f"card-{model.card.name}", header, rows, command=command)
+
+
+def tune_decoding(arguments: argparse.Namespace, model: Model) -> None:
+    """Choose the thresholds of a model on validation images, and write them as JSON."""
+    from benchmarks.common.tuning import tune
+
+    limit = arguments.limit
+    val = cell_samples(arguments.data, limit) if arguments.cells else None
+    val = val or samples(arguments.data, "val", limit)
+    tune(val, model, arguments.decode or ROOT / "runs" / model.card.name / "decode.json")
+
+
 def _wanted(sample: Sample, sets: Sequence[str]) -> bool:
     return not sets or any(name in sample.group for name in sets)
-
-
-def options_for(document: str | None) -> argparse.ArgumentParser:
-    """Options of every benchmark that looks at validation images."""
-    parser = argparse.ArgumentParser(
-        description=document, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of the image sets")
-    parser.add_argument("--limit", type=int, help="images of each set")
-    parser.add_argument("--dry", action="store_true", help="leave docs as they are")
-    return parser
 
 
 def _arguments() -> argparse.Namespace:
@@ -229,37 +208,44 @@ def _arguments() -> argparse.Namespace:
     add("--decode", type=Path, help="JSON with the decoding; with --tune, where to write it")
     add("--scores", type=Path, help="JSON to write for the model card")
     add("--picture", nargs="?", const=ROOT / "docs" / "predictions.png", type=Path)
+    add("--worst", action="store_true", help="draw and count the images that went worst, then stop")
+    add("--chosen", action="store_true", help="count which model images get, then stop")
+    add("--cards", action="store_true", help="write the models' cards into docs, then stop")
     return parser.parse_args()
 
 
 def main() -> None:
     """Run what the command line asks for."""
     arguments = _arguments()
-    model = load_model(arguments.model or ("cells-phase" if arguments.cells else "nuclei"))
-    if arguments.tune:
-        from benchmarks.tuning import tune
+    part = (arguments.sets, arguments.limit, arguments.decode, arguments.dry, arguments.model)
+    write = not any(part)
+    if arguments.cards:
+        write_cards()
+    elif arguments.chosen:
+        measure_chosen(arguments, write=write)
+    else:
+        model = load_model(arguments.model or ("cells-phase" if arguments.cells else "nuclei"))
+        _look_at(arguments, model, write=write)
 
-        limit = arguments.limit
-        val = cell_samples(arguments.data, limit) if arguments.cells else None
-        val = val or samples(arguments.data, "val", limit)
-        tune(val, model, arguments.decode or ROOT / "runs" / model.card.name / "decode.json")
-        return
+
+def _look_at(arguments: argparse.Namespace, model: Model, *, write: bool) -> None:
+    """Measure one model, or draw what it finds."""
+    command = "python -m benchmarks.accuracy" + (" --test" if arguments.test else "")
     decode = None
-    if arguments.decode:
+    if arguments.decode and not arguments.tune:
         decode = DecodeSettings.model_validate_json(arguments.decode.read_text())
-    if arguments.picture:
-        from benchmarks.pictures import draw
+    if arguments.tune:
+        tune_decoding(arguments, model)
+    elif arguments.picture:
+        from benchmarks.common.pictures import draw
 
         draw(arguments.data, model, decode, arguments.picture)
-        return
-    part = bool(
-        arguments.sets or arguments.limit or arguments.decode or arguments.dry or arguments.model
-    )
-    command = "python -m benchmarks.accuracy" + (" --test" if arguments.test else "")
-    if arguments.cells:
-        measure_cells(arguments, Report(model, f"{command} --cells", write=not part))
+    elif arguments.worst:
+        measure_worst(arguments, model, write=write)
+    elif arguments.cells:
+        measure_cells(arguments, Report(model, f"{command} --cells", write=write))
     else:
-        measure(arguments, Report(model, command, write=not part), decode)
+        measure(arguments, Report(model, command, write=write), decode)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ threshold of the haematoxylin stain, as a person would see them. Without a scree
 virtual one (xvfb-run).
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -17,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.common.tables import ROOT
 from benchmarks.responsiveness import SCREEN, needs_screen
-from benchmarks.tables import ROOT
 
 TARGET = ROOT / "docs" / "screenshots" / "loop.png"
 PAINTED = 24  # nuclei
@@ -54,11 +55,11 @@ def strokes(image: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.boo
     return np.where(np.isin(labels, chosen), labels, 0), far & rows
 
 
-def pictures() -> None:
+def pictures(target: Path) -> None:
     """Do what a person does, and take a picture after each step."""
     import napari
 
-    from benchmarks.window import PANEL, PLUGIN, _until
+    from benchmarks.common.window import PANEL, PLUGIN, _until
 
     viewer = napari.Viewer()
     viewer.window.resize(1500, 900)
@@ -88,17 +89,17 @@ def pictures() -> None:
     picture()
     print(panel.sentence)
     viewer.close()
-    _save(taken)
+    _save(taken, target)
 
 
-def _save(taken: list[NDArray[np.uint8]]) -> None:
+def _save(taken: list[NDArray[np.uint8]], target: Path) -> None:
     """Put the pictures together, two by two, each at two thirds of its size."""
     from skimage.io import imsave
     from skimage.transform import rescale
 
     small = [rescale(one, 2 / 3, channel_axis=-1, anti_aliasing=True) for one in taken]
     sheet = np.concatenate([np.concatenate(small[:2], 1), np.concatenate(small[2:], 1)])
-    imsave(TARGET, (sheet * 255).astype(np.uint8), check_contrast=False)
+    imsave(target, (sheet * 255).astype(np.uint8), check_contrast=False)
 
 
 def _paint(panel: Any, result: Any, cells: NDArray[Any], background: NDArray[np.bool_]) -> None:
@@ -115,13 +116,19 @@ def _paint(panel: Any, result: Any, cells: NDArray[Any], background: NDArray[np.
 
 def main() -> int:
     """Start a screen if there is none; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--target", type=Path, default=TARGET, help="the picture to write")
+    target = parser.parse_args().target.resolve()
     if needs_screen():
         with tempfile.TemporaryDirectory(prefix="napari-unet-loop-") as home:
             folders = {f"XDG_{n}_HOME": str(Path(home, n)) for n in ("CONFIG", "CACHE", "DATA")}
             environment = {**os.environ, **folders, "NAPARI_CONFIG": str(Path(home, "n.yaml"))}
             command = [*SCREEN, sys.executable, "-m", "benchmarks.loop"]
+            command += ["--target", str(target)]
             return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
-    pictures()
+    pictures(target)
     return 0
 
 

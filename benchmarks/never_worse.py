@@ -19,13 +19,20 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from benchmarks.annotator import Cell, Sheet, brushed, cells_of, free_id, paint_cell, paint_stroke
-from benchmarks.painting import DATA
-from benchmarks.remaining import compare, figures
-from benchmarks.rows import RESULTS, Row, Rows, read_rows
-from benchmarks.scenes import DOMAINS, Scene, scenes
-from benchmarks.tables import ROOT, TABLE, markdown, write_table
-from benchmarks.teaching import Found, gathered, teach
+from benchmarks.common.annotator import (
+    Cell,
+    Sheet,
+    brushed,
+    cells_of,
+    free_id,
+    paint_cell,
+    paint_stroke,
+)
+from benchmarks.common.evaluation import DATA
+from benchmarks.common.image_sets import DOMAINS, Scene, scenes
+from benchmarks.common.retraining import Found, compare, figures, gathered, teach
+from benchmarks.common.rows import RESULTS, Row, Rows, read_rows
+from benchmarks.common.tables import ROOT, TABLE, markdown, write_table
 from napari_unet.errors import UNetError
 from napari_unet.image import Box
 from napari_unet.labels.painted import BACKGROUND, UNLABELLED

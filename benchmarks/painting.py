@@ -6,30 +6,33 @@
     python -m benchmarks.painting --method full              what full training reaches
     python -m benchmarks.painting --table                    rows so far; writes docs/retraining.md
 
-The person segments, paints cells and background (see `benchmarks.annotator`), retrains from the
+The person segments, paints cells and background (see `common/annotator.py`), retrains from the
 parent with all corrections so far, and goes on with the model that is then in use. Scores are of
-what is not painted (see `benchmarks.remaining`). Rows go to benchmarks/results/; a row that is
+what is not painted (see `common/retraining.py`). Rows go to benchmarks/results/; a row that is
 there is not measured again. `--limit 1 --time 6` is a quick look with its own file of rows.
 """
 
 import argparse
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.annotator import MODES
-from benchmarks.painting_session import KEY, Base, Session, Setting, can_suggest
-from benchmarks.painting_tables import show_tables
-from benchmarks.rows import RESULTS, Rows
-from benchmarks.scenes import DOMAINS, scenes
-from benchmarks.tables import ROOT
-from benchmarks.teaching import Found
+import numpy as np
+
+from benchmarks.common.annotator import MODES
+from benchmarks.common.evaluation import DATA
+from benchmarks.common.image_sets import DOMAINS, scenes
+from benchmarks.common.retraining import Found
+from benchmarks.common.rows import RESULTS, Row, Rows, read_rows
+from benchmarks.common.session import KEY, Base, Session, Setting, can_suggest
+from benchmarks.common.tables import ROOT, TABLE, markdown, write_table
 from napari_unet.models.library import load_model
 
-DATA = Path(os.environ.get("NAPARI_UNET_DATA", ROOT.parent / "shared" / "data"))
 ROWS = RESULTS / "painting.jsonl"
 METHODS = ("retrain", "forest", "scratch", "full")
 CELLS = (0, 2, 5, 10, 20, 50)
+COMMAND = "python -m benchmarks.painting --table"
+Series = list[tuple[str, Callable[[Row], float | None], str]]
 
 
 def _arguments() -> argparse.Namespace:
@@ -81,6 +84,173 @@ def _modes(domain: str, asked: Sequence[str] | None) -> list[str]:
         print(f"{domain}: no spots are suggested by this version, so that mode is left out")
         modes.remove("suggested")
     return modes
+
+
+# ---- tables of the rows so far -------------------------------------------------------------------
+
+
+def show_tables(path: Path, document: Path, *, write: bool) -> None:
+    """Print the tables; put them into the document where it has a place for them."""
+    rows = newest(read_rows(path))
+    tables = {"painting": scores, "painting-cost": costs, "painting-suggested": suggestions}
+    places = set()
+    if document.exists():
+        places = {found["name"] for found in TABLE.finditer(document.read_text(encoding="utf-8"))}
+    for name, make in tables.items():
+        header, body = make(rows)
+        if not body:
+            continue
+        print(f"\n{name}\n{markdown(header, body)}")
+        if write and name in places:
+            write_table(document, name, header, body, command=COMMAND, note=_note(rows))
+        elif write:
+            print(f"{document.name} has no place marked <!-- table: {name} -->, so it stays as is")
+
+
+def newest(rows: Sequence[Row]) -> list[Row]:
+    """Of every domain, keep the rows with the parent and time of the last retraining."""
+    last = {r["domain"]: (r["parent_sha"], r["time"]) for r in rows if r["method"] == "retrain"}
+    return [
+        r
+        for r in rows
+        if r["domain"] in last
+        and r["parent_sha"] == last[r["domain"]][0]
+        and (r["method"] == "full" or r["time"] == last[r["domain"]][1])
+    ]
+
+
+def _note(rows: Sequence[Row]) -> str:
+    seeds = len({r["seed"] for r in rows})
+    commits = ", ".join(sorted({r["commit"] for r in rows}))
+    parents: dict[str, set[str]] = {}
+    for row in rows:
+        parents.setdefault(row["parent_sha"][:12], set()).add(row["domain"])
+    models = "; ".join(f"{', '.join(sorted(d))}: {sha}" for sha, d in sorted(parents.items()))
+    times = ", ".join(sorted({f"{r['time']:g}" for r in rows if r["method"] != "full"}))
+    alone = [r for r in rows if r.get("threads") == 1]
+    threads = f"{len(alone)} of {len(rows)} rows on one thread, by its processor's seconds"
+    return (
+        f"Mean of {seeds} seeds (lowest–highest); {times} s for each retraining, {threads}. "
+        f"Measured at commit {commits}. sha256 of the parents: {models}."
+    )
+
+
+# ---- AP on the rest ------------------------------------------------------------------------------
+
+
+def scores(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """AP@.5 on what is not painted, by number of cells."""
+    cells = sorted({r["k"] for r in rows})
+    full = {_session(r): r["ap"]["0.5"] for r in rows if r["method"] == "full"}
+
+    def gap(row: Row) -> float | None:
+        most, least = full.get(_session(row)), row["ap_parent"]["0.5"]
+        if most is None or most <= least + 0.01:
+            return None
+        return float((row["ap"]["0.5"] - least) / (most - least))
+
+    series: Series = [
+        ("parent", lambda r: r["ap_parent"]["0.5"], "retrain"),
+        ("new model", lambda r: r["ap"]["0.5"], "retrain"),
+        ("model in use", lambda r: r.get("ap_active", r["ap"])["0.5"], "retrain"),
+        ("in use, previews taken if better", lambda r: _chosen(r)["0.5"], "retrain"),
+        ("gap closed by the new model", gap, "retrain"),
+        ("new model, AP@.7", lambda r: r["ap"]["0.7"], "retrain"),
+        ("new model, AP@.8", lambda r: r["ap"]["0.8"], "retrain"),
+        ("random forest", lambda r: r["ap"]["0.5"], "forest"),
+        ("U-Net from scratch", lambda r: r["ap"]["0.5"], "scratch"),
+        ("fully trained", lambda r: r["ap"]["0.5"], "full"),
+    ]
+    body = []
+    for domain, mode in _pairs(rows):
+        for what, value, method in series:
+            mine = _of(rows, domain, mode, method)
+            found = [_spread([value(r) for r in mine if r["k"] == k]) for k in cells]
+            if any(found):
+                body.append([f"{domain}, {mode}, {what}", *(f or "–" for f in found)])
+    return ["AP@.5 after cells", *map(str, cells)], body
+
+
+def _chosen(row: Row) -> Row:
+    chosen: Row = row.get("ap_chosen") or row.get("ap_active") or row["ap"]
+    return chosen
+
+
+def _session(row: Row) -> tuple[str, str, int, int]:
+    return row["domain"], row["mode"], row["seed"], row["k"]
+
+
+def _pairs(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((r["domain"], r["mode"]) for r in rows))
+
+
+def _of(rows: Iterable[Row], domain: str, mode: str, method: str) -> list[Row]:
+    wanted = domain, mode, method
+    return [r for r in rows if (r["domain"], r["mode"], r["method"]) == wanted]
+
+
+def _spread(values: Sequence[float | None], decimals: int = 3) -> str:
+    """Mean and range; empty without values."""
+    known = [v for v in values if v is not None]
+    if not known:
+        return ""
+    low, high = min(known), max(known)
+    return f"{np.mean(known):.{decimals}f} ({low:.{decimals - 1}f}–{high:.{decimals - 1}f})"
+
+
+# ---- what it costs -------------------------------------------------------------------------------
+
+
+def costs(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Seconds, outcomes, and AP@.5 on images of the first training."""
+    header = ["domain, mode, cells", "accepted", "preview", "refused", "s", "steps",
+              "held-out old", "held-out new", "base AP@.5 before", "base AP@.5 after"]  # fmt: skip
+    body = []
+    for domain, mode in _pairs(rows):
+        mine = [r for r in _of(rows, domain, mode, "retrain") if r["k"] and "base" in r]
+        for k in sorted({r["k"] for r in mine}):
+            those = [r for r in mine if r["k"] == k]
+            outcomes = [r["outcome"] for r in those]
+            counts = [str(outcomes.count(o)) for o in ("accepted", "preview", "refused")]
+            names = ("seconds", "steps", "held_old", "held_new", "base_parent", "base")
+            means = [f"{np.mean([r[n] for r in those]):.{0 if n in names[:2] else 3}f}"
+                     for n in names]  # fmt: skip
+            body.append([f"{domain}, {mode}, {k}", *counts, *means])
+    return header, body
+
+
+# ---- suggested against random --------------------------------------------------------------------
+
+
+def suggestions(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """How many suggested cells give what random ones give."""
+    header = ["random cells", "AP@.5", "suggested cells", "share"]
+    random, suggested = (_curve(rows, mode) for mode in ("random", "suggested"))
+    body = []
+    for k, ap in random:
+        needed = cells_for(suggested, ap) if k >= 5 and suggested else None
+        if needed is not None:
+            shown = f"{needed:.0f}" if np.isfinite(needed) else "more than measured"
+            share = f"{needed / k:.2f}" if np.isfinite(needed) else "–"
+            body.append([str(k), f"{ap:.3f}", shown, share])
+    return header, body
+
+
+def _curve(rows: Sequence[Row], mode: str) -> list[tuple[int, float]]:
+    """Mean AP@.5 of the new model on usiigaci by number of cells."""
+    mine = _of(rows, "usiigaci", mode, "retrain")
+    cells = sorted({r["k"] for r in mine})
+    return [(k, float(np.mean([r["ap"]["0.5"] for r in mine if r["k"] == k]))) for k in cells]
+
+
+def cells_for(curve: Sequence[tuple[int, float]], ap: float) -> float:
+    """Cells after which a curve first reaches an AP, straight lines between; infinite if never."""
+    for (k0, low), (k1, high) in pairwise(curve):
+        if low < ap <= high:
+            return k0 + (k1 - k0) * (ap - low) / (high - low)
+        if ap <= low:
+            return float(k0)
+    return float("inf")
 
 
 def main() -> None:

@@ -6,7 +6,7 @@
 
 Each call measures one method, appends it to benchmarks/results/peers.jsonl and writes the table in
 docs/accuracy.md anew. Labels of another program are TIFF files named like the images, with a file
-``seconds.json``; `benchmarks/peer_stardist.py` makes them.
+``seconds.json``; `benchmarks/common/peer_stardist.py` makes them.
 """
 
 import argparse
@@ -25,12 +25,12 @@ from skimage.io import imread
 from skimage.morphology import remove_small_objects
 from skimage.segmentation import watershed
 
-from benchmarks.accuracy import DATA, DOCUMENT
-from benchmarks.image_sets import Sample, samples
-from benchmarks.matching import THRESHOLDS, bootstrap, count, match, shown
-from benchmarks.plain import grey
-from benchmarks.rows import RESULTS, Row, Rows
-from benchmarks.tables import markdown, write_table
+from benchmarks.common.evaluation import DATA, DOCUMENT
+from benchmarks.common.image_sets import Sample, samples
+from benchmarks.common.matching import THRESHOLDS, bootstrap, count, match, shown
+from benchmarks.common.plain import grey
+from benchmarks.common.rows import RESULTS, Row, Rows
+from benchmarks.common.tables import markdown, write_table
 from napari_unet.models.library import load_model
 from napari_unet.segmentation import segment
 

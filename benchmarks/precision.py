@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from benchmarks.accuracy import evaluate, options_for
-from benchmarks.image_sets import Sample, samples
-from benchmarks.matching import THRESHOLDS, bootstrap, count
-from benchmarks.plain import given, probabilities
-from benchmarks.tables import ROOT, markdown, write_table
+from benchmarks.common.evaluation import evaluate, options_for
+from benchmarks.common.image_sets import Sample, samples
+from benchmarks.common.matching import THRESHOLDS, bootstrap, count
+from benchmarks.common.plain import given, probabilities
+from benchmarks.common.tables import ROOT, markdown, write_table
 from napari_unet.inference.batchnorm_folding import folded
 from napari_unet.models.library import Model, load_model
 from napari_unet.models.weights import load_model as load_network

@@ -5,6 +5,8 @@
                                                         and lists what the late ticks waited for
     python -m benchmarks.responsiveness --only retraining
                                                         the lag while retraining and painting alone
+    python -m benchmarks.responsiveness --cycles        what many cancelled runs leave behind;
+                                                        writes docs/performance.md
 
 Without a screen it starts a virtual one (xvfb-run).
 """
@@ -24,12 +26,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.slides import write_slide
-from benchmarks.tables import ROOT, markdown, write_table
+from benchmarks.common.slides import write_slide
+from benchmarks.common.tables import ROOT, markdown, write_table
 
 DOCUMENT = ROOT / "docs" / "responsiveness.md"
 HEADER = ("what", "n", "p50", "p95", "p99", "max", "unit", "goal", "met")
 QUANTILES = {"p50": 50, "p95": 95, "p99": 99, "max": 100}
+CYCLES = ROOT / "docs" / "performance.md"
+NUMBER = 500  # of runs that are cancelled
+LEFT = ("what", "before", "after", "napari's redraws alone: before", "after")
+THINGS = ("threads", "child processes", "open files", "widgets", "memory, MB")
 SCREEN = ("xvfb-run", "-a", "-s", "-screen 0 1600x1000x24")
 PARTS = ("import", "cold", "cancel", "lag", "slide", "retraining")
 SLIDE, LEVELS = 16384, 6  # pixels; a large image and its smaller copies
@@ -162,7 +168,7 @@ def _merge(runs: Any) -> Samples:
 
 def child(measure: str, **arguments: Any) -> Samples:
     """Run one measurement in a process of its own, with settings of its own."""
-    command = [sys.executable, "-m", "benchmarks.window", measure, json.dumps(arguments)]
+    command = [sys.executable, "-m", "benchmarks.common.window", measure, json.dumps(arguments)]
     with tempfile.TemporaryDirectory(prefix="napari-unet-window-") as home:
         folders = {f"XDG_{n}_HOME": str(Path(home, n)) for n in ("CONFIG", "CACHE", "DATA")}
         environment = {**os.environ, **folders, "NAPARI_CONFIG": str(Path(home, "napari.yaml"))}
@@ -179,6 +185,20 @@ def needs_screen() -> bool:
     return sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
 
 
+def cycles(number: int, *, write: bool) -> None:
+    """Press Segment and Cancel at random moments; napari's own columns are as many redraws."""
+    found = child("cycles", number=number)
+    rows = [
+        [what, *(f"{n:.0f}" for kind in ("cancelled", "own") for n in found[f"{kind} {what}"])]
+        for what in THINGS
+    ]
+    print(markdown(LEFT, rows))
+    if write:
+        note = f"{number} runs that were cancelled, and {number} redraws."
+        command = "python -m benchmarks.responsiveness --cycles"
+        write_table(CYCLES, "cycles", LEFT, rows, command=command, note=note)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -190,6 +210,7 @@ def _arguments() -> argparse.Namespace:
     add("--sides", nargs="*", type=int, default=[2048, 4096], help="image sides for the lag")
     add("--time", type=float, default=30.0, help="seconds of the retraining, 10 at least")
     add("--watch", type=float, default=60.0, help="seconds of the large image")
+    add("--cycles", nargs="?", type=int, const=NUMBER, help="runs to cancel, and nothing else")
     add("--picture", type=Path, help="file for a screenshot of the large image")
     add("--profile", action="store_true", help="list what late ticks waited for")
     add("--dry", action="store_true", help="leave docs as they are")
@@ -218,6 +239,9 @@ def main() -> int:
             return 1
         own = [sys.executable, "-m", "benchmarks.responsiveness", *sys.argv[1:], "--virtual"]
         return subprocess.run([*SCREEN, *own], cwd=ROOT, check=False).returncode
+    if arguments.cycles:
+        cycles(arguments.cycles, write=arguments.cycles == NUMBER and not arguments.dry)
+        return 0
     cells = [row.cells() for row in rows(arguments)]
     print(f"\n{markdown(HEADER, cells)}")
     if list(arguments.only) == list(PARTS) and not (arguments.dry or arguments.profile):

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.transform import rescale
 
-from benchmarks.accuracy import DOCUMENT, evaluate, options_for, weights_sha
-from benchmarks.image_sets import Sample, cell_samples, samples
-from benchmarks.matching import Matching, bootstrap, count, shown
-from benchmarks.tables import markdown, write_table
+from benchmarks.common.evaluation import DOCUMENT, evaluate, options_for, weights_sha
+from benchmarks.common.image_sets import Sample, cell_samples, samples
+from benchmarks.common.matching import Matching, bootstrap, count, shown
+from benchmarks.common.tables import markdown, write_table
 from napari_unet.image import Image
 from napari_unet.intensity import grey_limits
 from napari_unet.models.library import load_model

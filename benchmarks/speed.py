@@ -16,11 +16,14 @@ else they are left out. Everything runs one after the other, so that ratios can 
 """
 
 import argparse
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +31,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.peer_networks import Found, best, cellpose, monai, stardist
-from benchmarks.slides import CHUNK, mosaic
-from benchmarks.tables import ROOT, markdown, write_table
+from benchmarks.common.slides import CHUNK, mosaic
+from benchmarks.common.tables import ROOT, markdown, write_table
 from napari_unet import segment
 from napari_unet.execution import block_worker as hand
 from napari_unet.execution.sharing import shared_pixels
@@ -48,6 +50,7 @@ READ = (320, 448, 704, 1216, 2240)  # pixels; sides of the tiles that the bare n
 REPEATS = 3
 COMMAND = "THP_MEM_ALLOC_ENABLE=1 python -m benchmarks.speed --stardist PYTHON"
 DOCUMENT = ROOT / "docs" / "performance.md"
+Found = tuple[str, float, str]  # name, megapixels per second, what was measured
 HEADER = ("what", "megapixels per s", "of the bare network", "note")
 
 
@@ -150,12 +153,80 @@ def image_of(side: int) -> NDArray[np.uint16]:
     return np.concatenate(rows)[:side, :side]
 
 
+# ---- other programs ------------------------------------------------------------------------------
+
+
+def rate_of(work: Callable[[], Any], pixels: int) -> float:
+    """Return the megapixels per second of one run, after one that is not counted."""
+    work()
+    begun = time.perf_counter()
+    work()
+    return pixels / 1e6 / (time.perf_counter() - begun)
+
+
+def monai(image: NDArray[np.float32], network: Any, short: torch.dtype) -> Iterator[Found]:
+    """MONAI's sliding window with our weights: as people use it, and in our numbers.
+
+    Parameters
+    ----------
+    image : ndarray of float32
+        ``(Y, X)``, normalised.
+    network : UNet
+        As it is loaded.
+    short : torch.dtype
+        The type that we compute in.
+    """
+    if not find_spec("monai"):
+        return
+    from monai.inferers import SlidingWindowInferer
+
+    for precision in (torch.float32, short):
+        given = network.to(precision, memory_format=torch.channels_last)
+        batch = torch.from_numpy(image)[None, None].to(precision)
+        rates = {}
+        for size in (1, 4):
+            window = SlidingWindowInferer(
+                (512, 512), sw_batch_size=size, overlap=0.25, mode="gaussian"
+            )
+            with torch.inference_mode():
+                rates[size] = rate_of(partial(window, batch, given), image.size)
+        size = max(rates, key=lambda s: rates[s])
+        name = f"MONAI SlidingWindowInferer, {str(precision).removeprefix('torch.')}"
+        yield name, rates[size], f"our weights, roi 512, overlap 0.25, gaussian, batch {size}"
+
+
+def cellpose() -> Iterator[Found]:
+    """Cellpose-SAM's network with random weights, on tiles of its own size, without overlap."""
+    if not (find_spec("cellpose") and find_spec("segment_anything")):
+        return
+    from cellpose.vit import CPSAM
+
+    for precision in (torch.float32, torch.bfloat16):
+        network = CPSAM(dtype=precision).to(precision).eval()
+        tile = torch.rand(1, 3, 256, 256).to(precision)
+        with torch.inference_mode():
+            rate = rate_of(partial(network, tile), 256**2)
+        name = f"Cellpose-SAM's network, {str(precision).removeprefix('torch.')}"
+        yield name, rate, "random weights, tiles of 256², no overlap"
+
+
+def stardist(python: str) -> Iterator[Found]:
+    """StarDist's network of its fluorescence model, asked of another Python.
+
+    It needs TensorFlow, which does not live beside torch here.
+    """
+    command = [python, str(Path(__file__).parent / "common" / "peer_stardist.py"), "--rate"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    side, rate = done.stdout.split()[-2:]
+    yield "StarDist's network, float32", float(rate), f"random weights, 32 rays, grid 2, {side}²"
+
+
 def whole(image: NDArray[np.uint16], model: Model) -> Found:
     """One forward pass over a whole image, as a notebook does it; no halo, no objects."""
     network, _ = load_network(model.path)
     given = torch.from_numpy(normalise(image, grey_limits(image, bright_objects=False)))
     with torch.inference_mode():
-        rate = best(lambda: network(given[None, None]), image.size, 1)
+        rate = rate_of(lambda: network(given[None, None]), image.size)
     return f"plain forward pass over {len(image)}², float32", rate, "network only, whole image"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.tables import differences, documents, read_tables, update, write_table
+from benchmarks.common.tables import differences, documents, read_tables, update, write_table
 
 TEXT = "# T\n\n<!-- table: speed -->\n<!-- /table -->\n\nAfter.\n"
 FIGURE = "Takes <!-- figure: speed / first run / p95 -->{}<!-- /figure --> s.\n"

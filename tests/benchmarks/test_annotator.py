@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from benchmarks import never_worse
-from benchmarks.annotator import (
+from benchmarks.common.annotator import (
     JITTER,
     MODES,
     Annotator,
@@ -21,10 +21,10 @@ from benchmarks.annotator import (
     paint_cell,
     stroke,
 )
-from benchmarks.painting_tables import cells_for, costs, newest, scores
-from benchmarks.remaining import compare, rest
-from benchmarks.rows import Row, Rows, read_rows
-from benchmarks.scenes import Scene
+from benchmarks.common.image_sets import Scene
+from benchmarks.common.retraining import compare, rest
+from benchmarks.common.rows import Row, Rows, read_rows
+from benchmarks.painting import cells_for, costs, newest, scores
 from napari_unet.image import Image
 from napari_unet.labels.painted import BACKGROUND, painted_objects
 

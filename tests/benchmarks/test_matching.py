@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from benchmarks.matching import Matching, bootstrap, count, match
+from benchmarks.common.matching import Matching, bootstrap, count, match
 
 LABELS = arrays(np.uint16, (7, 8), elements=st.sampled_from([0, 0, 1, 2, 3, 900]))
 

@@ -11,8 +11,8 @@ from flow import PANEL, PLUGIN
 from napari.layers import Labels
 from qtpy.QtWidgets import QFileDialog
 
-from benchmarks.matching import count as count_matches
-from benchmarks.matching import match
+from benchmarks.common.matching import count as count_matches
+from benchmarks.common.matching import match
 from napari_unet import read_image, segment
 from napari_unet.plugin.hooks import sample_folder
 from napari_unet.plugin.segment.segment_form import AVERAGE, PLANE, RECTANGLE, VIEW

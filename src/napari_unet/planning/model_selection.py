@@ -13,7 +13,7 @@ from napari_unet.settings import SegmentSettings
 
 # Times as much must be found by a model that is named instead of the first. (On all 77 validation
 # images: `cells-phase` finds 4.5 to 25 times as much as `nuclei` in phase contrast, and at most
-# 2.1 times as much in others; benchmarks/chosen.py counts what is chosen.)
+# 2.1 times as much in others; `benchmarks.accuracy --chosen` counts what is chosen.)
 CLEARLY = 3.0
 LEAST = 0.02  # of what was looked at that its objects cover; less may be a speck
 

@@ -3,10 +3,11 @@
 It runs in an environment of its own and knows nothing of this project:
 
     python -m venv ENV && ENV/bin/pip install stardist tensorflow-cpu scikit-image
-    ENV/bin/python benchmarks/peer_stardist.py --data DATA --run runs/stardist --minutes 180
+    ENV/bin/python benchmarks/common/peer_stardist.py --data DATA --run runs/stardist
     python -m benchmarks.peers --labels runs/stardist --name "StarDist, 180 minutes"
 
-Minutes are the processor's, all threads together. Run it again to go on after a stop.
+Minutes are the processor's, all threads together. Run it again to go on after a stop. With `--rate`
+it tells `benchmarks.speed` a side in pixels, and the megapixels per second of its network alone.
 
 Its recipe is that of its authors' example notebook (Schmidt et al. 2018, arXiv:1806.03535): 32
 rays, grey values from the 1st to the 99.8th percentile, flips and changed intensities, patches of
@@ -27,6 +28,8 @@ from stardist.models import Config2D, StarDist2D
 from tensorflow.keras.callbacks import Callback, ModelCheckpoint, ReduceLROnPlateau
 
 SEED = 20261125
+SIDE = 1024  # pixels; of what the network is given when it is timed
+REPEATS = 3
 RANDOM = np.random.default_rng(SEED)
 BRIGHT_GROUND = 0.57  # of the range; where the median is brighter the objects are dark
 
@@ -131,13 +134,32 @@ def train(data: Path, run: Path, minutes: float) -> StarDist2D:
     return model
 
 
+def rate() -> float:
+    """Megapixels per second of the network with random weights, the best of a few runs."""
+    network = StarDist2D(Config2D(n_rays=32, grid=(2, 2)), name=None, basedir=None).keras_model
+    image = np.random.default_rng(0).random((1, SIDE, SIDE, 1)).astype(np.float32)
+    network(image, training=False)  # the first one is not counted
+    seconds = []
+    for _ in range(REPEATS):
+        begun = time.perf_counter()
+        network(image, training=False)
+        seconds.append(time.perf_counter() - begun)
+    return SIDE**2 / 1e6 / min(seconds)
+
+
 def main() -> None:
     """Read the command line, train, predict."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--run", type=Path)
     parser.add_argument("--minutes", type=float, default=180)
+    parser.add_argument("--rate", action="store_true", help="only time the network")
     options = parser.parse_args()
+    if options.rate:
+        print(SIDE, rate())
+        return
+    if options.data is None or options.run is None:
+        parser.error("--data and --run are needed")
     trained = options.run / "model" / "thresholds.json"
     if trained.exists():
         model = StarDist2D(None, name="model", basedir=str(options.run))

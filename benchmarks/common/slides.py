@@ -9,7 +9,7 @@ import zarr
 from numpy.typing import NDArray
 from tifffile import imread
 
-from benchmarks.tables import ROOT
+from benchmarks.common.tables import ROOT
 
 FIELD = ROOT / "sample_data" / "nuclei.tif"
 CHUNK = 1024  # pixels

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.annotator import PER_VIEW, Annotator, Eyes, Sheet, UncertainRegion
-from benchmarks.matching import count, match
-from benchmarks.remaining import compare, figures, interval
-from benchmarks.rows import Row, Rows
-from benchmarks.scenes import Scene, base_scenes, training_crops
-from benchmarks.teaching import Found, Taught, gathered, teach
+from benchmarks.common.annotator import PER_VIEW, Annotator, Eyes, Sheet, UncertainRegion
+from benchmarks.common.image_sets import Scene, base_scenes, training_crops
+from benchmarks.common.learners import Forest, untaught
+from benchmarks.common.matching import count, match
+from benchmarks.common.retraining import Found, Taught, compare, figures, gathered, interval, teach
+from benchmarks.common.rows import Row, Rows
 from napari_unet.errors import UNetError
 from napari_unet.execution.class_map_cache import ClassMapCache
 from napari_unet.execution.class_maps import ClassMapStore
@@ -57,8 +57,8 @@ class Clock:
     """Time passed, and how much of it the processor worked for this program.
 
     A retraining has so many seconds, not so many steps: where other programs take the processor,
-    it learns less, but for one thread (see `benchmarks.teaching.teach`). Rows of several threads
-    with few processor seconds should be measured again.
+    it learns less, but for one thread (see `teach`). Rows of several threads with few processor
+    seconds should be measured again.
     """
 
     def __init__(self) -> None:
@@ -250,15 +250,11 @@ class Session:
         if not k:  # nothing is painted, so nothing is learned
             return (lambda number: np.zeros_like(self.sheets[number].scene.truth)), {}
         if method == "forest":
-            from benchmarks.forest import Forest
-
             return Forest(self.sheets, self.seed), {}
         taught = self._from_scratch()
         return Found(taught.model, self.setting.scenes), _told(taught)
 
     def _from_scratch(self) -> Taught:
-        from benchmarks.scratch import untaught
-
         settings = FinetuneSettings(time_limit=self.setting.time, seed=self.seed)
         teaching = gathered(self.setting.parent, self.sheets, settings)
         path = self.folder / "untaught.safetensors"

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QEventLoop, Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
-from benchmarks.slides import pyramid
-from benchmarks.strokes import Strokes
-from benchmarks.tables import ROOT
+from benchmarks.common.slides import pyramid
+from benchmarks.common.strokes import Strokes
+from benchmarks.common.tables import ROOT
 from napari_unet.image import Box
 from napari_unet.labels.painted import UNLABELLED, take_whole
 from napari_unet.plugin.layers.layers import visible_box

@@ -1,28 +1,36 @@
-"""A random forest on filter features, taught with the same paint, for comparison.
+"""Other learners on the same strokes, for comparison: a random forest and an untaught U-Net.
 
-Features are scikit-image's for trainable segmentation; the forest is scikit-learn's, with the
-settings of scikit-image's example. It tells object from background. Instances are made as for
-the network: the probability and the distance inside it make a class map, which is decoded.
+The forest's features are scikit-image's for trainable segmentation; the forest is scikit-learn's,
+with the settings of scikit-image's example. It tells object from background. Instances are made as
+for the network: the probability and the distance inside it make a class map, which is decoded.
 scikit-learn is not a dependency of the plugin: ``pip install -r benchmarks/requirements.txt``.
 """
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.feature import multiscale_basic_features
+from torch import nn
 
-from benchmarks.annotator import Sheet
-from benchmarks.scenes import Scene
+from benchmarks.common.annotator import Sheet
+from benchmarks.common.image_sets import Scene
 from napari_unet.image import Box
 from napari_unet.intensity import normalise, percentiles
 from napari_unet.labels.painted import BACKGROUND, UNLABELLED
 from napari_unet.labels.watershed import decode
+from napari_unet.models.card import ModelCard
+from napari_unet.models.library import Model, load_model
+from napari_unet.models.weights import save_model
+from napari_unet.network.unet import UNet
 from napari_unet.settings import DecodeSettings
 from napari_unet.training.judge import Window, best_thresholds
+from napari_unet.training.windows import TrainingWindow
 
 TREES = 50
 DEPTH = 10
@@ -33,6 +41,7 @@ MOST = 50_000  # painted pixels that it learns from
 WINDOW = 512  # pixels; of each painted image, thresholds are fitted on the middle of its paint
 FITTED = 4  # such windows
 SMALLEST = 0.3  # of the painted diameter: smaller objects are left out
+LOOKED_AT = 8  # windows that set the statistics of BatchNorm, which retraining leaves as they are
 
 
 class Forest:
@@ -137,3 +146,37 @@ def _middle(sheet: Sheet) -> Box:
     y, x = (int(np.median(places)) - WINDOW // 2 for places in (rows, columns))
     box = Box((max(0, y), max(0, x)), (max(0, y) + WINDOW, max(0, x) + WINDOW))
     return box.intersect(Box((0, 0), sheet.scene.image.shape))
+
+
+def untaught(card: ModelCard, examples: Sequence[TrainingWindow], path: Path, seed: int) -> Model:
+    """Save a network with random weights.
+
+    Retraining keeps the parent's BatchNorm statistics, so this parent gets those of the images it
+    will learn from. Without them it could hardly learn, and the comparison would not be fair.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Network and thresholds.
+    examples : sequence of Example
+        Windows of the images.
+    path : Path
+        Where to write the model.
+    seed : int
+        Decides the weights.
+    """
+    torch.manual_seed(seed)
+    network = UNet(card.spec)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the mean over all windows
+    network.train()
+    grid = card.spec.divisor
+    with torch.no_grad():
+        for example in examples[:LOOKED_AT]:
+            height, width = (n // grid * grid for n in example.image.shape[1:])
+            if height and width:
+                network(torch.from_numpy(example.image[None, :, :height, :width].copy()))
+    fields = {"name": "scratch", "parent": "", "parent_sha": "", "scores": {}, "report": {}}
+    save_model(path, network.eval(), card.model_copy(update=fields))
+    return load_model(path)

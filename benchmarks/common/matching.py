@@ -7,6 +7,7 @@ so the pairs need no choosing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
 RESAMPLES = 2000
 SEED = 20261122
+MOST, LITTLE = 0.5, 0.1  # shares of an object's pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +82,27 @@ def _numbered(labels: ArrayLike) -> tuple[int, NDArray[np.int64]]:
     if ids.size and ids[0] == 0:
         return ids.size - 1, index
     return ids.size, index + 1
+
+
+def faults(truth: NDArray[Any], found: NDArray[Any]) -> tuple[int, int, int, int]:
+    """Count true objects that were merged, split and missed, and found ones that are none.
+
+    Merged: most of it lies in a found object that holds most of another true one. Split: two or
+    more found objects lie mostly in it. Missed and invented: hardly anything overlaps.
+    """
+    pairs, shared = np.unique(np.stack([truth.ravel(), found.ravel()]), axis=1, return_counts=True)
+    true_area, found_area = (np.bincount(a.ravel()) for a in (truth, found))
+    both = (pairs > 0).all(axis=0)
+    (t, f), n = pairs[:, both], shared[both]
+    holder = f[n > MOST * true_area[t]]  # the found object that holds most of a true one
+    merged = int((np.bincount(holder, minlength=1)[holder] > 1).sum())
+    pieces = t[n > MOST * found_area[f]]
+    split = int((np.bincount(pieces, minlength=1) > 1).sum())
+    covered = np.bincount(t, n, minlength=true_area.size)[1:]
+    real = np.bincount(f, n, minlength=found_area.size)[1:]
+    missed = ((true_area[1:] > 0) & (covered < LITTLE * true_area[1:])).sum()
+    invented = ((found_area[1:] > 0) & (real < LITTLE * found_area[1:])).sum()
+    return merged, split, int(missed), int(invented)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

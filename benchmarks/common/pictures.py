@@ -2,10 +2,12 @@
 
 Of those for docs one shows only images that may be passed on: crops of mnfinder's validation images
 and scikit-image's samples; the other has twelve varied ones, outlines without the images. With the
-images these are written next to the model's run.
+images these are written next to the model's run. The worst images may not be passed on either: docs
+have their outlines only.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ import skimage.transform
 from numpy.typing import NDArray
 from skimage.io import imsave
 
-from benchmarks.image_sets import MNFINDER, Sample, samples
-from benchmarks.tables import ROOT
+from benchmarks.common.image_sets import MNFINDER, Sample, samples
+from benchmarks.common.matching import count, faults, match
+from benchmarks.common.tables import ROOT
 from napari_unet.image import Image
 from napari_unet.intensity import percentiles
 from napari_unet.models.library import Model
@@ -25,6 +28,8 @@ from napari_unet.segmentation import open_image, segment
 from napari_unet.settings import DecodeSettings
 
 FULL = ROOT / "runs" / "predictions.png"
+WORST = ROOT / "docs" / "worst.png"
+SHOWN = 10  # of the worst images
 SIDE = 320  # pixels of an image in the picture
 CROP = 256  # pixels of the image
 GAP = 6
@@ -58,6 +63,54 @@ def draw(data: Path, model: Model, decode: DecodeSettings | None, public: Path) 
         _write(path, [outlined(*one) for one in found])
         if path == FULL:
             _write(bare, [outlined(None, truth, labels) for _, truth, labels in found])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Failure:
+    """One image that was segmented."""
+
+    sample: Sample
+    truth: NDArray[Any]
+    found: NDArray[Any]
+
+    @property
+    def score(self) -> float:
+        """AP at 0.5."""
+        return float(count([match(self.truth, self.found)]).each[0, 0])
+
+
+def line(number: int, failure: Failure) -> list[str]:
+    """One row of the table."""
+    objects = (str(len(np.unique(a[a > 0]))) for a in (failure.truth, failure.found))
+    counted = map(str, faults(failure.truth, failure.found))
+    return [str(number), failure.sample.group, f"{failure.score:.2f}", *objects, *counted]
+
+
+def draw_worst(val: Sequence[Sample], model: Model, *, write: bool) -> list[list[str]]:
+    """Draw the images that went worst into runs/, their outlines into docs.
+
+    Parameters
+    ----------
+    val : sequence of Sample
+        Images to segment.
+    model : Model
+        What segments them.
+    write : bool
+        Whether the picture in docs is replaced.
+
+    Returns
+    -------
+    list of list of str
+        A row for each image: how it scored, and what was merged, split, missed and invented.
+    """
+    failures = [Failure(s, s.truth(), segment(s.image(), model).labels) for s in val]
+    worst = sorted(failures, key=lambda failure: failure.score)[:SHOWN]
+    full = ROOT / "runs" / WORST.name
+    full.parent.mkdir(parents=True, exist_ok=True)
+    _write(full, [outlined(f.sample.image(), f.truth, f.found) for f in worst])
+    if write:
+        _write(WORST, [outlined(None, f.truth, f.found) for f in worst])
+    return [line(number, failure) for number, failure in enumerate(worst, start=1)]
 
 
 def _write(path: Path, tiles: Sequence[NDArray[np.uint8]]) -> None:

@@ -13,7 +13,7 @@ A figure in the README or in docs names the table, the row (its first cell) and 
     AP <!-- figure: accuracy-val / mnfinder val, pooled / 0.5 -->0.91<!-- /figure -->
 
 It must be the first number in that cell, rounded to the decimals that are shown.
-``python -m benchmarks.tables`` lists the figures that differ; ``--update`` writes them anew.
+``python -m benchmarks.common.tables`` lists the figures that differ; ``--update`` writes them anew.
 """
 
 import argparse
@@ -31,7 +31,7 @@ import psutil
 from napari_unet.inference.batchnorm_folding import computes_bfloat16
 from napari_unet.inference.fastest import processor_name
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- /table -->", re.DOTALL)
 FIGURE = re.compile(
     r"(?P<before><!-- figure: (?P<name>[\w-]+) / (?P<row>[^/]+?) / (?P<column>[^/]+?) -->)"
@@ -50,7 +50,7 @@ def write_table(
     *,
     command: str,
     note: str = "",
-) -> str:
+) -> None:
     """Put a table between its markers in a Markdown file.
 
     Parameters
@@ -66,11 +66,6 @@ def write_table(
     note : str, optional
         More about the run, such as the model.
 
-    Returns
-    -------
-    str
-        What was written.
-
     Raises
     ------
     ValueError
@@ -80,20 +75,19 @@ def write_table(
     if any(len(row) != len(header) for row in rows) or len(set(names)) != len(names):
         raise ValueError(f"table {name}: rows must have {len(header)} cells and different names")
     body = f"{markdown(header, rows)}\n{provenance(command, note)}\n"
-    text, written = path.read_text(encoding="utf-8"), 0
+    places = 0
 
     def fill(found: re.Match[str]) -> str:
-        nonlocal written
+        nonlocal places
         if found["name"] != name:
             return found[0]
-        written += 1
+        places += 1
         return f"<!-- table: {name} -->\n{body}<!-- /table -->"
 
-    text = TABLE.sub(fill, text)
-    if written != 1:
+    text = TABLE.sub(fill, path.read_text(encoding="utf-8"))
+    if places != 1:
         raise ValueError(f"{path.name} must have one place marked <!-- table: {name} -->")
     path.write_text(text, encoding="utf-8")
-    return body
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

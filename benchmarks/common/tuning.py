@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.image_sets import MNFINDER, Sample
-from benchmarks.matching import Matching, count, match
-from benchmarks.tables import markdown
+from benchmarks.common.image_sets import MNFINDER, Sample
+from benchmarks.common.matching import Matching, count, match
+from benchmarks.common.tables import markdown
 from napari_unet.execution.class_map_cache import ClassMapCache
 from napari_unet.execution.class_maps import ClassMapStore
 from napari_unet.execution.events import Started

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables import ROOT, commit
+from benchmarks.common.tables import ROOT, commit
 
 Row = dict[str, Any]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -10,8 +10,8 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 from skimage.transform import resize
 
-from benchmarks.image_sets import Sample
-from benchmarks.matching import Matching, match
+from benchmarks.common.image_sets import Sample
+from benchmarks.common.matching import Matching, match
 from napari_unet.image import Box, Image
 from napari_unet.intensity import grey_limits, normalise
 from napari_unet.labels.watershed import decode

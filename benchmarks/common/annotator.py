@@ -19,7 +19,7 @@ from scipy import ndimage
 from skimage.graph import MCP_Geometric
 from skimage.measure import regionprops
 
-from benchmarks.scenes import Scene
+from benchmarks.common.image_sets import Scene
 from napari_unet.image import Box
 from napari_unet.labels.painted import BACKGROUND, UNLABELLED
 
