@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_unet.models.card import ModelCard
 from napari_unet.models.weights import save_model
+from napari_unet.network.outputs import Kind
 from napari_unet.network.spec import Interval, UNetSpec
 from napari_unet.network.unet import UNet
 from napari_unet.training.targets import BORDER, CELL, class_target, distance_target
@@ -25,6 +26,7 @@ def specs(draw: st.DrawFn, *, max_depth: int = 6, max_filters: int = 64) -> UNet
         in_channels=draw(st.integers(1, 6)),
         classes=draw(st.integers(2, 7)),
         distance=draw(st.booleans()),
+        diameter=draw(st.booleans()),
         base_filters=draw(st.integers(1, max_filters)),
         depth=draw(st.integers(1, max_depth)),
         variant=variant,
@@ -75,7 +77,7 @@ def random_card(spec: UNetSpec, **fields: Any) -> ModelCard:
     """Card of a random network: instances where the outputs allow it, else classes."""
     instances = spec.classes == 3 and spec.distance
     return ModelCard(
-        name="random", spec=spec, kind="instances" if instances else "classes", **fields
+        name="random", spec=spec, kind=Kind.INSTANCES if instances else Kind.CLASSES, **fields
     )
 
 

@@ -52,7 +52,7 @@ def tiled(
     """Class map of ``(C, Y, X)`` in tiles, each given its source window alone."""
     spec = worker.card.spec
     plan = plan_tiles(image.shape[1:], spec, zoom=zoom, tile=tile)
-    kept = 3 if worker.card.kind == "instances" else 1
+    kept = len(worker.card.map_channels)
     maps = np.full((kept, *image.shape[1:]), 77, np.uint8)
     limits = (LIMITS,) * len(image)
     for one in plan.tiles:
@@ -80,7 +80,7 @@ def plain(worker: Predictor, image: NDArray[np.float32]) -> NDArray[np.uint8]:
     first = spec.halo - spec.shrink
     output = output[:, first : first + image.shape[1], first : first + image.shape[2]]
     classes = torch.softmax(output[: spec.classes], dim=0)
-    if worker.card.kind == "classes":
+    if not worker.card.finds_objects:
         return classes.argmax(dim=0)[None].byte().numpy()
     maps = torch.cat([classes[1:3], output[3:4]]).clip(0, 1)
     return torch.round(maps * 255).byte().numpy()

@@ -30,6 +30,7 @@ from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model, load_model, model_files, user_folder
 from napari_unet.models.names import save_name
 from napari_unet.models.store import add
+from napari_unet.network.outputs import Kind
 from napari_unet.planning.planner import grey_values
 from napari_unet.segmentation import open_image
 from napari_unet.settings import MOST_DIAMETER, FinetuneSettings, checked
@@ -66,7 +67,7 @@ def gather(
     class_names : sequence of str, optional
         Name of each class, background first, where classes were painted; default objects were.
     """
-    if parent.card.kind == "classes" and not class_names:
+    if not (parent.card.finds_objects or class_names):
         raise InputError(
             f"The model {parent.card.name!r} tells classes apart, and objects were painted. Name "
             "the classes if the labels hold classes, or begin with a model that finds objects, "
@@ -115,9 +116,11 @@ def class_parent(parent: ModelCard, image: Image, class_names: Sequence[str]) ->
     """Card of the network that learns classes from an image's own channels."""
     channels = 1 if image.channel is not None else image.channels
     classes = min(max(2, len(class_names)), CLASSES)
-    spec = replace(parent.spec, in_channels=channels, classes=classes, distance=False)
+    spec = replace(
+        parent.spec, in_channels=channels, classes=classes, distance=False, diameter=False
+    )
     polarity = parent.polarity if channels == 1 else "given"  # channels keep their relations
-    return parent.model_copy(update={"spec": spec, "kind": "classes", "polarity": polarity})
+    return parent.model_copy(update={"spec": spec, "kind": Kind.CLASSES, "polarity": polarity})
 
 
 def _class_card(
@@ -135,7 +138,7 @@ def _class_card(
     [spec] = specs
     polarity = class_parent(parent.card, paintings[0].image, class_names).polarity
     return {
-        "kind": "classes",
+        "kind": Kind.CLASSES,
         "spec": spec.to_dict(),
         "class_names": tuple(class_names),
         "polarity": polarity,

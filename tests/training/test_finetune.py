@@ -14,6 +14,7 @@ from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models.library import find_model, load_model, model_files, user_folder
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.models.weights import save_model
+from napari_unet.network.outputs import Kind
 from napari_unet.plugin.synthetic_nuclei import nuclei_window
 from napari_unet.settings import DecodeSettings, FinetuneSettings, SegmentSettings
 from napari_unet.training.events import FinetunePlan, Finished, TrainingStep
@@ -257,7 +258,7 @@ def test_a_time_that_cannot_be_used_is_a_sentence() -> None:
 def test_a_model_of_classes_is_not_taught_objects(tmp_path: Path) -> None:
     image, truth = image_and_truth()
     network, card = load_network(find_model("nuclei"))
-    card = card.model_copy(update={"kind": "classes", "class_names": ("a", "b", "c")})
+    card = card.model_copy(update={"kind": Kind.CLASSES, "class_names": ("a", "b", "c")})
     parent = load_model(save_model(tmp_path / "classes.safetensors", network, card))
     with pytest.raises(InputError, match="tells classes apart, and objects were painted"):
         finetune(parent, [(image, painted_from(truth, 5))], name="mine")

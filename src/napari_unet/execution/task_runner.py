@@ -109,7 +109,7 @@ def patch_of(
 ) -> Patch:
     """Make the objects of one block from the class map ``(M, Y, X)`` over its window."""
     window, owned = plan.window(tile), plan.owned(tile)
-    if plan.card.kind == "classes":
+    if not plan.card.finds_objects:
         return class_block(maps, window, owned)
     return decode_block(maps, window, owned, settings, plan.region)
 

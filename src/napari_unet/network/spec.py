@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from napari_unet.errors import ModelError
+from napari_unet.network.outputs import Activation, Output, channels_of
 
 Variant = Literal["padded", "paper"]
 Skip = Literal["concat", "sum", "none"]
@@ -50,6 +51,9 @@ class UNetSpec:
         Size of the stride-2 transposed convolution: 2 as in the paper, 3 as in the post.
     dropout : float
         Probability of dropping a channel at the end of the contracting path, training only.
+    diameter : bool
+        Whether the last output channel predicts how large each pixel's object is: the logarithm
+        to base 2 of its diameter over the model's. It guides the search for the size only.
     """
 
     in_channels: int = 1
@@ -61,6 +65,7 @@ class UNetSpec:
     skip: Skip = "concat"
     up_kernel: int = 2
     dropout: float = 0.0
+    diameter: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
@@ -81,10 +86,11 @@ class UNetSpec:
                 "because a 3×3 one lacks a neighbour at the tile's edge. Use 2, or the 'padded' "
                 "variant."
             )
-        if not isinstance(self.distance, bool):
-            raise ModelError(
-                f"The network's distance is {self.distance!r}; it must be true or false."
-            )
+        for name in ("distance", "diameter"):
+            if not isinstance(getattr(self, name), bool):
+                raise ModelError(
+                    f"The network's {name} is {getattr(self, name)!r}; it must be true or false."
+                )
         if not isinstance(self.dropout, int | float) or not 0.0 <= self.dropout < 1.0:
             raise ModelError(f"The network's dropout is {self.dropout!r}; it must be in [0, 1).")
 
@@ -103,13 +109,34 @@ class UNetSpec:
             ) from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values for JSON."""
-        return asdict(self)
+        """Return the fields as plain values for JSON.
+
+        An output that came later is left out where the network lacks it, so that older versions
+        still read the file.
+        """
+        fields = asdict(self)
+        if not self.diameter:
+            del fields["diameter"]
+        return fields
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What the network predicts, in the order of its output channels; the classes first."""
+        found = [Output("classes", self.classes, Activation.SOFTMAX)]
+        if self.distance:
+            found.append(Output("distance"))
+        if self.diameter:
+            found.append(Output("diameter", mapped=False))
+        return tuple(found)
 
     @property
     def out_channels(self) -> int:
-        """Channels of the output: K logits, then the distance if there is one."""
-        return self.classes + int(self.distance)
+        """Channels of all outputs together."""
+        return len(channels_of(self.outputs))
+
+    def slice_of(self, output: str) -> slice:
+        """Return where the channels of an output lie, by its name."""
+        return channels_of(self.outputs).slice_of(output)
 
     @property
     def divisor(self) -> int:

@@ -77,7 +77,7 @@ class SegmentPlan:
     @property
     def overlap(self) -> int:
         """Image pixels around a block that are decoded with it; larger than the objects."""
-        return 0 if self.card.kind == "classes" else max(32, math.ceil(2 * self.diameter) + 16)
+        return max(32, math.ceil(2 * self.diameter) + 16) if self.card.finds_objects else 0
 
     @cached_property
     def tiles(self) -> TilePlan:
@@ -93,8 +93,8 @@ class SegmentPlan:
 
     @property
     def map_channels(self) -> int:
-        """Channels of the class map."""
-        return 1 if self.card.kind == "classes" else 3
+        """Number of channels of the probability map."""
+        return len(self.card.map_channels)
 
     def owned(self, tile: Tile) -> Box:
         """Image pixels whose objects this tile's block is responsible for."""

@@ -163,11 +163,11 @@ def examples_of(paintings: Sequence[Painting], card: ModelCard) -> list[Training
         for number, painting in enumerate(paintings)
         for o in painting.objects
     ]
-    _, held = hold_out(found, classes=card.kind == "classes")
+    _, held = hold_out(found, classes=not card.finds_objects)
     examples: list[TrainingWindow] = []
     for number, painting in enumerate(paintings):
         zoom = 1.0
-        if card.kind == "instances":
+        if card.finds_objects:
             zoom = card.zoom(card.diameter_for(painted_diameter([painting])))  # as when segmenting
         hidden: dict[tuple[int, ...], set[int]] = {}
         for one in held:
@@ -184,13 +184,13 @@ def _of_one(
     for plane in image.planes():
         paint, done = painting.painted[plane], set[int]()
         # a class has no outline that a window could cut
-        whole = None if card.kind == "classes" else round(LARGEST / zoom)
+        whole = round(LARGEST / zoom) if card.finds_objects else None
         for box in windows(paint, round(SIDE / zoom), max(1, round(BLOCK / zoom)), whole=whole):
             pixels = image.read(plane, box, channels)
             values = np.stack(
                 [normalise(c, k) for c, k in zip(pixels, painting.limits, strict=True)]
             )
-            seen = paint[box.slices] if card.kind == "classes" else _without_cut(paint, box)
+            seen = _without_cut(paint, box) if card.finds_objects else paint[box.slices]
             example = _resized(values, seen, zoom, held.get(plane, set()))
             yield replace(example, judged=tuple(i for i in example.held if i not in done))
             done.update(example.held)
