@@ -57,7 +57,7 @@ def tiled(
     limits = (LIMITS,) * len(image)
     for one in plan.tiles:
         window = image[(slice(None), *one.source.slices)].copy()
-        maps[(slice(None), *one.write.slices)] = worker.class_map(window, one, plan, limits)
+        maps[(slice(None), *one.write.slices)] = worker.probability_map(window, one, plan, limits)
     return maps
 
 
@@ -165,7 +165,7 @@ def test_bit_for_bit_at_one_tile_size(variant: str) -> None:
         next(t for t in inner if t.write.start == tuple(a + 64 for a in inner[0].write.start)),
     )
     maps = [
-        worker.class_map(image[(slice(None), *t.source.slices)], t, plan, (LIMITS,))
+        worker.probability_map(image[(slice(None), *t.source.slices)], t, plan, (LIMITS,))
         for image, t in ((large, first), (shifted, second))
     ]
     assert (maps[0] == maps[1]).all()

@@ -79,7 +79,7 @@ class Maker:
     def look(self, tile: Tile, pixels: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         """Return the class map of a tile's source, and what the person should know."""
         plan = self.plan
-        maps = self._predictor.class_map(pixels, tile, plan.tiles, plan.limits)
+        maps = self._predictor.probability_map(pixels, tile, plan.tiles, plan.limits)
         notes = [NOT_NUMBERS] if has_holes(pixels) else []
         if self._predictor.gave_up:
             notes.append(GAVE_UP)

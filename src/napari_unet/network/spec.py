@@ -6,7 +6,7 @@ Coordinates along one axis: *level 0* is the grid of the input, and level ``l`` 
 pixel for each ``2**l`` input pixels. Intervals are half open, ``[start, stop)``.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from napari_unet.errors import ModelError
@@ -118,6 +118,12 @@ class UNetSpec:
         if not self.diameter:
             del fields["diameter"]
         return fields
+
+    def for_classes(self, in_channels: int, classes: int) -> "UNetSpec":
+        """Return the same network for painted classes: other channels, and no further output."""
+        return replace(
+            self, in_channels=in_channels, classes=classes, distance=False, diameter=False
+        )
 
     @property
     def outputs(self) -> tuple[Output, ...]:

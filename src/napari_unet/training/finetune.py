@@ -86,7 +86,7 @@ class Finetune:
         self.fresh = self.card.spec != card.spec
         self.network = adapted(network, self.card.spec) if self.fresh else network
         self.examples = list(examples)
-        self.classes = self.card.kind == "classes"
+        self.classes = not self.card.finds_objects
         # of windows of one zoom; images whose objects differ in size are cut at different ones
         self.shown_at = {} if self.classes else diameters_by_zoom(self.examples)
         self.shows = None if self.classes else shown_diameter(self.examples)

@@ -20,7 +20,7 @@ from napari_unet.inference.predict import encode
 from napari_unet.labels.painted import UNLABELLED
 from napari_unet.models.card import ModelCard
 from napari_unet.network.spec import UNetSpec
-from napari_unet.network.unet import UNet
+from napari_unet.network.unet import UNet, activated
 from napari_unet.tiling.resample import resized
 from napari_unet.training.augment import (
     Augmentation,
@@ -124,7 +124,7 @@ class Lessons:
 
     def _prepared(self, example: TrainingWindow) -> FinetuneSamples:
         taught = example.taught
-        if self._card.kind == "classes":
+        if not self._card.finds_objects:
             return lesson(example.image, sparse_classes(taught, self._card.spec.classes))
         targets = sparse_targets(taught)
         if self._opinion is not None and self._trust and (taught == UNLABELLED).any():
@@ -286,9 +286,7 @@ def class_map(network: UNet, card: ModelCard, image: NDArray[np.float32]) -> NDA
     short = torch.autocast("cpu", dtype=torch.bfloat16, enabled=computes_bfloat16())
     with torch.inference_mode(), short:
         batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
-        output = network(batch)[0, :, :height, :width].float()
-        classes = card.spec.classes
-        output = torch.cat([torch.softmax(output[:classes], dim=0), output[classes:]])
+        output = activated(network(batch)[0, :, :height, :width].float(), card.spec)
     return encode(output.numpy(), card)
 
 
