@@ -146,7 +146,9 @@ def class_parent(parent: ModelCard, image: Image, class_names: Sequence[str]) ->
     """Card of the network that learns classes from an image's own channels."""
     channels = 1 if image.channel is not None else image.channels
     classes = min(max(2, len(class_names)), CLASSES)
-    spec = replace(parent.spec, in_channels=channels, classes=classes, distance=False)
+    spec = replace(
+        parent.spec, in_channels=channels, classes=classes, distance=False, diameter=False
+    )
     polarity = parent.polarity if channels == 1 else "given"  # channels keep their relations
     return parent.model_copy(update={"spec": spec, "kind": "classes", "polarity": polarity})
 

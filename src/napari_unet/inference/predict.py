@@ -190,8 +190,8 @@ class Predictor:
             output = self.network(batch)[0]
             margin = core.start[0] - _read_box(core, self.card).start[0] - self.card.spec.shrink
             height, width = core.shape
-            output = output[:, margin : margin + height, margin : margin + width].float()
-            classes = self.card.spec.classes
+            channels, classes = self.card.spec.map_channels, self.card.spec.classes
+            output = output[:channels, margin : margin + height, margin : margin + width].float()
             output = torch.cat([torch.softmax(output[:classes], dim=0), output[classes:]])
             result: NDArray[np.float32] = output.cpu().numpy()
         return result

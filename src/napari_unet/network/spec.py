@@ -50,6 +50,9 @@ class UNetSpec:
         Size of the stride-2 transposed convolution: 2 as in the paper, 3 as in the post.
     dropout : float
         Probability of dropping a channel at the end of the contracting path, training only.
+    diameter : bool
+        Whether the last output channel predicts how large each pixel's object is: the logarithm
+        to base 2 of its diameter over the model's. It guides the search for the size only.
     """
 
     in_channels: int = 1
@@ -61,6 +64,7 @@ class UNetSpec:
     skip: Skip = "concat"
     up_kernel: int = 2
     dropout: float = 0.0
+    diameter: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
@@ -81,10 +85,11 @@ class UNetSpec:
                 "because a 3×3 one lacks a neighbour at the tile's edge. Use 2, or the 'padded' "
                 "variant."
             )
-        if not isinstance(self.distance, bool):
-            raise ModelError(
-                f"The network's distance is {self.distance!r}; it must be true or false."
-            )
+        for name in ("distance", "diameter"):
+            if not isinstance(getattr(self, name), bool):
+                raise ModelError(
+                    f"The network's {name} is {getattr(self, name)!r}; it must be true or false."
+                )
         if not isinstance(self.dropout, int | float) or not 0.0 <= self.dropout < 1.0:
             raise ModelError(f"The network's dropout is {self.dropout!r}; it must be in [0, 1).")
 
@@ -108,7 +113,12 @@ class UNetSpec:
 
     @property
     def out_channels(self) -> int:
-        """Channels of the output: K logits, then the distance if there is one."""
+        """Channels of the output: K logits, then distance and diameter if there are any."""
+        return self.map_channels + int(self.diameter)
+
+    @property
+    def map_channels(self) -> int:
+        """Channels of the output that say where objects are: all but the diameter."""
         return self.classes + int(self.distance)
 
     @property

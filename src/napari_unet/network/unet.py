@@ -113,8 +113,8 @@ class UNet(nn.Module):
         Returns
         -------
         Tensor
-            ``(N, K [+ 1], H, W)``, for the paper variant ``H - 2·shrink``: K class logits, then
-            the distance if the spec has one.
+            ``(N, K [+ 1 [+ 1]], H, W)``, for the paper variant ``H - 2·shrink``: K class logits,
+            then the distance and the diameter if the spec has them.
         """
         self.check(image)
         copies = []

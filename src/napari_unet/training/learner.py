@@ -246,6 +246,7 @@ class Learner:
         rim = spec.shrink  # valid convolutions say nothing about it
         truth = batch[:, -4:, rim : batch.shape[2] - rim, rim : batch.shape[3] - rim]
         distance, weights, measured, allowed = truth.unbind(1)
+        output = output[:, : spec.map_channels]  # strokes say nothing about the diameter channel
         if not spec.distance:
             return partial_cross_entropy(output, allowed.long(), weights)
         return partial_loss(output, allowed.long(), distance, weights, measured)

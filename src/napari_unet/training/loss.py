@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's usual name)
 from torch import Tensor
 
-from napari_unet.training.targets import BORDER, CELL
+from napari_unet.training.targets import BORDER, CELL, UNKNOWN
 
 # A touching border is allowed on both sides of a painted object's edge. Were it as welcome there
 # as background and cell, a network would be right with border everywhere, and learn just that.
 UNLIKELY = 0.2
+DIAMETER_WEIGHT = 0.3  # a guide for the search for the size; the outlines come first
 
 
 def segmentation_loss(
@@ -20,13 +21,14 @@ def segmentation_loss(
     weights: Tensor,
     *,
     distance_weight: float | None = 1.0,
+    diameter: Tensor | None = None,
 ) -> Tensor:
     """Loss of one batch that is labelled densely.
 
     Parameters
     ----------
     output : Tensor
-        ``(N, K + 1, Y, X)``: class logits, then the distance.
+        ``(N, K + 1, Y, X)``: class logits, then the distance; one channel more with a diameter.
     classes : Tensor of int64
         ``(N, Y, X)``, target classes.
     distance : Tensor
@@ -35,14 +37,23 @@ def segmentation_loss(
         ``(N, Y, X)``, weight of each pixel; 0 = unlabelled, ignored everywhere.
     distance_weight : float or None
         Weight of the distance in the sum; None = the output has no distance, only K channels.
+    diameter : Tensor, optional
+        ``(N, Y, X)``, see `targets.diameter_target`; learned where it is known, whatever the
+        weights.
 
     Returns
     -------
     Tensor
         Cross-entropy averaged by weight (paper, eq. 1) + soft Dice loss of the cell class
-        + smooth L1 of the distance over labelled pixels, times its weight.
+        + smooth L1 of the distance over labelled pixels, times its weight + smooth L1 of the
+        diameter.
     """
     output = output.float()
+    if diameter is not None:
+        loss = segmentation_loss(
+            output[:, :-1], classes, distance, weights, distance_weight=distance_weight
+        )
+        return loss + DIAMETER_WEIGHT * _diameter_loss(output[:, -1], diameter)
     logits = output if distance_weight is None else output[:, :-1]
     known = (weights > 0).float()
     cross_entropy = F.cross_entropy(logits, classes, reduction="none")
@@ -120,6 +131,12 @@ def _average(values: Tensor, weights: Tensor) -> Tensor:
 def _dice(cell: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     cell, truth = cell * known, truth * known
     return 1 - (2 * (cell * truth).sum() + 1) / (cell.sum() + truth.sum() + 1)
+
+
+def _diameter_loss(predicted: Tensor, diameter: Tensor) -> Tensor:
+    known = diameter > UNKNOWN
+    error = F.smooth_l1_loss(predicted, diameter, beta=0.25, reduction="none")
+    return (error * known).sum() / known.sum().clamp(min=1)
 
 
 def _distance_loss(predicted: Tensor, distance: Tensor, known: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from skimage.segmentation import find_boundaries as _find_boundaries
 
 find_boundaries: Any = _find_boundaries  # scikit-image has no annotations
 BACKGROUND, CELL, BORDER = 0, 1, 2
+UNKNOWN = -99.0  # of the diameter: background, and objects that the image's edge cuts
 # How far from a second object a pixel still counts as touching border: a share of the own object's
 # diameter, so that the band is wide enough to be learned and leaves every object a middle.
 BORDER_SHARE, LEAST_REACH, MOST_REACH = 0.15, 2.0, 5.0  # of the diameter; pixels
@@ -79,6 +80,32 @@ def distance_target(labels: NDArray[np.integer]) -> NDArray[np.float32]:
     scale = np.maximum(np.asarray(largest), 1)[compact].reshape(labels.shape)
     scaled: NDArray[np.float32] = (distance / scale).astype(np.float32)
     return scaled
+
+
+def diameter_target(labels: NDArray[np.integer], usual: float) -> NDArray[np.float32]:
+    """Diameter of each pixel's object as the logarithm to base 2 of its share of the usual one.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        ``(Y, X)``, 0 = background.
+    usual : float
+        Pixels; the diameter that gives 0.
+
+    Returns
+    -------
+    ndarray of float32
+        ``(Y, X)``; `UNKNOWN` outside objects, and in objects that the image's edge cuts.
+    """
+    ids, compact = np.unique(labels, return_inverse=True)
+    compact = compact.reshape(labels.shape)
+    diameters = 2 * np.sqrt(np.bincount(compact.ravel()) / np.pi)
+    logarithms = np.log2(diameters / usual).astype(np.float32)
+    edges = (compact[0], compact[-1], compact[:, 0], compact[:, -1])
+    logarithms[np.unique(np.concatenate(edges))] = UNKNOWN
+    logarithms[ids == 0] = UNKNOWN
+    found: NDArray[np.float32] = logarithms[compact]
+    return found
 
 
 def border_weights(
