@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.unet import UNet
 from napari_unet.settings import DecodeSettings
 from napari_unet.training.loss import segmentation_loss
+from napari_unet.training.transfer import adapted
 
 CHECKPOINT_SECONDS = 120
 REPORT = 20  # steps between two lines of the log
@@ -43,12 +45,26 @@ def averaged(network: UNet, recipe: Recipe) -> torch.optim.swa_utils.AveragedMod
     return torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=rule, use_buffers=True)
 
 
+def begun(path: Path, recipe: Recipe) -> UNet:
+    """Load the weights to begin with; outputs that they have none for begin anew."""
+    known, card = load_model(path)
+    spec = recipe.card.spec
+    if card.spec == spec:
+        return known
+    network = adapted(known, spec)
+    if card.spec == replace(spec, diameter=False):
+        with torch.no_grad():
+            network.head.weight[: spec.map_channels] = known.head.weight
+            network.head.bias[: spec.map_channels] = known.head.bias
+    return network
+
+
 class Training:
     """A network, its average, and the optimiser, on disk between sittings."""
 
     def __init__(self, recipe: Recipe, run: Path, begin: Path | None) -> None:
         torch.manual_seed(recipe.seed)
-        network = load_model(begin)[0] if begin else UNet(recipe.card.spec)
+        network = begun(begin, recipe) if begin else UNet(recipe.card.spec)
         self.recipe, self.run = recipe, run
         self.network = network.train().to(memory_format=torch.channels_last)
         self.average = averaged(self.network, recipe)
@@ -112,9 +128,12 @@ class Training:
             output = self.network(images)
         rim = spec.shrink  # valid convolutions say nothing about it
         truth = batch[:, channels:, rim : batch.shape[2] - rim, rim : batch.shape[3] - rim]
-        distance, weights, classes = truth.unbind(1)
+        distance, weights, classes = truth[:, :3].unbind(1)
         share = recipe.distance_weight if spec.distance else None
-        return segmentation_loss(output, classes.long(), distance, weights, distance_weight=share)
+        diameter = truth[:, 3] if spec.diameter else None
+        return segmentation_loss(
+            output, classes.long(), distance, weights, distance_weight=share, diameter=diameter
+        )
 
 
 def train(recipe: Recipe, data: Path, run: Path, begin: Path | None) -> None:
