@@ -31,6 +31,7 @@ def specs(draw: st.DrawFn, *, max_depth: int = 6, max_filters: int = 64) -> UNet
         skip=draw(st.sampled_from(SKIPS)),
         up_kernel=2 if variant == "paper" else draw(st.sampled_from((2, 3))),
         dropout=draw(st.floats(0, 0.9)),
+        diameter=draw(st.booleans()),
     )
 
 

@@ -63,7 +63,9 @@ def test_a_wrong_field_is_named_with_its_value(name: str, value: object) -> None
     assert str(value) in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "value"), [("distance", 5), ("distance", "no"), ("dropout", "a")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("distance", 5), ("distance", "no"), ("diameter", 1), ("dropout", "a")]
+)
 def test_a_field_of_the_wrong_type_is_a_model_error(name: str, value: object) -> None:
     with pytest.raises(ModelError, match=name):
         UNetSpec(**{name: value})
@@ -168,3 +170,15 @@ def test_a_length_taken_leaves_an_output(depth: int) -> None:
 def test_the_paper_variant_has_the_papers_up_convolution() -> None:
     with pytest.raises(ModelError, match="up_kernel"):
         UNetSpec(variant="paper", up_kernel=3)
+
+
+@given(specs())
+def test_the_diameter_is_one_channel_after_those_of_the_class_map(spec: UNetSpec) -> None:
+    assert spec.out_channels == spec.map_channels + spec.diameter
+    assert spec.map_channels == spec.classes + spec.distance
+
+
+def test_cards_written_before_there_was_a_diameter_are_read() -> None:
+    fields = UNetSpec().to_dict()
+    del fields["diameter"]
+    assert UNetSpec.from_dict(fields) == UNetSpec(diameter=False)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Generator, Tensor
 
 from napari_unet.training.loss import segmentation_loss
-from napari_unet.training.targets import BACKGROUND, BORDER, CELL
+from napari_unet.training.targets import BACKGROUND, BORDER, CELL, UNKNOWN
 
 
 def batch(seed: int, classes: int = 3) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -118,3 +118,24 @@ def test_gradient_descent_learns_one_image() -> None:
     assert loss.item() < 0.1
     known = weights > 0
     assert torch.equal(output[:, :3].argmax(dim=1)[known], target[known])
+
+
+def test_the_diameter_is_learned_where_it_is_known_whatever_the_weights() -> None:
+    output, target, distance, weights = batch(7)
+    told = torch.zeros((2, 1, 6, 7)).requires_grad_()
+    diameter = torch.full((2, 6, 7), UNKNOWN)
+    diameter[:, 2:4] = 1.5
+    given = torch.cat([output, told], dim=1)
+    without = segmentation_loss(output, target, distance, weights)
+    loss = segmentation_loss(given, target, distance, weights, diameter=diameter)
+    assert loss > without
+    loss.backward()
+    assert told.grad is not None
+    assert (told.grad[:, 0, 2:4] < 0).all()
+    assert (told.grad[:, 0, [0, 1, 4, 5]] == 0).all()
+    right = torch.cat([output, diameter[:, None].clamp(min=0)], dim=1)
+    silent = torch.zeros_like(weights)
+    for known in (weights, silent):
+        alone = segmentation_loss(output, target, distance, known)
+        both = segmentation_loss(right, target, distance, known, diameter=diameter)
+        torch.testing.assert_close(both, alone)
