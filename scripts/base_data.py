@@ -12,15 +12,18 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's usual name)
 from base_crowd import crowded
 from base_recipe import Phase, Recipe
+from base_split import further_training_images
 from numpy.typing import NDArray
 from skimage.io import imread
 from skimage.measure import label
 from skimage.morphology import dilation, disk
+from skimage.segmentation import relabel_sequential
 from skimage.transform import resize
 
 from napari_unet.intensity import grey_limits, normalise
 from napari_unet.labels.watershed import object_diameters, typical_diameter
 from napari_unet.models.card import ModelCard
+from napari_unet.network.outputs import BORDER, CELL
 from napari_unet.tiling.resample import resized
 from napari_unet.training.augment import (
     Augmentation,
@@ -29,13 +32,23 @@ from napari_unet.training.augment import (
     uniform,
     view,
 )
-from napari_unet.training.targets import BORDER, CELL, border_weights, class_target, distance_target
+from napari_unet.training.synthetic import VERSION, made_up_cells
+from napari_unet.training.targets import (
+    UNKNOWN,
+    border_weights,
+    class_target,
+    diameter_target,
+    distance_target,
+)
 
+PART = 200  # images in one file of the cache
+USUAL_MADE_UP = 18.0  # pixels; made-up images of smaller cells are cut
 PLACES = 2000  # pixels of objects that are remembered of each image
 MIXTURES = 5  # of a colour image's channels, beside the average
 KINDS = ("image", "mask")
 MISFIT = (2.8, 4.5)  # how many times too large or too small objects of a misfit crop are
 FIT = 2.0  # factor within which an object of a misfit crop has a size that the model is used to
+FAR = (1.6, 4.5)  # the same of the crops that teach the diameter only
 MISFIT_WEIGHT = 0.5  # of a pixel of a misfit crop, but 0 in objects of a known size
 Sample = dict[str, Any]
 
@@ -52,12 +65,13 @@ def training_images(data: Path, groups: list[str]) -> list[Sample]:
         for image in sorted((data / name / "train" / "images").glob("*.png")):
             mask = data / name / "train" / "masks" / image.name
             rows.append({"image": image, "mask": mask, "group": name, "cluster": image.stem})
+    rows += further_training_images(data)
     return [row for row in rows if row["group"] in groups]
 
 
 def load(row: Sample, recipe: Recipe) -> Sample:
     """Read one image, prepare it as inference does, and compute its targets once."""
-    pixels, labels = imread(row["image"]), imread(row["mask"]).astype(np.int32)
+    pixels, labels = pixels_of(row)
     card = recipe.card
     bright = card.polarity == "bright"
     images = [
@@ -76,16 +90,32 @@ def load(row: Sample, recipe: Recipe) -> Sample:
     }
 
 
+def pixels_of(row: Sample) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """Read, or make up, an image ``(Y, X [, C])`` and its labels."""
+    if "seed" not in row:
+        return imread(row["image"]), imread(row["mask"]).astype(np.int32)
+    made = made_up_cells(row["seed"])
+    # small cells are magnified: as many pixels are kept as the network has use for
+    side = round(len(made.image) * min(1.0, made.diameter / USUAL_MADE_UP))
+    labels, _, _ = relabel_sequential(made.labels[:side, :side])
+    if labels.max() == 0:
+        return made.image, made.labels
+    return made.image[:side, :side], labels
+
+
 def planes_of(
     image: NDArray[np.float32], labels: NDArray[np.int32], recipe: Recipe
 ) -> torch.Tensor:
-    """Distance, weights, classes and image, ``(3 + C, Y, X)`` of float16."""
+    """Distance, weights, classes, perhaps the diameter, and image, ``(3 [+ 1] + C, Y, X)``."""
     card, peak = recipe.card, recipe.weight_peak
     known = border_weights(labels, peak) if peak else np.zeros(labels.shape, np.float32)
     classes = class_target(labels)
     if card.spec.classes == 2:  # as in the paper: a line of background where two objects touch
         classes = np.where(labels > 0, ~touching_line(labels), 0)
-    planes = np.concatenate([[distance_target(labels), known, classes], image])
+    truths = [distance_target(labels), known, classes]
+    if card.spec.diameter:
+        truths.append(diameter_target(labels, card.object_diameter))
+    planes = np.concatenate([truths, image])
     return torch.from_numpy(planes.astype(np.float16))
 
 
@@ -151,14 +181,35 @@ def load_all(data: Path, folder: Path, recipe: Recipe) -> list[Sample]:
     knobs = repr((scale, shares, recipe.weight_peak, recipe.mixed, recipe.seed, recipe.is_crowded))
     if card.spec.in_channels > 1:
         knobs += f" {card.spec.in_channels} channels"
-    cache = folder / f"samples-{hashlib.sha256(knobs.encode()).hexdigest()[:8]}.pt"
-    if cache.exists():
-        found: list[Sample] = torch.load(cache, weights_only=True)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        found = [load(row, recipe) for row in training_images(data, list(recipe.shares))]
-        torch.save(found, cache)
+    if card.spec.diameter:
+        knobs += " diameter"
+    name = f"samples-{hashlib.sha256(knobs.encode()).hexdigest()[:8]}"
+    made_up = [made_up_row(n) for n in range(recipe.made_up)]
+    found: list[Sample] = []
+    for kind, rows in (
+        (name, training_images(data, list(recipe.shares))),
+        (f"{name}-made-up-{VERSION}", made_up),
+    ):
+        for begin in range(0, len(rows), PART):
+            part = rows[begin : begin + PART]
+            found += load_part(part, folder / f"{kind}-{begin}-{len(part)}.pt", recipe)
     return [sample for sample in found if sample["cluster"] not in recipe.without]
+
+
+def load_part(rows: list[Sample], cache: Path, recipe: Recipe) -> list[Sample]:
+    """Load some images; their pixels stay in the cache file until a crop needs them."""
+    if not cache.exists():
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        begun = cache.with_suffix(".part")
+        torch.save([load(row, recipe) for row in rows], begun)
+        begun.replace(cache)
+    found: list[Sample] = torch.load(cache, weights_only=True, mmap=True)
+    return found
+
+
+def made_up_row(seed: int) -> Sample:
+    """One image of made-up cells; all are one cluster."""
+    return {"seed": seed, "group": "made_up", "cluster": "made_up"}
 
 
 class Sampler:
@@ -179,26 +230,30 @@ class Sampler:
         self.weights = weights
 
     def batch(self, phase: Phase, random: torch.Generator) -> torch.Tensor:
-        """``(N, C + 3, CROP, CROP)`` of image, distance, weights, classes."""
+        """``(N, C + 3 [+ 1], CROP, CROP)`` of image, distance, weights, classes, diameter."""
         crops = [self.crop(phase, random) for _ in range(self.recipe.batch)]
         return torch.stack(crops)
 
     def crop(self, phase: Phase, random: torch.Generator) -> torch.Tensor:
-        """One augmented crop: ``(C + 3, CROP, CROP)`` of image, distance, weights, classes."""
+        """One augmented crop ``(C + 3 [+ 1], CROP, CROP)``; see `batch`."""
         size, augmentation = self.recipe.crop, phase.augmentation
         cluster = self.clusters[int(torch.multinomial(self.weights, 1, generator=random))]
         sample = self.samples[cluster[int(uniform(0, len(cluster), random))]]
         planes, centres = sample["planes"], sample["centres"]
-        misfit = uniform(0, 1, random) < self.recipe.misfit
+        recipe, truths = self.recipe, self.recipe.truths
+        misfit = uniform(0, 1, random) < recipe.misfit
+        far = recipe.far > 0 and uniform(0, 1, random) < recipe.far
         dense = phase.crowded > 0 and uniform(0, 1, random) < phase.crowded
-        if dense and not misfit and sample["crowded"] is not None:
+        if dense and not (misfit or far) and sample["crowded"] is not None:
             planes = sample["crowded"]
-        if misfit:
-            planes, centres, augmentation = far_too_large_or_small(sample, augmentation, random)
+        if misfit or far:
+            planes, centres, augmentation = far_too_large_or_small(
+                sample, FAR if far else MISFIT, truths, augmentation, random
+            )
         centre = self._place(planes.shape[1:], centres, random)
         grid = sampling_grid(size, centre, augmentation, random)
         channels = self.recipe.card.spec.in_channels
-        first = 3 if channels > 1 else 3 + int(uniform(0, len(planes) - 3, random))
+        first = truths if channels > 1 else truths + int(uniform(0, len(planes) - truths, random))
         image = planes[first : first + channels].float()
         distance, weights, classes = planes[:3, None].float()
         # A mirrored object that the border cuts has a shape no cell has: nothing is learned there.
@@ -212,7 +267,11 @@ class Sampler:
         if misfit:
             weights = MISFIT_WEIGHT * ~of_known_size(classes, self.recipe.card)
             classes, distance = torch.zeros_like(classes), torch.zeros_like(distance)
-        return torch.cat([image, distance, weights * inside, classes])
+        if truths == 3:
+            return torch.cat([image, distance, weights * inside, classes])
+        diameter = diameter_seen(planes[3:4].float(), grid)
+        diameter[inside == 0] = UNKNOWN
+        return torch.cat([image, distance, weights * inside * (not far), classes, diameter])
 
     def _place(
         self, shape: torch.Size, centres: torch.Tensor, random: torch.Generator
@@ -232,17 +291,31 @@ class Sampler:
 
 
 def far_too_large_or_small(
-    sample: Sample, augmentation: Augmentation, random: torch.Generator
+    sample: Sample,
+    factors: tuple[float, float],
+    truths: int,
+    augmentation: Augmentation,
+    random: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor, Augmentation]:
-    """Planes, centres and views of an image that is magnified or reduced by `MISFIT`."""
+    """Planes, centres and views of an image that is magnified or reduced by some factor."""
     planes, centres = sample["planes"], sample["centres"]
     if uniform(0, 1, random) < 0.5:
-        return planes, centres, replace(augmentation, scale=MISFIT, elastic=0.0)
-    factor = uniform(*MISFIT, random)
+        return planes, centres, replace(augmentation, scale=factors, elastic=0.0, still=0.0)
+    factor = uniform(*factors, random)
     shape = [max(16, round(n / factor)) for n in planes.shape[1:]]
-    image = F.interpolate(planes[None, 3:].float(), shape, mode="bilinear", antialias=True)[0]
-    truth = F.interpolate(planes[None, :3].float(), shape, mode="nearest")[0]
-    return torch.cat([truth, image]), centres / factor, replace(augmentation, scale=(0.9, 1.1))
+    image = F.interpolate(planes[None, truths:].float(), shape, mode="bilinear", antialias=True)[0]
+    truth = F.interpolate(planes[None, :truths].float(), shape, mode="nearest")[0]
+    truth[3:][truth[3:] > UNKNOWN] -= math.log2(factor)
+    calm = replace(augmentation, scale=(0.9, 1.1), still=0.0)
+    return torch.cat([truth, image]), centres / factor, calm
+
+
+def diameter_seen(diameter: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Diameters ``(1, Y, X)``, as logarithms, in a view of ``grid (H, W, 2)``."""
+    down, right = grid[-1, 0] - grid[0, 0], grid[0, -1] - grid[0, 0]
+    area = float((down[0] * right[1] - down[1] * right[0]).abs()) / (len(grid) - 1) ** 2
+    seen = view(diameter, grid, "nearest")
+    return torch.where(seen > UNKNOWN, seen - math.log2(area) / 2, UNKNOWN)
 
 
 def of_known_size(classes: torch.Tensor, card: ModelCard) -> torch.Tensor:

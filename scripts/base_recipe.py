@@ -56,6 +56,11 @@ class Recipe(BaseModel):
     misfit : float
         Share of the crops that show objects far too large or too small, as background: a model
         that says nothing at a wrong size lets the size of an image's objects be found.
+    far : float
+        Share of the crops that show objects much too large or too small, for the network's
+        diameter output only: nothing else is learned from them.
+    made_up : int
+        Images of made-up cells, group "made_up".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,6 +81,8 @@ class Recipe(BaseModel):
     clip: float = 1.0
     on_object: float = 0.9  # of the crops are centred on an object
     misfit: float = 0.0
+    far: float = 0.0
+    made_up: int = 0
     without: tuple[str, ...] = ()
 
     @field_validator("card", mode="before")
@@ -87,6 +94,11 @@ class Recipe(BaseModel):
     def steps(self) -> int:
         """Steps of all phases."""
         return sum(phase.steps for phase in self.phases)
+
+    @property
+    def truths(self) -> int:
+        """Planes of a sample before its image: distance, weights, classes, and the diameter."""
+        return 3 + int(self.card.spec.diameter)
 
     @property
     def is_crowded(self) -> bool:
@@ -218,4 +230,52 @@ CELLS_PHASE = Recipe(
         Phase(steps=900, rate=1e-3, augmentation=NEAR),
     ),
 )
-RECIPES = {recipe.card.name: recipe for recipe in (NUCLEI, NUCLEI_VALID, CELLS_PHASE)}
+
+# Any cell: made-up ones show what no set has, real ones what cannot be made up.
+ANY = Augmentation(scale=(0.6, 1.6), rotate=True, elastic=3.0, intensity=1.0, invert=0.3, halo=0.2)
+CALM = Augmentation(
+    scale=(0.7, 1.4), rotate=False, elastic=0.0, intensity=0.7, invert=0.3, still=0.3
+)
+
+CELLS = Recipe(
+    card=ModelCard(
+        name="cells",
+        spec=UNetSpec(
+            in_channels=1, classes=3, distance=True, base_filters=16, depth=4, diameter=True
+        ),
+        object_diameter=30.0,
+        diameter_range=(23.0, 39.0),
+        polarity="given",
+        description="Any cell: whole cells in phase contrast, DIC, bright field and with stained "
+        "membranes, bacteria, nuclei in fluorescence and stained tissue.",
+        licence="BSD-3-Clause",
+        data="Made-up cells; Data Science Bowl 2018 stage 1 with the community's mask fixes (CC0); "
+        "mnfinder (MIT, (c) 2023 L. DiPeso); Usiigaci (MIT, (c) 2018 OIST); S-BSST265 (CC0, Kromp "
+        "et al. 2020); TNBC (CC BY 4.0, Naylor et al. 2019); NuInsSeg (CC BY 4.0, Mahbod et al. "
+        "2024); embryo tissue (MIT, (c) 2020 T. Rito); Cell-AAP (MIT, (c) 2024 A. Virdi); ZO-1 "
+        "MDCK (MIT, (c) 2025 JahnJ); CellSium (BSD-2-Clause, (c) C. Sachs, FZ Juelich).",
+    ),
+    shares={
+        "made_up": 0.42,
+        "usiigaci": 0.10,
+        "fluo": 0.12,
+        "mnfinder": 0.05,
+        "colour": 0.05,
+        "brightfield_grey": 0.03,
+        "sbsst265": 0.05,
+        "tnbc": 0.04,
+        "nuinsseg": 0.05,
+        "cell_aap": 0.04,
+        "zo1_mdck": 0.02,
+        "cellsium_bacteria": 0.02,
+        "embryo_tissue": 0.01,
+    },
+    far=0.15,
+    made_up=2400,
+    phases=(
+        Phase(steps=7000, rate=2e-3, augmentation=ANY),
+        Phase(steps=6000, rate=1.5e-3, augmentation=ANY),
+        Phase(steps=3000, rate=1e-3, augmentation=CALM),
+    ),
+)
+RECIPES = {recipe.card.name: recipe for recipe in (NUCLEI, NUCLEI_VALID, CELLS_PHASE, CELLS)}

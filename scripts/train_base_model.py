@@ -22,6 +22,7 @@ from napari_unet.models.card import sha256_of
 from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.unet import UNet
 from napari_unet.settings import DecodeSettings
+from napari_unet.training.learner import adapted
 from napari_unet.training.loss import segmentation_loss
 
 CHECKPOINT_SECONDS = 120
@@ -43,12 +44,18 @@ def averaged(network: UNet, recipe: Recipe) -> torch.optim.swa_utils.AveragedMod
     return torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=rule, use_buffers=True)
 
 
+def begun(path: Path, recipe: Recipe) -> UNet:
+    """Load the weights to begin with; outputs that they have none for begin anew."""
+    known, card = load_model(path)
+    return known if card.spec == recipe.card.spec else adapted(known, recipe.card.spec)
+
+
 class Training:
     """A network, its average, and the optimiser, on disk between sittings."""
 
     def __init__(self, recipe: Recipe, run: Path, begin: Path | None) -> None:
         torch.manual_seed(recipe.seed)
-        network = load_model(begin)[0] if begin else UNet(recipe.card.spec)
+        network = begun(begin, recipe) if begin else UNet(recipe.card.spec)
         self.recipe, self.run = recipe, run
         self.network = network.train().to(memory_format=torch.channels_last)
         self.average = averaged(self.network, recipe)
@@ -112,9 +119,12 @@ class Training:
             output = self.network(images)
         rim = spec.shrink  # valid convolutions say nothing about it
         truth = batch[:, channels:, rim : batch.shape[2] - rim, rim : batch.shape[3] - rim]
-        distance, weights, classes = truth.unbind(1)
-        share = recipe.distance_weight if spec.distance else None
-        return segmentation_loss(output, classes.long(), distance, weights, distance_weight=share)
+        distance, weights, classes = truth[:, :3].unbind(1)
+        measured = {"distance": distance}
+        if spec.diameter:
+            measured["diameter"] = truth[:, 3]
+        shares = {"distance": recipe.distance_weight}
+        return segmentation_loss(output, spec, classes.long(), weights, measured, shares=shares)
 
 
 def train(recipe: Recipe, data: Path, run: Path, begin: Path | None) -> None:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from napari_unet.models.card import ModelCard
 from napari_unet.models.weights import save_model
-from napari_unet.network.outputs import Kind
+from napari_unet.network.outputs import BORDER, CELL, Kind
 from napari_unet.network.spec import Interval, UNetSpec
 from napari_unet.network.unet import UNet
-from napari_unet.training.targets import BORDER, CELL, class_target, distance_target
+from napari_unet.training.targets import class_target, distance_target
 
 SKIPS = ("concat", "sum", "none")
 
@@ -26,13 +26,13 @@ def specs(draw: st.DrawFn, *, max_depth: int = 6, max_filters: int = 64) -> UNet
         in_channels=draw(st.integers(1, 6)),
         classes=draw(st.integers(2, 7)),
         distance=draw(st.booleans()),
-        diameter=draw(st.booleans()),
         base_filters=draw(st.integers(1, max_filters)),
         depth=draw(st.integers(1, max_depth)),
         variant=variant,
         skip=draw(st.sampled_from(SKIPS)),
         up_kernel=2 if variant == "paper" else draw(st.sampled_from((2, 3))),
         dropout=draw(st.floats(0, 0.9)),
+        diameter=draw(st.booleans()),
     )
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from napari_unet import segment
 from napari_unet.errors import EngineError, InputError
 from napari_unet.image import Box
 from napari_unet.inference.predict import Predictor, _is_out_of_memory, pick_device
+from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.spec import UNetSpec
+from napari_unet.network.unet import UNet
 from napari_unet.tiling.tiles import plan_tiles
 from tests.strategies import random_model
 
@@ -131,3 +134,23 @@ def test_a_device_that_is_not_here_is_named() -> None:
     ):
         pick_device(missing)
     assert pick_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize("variant", ["padded", "paper"])
+def test_a_diameter_output_changes_no_label(tmp_path: Path, variant: str) -> None:
+    """A network with one more output, and else the same weights, segments the same."""
+    spec = UNetSpec(base_filters=2, depth=2, variant=variant)
+    plain = random_model(tmp_path, spec)
+    network, card = load_model(plain)
+    more = replace(spec, diameter=True)
+    state = UNet(more).state_dict()
+    for key, value in network.state_dict().items():
+        if value.dim():
+            state[key][: len(value)] = value
+    wider = UNet(more)
+    wider.load_state_dict(state)
+    path = save_model(tmp_path / "more.safetensors", wider, card.model_copy(update={"spec": more}))
+    image = np.random.default_rng(0).random((90, 70)).astype(np.float32)
+    for diameter in (20, 55):
+        expected = segment(image, plain, diameter=diameter).labels
+        np.testing.assert_array_equal(segment(image, path, diameter=diameter).labels, expected)

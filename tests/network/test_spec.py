@@ -63,7 +63,9 @@ def test_a_wrong_field_is_named_with_its_value(name: str, value: object) -> None
     assert str(value) in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "value"), [("distance", 5), ("distance", "no"), ("dropout", "a")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("distance", 5), ("distance", "no"), ("diameter", 1), ("dropout", "a")]
+)
 def test_a_field_of_the_wrong_type_is_a_model_error(name: str, value: object) -> None:
     with pytest.raises(ModelError, match=name):
         UNetSpec(**{name: value})
@@ -168,3 +170,21 @@ def test_a_length_taken_leaves_an_output(depth: int) -> None:
 def test_the_paper_variant_has_the_papers_up_convolution() -> None:
     with pytest.raises(ModelError, match="up_kernel"):
         UNetSpec(variant="paper", up_kernel=3)
+
+
+@given(specs())
+def test_outputs_lie_one_after_the_other_the_classes_first(spec: UNetSpec) -> None:
+    assert spec.outputs[0].name == "classes"
+    ends = [0]
+    for output in spec.outputs:
+        place = spec.slice_of(output.name)
+        assert place == slice(ends[-1], ends[-1] + output.channels)
+        ends.append(place.stop)
+    assert spec.out_channels == ends[-1] == spec.classes + spec.distance + spec.diameter
+
+
+def test_cards_written_before_there_was_a_diameter_are_read() -> None:
+    fields = UNetSpec().to_dict()
+    assert "diameter" not in fields  # so that older versions read it, too
+    assert UNetSpec.from_dict(fields) == UNetSpec(diameter=False)
+    assert UNetSpec.from_dict(UNetSpec(diameter=True).to_dict()).diameter

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, Tensor
 
-from napari_unet.training.loss import segmentation_loss
-from napari_unet.training.targets import BACKGROUND, BORDER, CELL
+from napari_unet.network.outputs import BACKGROUND, BORDER, CELL
+from napari_unet.network.spec import UNetSpec
+from napari_unet.training import loss as losses
+from napari_unet.training.targets import UNKNOWN
 
 
 def batch(seed: int, classes: int = 3) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -20,6 +22,21 @@ def batch(seed: int, classes: int = 3) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     distance = torch.rand((2, 6, 7), generator=random) * (target != BACKGROUND)
     weights = (torch.rand((2, 6, 7), generator=random) * 12 - 6).clamp(min=0)
     return output, target, distance, weights
+
+
+def segmentation_loss(
+    output: Tensor,
+    classes: Tensor,
+    distance: Tensor,
+    weights: Tensor,
+    diameter: Tensor | None = None,
+) -> Tensor:
+    """Loss of a network with a distance, perhaps with a diameter, and classes besides."""
+    measured = {"distance": distance}
+    if diameter is not None:
+        measured["diameter"] = diameter
+    spec = UNetSpec(classes=output.shape[1] - len(measured), diameter=diameter is not None)
+    return losses.segmentation_loss(output, spec, classes, weights, measured)
 
 
 def gradient(output: Tensor, *targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,3 +135,24 @@ def test_gradient_descent_learns_one_image() -> None:
     assert loss.item() < 0.1
     known = weights > 0
     assert torch.equal(output[:, :3].argmax(dim=1)[known], target[known])
+
+
+def test_the_diameter_is_learned_where_it_is_known_whatever_the_weights() -> None:
+    output, target, distance, weights = batch(7)
+    told = torch.zeros((2, 1, 6, 7)).requires_grad_()
+    diameter = torch.full((2, 6, 7), UNKNOWN)
+    diameter[:, 2:4] = 1.5
+    given = torch.cat([output, told], dim=1)
+    without = segmentation_loss(output, target, distance, weights)
+    loss = segmentation_loss(given, target, distance, weights, diameter=diameter)
+    assert loss > without
+    loss.backward()
+    assert told.grad is not None
+    assert (told.grad[:, 0, 2:4] < 0).all()
+    assert (told.grad[:, 0, [0, 1, 4, 5]] == 0).all()
+    right = torch.cat([output, diameter[:, None].clamp(min=0)], dim=1)
+    silent = torch.zeros_like(weights)
+    for known in (weights, silent):
+        alone = segmentation_loss(output, target, distance, known)
+        both = segmentation_loss(right, target, distance, known, diameter=diameter)
+        torch.testing.assert_close(both, alone)

@@ -10,16 +10,16 @@ from skimage.draw import disk
 from skimage.measure import label as connected
 
 from napari_unet.labels.watershed import decode
+from napari_unet.network.outputs import BACKGROUND, BORDER, CELL
 from napari_unet.settings import DecodeSettings
 from napari_unet.training.targets import (
-    BACKGROUND,
-    BORDER,
-    CELL,
     LEAST_REACH,
     MOST_REACH,
+    UNKNOWN,
     border_reach,
     border_weights,
     class_target,
+    diameter_target,
     distance_target,
     targets_of,
 )
@@ -199,3 +199,20 @@ def test_all_targets_agree() -> None:
     expected = 1 + border_weights(labels) + 2 * (targets.classes == BORDER)
     np.testing.assert_allclose(targets.weights, expected)
     assert targets.weights.dtype == np.float32
+
+
+def test_the_diameter_is_the_logarithm_of_each_objects_own() -> None:
+    labels = disks((20, 20, 8, 3), (40, 50, 16, 900))
+    found = diameter_target(labels, 32.0)
+    np.testing.assert_allclose(found[labels == 3], -1, atol=0.1)
+    np.testing.assert_allclose(found[labels == 900], 0, atol=0.1)
+    assert (found[labels == 0] == UNKNOWN).all()
+
+
+def test_the_diameter_of_what_the_images_edge_cuts_is_unknown() -> None:
+    labels = disks((2, 20, 8, 3), (40, 50, 16, 900))
+    found = diameter_target(labels, 32.0)
+    assert (found[labels == 3] == UNKNOWN).all()
+    assert (found[labels == 900] > UNKNOWN).all()
+    full = np.ones((5, 5), int)
+    assert (diameter_target(full, 32.0) == UNKNOWN).all()

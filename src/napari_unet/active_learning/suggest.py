@@ -82,9 +82,7 @@ class _Scene:
     size: float  # diameter in pixels of this scene
     uncertainty: NDArray[np.float32]
     painted: NDArray[np.bool_]
-    looks: NDArray[
-        np.float32
-    ]  # (M or M + 1, Y, X): the probability map, and the grey values if known
+    looks: NDArray[np.float32]  # (M or M + 1, Y, X): probability map, and grey values if known
 
 
 def suggest_spots(

@@ -137,9 +137,8 @@ class Predictor:
         predicted = self._cells.get(value.tobytes())
         if predicted is None:
             predicted = self.compute(np.broadcast_to(value, (len(given), *side)), cell)
-            self._cells = {
-                value.tobytes(): predicted
-            }  # the last one only; other threads have theirs
+            # the last one only; other threads have theirs
+            self._cells = {value.tobytes(): predicted}
         output: NDArray[np.float32] = np.tile(predicted, (1, height // grid, width // grid))
         return output
 

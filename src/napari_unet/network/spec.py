@@ -144,6 +144,10 @@ class UNetSpec:
         """Return where the channels of an output lie, by its name."""
         return channels_of(self.outputs).slice_of(output)
 
+    def index_of(self, output: str) -> int:
+        """Return which channel is that of an output that has only one."""
+        return channels_of(self.outputs).index(output)
+
     @property
     def divisor(self) -> int:
         """The pooling grid in input pixels: tiles start on its multiples."""

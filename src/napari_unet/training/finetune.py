@@ -30,10 +30,16 @@ from napari_unet.training.judge import (
     decide,
     judge_classes,
 )
-from napari_unet.training.learner import Learner, Lessons, class_map, class_map_at, trust_in
+from napari_unet.training.learner import (
+    Learner,
+    Samples,
+    adapted,
+    probability_map,
+    probability_map_at,
+    trust_in,
+)
 from napari_unet.training.replay import replay_examples
 from napari_unet.training.sparse import agreement
-from napari_unet.training.transfer import adapted
 from napari_unet.training.windows import TrainingWindow, diameters_by_zoom, shown_diameter
 
 LOOK = 8.0  # seconds between looks at the held-out objects, at least
@@ -98,8 +104,8 @@ class Finetune:
         trust = trust_in(self.shown, self.opinions) if self.opinions else 0.0
         self.learner = Learner(
             self.network,
-            Lessons(self.examples, self.card, self._opinion, trust),
-            Lessons(self.replay, self.card),
+            Samples(self.examples, self.card, self._opinion, trust),
+            Samples(self.replay, self.card),
             seed=plan.settings.seed,
             new_head=self.fresh,
         )
@@ -129,7 +135,7 @@ class Finetune:
     def _opinion(self, example: TrainingWindow) -> NDArray[np.uint8]:
         """What the parent says of a window."""
         self.stop()  # see _maps
-        return class_map(self.network, self.card, example.image)
+        return probability_map(self.network, self.card, example.image)
 
     def _maps(
         self, network: UNet, examples: Sequence[TrainingWindow], own: ModelCard | None = None
@@ -139,7 +145,7 @@ class Finetune:
         for example in examples:
             self.stop()  # its answer does not matter here, but it may raise
             ratio = 1.0 if own is None or self.classes else self._zoom(own, example) / example.zoom
-            maps.append(class_map_at(network, self.card, example.image, ratio))
+            maps.append(probability_map_at(network, self.card, example.image, ratio))
         return maps
 
     def _zoom(self, own: ModelCard, example: TrainingWindow) -> float:

@@ -1,0 +1,150 @@
+"""Accuracy of a model for any cell on held-out images, and how well it tells the size of cells.
+
+    python scripts/train_base_model.py cells --run RUN --export FOLDER
+    python -m benchmarks.cells FOLDER/cells.safetensors --limit 3
+
+For each validation set: AP with the objects' true diameter given and with the diameter found, and
+the diameter that the network's own output tells, divided by the true one.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage.io import imread, imsave
+
+from benchmarks.accuracy import DATA, Outcome, evaluate
+from benchmarks.image_sets import Sample, cell_samples, samples
+from benchmarks.matching import count
+from benchmarks.tables import markdown
+from napari_unet.image import grey_limits, normalise
+from napari_unet.models.library import load_model as find
+from napari_unet.models.weights import load_model
+from napari_unet.network.unet import UNet
+from napari_unet.tiling.resample import resized
+from napari_unet.training.synthetic import BENCHMARK_SEEDS, made_up_cells
+from scripts.base_split import further_images
+
+THRESHOLDS = (0.5, 0.7, 0.8, 0.9)
+MADE_UP = 12
+LOOKED_AT = 384  # network pixels; side of the window that the diameter is told from
+SHARE = 0.05  # of its pixels at least count as objects: those that look most like it
+HEADER = ("set", "images", "size given: AP .5 .7 .8 .9", "found: AP .5 .7 .8 .9")
+SIZES = ("first look: median (5–95 %)", "second look: median (5–95 %)")
+
+
+def held_out(data: Path, folder: Path, limit: int | None) -> list[Sample]:
+    """List the validation images of every set, some of each, and made-up ones put into a folder."""
+    found = [*samples(data, "val"), *cell_samples(data), *_made_up(folder)]
+    found += [
+        Sample(f"{row['group']} val", row["cluster"], row["image"], row["mask"])
+        for row in further_images(data, "val")
+    ]
+    groups = dict.fromkeys(sample.group for sample in found)
+    return [s for g in groups for s in _spread([s for s in found if s.group == g], limit)]
+
+
+def _spread(members: list[Sample], limit: int | None) -> list[Sample]:
+    """Some of the images, from all over the list: neighbours are alike."""
+    if limit is None or len(members) <= limit:
+        return members
+    return [members[i] for i in np.linspace(0, len(members) - 1, limit).round().astype(int)]
+
+
+def _made_up(folder: Path) -> Iterator[Sample]:
+    for seed in range(BENCHMARK_SEEDS, BENCHMARK_SEEDS + MADE_UP):
+        made = made_up_cells(seed)
+        image, mask = folder / f"{seed}.png", folder / f"{seed}-mask.png"
+        imsave(image, np.rint(made.image * 255).astype(np.uint8), check_contrast=False)
+        imsave(mask, made.labels.astype(np.uint16), check_contrast=False)
+        yield Sample("made up", str(seed), image, mask)
+
+
+def told_diameter(network: UNet, image: NDArray[np.float32], zoom: float, usual: float) -> float:
+    """Typical diameter, image pixels, that the diameter output tells of an image ``(C, Y, X)``.
+
+    Parameters
+    ----------
+    network : UNet
+        With a diameter output.
+    image : ndarray of float32
+        Normalised.
+    zoom : float
+        Factor that the image is resized by before.
+    usual : float
+        Network pixels; the diameter that an output of 0 means.
+    """
+    grid = network.spec.divisor
+    height, width = (max(2 * grid, round(n * zoom)) for n in image.shape[1:])
+    shown = resized(image, (height, width))
+    height, width = (min(n, LOOKED_AT) // grid * grid for n in (height, width))
+    y, x = ((n - m) // 2 for n, m in zip(shown.shape[1:], (height, width), strict=True))
+    window = torch.from_numpy(shown[None, :, y : y + height, x : x + width].copy())
+    with torch.inference_mode():
+        output = network(window)[0].float().numpy()
+    ground = np.exp(output[0] - np.logaddexp.reduce(output[: network.spec.classes], axis=0))
+    objects = ground <= max(0.5, float(np.quantile(ground, SHARE)))
+    return float(usual * 2 ** np.median(output[-1][objects]) / zoom)
+
+
+def told_ratios(path: Path, chosen: list[Sample]) -> NDArray[np.float64]:
+    """Told divided by true diameter of every image, ``(N, 2)``: at first, then looked at again."""
+    network, card = load_model(path)
+    if not card.spec.diameter:
+        return np.full((len(chosen), 2), np.nan)
+    ratios = []
+    for sample in chosen:
+        pixels = imread(sample.image_path)
+        grey = pixels[..., :3].mean(axis=-1) if pixels.ndim == 3 else pixels
+        limits = grey_limits(grey, bright_objects=card.polarity == "bright")
+        image = normalise(grey, limits)[None].astype(np.float32)
+        first = told_diameter(network, image, 1.0, card.object_diameter)
+        zoom = float(np.clip(card.object_diameter / first, 1 / 8, 8))
+        second = told_diameter(network, image, zoom, card.object_diameter)
+        ratios.append([first / sample.diameter(), second / sample.diameter()])
+    return np.array(ratios)
+
+
+def _rows(
+    given: list[Outcome], found: list[Outcome], ratios: NDArray[np.float64]
+) -> Iterator[list[str]]:
+    for group in dict.fromkeys(o.sample.group for o in given):
+        which = [i for i, o in enumerate(given) if o.sample.group == group]
+        row = [group, str(len(which))]
+        for outcomes in (given, found):
+            counts = count([outcomes[i].matching for i in which], THRESHOLDS)
+            row.append(" ".join(f"{value:.3f}" for value in counts.pooled))
+        for look in ratios[which].T:
+            low, middle, high = np.percentile(look, (5, 50, 95))
+            row.append(f"{middle:.2f} ({low:.2f}–{high:.2f})")
+        yield row
+
+
+def main() -> None:
+    """Read the command line and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--limit", type=int, help="images of each set; default all")
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    start = time.perf_counter()
+    with TemporaryDirectory() as folder:
+        chosen = held_out(options.data, Path(folder), options.limit)
+        chosen = [sample for sample in chosen if sample.diameter() is not None]
+        model = find(options.model)
+        given = evaluate(chosen, model, true_size=True)
+        found = evaluate(chosen, model)
+        ratios = told_ratios(options.model, chosen)
+    print(markdown((*HEADER, *SIZES), list(_rows(given, found, ratios))))
+    print(f"{len(chosen)} images, {time.perf_counter() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
