@@ -37,10 +37,10 @@ from napari_unet.settings import MOST_DIAMETER, FinetuneSettings, checked
 from napari_unet.training.events import FinetuneInputs, Finished, TrainingStep
 from napari_unet.training.windows import (
     Painting,
-    examples_of,
     painted_diameter,
     smallest_diameter,
     taught_diameters,
+    training_windows,
 )
 
 
@@ -94,7 +94,7 @@ def gather(
     else:
         card |= _sizes(paintings, parent.card)
     wanted = parent.card.child(parent.sha, **card)
-    return FinetuneInputs(parent, examples_of(paintings, wanted), card, settings)
+    return FinetuneInputs(parent, training_windows(paintings, wanted), card, settings)
 
 
 def _sizes(paintings: Sequence[Painting], parent: ModelCard) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def painting_of(
     image : Image
         The image.
     painted : array-like
-        ``(..., Y, X)``; see `corrections.as_painted`.
+        ``(..., Y, X)``; see `labels.painted.as_painted`.
     card : ModelCard
         The model that will learn.
     background : int, optional
@@ -227,10 +227,10 @@ def finetune(
         painting_of(i, p, class_parent(parent.card, i, class_names) if class_names else parent.card)
         for i, p in opened
     ]
-    teaching = gather(paintings, parent, name, settings, class_names=class_names)
+    inputs = gather(paintings, parent, name, settings, class_names=class_names)
     user_folder().parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent))
-    events = finetune_events(teaching.plan(folder / "new.safetensors"), teaching.examples)
+    events = finetune_events(inputs.plan(folder / "new.safetensors"), inputs.windows)
     try:
         for event in events:
             if isinstance(event, Finished):
