@@ -18,11 +18,10 @@ import torch
 from numpy.typing import NDArray
 from skimage.io import imread, imsave
 
-from benchmarks.common.evaluation import Outcome, evaluate
-from benchmarks.common.image_sets import DATA
+from benchmarks.common.evaluation import DATA, Outcome, evaluate
+from benchmarks.common.image_sets import Sample, cell_samples, samples
 from benchmarks.common.matching import count
 from benchmarks.common.tables import markdown
-from benchmarks.image_sets import Sample, cell_samples, samples
 from napari_unet.intensity import grey_limits, normalise
 from napari_unet.models.library import load_model as find
 from napari_unet.models.weights import load_model

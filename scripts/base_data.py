@@ -23,6 +23,7 @@ from skimage.transform import resize
 from napari_unet.intensity import grey_limits, normalise
 from napari_unet.labels.watershed import object_diameters, typical_diameter
 from napari_unet.models.card import ModelCard
+from napari_unet.network.outputs import BORDER, CELL
 from napari_unet.tiling.resample import resized
 from napari_unet.training.augment import (
     Augmentation,
@@ -33,8 +34,6 @@ from napari_unet.training.augment import (
 )
 from napari_unet.training.synthetic import VERSION, made_up_cells
 from napari_unet.training.targets import (
-    BORDER,
-    CELL,
     UNKNOWN,
     border_weights,
     class_target,

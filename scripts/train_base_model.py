@@ -10,7 +10,6 @@ import json
 import logging
 import math
 import time
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -23,8 +22,8 @@ from napari_unet.models.card import sha256_of
 from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.unet import UNet
 from napari_unet.settings import DecodeSettings
+from napari_unet.training.learner import adapted
 from napari_unet.training.loss import segmentation_loss
-from napari_unet.training.transfer import adapted
 
 CHECKPOINT_SECONDS = 120
 REPORT = 20  # steps between two lines of the log
@@ -48,15 +47,7 @@ def averaged(network: UNet, recipe: Recipe) -> torch.optim.swa_utils.AveragedMod
 def begun(path: Path, recipe: Recipe) -> UNet:
     """Load the weights to begin with; outputs that they have none for begin anew."""
     known, card = load_model(path)
-    spec = recipe.card.spec
-    if card.spec == spec:
-        return known
-    network = adapted(known, spec)
-    if card.spec == replace(spec, diameter=False):
-        with torch.no_grad():
-            network.head.weight[: spec.map_channels] = known.head.weight
-            network.head.bias[: spec.map_channels] = known.head.bias
-    return network
+    return known if card.spec == recipe.card.spec else adapted(known, recipe.card.spec)
 
 
 class Training:
@@ -129,11 +120,11 @@ class Training:
         rim = spec.shrink  # valid convolutions say nothing about it
         truth = batch[:, channels:, rim : batch.shape[2] - rim, rim : batch.shape[3] - rim]
         distance, weights, classes = truth[:, :3].unbind(1)
-        share = recipe.distance_weight if spec.distance else None
-        diameter = truth[:, 3] if spec.diameter else None
-        return segmentation_loss(
-            output, classes.long(), distance, weights, distance_weight=share, diameter=diameter
-        )
+        measured = {"distance": distance}
+        if spec.diameter:
+            measured["diameter"] = truth[:, 3]
+        shares = {"distance": recipe.distance_weight}
+        return segmentation_loss(output, spec, classes.long(), weights, measured, shares=shares)
 
 
 def train(recipe: Recipe, data: Path, run: Path, begin: Path | None) -> None:

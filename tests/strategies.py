@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from napari_unet.models.card import ModelCard
 from napari_unet.models.weights import save_model
+from napari_unet.network.outputs import BORDER, CELL, Kind
 from napari_unet.network.spec import Interval, UNetSpec
 from napari_unet.network.unet import UNet
-from napari_unet.training.targets import BORDER, CELL, class_target, distance_target
+from napari_unet.training.targets import class_target, distance_target
 
 SKIPS = ("concat", "sum", "none")
 
@@ -76,7 +77,7 @@ def random_card(spec: UNetSpec, **fields: Any) -> ModelCard:
     """Card of a random network: instances where the outputs allow it, else classes."""
     instances = spec.classes == 3 and spec.distance
     return ModelCard(
-        name="random", spec=spec, kind="instances" if instances else "classes", **fields
+        name="random", spec=spec, kind=Kind.INSTANCES if instances else Kind.CLASSES, **fields
     )
 
 

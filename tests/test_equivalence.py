@@ -52,12 +52,12 @@ def tiled(
     """Class map of ``(C, Y, X)`` in tiles, each given its source window alone."""
     spec = worker.card.spec
     plan = plan_tiles(image.shape[1:], spec, zoom=zoom, tile=tile)
-    kept = 3 if worker.card.kind == "instances" else 1
+    kept = len(worker.card.map_channels)
     maps = np.full((kept, *image.shape[1:]), 77, np.uint8)
     limits = (LIMITS,) * len(image)
     for one in plan.tiles:
         window = image[(slice(None), *one.source.slices)].copy()
-        maps[(slice(None), *one.write.slices)] = worker.class_map(window, one, plan, limits)
+        maps[(slice(None), *one.write.slices)] = worker.probability_map(window, one, plan, limits)
     return maps
 
 
@@ -80,7 +80,7 @@ def plain(worker: Predictor, image: NDArray[np.float32]) -> NDArray[np.uint8]:
     first = spec.halo - spec.shrink
     output = output[:, first : first + image.shape[1], first : first + image.shape[2]]
     classes = torch.softmax(output[: spec.classes], dim=0)
-    if worker.card.kind == "classes":
+    if not worker.card.finds_objects:
         return classes.argmax(dim=0)[None].byte().numpy()
     maps = torch.cat([classes[1:3], output[3:4]]).clip(0, 1)
     return torch.round(maps * 255).byte().numpy()
@@ -165,7 +165,7 @@ def test_bit_for_bit_at_one_tile_size(variant: str) -> None:
         next(t for t in inner if t.write.start == tuple(a + 64 for a in inner[0].write.start)),
     )
     maps = [
-        worker.class_map(image[(slice(None), *t.source.slices)], t, plan, (LIMITS,))
+        worker.probability_map(image[(slice(None), *t.source.slices)], t, plan, (LIMITS,))
         for image, t in ((large, first), (shifted, second))
     ]
     assert (maps[0] == maps[1]).all()

@@ -64,7 +64,7 @@ def teach(teaching: FinetuneInputs, target: Path) -> Taught:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     clock = time.process_time if torch.get_num_threads() == 1 else time.monotonic
-    for event in finetune_events(teaching.plan(target), teaching.examples, clock=clock):
+    for event in finetune_events(teaching.plan(target), teaching.windows, clock=clock):
         if isinstance(event, Finished):
             return Taught(load_model(event.path), event.report)
     raise AssertionError("the events end with Finished")

@@ -258,7 +258,7 @@ class Session:
         settings = FinetuneSettings(time_limit=self.setting.time, seed=self.seed)
         teaching = gathered(self.setting.parent, self.sheets, settings)
         path = self.folder / "untaught.safetensors"
-        parent = untaught(teaching.parent.card, teaching.examples, path, self.seed)
+        parent = untaught(teaching.parent.card, teaching.windows, path, self.seed)
         return teach(replace(teaching, parent=parent), self.folder / "scratch.safetensors")
 
 
@@ -293,8 +293,8 @@ def full_model(setting: Setting) -> Model:
         sheets = [Sheet(scene, take_whole(scene.truth)) for scene in crops if scene.truth.any()]
         settings = FinetuneSettings(time_limit=setting.full_time)
         teaching = gathered(setting.parent, sheets, settings)
-        judging = [e for e in teaching.examples if e.held][:JUDGING]
-        examples = [e if e in judging else replace(e, held=()) for e in teaching.examples]
+        judging = [e for e in teaching.windows if e.held][:JUDGING]
+        examples = [e if e in judging else replace(e, held=()) for e in teaching.windows]
         part = path.with_name("part.safetensors")
         report = teach(replace(teaching, examples=examples), part).report
         part.rename(path)

@@ -30,16 +30,17 @@ from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model, load_model, model_files, user_folder
 from napari_unet.models.names import save_name
 from napari_unet.models.store import add
+from napari_unet.network.outputs import Kind
 from napari_unet.planning.planner import grey_values
 from napari_unet.segmentation import open_image
 from napari_unet.settings import MOST_DIAMETER, FinetuneSettings, checked
 from napari_unet.training.events import FinetuneInputs, Finished, TrainingStep
 from napari_unet.training.windows import (
     Painting,
-    examples_of,
     painted_diameter,
     smallest_diameter,
     taught_diameters,
+    training_windows,
 )
 
 
@@ -66,7 +67,7 @@ def gather(
     class_names : sequence of str, optional
         Name of each class, background first, where classes were painted; default objects were.
     """
-    if parent.card.kind == "classes" and not class_names:
+    if not (parent.card.finds_objects or class_names):
         raise InputError(
             f"The model {parent.card.name!r} tells classes apart, and objects were painted. Name "
             "the classes if the labels hold classes, or begin with a model that finds objects, "
@@ -93,7 +94,7 @@ def gather(
     else:
         card |= _sizes(paintings, parent.card)
     wanted = parent.card.child(parent.sha, **card)
-    return FinetuneInputs(parent, examples_of(paintings, wanted), card, settings)
+    return FinetuneInputs(parent, training_windows(paintings, wanted), card, settings)
 
 
 def _sizes(paintings: Sequence[Painting], parent: ModelCard) -> dict[str, Any]:
@@ -115,11 +116,9 @@ def class_parent(parent: ModelCard, image: Image, class_names: Sequence[str]) ->
     """Card of the network that learns classes from an image's own channels."""
     channels = 1 if image.channel is not None else image.channels
     classes = min(max(2, len(class_names)), CLASSES)
-    spec = replace(
-        parent.spec, in_channels=channels, classes=classes, distance=False, diameter=False
-    )
+    spec = parent.spec.for_classes(channels, classes)
     polarity = parent.polarity if channels == 1 else "given"  # channels keep their relations
-    return parent.model_copy(update={"spec": spec, "kind": "classes", "polarity": polarity})
+    return parent.model_copy(update={"spec": spec, "kind": Kind.CLASSES, "polarity": polarity})
 
 
 def _class_card(
@@ -137,7 +136,7 @@ def _class_card(
     [spec] = specs
     polarity = class_parent(parent.card, paintings[0].image, class_names).polarity
     return {
-        "kind": "classes",
+        "kind": Kind.CLASSES,
         "spec": spec.to_dict(),
         "class_names": tuple(class_names),
         "polarity": polarity,
@@ -154,7 +153,7 @@ def painting_of(
     image : Image
         The image.
     painted : array-like
-        ``(..., Y, X)``; see `corrections.as_painted`.
+        ``(..., Y, X)``; see `labels.painted.as_painted`.
     card : ModelCard
         The model that will learn.
     background : int, optional
@@ -228,10 +227,10 @@ def finetune(
         painting_of(i, p, class_parent(parent.card, i, class_names) if class_names else parent.card)
         for i, p in opened
     ]
-    teaching = gather(paintings, parent, name, settings, class_names=class_names)
+    inputs = gather(paintings, parent, name, settings, class_names=class_names)
     user_folder().parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent))
-    events = finetune_events(teaching.plan(folder / "new.safetensors"), teaching.examples)
+    events = finetune_events(inputs.plan(folder / "new.safetensors"), inputs.windows)
     try:
         for event in events:
             if isinstance(event, Finished):

@@ -97,7 +97,7 @@ def record(plan: SegmentPlan, settings: SegmentSettings) -> dict[str, Any]:
         "device": plan.device,
         "precision": plan.precision,
         "tile": plan.tile,
-        **({"class_names": list(plan.card.class_names)} if plan.card.kind == "classes" else {}),
+        **({} if plan.card.finds_objects else {"class_names": list(plan.card.class_names)}),
         "versions": {name: version(name) for name in ("napari-unet-interactive", "torch", "numpy")},
     }
 

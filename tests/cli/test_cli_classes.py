@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from napari_unet.cli.main import app
 from napari_unet.models.card import read_card
 from napari_unet.models.library import model_files
+from napari_unet.network.outputs import Kind
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_a_model_of_the_classes_named(pair: tuple[Path, Path]) -> None:
     result = run(pair, "glass, stroma, nuclei")
     assert result.exit_code == 0, result.output
     card = read_card(model_files()["tissue"])
-    assert card.kind == "classes"
+    assert card.kind == Kind.CLASSES
     assert card.class_names == ("glass", "stroma", "nuclei")
     assert card.spec.in_channels == card.spec.classes == 3
 

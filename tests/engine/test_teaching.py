@@ -67,7 +67,7 @@ def test_what_is_taught_and_told_survives_the_way(parent: Model, tmp_path: Path)
     lesson = FinetuneSamples(messages[0][0])
     for message in messages[1:3]:
         lesson.note(message)
-    [arrived], [sent] = lesson.examples, given.examples
+    [arrived], [sent] = lesson.windows, given.windows
     assert (arrived.image == sent.image).all()
     assert (arrived.painted == sent.painted).all()
     assert (arrived.held, arrived.judged, arrived.zoom) == (HELD, HELD, 0.5)

@@ -104,9 +104,9 @@ def test_an_even_image_costs_one_step_of_the_grid(
     sizes = []
     forward = Predictor._forward
 
-    def counted(self: Predictor, given: Any, core: Box) -> Any:
+    def counted(self: Predictor, given: Any, core: Box, *rest: Any) -> Any:
         sizes.append(core.size)
-        return forward(self, given, core)
+        return forward(self, given, core, *rest)
 
     monkeypatch.setattr(Predictor, "_forward", counted)
     again = segment(image, path, diameter=20, tile=tile)

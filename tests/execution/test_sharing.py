@@ -34,13 +34,13 @@ def nuclei(shape: tuple[int, int]) -> NDArray[np.float64]:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Network pixels of every tile that is computed."""
     pixels: list[int] = []
-    class_map = Predictor.class_map
+    probability_map = Predictor.probability_map
 
     def noted(self: Predictor, window: Any, tile: Any, *rest: Any) -> Any:
         pixels.append(tile.read.size)
-        return class_map(self, window, tile, *rest)
+        return probability_map(self, window, tile, *rest)
 
-    monkeypatch.setattr(Predictor, "class_map", noted)
+    monkeypatch.setattr(Predictor, "probability_map", noted)
     return pixels
 
 

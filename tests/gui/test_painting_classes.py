@@ -15,6 +15,7 @@ from napari_unet.image import Image
 from napari_unet.labels.painted import BACKGROUND, CLASSES
 from napari_unet.models.card import describe
 from napari_unet.models.library import load_card, load_model
+from napari_unet.network.outputs import Kind
 from napari_unet.plugin.correct.classes import DEFAULT, names_of, objects_parent, tidy
 from napari_unet.plugin.segment_panel import SegmentPanel
 from napari_unet.settings import FinetuneSettings
@@ -108,7 +109,7 @@ def test_a_model_of_three_classes(
     idle()
     assert panel.model.value == "nuclei classes", panel.sentence
     card = load_card("nuclei classes")
-    assert card.kind == "classes"
+    assert card.kind == Kind.CLASSES
     assert card.class_names == palette.names == ("glass", "stroma", "nuclei")
     assert card.spec.in_channels == card.spec.classes == 3
     assert "glass, stroma, nuclei" in dict(describe(card))["Finds"]
@@ -237,7 +238,7 @@ def test_names_of_any_model_can_be_shown():
         (("a", "b", "c", "d"), ("a", "b", "c", "d")),
         (("a",), ("background", "class 1", "class 2", "class 3")),
     ):
-        changed = card.model_copy(update={"kind": "classes", "spec": spec, "class_names": given})
+        changed = card.model_copy(update={"kind": Kind.CLASSES, "spec": spec, "class_names": given})
         assert names_of(changed) == shown
     assert tidy(["", "a", "a", "x" * 90])[:3] == ("background", "a", "class 2")
     assert len(tidy(["x"] * 40)) == len(set(tidy(["x"] * 40))) == CLASSES
@@ -257,7 +258,7 @@ def test_what_objects_are_taught_to(tmp_path):
     assert objects_parent(root) is root
     for name, sha in (("tissue", root.sha), ("orphan", "0" * 64)):
         parent = "nuclei" if name == "tissue" else "gone"
-        changes = {"name": name, "kind": "classes", "parent": parent, "parent_sha": sha}
+        changes = {"name": name, "kind": Kind.CLASSES, "parent": parent, "parent_sha": sha}
         put(**changes)
     assert objects_parent(load_model("tissue")).card.name == "nuclei"
     with pytest.raises(InputError, match="'orphan' finds classes"):
@@ -276,4 +277,4 @@ def test_as_many_channels_as_the_image_has(tmp_path):
         painting = painting_of(image, painted, card)
         teaching = gather([painting], parent, "x", FinetuneSettings(), class_names=DEFAULT)
         assert teaching.card["spec"]["in_channels"] == expected
-        assert {len(example.image) for example in teaching.examples} == {expected}
+        assert {len(example.image) for example in teaching.windows} == {expected}

@@ -37,11 +37,11 @@ def short_of_memory(
     """Let the network fail for cores of more than `limit` pixels; note those that succeed."""
     forward, sizes = Predictor._forward, []
 
-    def limited(self: Predictor, given: Any, core: Box) -> Any:
+    def limited(self: Predictor, given: Any, core: Box, *rest: Any) -> Any:
         if core.size > limit and device in (None, self.device.type):
             raise error
         sizes.append(core.shape)
-        return forward(self, given, core)
+        return forward(self, given, core, *rest)
 
     monkeypatch.setattr(Predictor, "_forward", limited)
     return sizes
@@ -57,9 +57,9 @@ def test_smaller_tiles_give_the_same(
     plan = plan_tiles((90, 70), spec)
     image = np.random.default_rng(0).random((1, 90, 70)).astype(np.float32)
     (tile,) = plan.tiles
-    whole = worker.class_map(image, tile, plan, ((0, 1),))
+    whole = worker.probability_map(image, tile, plan, ((0, 1),))
     sizes = short_of_memory(monkeypatch, 700, error)
-    parts = worker.class_map(image, tile, plan, ((0, 1),))
+    parts = worker.probability_map(image, tile, plan, ((0, 1),))
     assert len(sizes) > 8
     assert np.abs(parts.astype(int) - whole).max() <= 1
     assert (parts != whole).mean() < 1e-3
@@ -91,10 +91,10 @@ def test_two_threads_give_the_graphics_card_up_together(
     met = threading.Barrier(2, timeout=20)
     forward = Predictor._forward
 
-    def limited(self: Predictor, given: Any, core: Box) -> Any:
+    def limited(self: Predictor, given: Any, core: Box, *rest: Any) -> Any:
         if self.device.type == "meta":
             raise FAILURES[0]
-        return forward(self, given, core)
+        return forward(self, given, core, *rest)
 
     def halves(core: Box, grid: int) -> list[Box]:
         met.wait()  # both have failed on the card

@@ -26,6 +26,7 @@ from napari_unet.models.card import (
 )
 from napari_unet.models.library import bundled_folder, find_model, load_card, model_files
 from napari_unet.models.weights import load_model, save_model
+from napari_unet.network.outputs import Kind
 from napari_unet.network.spec import UNetSpec
 from napari_unet.settings import DecodeSettings
 from tests.strategies import random_card, random_model, random_network, specs
@@ -205,7 +206,7 @@ def test_the_bundled_model_is_the_released_file() -> None:
     released = json.loads((bundled_folder() / "sha256.json").read_text())
     found = {path.name: sha256_of(path) for path in bundled_folder().glob("*.safetensors")}
     assert found == released
-    assert load_card("nuclei").kind == "instances"
+    assert load_card("nuclei").kind == Kind.INSTANCES
 
 
 @pytest.mark.parametrize("damage", ["weights", "manifest", "no manifest"])

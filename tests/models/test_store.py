@@ -24,6 +24,7 @@ from napari_unet.models.files import check_model
 from napari_unet.models.library import bundled_folder, lineage, load_card, model_files, user_folder
 from napari_unet.models.library import load_model as find
 from napari_unet.models.weights import load_model, save_model
+from napari_unet.network.outputs import Kind
 from napari_unet.network.spec import UNetSpec, expected_tensors
 from napari_unet.network.unet import UNet
 from tests.strategies import random_card, random_model, random_network, specs
@@ -631,7 +632,7 @@ def test_a_card_is_readable() -> None:
     assert rows["Scores"] == "AP 0.512"
     assert rows["Object size"].endswith("taught on objects of 31.5 px")
     assert "Licence" not in rows
-    classes = ModelCard(name="k", spec=UNetSpec(), kind="classes", class_names=("a", "b", "c"))
+    classes = ModelCard(name="k", spec=UNetSpec(), kind=Kind.CLASSES, class_names=("a", "b", "c"))
     assert dict(describe(classes))["Finds"] == "3 classes: a, b, c"
     scores = dict(describe(load_card("nuclei")))["Scores"]
     assert "AP@0.5 " in scores

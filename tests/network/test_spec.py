@@ -173,12 +173,18 @@ def test_the_paper_variant_has_the_papers_up_convolution() -> None:
 
 
 @given(specs())
-def test_the_diameter_is_one_channel_after_those_of_the_class_map(spec: UNetSpec) -> None:
-    assert spec.out_channels == spec.map_channels + spec.diameter
-    assert spec.map_channels == spec.classes + spec.distance
+def test_outputs_lie_one_after_the_other_the_classes_first(spec: UNetSpec) -> None:
+    assert spec.outputs[0].name == "classes"
+    ends = [0]
+    for output in spec.outputs:
+        place = spec.slice_of(output.name)
+        assert place == slice(ends[-1], ends[-1] + output.channels)
+        ends.append(place.stop)
+    assert spec.out_channels == ends[-1] == spec.classes + spec.distance + spec.diameter
 
 
 def test_cards_written_before_there_was_a_diameter_are_read() -> None:
     fields = UNetSpec().to_dict()
-    del fields["diameter"]
+    assert "diameter" not in fields  # so that older versions read it, too
     assert UNetSpec.from_dict(fields) == UNetSpec(diameter=False)
+    assert UNetSpec.from_dict(UNetSpec(diameter=True).to_dict()).diameter

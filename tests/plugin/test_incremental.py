@@ -18,6 +18,7 @@ from napari_unet.execution.run import BlockDone, TileWritten
 from napari_unet.image import Box, Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.models.library import load_model
+from napari_unet.network.outputs import Kind
 from napari_unet.plugin.session.incremental import IncrementalSegmentation
 from tests.strategies import blob_labels, same_partition
 
@@ -127,7 +128,7 @@ def test_a_class_that_is_put_back_keeps_its_number(
 ) -> None:
     list(islice((e for e in growing.events(engine, (), None, only=False)), 30))
     engine.cancel()
-    card = growing.model.card.model_copy(update={"kind": "classes"})
+    card = growing.model.card.model_copy(update={"kind": Kind.CLASSES})
     monkeypatch.setattr(growing, "model", replace(growing.model, card=card))
     box = Box((0, 0), (64, 64))
     before = finest(growing)[box.slices]

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_unet.network.outputs import BORDER
 from napari_unet.plugin.synthetic_nuclei import nuclei_window
-from napari_unet.training.targets import BORDER, class_target
+from napari_unet.training.targets import class_target
 from scripts.base_crowd import SOFT, crowded
 
 EDGE = np.hypot(4 * SOFT, 4 * SOFT) + 1  # pixels that the soft edge of a copy reaches

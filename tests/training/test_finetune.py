@@ -14,6 +14,7 @@ from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models.library import find_model, load_model, model_files, user_folder
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.models.weights import save_model
+from napari_unet.network.outputs import Kind
 from napari_unet.plugin.synthetic_nuclei import nuclei_window
 from napari_unet.settings import DecodeSettings, FinetuneSettings, SegmentSettings
 from napari_unet.training.events import FinetunePlan, Finished, TrainingStep
@@ -197,7 +198,7 @@ def test_the_parent_is_judged_with_the_thresholds_it_segments_with(
     assert shown_diameter([example]) == pytest.approx(18 / zoom, rel=0.03)
     blank = replace(example, painted=np.full_like(example.painted, BACKGROUND), held=(), judged=())
     assert shown_diameter([blank, blank]) is None
-    before = Finetune(plan(tmp_path), [example, blank]).unchanged().decode
+    before = Finetune.load(plan(tmp_path), [example, blank]).unchanged().decode
     wanted = load_model("nuclei").card.decode_for(18 / zoom)
     assert before.minimum_diameter == pytest.approx(wanted.minimum_diameter, rel=0.03)
 
@@ -210,7 +211,7 @@ def test_the_parent_is_judged_in_the_size_it_segments_with(tmp_path: Path, radiu
     found = segment(example.image[0], load_model("nuclei"), settings=settings).labels
     expected = judge(found, example.painted, example.judged).score
     assert expected > 0.5
-    work = Finetune(plan(tmp_path), [example])
+    work = Finetune.load(plan(tmp_path), [example])
     assert work.unchanged().verdict.score == pytest.approx(expected, abs=0.03)
 
 
@@ -234,7 +235,7 @@ def test_the_new_model_must_beat_the_one_in_use(tmp_path: Path) -> None:
 
 
 def test_stopped_early_the_best_look_is_kept_and_not_the_last(tmp_path: Path) -> None:
-    work = Finetune(plan(tmp_path), [disc_example()])
+    work = Finetune.load(plan(tmp_path), [disc_example()])
     good = copy.deepcopy(work.learner.average)
     assert work._glance() > 0.5
     with torch.no_grad():
@@ -257,7 +258,7 @@ def test_a_time_that_cannot_be_used_is_a_sentence() -> None:
 def test_a_model_of_classes_is_not_taught_objects(tmp_path: Path) -> None:
     image, truth = image_and_truth()
     network, card = load_network(find_model("nuclei"))
-    card = card.model_copy(update={"kind": "classes", "class_names": ("a", "b", "c")})
+    card = card.model_copy(update={"kind": Kind.CLASSES, "class_names": ("a", "b", "c")})
     parent = load_model(save_model(tmp_path / "classes.safetensors", network, card))
     with pytest.raises(InputError, match="tells classes apart, and objects were painted"):
         finetune(parent, [(image, painted_from(truth, 5))], name="mine")
@@ -276,6 +277,6 @@ def test_what_the_parent_never_knew_is_not_forgotten(
     tmp_path: Path, parent: str, knows: bool
 ) -> None:
     made = replace(plan(tmp_path), parent=find_model(parent))
-    work = Finetune(made, [disc_example()])
+    work = Finetune.load(made, [disc_example()])
     assert bool(work.known) == knows
     assert (work.unchanged().base > 0.5) == knows

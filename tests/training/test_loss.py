@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator, Tensor
 
-from napari_unet.training.loss import segmentation_loss
-from napari_unet.training.targets import BACKGROUND, BORDER, CELL, UNKNOWN
+from napari_unet.network.outputs import BACKGROUND, BORDER, CELL
+from napari_unet.network.spec import UNetSpec
+from napari_unet.training import loss as losses
+from napari_unet.training.targets import UNKNOWN
 
 
 def batch(seed: int, classes: int = 3) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -20,6 +22,21 @@ def batch(seed: int, classes: int = 3) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     distance = torch.rand((2, 6, 7), generator=random) * (target != BACKGROUND)
     weights = (torch.rand((2, 6, 7), generator=random) * 12 - 6).clamp(min=0)
     return output, target, distance, weights
+
+
+def segmentation_loss(
+    output: Tensor,
+    classes: Tensor,
+    distance: Tensor,
+    weights: Tensor,
+    diameter: Tensor | None = None,
+) -> Tensor:
+    """Loss of a network with a distance, perhaps with a diameter, and classes besides."""
+    measured = {"distance": distance}
+    if diameter is not None:
+        measured["diameter"] = diameter
+    spec = UNetSpec(classes=output.shape[1] - len(measured), diameter=diameter is not None)
+    return losses.segmentation_loss(output, spec, classes, weights, measured)
 
 
 def gradient(output: Tensor, *targets: Tensor) -> tuple[Tensor, Tensor]:

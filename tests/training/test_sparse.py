@@ -8,16 +8,23 @@ from hypothesis import strategies as st
 from skimage.draw import disk
 
 from napari_unet.labels.painted import BACKGROUND as PAINTED_BACKGROUND
-from napari_unet.training.loss import partial_loss, segmentation_loss
-from napari_unet.training.sparse import ANYTHING, agreement, believed, sparse_targets
-from napari_unet.training.targets import (
-    BACKGROUND,
-    BORDER,
-    CELL,
-    LEAST_REACH,
-    border_reach,
-    targets_of,
-)
+from napari_unet.models.library import load_card
+from napari_unet.network.outputs import BACKGROUND, BORDER, CELL
+from napari_unet.training import loss as losses
+from napari_unet.training import sparse
+from napari_unet.training.sparse import ANYTHING, SparseTargets, agreement, believed
+from napari_unet.training.targets import LEAST_REACH, border_reach, targets_of
+
+CARD = load_card("nuclei")
+
+
+def sparse_targets(painted: np.ndarray) -> SparseTargets:
+    return sparse.sparse_targets(painted, CARD)
+
+
+def partial_loss(output: torch.Tensor, *truth: torch.Tensor) -> torch.Tensor:
+    allowed, distance, weights, known = truth
+    return losses.partial_loss(output, CARD.spec, allowed, weights, {"distance": (distance, known)})
 
 
 def painted_disk(radius: int = 8) -> np.ndarray:
@@ -32,7 +39,7 @@ def test_unpainted_pixels_allow_everything_and_weigh_nothing() -> None:
     far[disk((20, 20), 12)] = False
     assert (targets.allowed[far] == ANYTHING).all()
     assert not targets.weights[far].any()
-    assert not targets.measured[far].any()
+    assert not targets.measured["distance"].known[far].any()
 
 
 def test_the_rim_of_a_lonely_object_leaves_room_for_a_neighbour() -> None:
@@ -51,7 +58,7 @@ def test_painted_background_ends_the_object_for_certain() -> None:
     painted[painted == 0] = PAINTED_BACKGROUND
     targets = sparse_targets(painted)
     assert set(np.unique(targets.allowed)) == {1 << BACKGROUND, 1 << CELL}
-    assert targets.measured.all()
+    assert targets.measured["distance"].known.all()
 
 
 def test_objects_that_touch_have_a_border() -> None:
@@ -71,7 +78,8 @@ def test_uniform_paint(value: int) -> None:
 
 def as_batch(painted: np.ndarray) -> list[torch.Tensor]:
     t = sparse_targets(painted)
-    parts = (t.allowed.astype(np.int64), t.distance, t.weights, t.measured.astype(np.float32))
+    distance = t.measured["distance"]
+    parts = (t.allowed.astype(np.int64), distance.values, t.weights, distance.known)
     return [torch.from_numpy(part)[None] for part in parts]
 
 
@@ -89,9 +97,9 @@ def test_where_one_class_is_allowed_the_loss_is_cross_entropy(seed: int) -> None
     output = torch.from_numpy(random.normal(size=(1, 4, 32, 32)).astype(np.float32))
     weights = torch.ones_like(distance)
     classes = torch.from_numpy(targets_of(labels).classes.astype(np.int64))[None]
-    sparse = partial_loss(output, allowed, distance, weights, measured)
-    dense = segmentation_loss(output, classes, distance, weights)
-    assert sparse.item() == pytest.approx(dense.item(), rel=1e-4)
+    sparsely = partial_loss(output, allowed, distance, weights, measured)
+    dense = losses.segmentation_loss(output, CARD.spec, classes, weights, {"distance": distance})
+    assert sparsely.item() == pytest.approx(dense.item(), rel=1e-4)
 
 
 def test_unknown_pixels_have_no_gradient() -> None:
@@ -121,8 +129,8 @@ def test_border_everywhere_is_no_answer_to_a_lonely_object() -> None:
     assert loss_of(np.where(rim, BORDER, right)) > 2 * loss_of(right)
 
 
-def class_maps(cell: np.ndarray) -> np.ndarray:
-    """Return a class map that is sure of cell where `cell` is, and of background elsewhere."""
+def probability_map(cell: np.ndarray) -> np.ndarray:
+    """Return a map that is sure of cell where `cell` is, and of background elsewhere."""
     maps = np.zeros((3, *cell.shape), np.uint8)
     maps[0] = 250 * cell
     maps[2] = 128 * cell
@@ -132,7 +140,7 @@ def class_maps(cell: np.ndarray) -> np.ndarray:
 def test_the_parent_is_believed_only_where_nothing_is_painted_and_it_is_sure() -> None:
     cell = np.zeros((40, 40), bool)
     cell[2:6, 2:6] = True
-    maps = class_maps(cell)
+    maps = probability_map(cell)
     maps[0, 30:, 30:] = 128  # unsure
     before = sparse_targets(painted_disk())
     targets = believed(before, maps, 0.5)
@@ -141,8 +149,8 @@ def test_the_parent_is_believed_only_where_nothing_is_painted_and_it_is_sure() -
     np.testing.assert_array_equal(targets.weights[painted], before.weights[painted])
     assert (targets.allowed[cell] == 1 << CELL).all()
     assert (targets.weights[cell] == 0.5).all()
-    assert targets.distance[3, 3] == pytest.approx(128 / 255)
-    assert targets.measured[3, 3] == 0.5
+    assert targets.measured["distance"].values[3, 3] == pytest.approx(128 / 255)
+    assert targets.measured["distance"].known[3, 3] == 0.5
     assert targets.allowed[2, 20] == 1 << BACKGROUND
     assert not targets.weights[30:, 30:].any()
 
@@ -150,6 +158,6 @@ def test_the_parent_is_believed_only_where_nothing_is_painted_and_it_is_sure() -
 def test_agreement_is_how_sure_the_parent_is_of_painted_objects() -> None:
     painted = painted_disk()
     painted[0] = PAINTED_BACKGROUND
-    assert agreement([painted], [class_maps(painted == 7)]) == pytest.approx(250 / 255)
-    assert agreement([painted], [class_maps(painted == 0)]) == 0
+    assert agreement([painted], [probability_map(painted == 7)]) == pytest.approx(250 / 255)
+    assert agreement([painted], [probability_map(painted == 0)]) == 0
     assert agreement([], []) == 0

@@ -10,11 +10,9 @@ from skimage.draw import disk
 from skimage.measure import label as connected
 
 from napari_unet.labels.watershed import decode
+from napari_unet.network.outputs import BACKGROUND, BORDER, CELL
 from napari_unet.settings import DecodeSettings
 from napari_unet.training.targets import (
-    BACKGROUND,
-    BORDER,
-    CELL,
     LEAST_REACH,
     MOST_REACH,
     UNKNOWN,

@@ -12,10 +12,10 @@ from napari_unet.models.library import load_card
 from napari_unet.training.windows import (
     SIDE,
     Painting,
-    examples_of,
     painted_diameter,
     smallest_diameter,
     taught_diameters,
+    training_windows,
     windows,
 )
 
@@ -39,7 +39,7 @@ def test_every_painted_object_is_whole_in_a_window(seed: int, height: int, width
     seen: set[int] = set()
     card = CARD.model_copy(update={"usual_diameter": 20.0, "taught_diameters": (2.0, 30.0)})
     assert card.zoom(20.0) == 1
-    for example in examples_of([painting(painted)], card):
+    for example in training_windows([painting(painted)], card):
         for number in np.unique(example.painted[example.painted > 0]):
             assert (example.painted == number).sum() == (painted == number).sum()
             seen.add(int(number))
@@ -68,7 +68,7 @@ def test_a_giant_and_a_long_cell_among_small_ones_are_taught_whole() -> None:
     painted[430:830, 420:470], painted[60:64, 200:460] = 998, 999
     card = CARD.model_copy(update={"usual_diameter": 20.0, "taught_diameters": (2.0, 30.0)})
     areas = {998: 0, 999: 0}
-    for example in examples_of([painting(painted)], card):
+    for example in training_windows([painting(painted)], card):
         for number in areas:
             areas[number] = max(areas[number], int((example.painted == number).sum()))
     assert example.zoom == 1
@@ -97,14 +97,14 @@ def test_only_the_neighbourhood_of_paint_is_read() -> None:
     image, painted = Watched(), np.zeros((100_000, 1_000), np.uint32)
     image.shape = painted.shape
     painted[50_000:50_030, 500:530] = 4
-    examples_of([painting(painted, image)], CARD)
+    training_windows([painting(painted, image)], CARD)
     assert image.read <= 2 * SIDE**2
 
 
 def test_objects_of_another_size_are_resized() -> None:
     painted = np.zeros((1200, 1200), np.uint32)
     painted[400:700, 400:700] = 4  # 339 px in diameter; the model is made for 48 at most
-    [example] = examples_of([painting(painted)], CARD)
+    [example] = training_windows([painting(painted)], CARD)
     side = (example.painted == 4).sum() ** 0.5
     assert abs(side / 300 * 339 - CARD.object_diameter) < 3
 
@@ -113,7 +113,7 @@ def test_held_out_objects_are_hidden_from_training() -> None:
     painted = np.zeros((300, 300), np.uint32)
     for number, (y, x) in enumerate(np.ndindex(3, 4), start=1):
         painted[20 + 80 * y : 40 + 80 * y, 10 + 70 * x : 30 + 70 * x] = number
-    examples = examples_of([painting(painted)], CARD)
+    examples = training_windows([painting(painted)], CARD)
     held = {i for e in examples for i in e.held}
     assert 2 <= len(held) <= 4
     judged = [i for e in examples for i in e.judged]
@@ -126,7 +126,7 @@ def test_held_out_objects_are_hidden_from_training() -> None:
 def test_images_are_held_out_together() -> None:
     painted = np.zeros((300, 300), np.uint32)
     painted[20:40, 20:40], painted[100:120, 100:120] = 1, 2
-    examples = examples_of([painting(painted), painting(painted), painting(painted)], CARD)
+    examples = training_windows([painting(painted), painting(painted), painting(painted)], CARD)
     assert any(e.held for e in examples)  # six objects, although two in each image
 
 
@@ -169,7 +169,7 @@ def test_debris_is_smaller_than_any_painted_object() -> None:
 def test_all_images_are_taught_at_one_scale() -> None:
     """Slices of one volume: what happens to be painted on one must not change its size."""
     card = CARD.model_copy(update={"usual_diameter": 30.0, "taught_diameters": (10.0, 60.0)})
-    examples = examples_of([painting(squares(9)), painting(squares(80))], card)
+    examples = training_windows([painting(squares(9)), painting(squares(80))], card)
     [zoom] = {example.zoom for example in examples}
     assert zoom == card.zoom(30.0)
 

@@ -1,1 +1,1 @@
-"""Where painting would help most: how unsure a class map is, and the regions to show."""
+"""Where painting would help most: how unsure a probability map is, and the regions to show."""

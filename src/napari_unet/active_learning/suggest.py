@@ -1,7 +1,7 @@
 """Where to paint next: places where the model is unsure, that look unlike what is painted.
 
-Everything comes from class maps that a segmentation left behind, so no network runs. It goes block
-by block, so that memory does not grow with the image.
+Everything comes from probability maps that a segmentation left behind, so no network runs. It goes
+block by block, so that memory does not grow with the image.
 """
 
 import math
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.active_learning.uncertainty import (
-    doubt_of,
     heat_map,
     odd,
     shrink,
     step_of,
     tells,
     uncertainty,
+    uncertainty_of,
 )
 from napari_unet.image import Box
 
@@ -28,7 +28,7 @@ APART = 1.5  # diameters; closest that two spots lie
 NEAR_PAINT = 0.25  # what is left of a score where the window holds or touches painted pixels
 LIKENESS = 0.1  # distance of two looks at which they still are much alike
 REPEATED = 0.8  # part of its score that a spot loses if it looks like one painted or ranked before
-LEAST = 0.05  # doubt worth showing, in objects
+LEAST = 0.05  # uncertainty worth showing, in objects
 BLOCK = 512  # pixels
 PER_BLOCK, KEPT, LOOKS_KEPT = 32, 256, 1024  # so that memory stays flat
 
@@ -55,7 +55,7 @@ class UncertainRegion:
     centre : tuple of float
         ``(y, x)`` of the unsure thing, image pixels.
     score : float
-        Doubt in the window, in objects: about 1 where one object is wholly unsure; less if it
+        Uncertainty in the window, in objects: about 1 where one object is wholly unsure; less if it
         looks like something painted or a better spot. For ranking, not a probability.
     plane : tuple of int
         Indices along the leading axes.
@@ -72,7 +72,7 @@ class UncertainRegion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scene:
-    """A block made smaller; `doubt`, `painted` and `looks` share their ``(Y, X)``.
+    """A block made smaller; `uncertainty`, `painted` and `looks` share their ``(Y, X)``.
 
     `origin` and `step` lead back: a pixel begins at image pixel ``origin + step · (i, j)``.
     """
@@ -80,9 +80,9 @@ class _Scene:
     origin: tuple[int, int]
     step: int
     size: float  # diameter in pixels of this scene
-    doubt: NDArray[np.float32]
+    uncertainty: NDArray[np.float32]
     painted: NDArray[np.bool_]
-    looks: NDArray[np.float32]  # (3 or 4, Y, X): the class map, and the grey values if known
+    looks: NDArray[np.float32]  # (M or M + 1, Y, X): probability map, and grey values if known
 
 
 def suggest_spots(
@@ -98,7 +98,7 @@ def suggest_spots(
     Parameters
     ----------
     maps : ndarray of uint8
-        ``(3, Y, X)``, a class map.
+        ``(M, Y, X)``, a probability map.
     painted : ndarray of uint32 or None
         ``(Y, X)``, a painted array: no spot lies within a diameter of it.
     diameter : float
@@ -110,7 +110,7 @@ def suggest_spots(
 
     Returns
     -------
-    list of Spot
+    list of UncertainRegion
         Best first; fewer than `count`, or none, where the model is sure.
     """
     finder = UncertainRegionFinder(diameter)
@@ -133,8 +133,8 @@ def outline(spot: UncertainRegion, *, points: int = 48) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    spot : Spot
-        From `suggest_spots` or `SpotFinder.best`.
+    spot : UncertainRegion
+        From `suggest_spots` or `UncertainRegionFinder.best`.
     points : int, default 48
         Corners of the polygon.
 
@@ -155,7 +155,7 @@ def outline(spot: UncertainRegion, *, points: int = 48) -> NDArray[np.float64]:
 
 
 class UncertainRegionFinder:
-    """Collects the most doubtful windows, block after block, and ranks them.
+    """Collects the most uncertain windows, block after block, and ranks them.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ class UncertainRegionFinder:
         box : Box
             Image pixels that `maps` covers, best with `overlap` pixels around the block.
         maps : ndarray of uint8
-            ``(3, Y, X)``, a class map. One of a class model is passed over.
+            ``(M, Y, X)``, a probability map. One of a class model is passed over.
         painted : ndarray of uint32, optional
             ``(Y, X)``, a painted array of the same pixels.
         owned : Box, optional
@@ -203,7 +203,7 @@ class UncertainRegionFinder:
         if not tells(maps):
             return
         scene = _scene(box, maps, painted, self.diameter, grey)
-        if not scene.doubt.size:
+        if not scene.uncertainty.size:
             return
         mine = owned or box
         self._remember_painted(scene, mine)
@@ -215,7 +215,8 @@ class UncertainRegionFinder:
     def best(self, count: int = 5) -> list[UncertainRegion]:
         """Return at most `count` spots, best first; the same ones in whatever order blocks came.
 
-        The doubt of a spot counts less the more it looks like something painted or a better spot.
+        The uncertainty of a spot counts less the more it looks like something painted or a better
+        spot.
         """
         found = sorted(self._found, key=_order)
         if not found:
@@ -293,20 +294,20 @@ def _scene(
     if painted is not None and painted.any():
         touched = shrink((painted != 0)[None], box.start, step)[0] > 0
     size = diameter / step
-    doubt = doubt_of(looks, size) if looks.size else looks[0]
-    doubt[touched] = 0
+    unsure = uncertainty_of(looks, size) if looks.size else looks[0]
+    unsure[touched] = 0
     if grey is not None:
         tones = shrink(np.clip(np.nan_to_num(grey[None]), 0, 1), box.start, step)
         looks = np.concatenate([looks, tones])
-    return _Scene(origin, step, size, doubt, touched, looks)
+    return _Scene(origin, step, size, unsure, touched, looks)
 
 
 def _spots(scene: _Scene, owned: Box, seen: Box) -> list[UncertainRegion]:
-    """Find the most doubtful windows of a block."""
-    from scipy import ndimage  # noqa: PLC0415  see doubt.doubt_of
+    """Find the most uncertain windows of a block."""
+    from scipy import ndimage  # noqa: PLC0415  see uncertainty.uncertainty_of
 
     side = odd(WINDOW * scene.size / 2)
-    pooled = ndimage.uniform_filter(scene.doubt, side, mode="constant")
+    pooled = ndimage.uniform_filter(scene.uncertainty, side, mode="constant")
     # Twice, so that the weight falls towards the window's edge and the top is one pixel.
     pooled = ndimage.uniform_filter(pooled, side, mode="constant")
     pooled *= side**2 / (np.pi / 4 * scene.size**2)
@@ -340,16 +341,16 @@ def _around(shape: tuple[int, ...], middle: tuple[int, int], reach: int) -> tupl
 def _spot_at(
     scene: _Scene, top: tuple[int, int], score: float, barred: NDArray[np.bool_]
 ) -> UncertainRegion | None:
-    """Move from the middle of a doubtful window to the unsure thing in it, and measure that."""
-    from scipy import ndimage  # noqa: PLC0415  see doubt.doubt_of
+    """Move from the middle of a uncertain window to the unsure thing in it, and measure that."""
+    from scipy import ndimage  # noqa: PLC0415  see uncertainty.uncertainty_of
 
-    window = _around(scene.doubt.shape, top, round(scene.size * WINDOW / 4))
-    thing = ndimage.uniform_filter(scene.doubt[window], odd(scene.size / 2), mode="constant")
+    window = _around(scene.uncertainty.shape, top, round(scene.size * WINDOW / 4))
+    thing = ndimage.uniform_filter(scene.uncertainty[window], odd(scene.size / 2), mode="constant")
     thing[barred[window]] = 0
     y, x = np.unravel_index(int(np.argmax(thing)), thing.shape)
     middle = int(y) + window[0].start, int(x) + window[1].start
-    part = _around(scene.doubt.shape, middle, round(scene.size * 0.75))
-    weights = scene.doubt[part].astype(np.float64)
+    part = _around(scene.uncertainty.shape, middle, round(scene.size * 0.75))
+    weights = scene.uncertainty[part].astype(np.float64)
     weights[barred[part]] = 0
     total = weights.sum()
     if total <= 0:
@@ -371,6 +372,6 @@ def _look(scene: _Scene, centre: tuple[float, float]) -> NDArray[np.float32]:
     (oy, ox), step = scene.origin, scene.step
     middle = int((centre[0] - oy) // step), int((centre[1] - ox) // step)
     part = scene.looks[
-        (slice(None), *_around(scene.doubt.shape, middle, round(scene.size * WINDOW / 2)))
+        (slice(None), *_around(scene.uncertainty.shape, middle, round(scene.size * WINDOW / 2)))
     ]
     return np.concatenate([part.mean(axis=(1, 2)), part.std(axis=(1, 2))]).astype(np.float32)

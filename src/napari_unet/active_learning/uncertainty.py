@@ -1,4 +1,4 @@
-"""How unsure a class map is, pixel by pixel.
+"""How unsure a probability map is, pixel by pixel.
 
 Filters work on maps made smaller until objects are `WORKING` to twice that many pixels wide, so
 that time does not grow with the objects.
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.labels.watershed import DEEPEST
+from napari_unet.network.outputs import OBJECT_MAP
 
 TYPICAL = 24.0  # pixels; a diameter where none is given
 WORKING = 10  # pixels; smallest diameter that maps are reduced to
@@ -30,7 +31,7 @@ def uncertainty(maps: NDArray[np.uint8], diameter: float = TYPICAL) -> NDArray[n
     Parameters
     ----------
     maps : ndarray of uint8
-        ``(3, Y, X)``: cell, touching border, distance, 255 = 1.
+        ``(M, Y, X)``, the channels of `OBJECT_MAP` first, 255 = 1.
     diameter : float, default `TYPICAL`
         Typical diameter of the objects, image pixels.
 
@@ -44,8 +45,8 @@ def uncertainty(maps: NDArray[np.uint8], diameter: float = TYPICAL) -> NDArray[n
     small = shrink(maps, (0, 0), step)
     result = np.zeros(maps.shape[1:], np.float32)
     if tells(maps) and small.size:
-        doubt = doubt_of(small / np.float32(255), diameter / step)
-        wide = doubt.repeat(step, axis=0).repeat(step, axis=1)
+        unsure = uncertainty_of(small / np.float32(255), diameter / step)
+        wide = unsure.repeat(step, axis=0).repeat(step, axis=1)
         result[: wide.shape[0], : wide.shape[1]] = wide
     return result
 
@@ -56,23 +57,23 @@ def heat_map(maps: NDArray[np.uint8], diameter: float = TYPICAL) -> NDArray[np.u
     Parameters
     ----------
     maps : ndarray of uint8
-        ``(3, Y, X)``, a class map.
+        ``(M, Y, X)``, a probability map.
     diameter : float, default `TYPICAL`
         Typical diameter of the objects, image pixels.
     """
-    doubt = uncertainty(maps, diameter)
-    doubt = np.pad(doubt, [(0, -n % HEAT_STEP) for n in doubt.shape])
-    height, width = (n // HEAT_STEP for n in doubt.shape)
-    means = doubt.reshape(height, HEAT_STEP, width, HEAT_STEP).mean(axis=(1, 3))
+    found = uncertainty(maps, diameter)
+    found = np.pad(found, [(0, -n % HEAT_STEP) for n in found.shape])
+    height, width = (n // HEAT_STEP for n in found.shape)
+    means = found.reshape(height, HEAT_STEP, width, HEAT_STEP).mean(axis=(1, 3))
     heat: NDArray[np.uint8] = np.rint(255 * means).astype(np.uint8)
     return heat
 
 
-def doubt_of(maps: NDArray[np.float32], size: float) -> NDArray[np.float32]:
-    """Tell how unsure the model is, 0 to 1, from ``(3, Y, X)`` and the diameter in its pixels."""
+def uncertainty_of(maps: NDArray[np.float32], size: float) -> NDArray[np.float32]:
+    """Tell how unsure the model is, 0 to 1, from ``(M, Y, X)`` and the diameter in its pixels."""
     from scipy import ndimage  # noqa: PLC0415  the panel needs this module at once
 
-    cell, border, distance = maps
+    cell, border, distance = (maps[OBJECT_MAP.index(n)] for n in ("cell", "border", "distance"))
     object_ = np.minimum(cell + border, 1)
     kind = border / np.maximum(object_, 1 / 255)
     entropy = np.maximum(_entropy(object_), object_ * _entropy(np.minimum(kind, 1)))
@@ -82,8 +83,8 @@ def doubt_of(maps: NDArray[np.float32], size: float) -> NDArray[np.float32]:
     inner = ndimage.minimum_filter(object_, reach)
     inner *= np.clip(1 - 2 * ndimage.maximum_filter(distance, reach), 0, 1)
     inner = np.maximum(inner, _passes(object_, distance * (1 - border), size))
-    doubt: NDArray[np.float32] = np.maximum(blobs, ndimage.maximum_filter(inner, reach))
-    return doubt
+    unsure: NDArray[np.float32] = np.maximum(blobs, ndimage.maximum_filter(inner, reach))
+    return unsure
 
 
 def _entropy(probability: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -100,7 +101,7 @@ def _passes(
     object_: NDArray[np.float32], height: NDArray[np.float32], size: float
 ) -> NDArray[np.float32]:
     """Mark the middle between two summits where it is a close call whether they are one object."""
-    from scipy import ndimage, spatial  # noqa: PLC0415  see doubt_of
+    from scipy import ndimage, spatial  # noqa: PLC0415  see uncertainty_of
 
     marked = np.zeros(height.shape, np.float32)
     smooth = ndimage.gaussian_filter(height, SMOOTHING, truncate=2)
@@ -150,4 +151,4 @@ def odd(length: float) -> int:
 
 def tells(maps: NDArray[np.uint8]) -> bool:
     """Whether maps hold probabilities, and more than one value."""
-    return len(maps) == 3 and maps.size > 0 and any(m.min() != m.max() for m in maps)
+    return len(maps) >= len(OBJECT_MAP) and maps.size > 0 and any(m.min() != m.max() for m in maps)

@@ -357,7 +357,7 @@ def _write(result: "Segmentation", target: Path, *, csv: bool) -> "_Told":
 
 
 def _what(result: "Segmentation") -> str:
-    return "classes" if result.plan.card.kind == "classes" else f"{result.count} objects"
+    return f"{result.count} objects" if result.plan.card.finds_objects else "classes"
 
 
 def _save_table(result: "Segmentation", path: Path) -> None:

@@ -125,7 +125,7 @@ def teaching_to_messages(teaching: "FinetuneInputs", target: Path) -> Iterator[M
     """Write everything one retraining needs: the settings, window after window, and "learn"."""
     plan = TypeAdapter(FinetunePlan).dump_python(teaching.plan(target), mode="json")
     yield {"op": "teach", "plan": plan}, None
-    for example in teaching.examples:
+    for example in teaching.windows:
         yield {"op": "window"}, example.image
         ids = {"held": list(example.held), "judged": list(example.judged)}
         yield {"op": "paint", **ids, "zoom": example.zoom}, example.painted

@@ -68,7 +68,7 @@ class FinetuneSamples:
     """What a retraining needs, as it arrives."""
 
     header: Header
-    examples: list[TrainingWindow] = field(default_factory=list)
+    windows: list[TrainingWindow] = field(default_factory=list)
     window: NDArray[Any] | None = None
 
     def note(self, message: Message) -> None:
@@ -80,7 +80,7 @@ class FinetuneSamples:
         else:
             assert self.window is not None, "paint comes after its window"
             held, judged = tuple(header["held"]), tuple(header["judged"])
-            self.examples.append(TrainingWindow(self.window, array, held, judged, header["zoom"]))
+            self.windows.append(TrainingWindow(self.window, array, held, judged, header["zoom"]))
 
 
 class Worker:
@@ -238,15 +238,15 @@ class Worker:
         lesson, self._lesson, self._warm = self._lesson, None, None
         assert lesson is not None, "learn comes after teach"
 
-        def stop() -> bool:
+        def check() -> None:
             if self._job > job:
                 raise _NotWantedError
-            return self._stopped == job
 
-        events = finetune_events(header_to_plan(lesson.header), lesson.examples, stop=stop)
+        plan, stop = header_to_plan(lesson.header), lambda: self._stopped == job
+        events = finetune_events(plan, lesson.windows, stop=stop, check=check)
         told = 0.0
         for event in events:
-            stop()
+            check()
             news = not isinstance(event, TrainingStep) or event.score is not None
             if not news and time.monotonic() - told < PACE:
                 continue

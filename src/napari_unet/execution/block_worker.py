@@ -79,7 +79,7 @@ class Maker:
     def look(self, tile: Tile, pixels: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         """Return the class map of a tile's source, and what the person should know."""
         plan = self.plan
-        maps = self._predictor.class_map(pixels, tile, plan.tiles, plan.limits)
+        maps = self._predictor.probability_map(pixels, tile, plan.tiles, plan.limits)
         notes = [NOT_NUMBERS] if has_holes(pixels) else []
         if self._predictor.gave_up:
             notes.append(GAVE_UP)
@@ -89,7 +89,7 @@ class Maker:
         """Find the objects of a block in its class map, and keep them until tiles are written."""
         patch = patch_of(self.plan, self.plan.tiles.tiles[key[1]], maps, self._decode)
         self._patches.put(key, patch)
-        return BlockResult(key, 0 if self.plan.card.kind == "classes" else patch.count, notes)
+        return BlockResult(key, patch.count if self.plan.card.finds_objects else 0, notes)
 
     def write(self, closing: WritableTile) -> None:
         """Write a tile."""

@@ -95,7 +95,7 @@ class Executor:
         if self.predictor is None:
             self.predictor = Predictor(Path(plan.model_path), plan.device, plan.precision)
         before = self.predictor.device
-        maps = self.predictor.class_map(window, tile, plan.tiles, plan.limits)
+        maps = self.predictor.probability_map(window, tile, plan.tiles, plan.limits)
         return maps, [] if self.predictor.device == before else [Remark(GAVE_UP)]
 
     def _decode(self, task: Decode) -> Patch:
@@ -109,9 +109,9 @@ def patch_of(
 ) -> Patch:
     """Make the objects of one block from the class map ``(M, Y, X)`` over its window."""
     window, owned = plan.window(tile), plan.owned(tile)
-    if plan.card.kind == "classes":
+    if not plan.card.finds_objects:
         return class_block(maps, window, owned)
-    return decode_block(maps, window, owned, settings, plan.region)
+    return decode_block(maps, window, owned, settings, plan.region, plan.card.map_channels)
 
 
 def _loaded_by(plan: SegmentPlan) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ class Bands(nn.Module):
         self._network, self._band = network, band
 
     def forward(self, image: Tensor) -> Tensor:
-        """Compute logits ``(1, K [+ 1], H, W)`` of ``(1, C, H, W)``, as `UNet.forward`."""
+        """Compute the outputs ``(1, O, H, W)`` of ``(1, C, H, W)``, as `UNet.forward`."""
         self._network.check(image)
         if self._band is not None:
             return self._compute(image, self._band)

@@ -1,8 +1,9 @@
-"""The network at work on one tile: from a window of the image to its class map (torch)."""
+"""The network at work on one tile: from a window of the image to its probability map (torch)."""
 
 import contextlib
 import logging
 import threading
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,8 @@ from napari_unet.inference.batchnorm_folding import folded, pick_precision
 from napari_unet.intensity import has_contrast, normalise
 from napari_unet.models.card import ModelCard
 from napari_unet.models.weights import load_model
-from napari_unet.network.unet import UNet
+from napari_unet.network.outputs import BACKGROUND
+from napari_unet.network.unet import UNet, activated
 from napari_unet.tiling.resample import axis_taps, resample
 from napari_unet.tiling.tiles import Tile, TilePlan
 
@@ -84,10 +86,10 @@ class Predictor:
             self.device, self.precision, memory_format=torch.channels_last
         )  # type: ignore[call-overload]
 
-    def class_map(
+    def probability_map(
         self, window: NDArray[np.generic], tile: Tile, plan: TilePlan, limits: Limits
     ) -> NDArray[np.uint8]:
-        """Compute the class map of one tile.
+        """Compute the probability map of one tile.
 
         Parameters
         ----------
@@ -106,7 +108,7 @@ class Predictor:
             ``(M, Y, X)`` over ``tile.write``; see `encode`.
         """
         if not any(map(has_contrast, limits)):  # no contrast: nothing to find
-            return np.zeros((1 if self.card.kind == "classes" else 3, *tile.write.shape), np.uint8)
+            return np.zeros((len(self.card.map_channels), *tile.write.shape), np.uint8)
         image = np.stack([normalise(c, k) for c, k in zip(window, limits, strict=True)])
         (y0, x0), (y1, x1) = tile.read.start, tile.read.stop
         network_shape, shape = plan.network_shape, plan.shape
@@ -132,14 +134,17 @@ class Predictor:
         cell = Box((0, 0), (grid, grid))
         side = _read_box(cell, self.card).shape
         value = given[:, :1, :1]
-        said = self._cells.get(value.tobytes())
-        if said is None:
-            said = self.compute(np.broadcast_to(value, (len(given), *side)), cell)
-            self._cells = {value.tobytes(): said}  # the last one only; other threads have theirs
-        output: NDArray[np.float32] = np.tile(said, (1, height // grid, width // grid))
+        predicted = self._cells.get(value.tobytes())
+        if predicted is None:
+            predicted = self.compute(np.broadcast_to(value, (len(given), *side)), cell)
+            # the last one only; other threads have theirs
+            self._cells = {value.tobytes(): predicted}
+        output: NDArray[np.float32] = np.tile(predicted, (1, height // grid, width // grid))
         return output
 
-    def compute(self, given: NDArray[np.float32], core: Box) -> NDArray[np.float32]:
+    def compute(
+        self, given: NDArray[np.float32], core: Box, names: Collection[str] | None = None
+    ) -> NDArray[np.float32]:
         """Run the network, in halves where memory is short, on the processor in the end.
 
         Parameters
@@ -148,16 +153,19 @@ class Predictor:
             ``(C, Y, X)``, normalised, over the read box that belongs to `core`.
         core : Box
             Network pixels wanted.
+        names : collection of str, optional
+            Outputs wanted; default those that the probability map holds.
 
         Returns
         -------
         ndarray of float32
-            ``(K [+ 1], Y, X)`` over `core`: class probabilities, then the distance.
+            ``(M, Y, X)`` over `core`: the outputs in the network's order, the classes as
+            probabilities.
         """
         device = self.device
         try:
             with self._turn():
-                return self._forward(given, core)
+                return self._forward(given, core, names)
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -165,12 +173,14 @@ class Predictor:
         halves = _halves(core, self.card.spec.divisor)
         if halves:
             axis = 1 if halves[0].shape[0] != core.shape[0] else 2
-            return np.concatenate([self._part(given, core, half) for half in halves], axis=axis)
+            return np.concatenate(
+                [self._part(given, core, half, names) for half in halves], axis=axis
+            )
         if device.type != "cpu":
             with self._turn():  # another thread may compute on the card, or have given it up
                 self.network.to(torch.device("cpu"))
                 self.device, self.gave_up = torch.device("cpu"), True  # last: till then others wait
-            return self.compute(given, core)
+            return self.compute(given, core, names)
         raise EngineError(
             "There is not enough memory for even the smallest tile. Close other programs and "
             "press Segment again."
@@ -180,21 +190,23 @@ class Predictor:
         """Let one thread at a time use a graphics card; each core computes for itself."""
         return self._card_turn if self.device.type != "cpu" else contextlib.nullcontext()
 
-    def _part(self, given: NDArray[np.float32], core: Box, half: Box) -> NDArray[np.float32]:
+    def _part(
+        self, given: NDArray[np.float32], core: Box, half: Box, names: Collection[str] | None
+    ) -> NDArray[np.float32]:
         whole, part = _read_box(core, self.card), _read_box(half, self.card)
-        return self.compute(given[(slice(None), *part.shift(whole.start).slices)], half)
+        return self.compute(given[(slice(None), *part.shift(whole.start).slices)], half, names)
 
-    def _forward(self, given: NDArray[np.float32], core: Box) -> NDArray[np.float32]:
+    def _forward(
+        self, given: NDArray[np.float32], core: Box, names: Collection[str] | None = None
+    ) -> NDArray[np.float32]:
         batch = torch.from_numpy(np.ascontiguousarray(given))[None].to(self.device, self.precision)
         batch = batch.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
             output = self.network(batch)[0]
             margin = core.start[0] - _read_box(core, self.card).start[0] - self.card.spec.shrink
             height, width = core.shape
-            channels, classes = self.card.spec.map_channels, self.card.spec.classes
-            output = output[:channels, margin : margin + height, margin : margin + width].float()
-            output = torch.cat([torch.softmax(output[:classes], dim=0), output[classes:]])
-            result: NDArray[np.float32] = output.cpu().numpy()
+            output = output[:, margin : margin + height, margin : margin + width].float()
+            result: NDArray[np.float32] = activated(output, self.card.spec, names).cpu().numpy()
         return result
 
 
@@ -205,18 +217,26 @@ def settled(device: str, precision: str) -> tuple[str, str]:
 
 
 def encode(output: NDArray[np.float32], card: ModelCard) -> NDArray[np.uint8]:
-    """Quantise the network's output ``(K [+ 1], Y, X)`` to a class map of bytes.
+    """Quantise what `Predictor.compute` returns by default to a probability map of bytes.
+
+    Parameters
+    ----------
+    output : ndarray of float32
+        ``(M, Y, X)``, the outputs that the map holds; the classes come first.
+    card : ModelCard
+        The model.
 
     Returns
     -------
     ndarray of uint8
-        For instances ``(3, Y, X)``: probability of cell, probability of touching border, and
-        distance, 255 = 1. For classes ``(1, Y, X)``: the most probable class.
+        ``(len(card.map_channels), Y, X)``. For objects 255 = 1, for classes the most probable one.
     """
-    if card.kind == "classes":
-        best: NDArray[np.uint8] = output[: card.spec.classes].argmax(axis=0).astype(np.uint8)
+    if not card.finds_objects:
+        classes = output[card.spec.slice_of("classes")]
+        best: NDArray[np.uint8] = classes.argmax(axis=0).astype(np.uint8)
         return best[None]
-    maps: NDArray[np.uint8] = np.rint(np.clip(output[1:4], 0, 1) * 255).astype(np.uint8)
+    held = output[BACKGROUND + 1 :]  # all but the first class, which is the rest to 1
+    maps: NDArray[np.uint8] = np.rint(np.clip(held, 0, 1) * 255).astype(np.uint8)
     return maps
 
 

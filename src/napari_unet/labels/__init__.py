@@ -1,1 +1,1 @@
-"""Label images: from class maps to objects, objects across tiles, what a person painted."""
+"""Label images: from probability maps to objects, objects across tiles, what a person painted."""

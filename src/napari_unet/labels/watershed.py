@@ -1,4 +1,4 @@
-"""From a class map to instances: seeds, flooding, and which block owns an object."""
+"""From a probability map to instances: seeds, flooding, and which block owns an object."""
 
 from dataclasses import dataclass, replace
 
@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.image import Box
+from napari_unet.network.outputs import OBJECT_MAP, Channels
 from napari_unet.settings import DecodeSettings
 
-CELL, BORDER, DISTANCE = 0, 1, 2  # channels of a class map
 DEEPEST = 0.6  # prominence that a summit needs where separation is 0; 0.15 in the middle
 SMOOTHING = 1.0  # pixels; makes the quantised landscape free of plateaus
 
@@ -35,15 +35,19 @@ class Patch:
     certainty: float = 1.0
 
 
-def decode(maps: NDArray[np.uint8], settings: DecodeSettings) -> NDArray[np.int32]:
-    """Make instances from a class map by seeded watershed.
+def decode(
+    maps: NDArray[np.uint8], settings: DecodeSettings, channels: Channels = OBJECT_MAP
+) -> NDArray[np.int32]:
+    """Make instances from a probability map by seeded watershed.
 
     Parameters
     ----------
     maps : ndarray of uint8
-        ``(3, Y, X)``: cell, touching border, distance, 255 = 1.
+        ``(M, Y, X)``, 255 = 1.
     settings : DecodeSettings
         Thresholds.
+    channels : Channels
+        Names of the map's channels; cell, border and distance are looked at.
 
     Returns
     -------
@@ -54,7 +58,8 @@ def decode(maps: NDArray[np.uint8], settings: DecodeSettings) -> NDArray[np.int3
     from scipy import ndimage  # noqa: PLC0415
     from skimage.segmentation import watershed  # noqa: PLC0415
 
-    cell, border, distance = maps.astype(np.float32) / 255
+    names = ("cell", "border", "distance")
+    cell, border, distance = (maps[channels.index(n)].astype(np.float32) / 255 for n in names)
     mask = cell + border > 1 - settings.sensitivity
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
@@ -128,6 +133,7 @@ def decode_block(
     owned: Box,
     settings: DecodeSettings,
     region: Box | None = None,
+    channels: Channels = OBJECT_MAP,
 ) -> Patch:
     """Decode a window and keep the objects that belong to its block.
 
@@ -138,7 +144,7 @@ def decode_block(
     Parameters
     ----------
     maps : ndarray of uint8
-        ``(3, Y, X)`` over `window`.
+        ``(M, Y, X)`` over `window`; see `decode`.
     window : Box
         Image pixels that were read: the block and its neighbourhood.
     owned : Box
@@ -147,8 +153,10 @@ def decode_block(
         Thresholds.
     region : Box, optional
         Image pixels whose objects are wanted; default the window.
+    channels : Channels
+        Names of the map's channels.
     """
-    labels = decode(maps, settings)
+    labels = decode(maps, settings, channels)
     asked = window.intersect(region or window)
     counted = labels[asked.shift(window.start).slices]
     ids, first = np.unique(counted, return_index=True)
@@ -159,8 +167,9 @@ def decode_block(
     number = np.zeros(int(labels.max()) + 1, np.int32)
     number[ids[mine]] = np.arange(1, mine.sum() + 1)
     kept = number[labels]
-    said = maps[:2, kept > 0].sum(axis=0, dtype=np.int32)
-    certainty = float(said.mean() / 255) if said.size else 0.0
+    cell, border = (maps[channels.index(name)][kept > 0] for name in ("cell", "border"))
+    predicted = np.add(cell, border, dtype=np.int32)
+    certainty = float(predicted.mean() / 255) if predicted.size else 0.0
     return replace(_trim(kept, window, int(mine.sum())), certainty=certainty)
 
 

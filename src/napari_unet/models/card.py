@@ -11,10 +11,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 from safetensors import SafetensorError, safe_open
 
 from napari_unet.errors import ModelError
+from napari_unet.network.outputs import Channels, Kind, map_channels
 from napari_unet.network.spec import UNetSpec
 from napari_unet.settings import MOST_DIAMETER, DecodeSettings, explain
 
@@ -40,9 +48,9 @@ class ModelCard(BaseModel):
         Name in the library.
     spec : UNetSpec
         The network.
-    kind : {"instances", "classes"}
-        "instances": softmax of background, cell, touching border, plus the distance; decoded to
-        one id per object. "classes": the argmax of the softmax is the label.
+    kind : Kind
+        Instances: softmax of background, cell, touching border, plus the distance; decoded to
+        one id per object. Classes: the argmax of the softmax is the label.
     object_diameter : float
         Pixels; the diameter the network saw most in training.
     diameter_range : tuple of float
@@ -84,7 +92,7 @@ class ModelCard(BaseModel):
 
     name: str
     spec: UNetSpec
-    kind: Literal["instances", "classes"] = "instances"
+    kind: Kind = Kind.INSTANCES
     object_diameter: Diameter = 20.0
     diameter_range: tuple[Diameter, Diameter] = (8.0, 50.0)
     polarity: Literal["given", "bright"] = "given"
@@ -112,11 +120,25 @@ class ModelCard(BaseModel):
     def _spec_from_json(cls, value: Any) -> Any:
         return UNetSpec.from_dict(value) if isinstance(value, dict) else value
 
+    @field_serializer("spec")
+    def _spec_to_json(self, spec: UNetSpec) -> dict[str, Any]:
+        return spec.to_dict()
+
     @model_validator(mode="after")
     def _outputs_fit_the_kind(self) -> Self:
-        if self.kind == "instances" and (self.spec.classes != 3 or not self.spec.distance):
+        if self.finds_objects and (self.spec.classes != 3 or not self.spec.distance):
             raise ValueError("instances need three classes and the distance as outputs")
         return self
+
+    @property
+    def finds_objects(self) -> bool:
+        """Whether it tells objects apart; else it gives every pixel a class."""
+        return self.kind == Kind.INSTANCES
+
+    @property
+    def map_channels(self) -> Channels:
+        """Channels of its probability map."""
+        return map_channels(self.spec.outputs, self.kind)
 
     def zoom(self, diameter: float) -> float:
         """Factor to resize an image by, so that objects of `diameter` px suit the network.
@@ -271,7 +293,7 @@ def describe(card: ModelCard) -> list[tuple[str, str]]:
 
 
 def _finds(card: ModelCard) -> str:
-    if card.kind == "instances":
+    if card.finds_objects:
         return "objects, a number for each"
     return f"{card.spec.classes} classes: {', '.join(card.class_names)}"
 

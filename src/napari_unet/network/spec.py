@@ -6,10 +6,11 @@ Coordinates along one axis: *level 0* is the grid of the input, and level ``l`` 
 pixel for each ``2**l`` input pixels. Intervals are half open, ``[start, stop)``.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from napari_unet.errors import ModelError
+from napari_unet.network.outputs import Activation, Output, channels_of
 
 Variant = Literal["padded", "paper"]
 Skip = Literal["concat", "sum", "none"]
@@ -108,18 +109,44 @@ class UNetSpec:
             ) from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as plain values for JSON."""
-        return asdict(self)
+        """Return the fields as plain values for JSON.
+
+        An output that came later is left out where the network lacks it, so that older versions
+        still read the file.
+        """
+        fields = asdict(self)
+        if not self.diameter:
+            del fields["diameter"]
+        return fields
+
+    def for_classes(self, in_channels: int, classes: int) -> "UNetSpec":
+        """Return the same network for painted classes: other channels, and no further output."""
+        return replace(
+            self, in_channels=in_channels, classes=classes, distance=False, diameter=False
+        )
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What the network predicts, in the order of its output channels; the classes first."""
+        found = [Output("classes", self.classes, Activation.SOFTMAX)]
+        if self.distance:
+            found.append(Output("distance"))
+        if self.diameter:
+            found.append(Output("diameter", mapped=False))
+        return tuple(found)
 
     @property
     def out_channels(self) -> int:
-        """Channels of the output: K logits, then distance and diameter if there are any."""
-        return self.map_channels + int(self.diameter)
+        """Channels of all outputs together."""
+        return len(channels_of(self.outputs))
 
-    @property
-    def map_channels(self) -> int:
-        """Channels of the output that say where objects are: all but the diameter."""
-        return self.classes + int(self.distance)
+    def slice_of(self, output: str) -> slice:
+        """Return where the channels of an output lie, by its name."""
+        return channels_of(self.outputs).slice_of(output)
+
+    def index_of(self, output: str) -> int:
+        """Return which channel is that of an output that has only one."""
+        return channels_of(self.outputs).index(output)
 
     @property
     def divisor(self) -> int:

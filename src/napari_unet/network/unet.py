@@ -7,11 +7,13 @@ Both are built by the same lines from a `UNetSpec`. Shapes are written ``(N, C, 
 """
 
 import math
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
 
 from napari_unet.errors import InputError
+from napari_unet.network.outputs import Activation
 from napari_unet.network.spec import UNetSpec
 
 
@@ -113,8 +115,8 @@ class UNet(nn.Module):
         Returns
         -------
         Tensor
-            ``(N, K [+ 1 [+ 1]], H, W)``, for the paper variant ``H - 2·shrink``: K class logits,
-            then the distance and the diameter if the spec has them.
+            ``(N, O, H, W)``, for the paper variant ``H - 2·shrink``: the channels of
+            `UNetSpec.outputs`, before their activation.
         """
         self.check(image)
         copies = []
@@ -127,7 +129,7 @@ class UNet(nn.Module):
         for level in reversed(range(self.spec.depth)):
             x = self.up[level](x)  # (N, F·2^l, H/2^l, W/2^l)
             x = self.merge[level](self.join(copies[level], x))  # (N, F·2^l, ...)
-        logits: Tensor = self.head(x)  # (N, K [+ 1], H, W)
+        logits: Tensor = self.head(x)  # (N, O, H, W)
         return logits
 
     def check(self, image: Tensor) -> None:
@@ -144,6 +146,31 @@ class UNet(nn.Module):
                 f"A tile of {height} × {width} px does not pool evenly {spec.depth} times; the "
                 f"next size that does is {fit[0]} × {fit[1]} px. Pad the tile by mirroring."
             )
+
+
+def activated(output: Tensor, spec: UNetSpec, names: Collection[str] | None = None) -> Tensor:
+    """Apply each output's activation to what `UNet.forward` computed.
+
+    Parameters
+    ----------
+    output : Tensor
+        ``(..., O, Y, X)``, all outputs of the network.
+    spec : UNetSpec
+        The network.
+    names : collection of str, optional
+        Outputs to return; default those that the probability map holds.
+
+    Returns
+    -------
+    Tensor
+        ``(..., M, Y, X)``, the channels of these outputs in the network's order.
+    """
+    parts = []
+    for one in spec.outputs:
+        if one.mapped if names is None else one.name in names:
+            part = output[..., spec.slice_of(one.name), :, :]
+            parts.append(part.softmax(dim=-3) if one.activation == Activation.SOFTMAX else part)
+    return torch.cat(parts, dim=-3)
 
 
 def _initialise(module: nn.Module) -> None:

@@ -79,7 +79,7 @@ def make_plan(
     """
     plan = yield from begin_plan(image, model, settings, where)
     fixed = settings.tile is not None or where.apart  # a choice, or other computers' memory
-    if settings.diameter is not None or plan.card.kind == "classes":
+    if settings.diameter is not None or not plan.card.finds_objects:
         return plan if fixed else with_room(plan)
     return (yield from _sized(plan, image, backend, where, folder, fixed=fixed))
 

@@ -171,7 +171,7 @@ class SegmentPanel(ResultPanel):
     def _segment(self, layer: ImageLayer, image: Image, where: Where) -> None:
         settings = self.settings()
         model = load_model(settings.model)
-        classes = model.card.kind == "classes"
+        classes = not model.card.finds_objects
         self.classes.show_on(on=classes)
         if classes:
             self.classes.adopt_names(names_of(model.card))
@@ -197,7 +197,7 @@ class SegmentPanel(ResultPanel):
             self._job.cancel()
         self.image.value = source
         try:
-            if result.classes != (load_card(self.model.value).kind == "classes"):
+            if result.classes != (not load_card(self.model.value).finds_objects):
                 result.forget()
             elif self._may_begin(STALE):
                 image = self.opened(source)

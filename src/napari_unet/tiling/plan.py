@@ -77,7 +77,7 @@ class SegmentPlan:
     @property
     def overlap(self) -> int:
         """Image pixels around a block that are decoded with it; larger than the objects."""
-        return 0 if self.card.kind == "classes" else max(32, math.ceil(2 * self.diameter) + 16)
+        return max(32, math.ceil(2 * self.diameter) + 16) if self.card.finds_objects else 0
 
     @cached_property
     def tiles(self) -> TilePlan:
@@ -93,15 +93,15 @@ class SegmentPlan:
 
     @property
     def map_channels(self) -> int:
-        """Channels of the class map."""
-        return 1 if self.card.kind == "classes" else 3
+        """Number of channels of the probability map."""
+        return len(self.card.map_channels)
 
     def owned(self, tile: Tile) -> Box:
         """Image pixels whose objects this tile's block is responsible for."""
         return tile.write.intersect(self.region)
 
     def window(self, tile: Tile) -> Box:
-        """Image pixels of the class map that the block is decoded from."""
+        """Image pixels of the probability map that the block is decoded from."""
         return self.owned(tile).grow(self.overlap).intersect(self.tiles.area)
 
     def covering(self, tile: int) -> Tile:
@@ -109,7 +109,7 @@ class SegmentPlan:
         return cover(self.tiles, self.card.spec, self.window(self.tiles.tiles[tile]))
 
     def needs(self, tile: int) -> list[int]:
-        """Tiles whose class maps a block needs."""
+        """Tiles whose probability maps a block needs."""
         return self.tiles.touching(self.window(self.tiles.tiles[tile]))
 
     def read(self, image: Image, plane: int, tile: Tile) -> NDArray[Any]:
@@ -137,7 +137,7 @@ class SegmentPlan:
         return int(pixels * BYTES * self.card.spec.base_filters / 16)
 
     def tile_bytes(self, tile: int) -> int:
-        """Uncompressed size of a tile's class map."""
+        """Uncompressed size of a tile's probability map."""
         return self.map_channels * self.tiles.tiles[tile].write.size
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What a retraining tells while it runs and when it ends; known to the panel and to the engine."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,7 @@ class FinetuneInputs:
     ----------
     parent : Model
         The model it begins with.
-    examples : list of Example
+    windows : list of TrainingWindow
         Windows of all that was painted.
     card : dict
         What the new model's card says besides its scores.
@@ -54,7 +56,7 @@ class FinetuneInputs:
     """
 
     parent: Model
-    examples: list[TrainingWindow]
+    windows: list[TrainingWindow]
     card: dict[str, Any]
     settings: FinetuneSettings
     in_use: Model | None = None
@@ -63,6 +65,26 @@ class FinetuneInputs:
         """Return all that is decided but the windows, with the file to write."""
         in_use = self.in_use.path if self.in_use else None
         return FinetunePlan(self.parent.path, target, self.settings, self.card, in_use)
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """How a retraining is ended from outside, and what counts its time.
+
+    Attributes
+    ----------
+    stop : callable
+        Asked before every step; True ends the training, and the best so far is judged.
+    check : callable
+        Called before every window that a network runs on. It raises if nobody wants the result
+        any more; then nothing is written.
+    clock : callable
+        Seconds that count against the time limit.
+    """
+
+    stop: Callable[[], bool] = lambda: False
+    check: Callable[[], None] = lambda: None
+    clock: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)

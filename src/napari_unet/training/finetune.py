@@ -19,7 +19,7 @@ from napari_unet.models.report import Report
 from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.unet import UNet
 from napari_unet.settings import DecodeSettings
-from napari_unet.training.events import FinetunePlan, Finished, TrainingEvent, TrainingStep
+from napari_unet.training.events import Control, FinetunePlan, Finished, TrainingEvent, TrainingStep
 from napari_unet.training.judge import (
     GIVEN_UP,
     OUTLINES,
@@ -30,11 +30,21 @@ from napari_unet.training.judge import (
     decide,
     judge_classes,
 )
-from napari_unet.training.learner import Learner, Lessons, class_map, class_map_at, trust_in
-from napari_unet.training.replay import replay_examples
+from napari_unet.training.learner import (
+    Learner,
+    Samples,
+    adapted,
+    probability_map,
+    probability_map_at,
+    trust_in,
+)
 from napari_unet.training.sparse import agreement
-from napari_unet.training.transfer import adapted
-from napari_unet.training.windows import TrainingWindow, diameters_by_zoom, shown_diameter
+from napari_unet.training.windows import (
+    TrainingWindow,
+    diameters_by_zoom,
+    replay_windows,
+    shown_diameter,
+)
 
 LOOK = 8.0  # seconds between looks at the held-out objects, at least
 LOOKING = 0.1  # part of the time that looks may take
@@ -57,110 +67,136 @@ class Candidate:
 
 
 class Finetune:
-    """One retraining.
+    """One retraining; `load` makes one that is ready to learn.
 
     Parameters
     ----------
     plan : FinetunePlan
-        Parent, target, time.
-    examples : sequence of Example
+        Target, time, and what the new card says.
+    parent : tuple of UNet and ModelCard
+        The model it begins with.
+    windows : sequence of TrainingWindow
         Windows of all that was painted.
-    stop : callable, optional
-        See `finetune_events`.
-    clock : callable, optional
-        See `finetune_events`.
+    control : Control
+        Ends it from outside.
+    begun : float
+        Time on the control's clock that the retraining began at.
     """
+
+    learner: Learner  # from `prepare` on
 
     def __init__(
         self,
         plan: FinetunePlan,
-        examples: Sequence[TrainingWindow],
-        stop: Callable[[], bool] = lambda: False,
-        clock: Callable[[], float] = time.monotonic,
+        parent: tuple[UNet, ModelCard],
+        windows: Sequence[TrainingWindow],
+        control: Control,
+        begun: float,
     ) -> None:
-        self.begun, self.clock, self.stop = clock(), clock, stop
-        self.plan, self.settings = plan, plan.settings
-        network, card = load_model(plan.parent)
-        self.parent = card
-        self.card = card.child(str(plan.card.get("parent_sha", "")), **plan.card)
-        self.fresh = self.card.spec != card.spec
+        self.plan, self.settings, self.control, self.begun = plan, plan.settings, control, begun
+        network, self.parent = parent
+        self.card = self.parent.child(str(plan.card.get("parent_sha", "")), **plan.card)
+        self.fresh = self.card.spec != self.parent.spec
         self.network = adapted(network, self.card.spec) if self.fresh else network
-        self.examples = list(examples)
-        self.classes = self.card.kind == "classes"
+        self.windows = list(windows)
+        self.classes = not self.card.finds_objects
         # of windows of one zoom; images whose objects differ in size are cut at different ones
-        self.shown_at = {} if self.classes else diameters_by_zoom(self.examples)
-        self.shows = None if self.classes else shown_diameter(self.examples)
-        self.held = _some([e for e in self.examples if e.judged], JUDGED)
-        self.replay = [] if self.classes else replay_examples(self.card.spec.in_channels)
-        self.known, self.known_maps = self._known_crops()
-        self.shown = _some([e for e in self.examples if e.taught.any()], FITTED)
-        self.opinions = [] if self.classes else [self._opinion(e) for e in self.shown]
-        trust = trust_in(self.shown, self.opinions) if self.opinions else 0.0
-        self.learner = Learner(
-            self.network,
-            Lessons(self.examples, self.card, self._opinion, trust),
-            Lessons(self.replay, self.card),
-            seed=plan.settings.seed,
-            new_head=self.fresh,
-        )
+        self.shown_at = {} if self.classes else diameters_by_zoom(self.windows)
+        self.shows = None if self.classes else shown_diameter(self.windows)
+        self.held = _some([w for w in self.windows if w.judged], JUDGED)
+        self.shown = _some([w for w in self.windows if w.taught.any()], FITTED)
+        # what the parent predicts; `prepare` asks it
+        self.known: list[TrainingWindow] = []
+        self.known_maps: list[NDArray[np.uint8]] = []
+        self.opinions: list[NDArray[np.uint8]] = []
         self.loss, self.looking = float("nan"), 0.0
         self.best: tuple[float, UNet] | None = None  # seen so far, and kept if it is stopped
-        if not len(self.learner.painted):
+
+    @classmethod
+    def load(
+        cls, plan: FinetunePlan, windows: Sequence[TrainingWindow], control: Control | None = None
+    ) -> "Finetune":
+        """Load the parent and get everything ready to learn; this takes seconds."""
+        control = control or Control()
+        begun = control.clock()
+        work = cls(plan, load_model(plan.parent), windows, control, begun)
+        work.prepare()
+        return work
+
+    def prepare(self) -> None:
+        """Run the parent on the replay and on what is painted, and make its learner."""
+        replay = [] if self.classes else replay_windows(self.card.spec.in_channels)
+        self.known, self.known_maps = self._known_crops(replay)
+        if not self.classes:
+            self.opinions = [self._opinion(window) for window in self.shown]
+        trust = trust_in(self.shown, self.opinions) if self.opinions else 0.0
+        samples = Samples(self.windows, self.card, self._opinion, trust)
+        if not len(samples):
             raise TrainingError(
                 "Nothing painted lies whole inside the image, so there is nothing to learn. Paint "
                 "a cell that is not cut by the image's border."
             )
+        seed, replayed = self.settings.seed, Samples(replay, self.card)
+        self.learner = Learner(self.network, samples, replayed, seed=seed, new_head=self.fresh)
 
     @property
     def seconds(self) -> float:
         """Time since the beginning."""
-        return self.clock() - self.begun
+        return self.control.clock() - self.begun
 
-    def _known_crops(self) -> tuple[list[TrainingWindow], list[NDArray[np.uint8]]]:
-        """Crops of the replay that show what is forgotten, and what the parent says of them.
+    def _known_crops(
+        self, replay: list[TrainingWindow]
+    ) -> tuple[list[TrainingWindow], list[NDArray[np.uint8]]]:
+        """Crops of the replay that show what is forgotten, and what the parent predicts of them.
 
         None if the parent never knew them.
         """
-        shown = _some(self.replay, REPLAY_JUDGED)
-        maps = [self._opinion(example) for example in shown]
-        knows = agreement([e.painted for e in shown], maps) >= KNOWN
+        shown = _some(replay, REPLAY_JUDGED)
+        maps = [self._opinion(window) for window in shown]
+        knows = agreement([w.painted for w in shown], maps) >= KNOWN
         return (shown, maps) if knows else ([], [])
 
-    def _opinion(self, example: TrainingWindow) -> NDArray[np.uint8]:
-        """What the parent says of a window."""
-        self.stop()  # see _maps
-        return class_map(self.network, self.card, example.image)
+    def _opinion(self, window: TrainingWindow) -> NDArray[np.uint8]:
+        """What the parent predicts of a window."""
+        self.control.check()
+        return probability_map(self.network, self.card, window.image)
 
     def _maps(
-        self, network: UNet, examples: Sequence[TrainingWindow], own: ModelCard | None = None
+        self, network: UNet, windows: Sequence[TrainingWindow], own: ModelCard | None = None
     ) -> list[NDArray[np.uint8]]:
         """Run a network on windows as they are, or in the size that a model's own card asks for."""
         maps = []
-        for example in examples:
-            self.stop()  # its answer does not matter here, but it may raise
-            ratio = 1.0 if own is None or self.classes else self._zoom(own, example) / example.zoom
-            maps.append(class_map_at(network, self.card, example.image, ratio))
+        for window in windows:
+            self.control.check()
+            ratio = 1.0 if own is None or self.classes else self._zoom(own, window) / window.zoom
+            maps.append(probability_map_at(network, self.card, window.image, ratio))
         return maps
 
-    def _zoom(self, own: ModelCard, example: TrainingWindow) -> float:
+    def _zoom(self, own: ModelCard, window: TrainingWindow) -> float:
         """Zoom that a model would segment the image of a window with."""
-        return own.zoom(own.diameter_for(self.shown_at[example.zoom] or self.shows))
+        return own.zoom(own.diameter_for(self.shown_at[window.zoom] or self.shows))
 
     def judged(self, maps: Sequence[NDArray[np.uint8]], settings: DecodeSettings) -> Score:
-        """Compare class maps of the windows that judge with the objects held out there."""
+        """Compare probability maps of the windows that judge with the objects held out there."""
         pairs = zip(maps, self.held, strict=True)
-        return sum((self._verdict(m, settings, e, e.judged) for m, e in pairs), Score())
+        return sum((self._verdict(m, settings, w, w.judged) for m, w in pairs), Score())
 
     def _verdict(
         self,
         maps: NDArray[np.uint8],
         settings: DecodeSettings,
-        example: TrainingWindow,
+        window: TrainingWindow,
         ids: Sequence[int] | None,
     ) -> Score:
         if self.classes:
-            return judge_classes(maps[0], example.painted, ids or ())
-        return Window(maps, example.painted, ids, example.zoom).verdict(settings)
+            found = maps[self.card.map_channels.index("class")]
+            return judge_classes(found, window.painted, ids or ())
+        return self._judge(maps, window, ids).verdict(settings)
+
+    def _judge(
+        self, maps: NDArray[np.uint8], window: TrainingWindow, ids: Sequence[int] | None
+    ) -> Window:
+        return Window(maps, window.painted, ids, window.zoom, self.card.map_channels)
 
     def look(
         self,
@@ -168,7 +204,7 @@ class Finetune:
         settings: DecodeSettings,
         maps: Sequence[NDArray[np.uint8]] | None = None,
     ) -> Candidate:
-        """Look at what was held out, of which the class maps may be there, and at the replay."""
+        """Look at what was held out, of which maps may be there, and at the replay."""
         seen = self._maps(network, self.held) if maps is None else maps
         verdict = self.judged(seen, settings)
         return Candidate(network, settings, verdict, self._base(network, settings))
@@ -193,10 +229,10 @@ class Finetune:
         if self.best is not None and self.best[0] > self.judged(maps, settings).score:
             network = self.best[1]
             maps = self._maps(network, self.held)
-        if not self.classes and sum(len(e.judged) for e in self.held) >= ENOUGH:
+        if not self.classes and sum(len(w.judged) for w in self.held) >= ENOUGH:
             pairs = zip(maps, self.held, strict=True)
-            windows = [Window(m, e.painted, e.judged, e.zoom) for m, e in pairs]
-            settings = best_thresholds(windows, settings, self.stop, shifts=OUTLINES)
+            windows = [self._judge(m, w, w.judged) for m, w in pairs]
+            settings = best_thresholds(windows, settings, self.control.check, shifts=OUTLINES)
         return self.look(network, settings, maps)
 
     def refitted(self, old: Candidate) -> Candidate | None:
@@ -207,8 +243,8 @@ class Finetune:
         settings = self.card.decode
         if not self.classes:
             pairs = zip(self.opinions, self.shown, strict=True)
-            windows = [Window(m, e.taught, zoom=e.zoom) for m, e in pairs]
-            settings = best_thresholds(windows, settings, self.stop)
+            windows = [self._judge(m, replace(w, painted=w.taught), None) for m, w in pairs]
+            settings = best_thresholds(windows, settings, self.control.check)
         if settings == old.decode and not self.fresh:
             return None
         fitted = self.look(old.network, settings)
@@ -220,14 +256,14 @@ class Finetune:
         parents = network is self.network
         maps = self.known_maps if parents else self._maps(network, self.known)
         pairs = zip(maps, self.known, strict=True)
-        return sum((self._verdict(m, settings, e, None) for m, e in pairs), Score()).score
+        return sum((self._verdict(m, settings, w, None) for m, w in pairs), Score()).score
 
     def learn(self) -> Generator[TrainingEvent, None, None]:
         """Take steps until the time is up or the person has seen enough."""
         begun = looked = self.seconds
         pause = LOOK
         end = max(begun + 1.0, self.settings.time_limit - RESERVE * self.looking)
-        while self.seconds < end and not self.stop():
+        while self.seconds < end and not self.control.stop():
             loss = self.learner.step((self.seconds - begun) / (end - begun))
             if math.isnan(loss):
                 raise TrainingError(
@@ -263,8 +299,8 @@ class Finetune:
         begun = self.seconds
         old = self.as_it_segments(self.network, self.parent)
         self.looking = self.seconds - begun
-        if self.fresh:  # what the parent would say of other classes means nothing
-            strokes = [i for e in self.held for i in e.judged]
+        if self.fresh:  # what the parent predicts of other classes means nothing
+            strokes = [i for w in self.held for i in w.judged]
             return replace(old, verdict=best_single_class(strokes))
         return old
 
@@ -281,16 +317,17 @@ class Finetune:
         return self.as_it_segments(network, card)
 
 
-def _some(examples: list[TrainingWindow], most: int) -> list[TrainingWindow]:
+def _some(windows: list[TrainingWindow], most: int) -> list[TrainingWindow]:
     """Return at most so many of them, from all over."""
-    return examples[:: max(1, -(-len(examples) // most))]
+    return windows[:: max(1, -(-len(windows) // most))]
 
 
 def finetune_events(
     plan: FinetunePlan,
-    examples: Sequence[TrainingWindow],
+    windows: Sequence[TrainingWindow],
     *,
     stop: Callable[[], bool] = lambda: False,
+    check: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[TrainingEvent, None, None]:
     """Retrain, step by step.
@@ -299,21 +336,20 @@ def finetune_events(
     ----------
     plan : FinetunePlan
         Parent, target, time.
-    examples : sequence of Example
+    windows : sequence of TrainingWindow
         Windows of all that was painted.
-    stop : callable, optional
-        Asked before every step; True ends the training, and the best so far is judged. Also
-        called between the windows that are judged, where it may raise: then nothing is written.
+    stop, check : callable, optional
+        See `Control`.
     clock : callable, optional
         Seconds that count against the time limit; another than the wall's makes a measurement
         independent of what else the machine does.
 
     Yields
     ------
-    LearnEvent
+    TrainingEvent
         `TrainingStep` after every step, `Finished` at the end.
     """
-    work = Finetune(plan, examples, stop, clock)
+    work = Finetune.load(plan, windows, Control(stop, check, clock))
     unchanged = work.unchanged()
     old = work.rival(unchanged)
     yield work.state(old.verdict.score if work.held else None)

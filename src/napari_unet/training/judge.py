@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_unet.labels.painted import BACKGROUND, CLASSES, painted_ids
 from napari_unet.labels.watershed import decode
 from napari_unet.models.report import Outcome
+from napari_unet.network.outputs import OBJECT_MAP, Channels
 from napari_unet.settings import DecodeSettings
 
 SHIFTS = tuple(product((-0.15, 0.0, 0.15), (-0.15, 0.0, 0.15)))  # of sensitivity and separation
@@ -24,7 +25,7 @@ LEAST_GAIN = 0.02  # of the score
 # The fewer objects judge, the more they must gain: one of them is easily found by chance. Of 48
 # retrainings with random and partly wrong paint all that lost and were accepted had gained little.
 GAIN_OF_ONE = 0.2  # divided by the number of held-out objects
-DOUBT = 0.5  # standard errors that a gain must exceed
+ERRORS = 0.5  # standard errors that a gain must exceed
 GIVEN_UP = 0.05  # of the score on the first training's images: worth a sentence
 # Painted objects say little about objects found wrongly where nothing is painted, so thresholds
 # move little, and only for a clear gain.
@@ -93,20 +94,20 @@ def judge_classes(
     found : ndarray of uint8
         ``(Y, X)``, the class of every pixel.
     painted : ndarray of uint32
-        ``(Y, X)``, as `corrections.number_strokes` returns it.
+        ``(Y, X)``, as `labels.painted.number_strokes` returns it.
     ids : sequence of int
         Strokes that count.
 
     Returns
     -------
-    Verdict
+    Score
         For every stroke the part of its pixels that has its class.
     """
     return Score(tuple(float((found[painted == i] == i % CLASSES).mean()) for i in ids))
 
 
 def best_single_class(strokes: Sequence[int]) -> Score:
-    """Verdict of one class everywhere, the best one: what a new model of classes must beat.
+    """Score of one class everywhere, the best one: what a new model of classes must beat.
 
     Parameters
     ----------
@@ -119,28 +120,32 @@ def best_single_class(strokes: Sequence[int]) -> Score:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """A window of an image: what a network says of it, and what is painted there.
+    """A window of an image: what a network predicts there, and what is painted.
 
     Attributes
     ----------
     maps : ndarray of uint8
-        ``(3, Y, X)``, class map.
+        ``(M, Y, X)``, probability map.
     painted : ndarray of uint32
         ``(Y, X)``.
     ids : sequence of int or None
         Painted objects that count; None = all.
     zoom : float
         Pixels of the window for one of the image.
+    channels : Channels
+        Names of the map's channels.
     """
 
     maps: NDArray[np.uint8]
     painted: NDArray[np.uint32]
     ids: Sequence[int] | None = None
     zoom: float = 1.0
+    channels: Channels = OBJECT_MAP
 
     def verdict(self, settings: DecodeSettings) -> Score:
         """Decode with settings that are meant for the image, and compare."""
-        return judge(decode(self.maps, at_zoom(settings, self.zoom)), self.painted, self.ids)
+        labels = decode(self.maps, at_zoom(settings, self.zoom), self.channels)
+        return judge(labels, self.painted, self.ids)
 
 
 def at_zoom(settings: DecodeSettings, zoom: float) -> DecodeSettings:
@@ -151,7 +156,7 @@ def at_zoom(settings: DecodeSettings, zoom: float) -> DecodeSettings:
 def best_thresholds(
     windows: Sequence[Window],
     now: DecodeSettings,
-    asked: Callable[[], object] = lambda: None,
+    check: Callable[[], object] = lambda: None,
     *,
     shifts: Sequence[tuple[float, float]] = SHIFTS,
 ) -> DecodeSettings:
@@ -163,14 +168,14 @@ def best_thresholds(
         What to fit them on.
     now : DecodeSettings
         The model's own thresholds; the smallest diameter is kept.
-    asked : callable, optional
+    check : callable, optional
         Called before each attempt; it may raise to give up.
     shifts : sequence of (float, float)
         What is tried: changes of sensitivity and separation.
     """
 
     def score(settings: DecodeSettings) -> float:
-        asked()
+        check()
         return sum((window.verdict(settings) for window in windows), Score()).score
 
     best, most = now, score(now) + GAIN
@@ -196,7 +201,7 @@ def decide(
 
     Parameters
     ----------
-    old, new : Verdict
+    old, new : Score
         Of the same held-out objects, in the same order.
     base_old, base_new : float
         Scores on crops of what the old model was trained on.
@@ -221,10 +226,10 @@ def decide(
             + given_up
         )
     gains = np.array(new.overlaps) - np.array(old.overlaps)
-    doubt = float(gains.std(ddof=1)) / held**0.5
+    error = float(gains.std(ddof=1)) / held**0.5
     gain = new.score - old.score
     judged = f"on {held} painted {what} set aside to judge ({scores}, 1 = perfect overlap)"
-    if gain < max(LEAST_GAIN, DOUBT * doubt):
+    if gain < max(LEAST_GAIN, ERRORS * error):
         return "refused", (
             f"The new model is not better {judged}, so the old one stays. Paint more of what it "
             "gets wrong."

@@ -1,4 +1,4 @@
-"""The training loop of a minute: batches of painted and replayed crops, one step, what it says.
+"""The training loop of a minute: batches of painted and replayed crops, one step, what it predicts.
 
 BatchNorm keeps the parent's statistics: a batch of four crops of one image says little about
 images in general, and results stay exact from tile to tile.
@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -19,8 +20,9 @@ from napari_unet.inference.batchnorm_folding import computes_bfloat16
 from napari_unet.inference.predict import encode
 from napari_unet.labels.painted import UNLABELLED
 from napari_unet.models.card import ModelCard
+from napari_unet.network.outputs import BACKGROUND, Channels
 from napari_unet.network.spec import UNetSpec
-from napari_unet.network.unet import UNet
+from napari_unet.network.unet import UNet, activated
 from napari_unet.tiling.resample import resized
 from napari_unet.training.augment import (
     Augmentation,
@@ -37,7 +39,7 @@ from napari_unet.training.sparse import (
     sparse_classes,
     sparse_targets,
 )
-from napari_unet.training.targets import BACKGROUND
+from napari_unet.training.targets import regressions
 from napari_unet.training.windows import TrainingWindow
 
 # Little of a window is painted: small crops around the paint teach as much as large ones, and
@@ -53,96 +55,115 @@ WARM = 0.05  # of the time the rate rises, then it falls as a cosine
 AVERAGING = 0.95  # moving average of the weights; what is judged and kept
 CLIP = 1.0
 ON_OBJECT = 0.75  # of the crops are centred on a painted object
+HEAD_SEED = 0  # of the few weights that are new in a network of another spec
+HEAD = ("head.weight", "head.bias")
 ALIKE = 0.02  # sizes that differ by less are the same
 VIEWS = Augmentation(scale=(0.75, 1.35), rotate=True, elastic=4.0, intensity=0.5, invert=0.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FinetuneSamples:
+class Sample:
     """One window ready to be learned from.
 
     Attributes
     ----------
     planes : Tensor
-        ``(C + 4, Y, X)``: image, distance, weights, measured, allowed classes.
-    channels : int
-        C.
+        ``(P, Y, X)``, the planes of a `layout`.
     centres : ndarray of int
         ``(N, 2)``, pixels of painted objects, as many of each.
     """
 
     planes: Tensor
-    channels: int
     centres: NDArray[np.intp]
 
 
-def lesson(image: NDArray[np.float32], targets: SparseTargets) -> FinetuneSamples:
-    """Prepare a window ``(C, Y, X)`` in which something is painted."""
-    known = targets.weights >= 1  # not what the parent believes
-    layers = [targets.distance, targets.weights, targets.measured, targets.allowed]
-    planes = np.concatenate([image, np.stack([layer.astype(np.float32) for layer in layers])])
-    objects = known & (targets.allowed != 1 << BACKGROUND)
-    centres = np.argwhere(objects if objects.any() else known)
-    return FinetuneSamples(torch.from_numpy(planes), len(image), centres)
+def layout(card: ModelCard) -> Channels:
+    """Return the planes of a sample: image, targets, weights, how far targets are known, classes.
+
+    A view interpolates image and targets; weights and all that follows are taken as they are.
+    """
+    measured = regressions(card.spec, painted=True) if card.finds_objects else {}
+    targets = [(name, 1) for name in measured]
+    known = [(known_of(name), 1) for name in measured]
+    image = ("image", card.spec.in_channels)
+    return Channels((image, *targets, ("weights", 1), *known, ("allowed", 1)))
 
 
-class Lessons:
+def known_of(output: str) -> str:
+    """Name of the plane that tells how far an output's target is known."""
+    return f"{output} known"
+
+
+class Samples:
     """Every window that says something; made ready when it is first drawn.
 
     Of a large folder few windows ever are. Held-out objects are not looked at.
 
     Parameters
     ----------
-    examples : sequence of Example
+    windows : sequence of TrainingWindow
         The windows.
     card : ModelCard
         The model that learns.
     opinion : callable, optional
-        Gives the parent's class map ``(3, Y, X)`` of a window.
+        Gives the parent's probability map ``(M, Y, X)`` of a window.
     trust : float
         How much the opinion counts where nothing is painted, 0…1; see `trust_in`.
     """
 
     def __init__(
         self,
-        examples: Sequence[TrainingWindow],
+        windows: Sequence[TrainingWindow],
         card: ModelCard,
         opinion: Callable[[TrainingWindow], NDArray[np.uint8]] | None = None,
         trust: float = 0.0,
     ) -> None:
-        self._examples = [example for example in examples if example.taught.any()]
-        self._card, self._opinion, self._trust = card, opinion, trust
-        self._ready: dict[int, FinetuneSamples] = {}
+        self._windows = [window for window in windows if window.taught.any()]
+        self.card, self._opinion, self._trust = card, opinion, trust
+        self._ready: dict[int, Sample] = {}
 
     def __len__(self) -> int:
-        return len(self._examples)
+        return len(self._windows)
 
-    def __getitem__(self, number: int) -> FinetuneSamples:
+    def __getitem__(self, number: int) -> Sample:
         if number not in self._ready:
-            self._ready[number] = self._prepared(self._examples[number])
+            window = self._windows[number]
+            self._ready[number] = self._prepared(window.image, self._targets(window))
         return self._ready[number]
 
-    def _prepared(self, example: TrainingWindow) -> FinetuneSamples:
-        taught = example.taught
-        if self._card.kind == "classes":
-            return lesson(example.image, sparse_classes(taught, self._card.spec.classes))
-        targets = sparse_targets(taught)
+    def _targets(self, window: TrainingWindow) -> SparseTargets:
+        taught = window.taught
+        if not self.card.finds_objects:
+            return sparse_classes(taught, self.card.spec.classes)
+        targets = sparse_targets(taught, self.card)
         if self._opinion is not None and self._trust and (taught == UNLABELLED).any():
-            targets = believed(targets, self._opinion(example), self._trust)
-        return lesson(example.image, targets)
+            maps = self._opinion(window)
+            targets = believed(targets, maps, self._trust, self.card.map_channels)
+        return targets
+
+    def _prepared(self, image: NDArray[np.float32], targets: SparseTargets) -> Sample:
+        planes = {"weights": targets.weights, "allowed": targets.allowed}
+        for name, measured in targets.measured.items():
+            planes |= {name: measured.values, known_of(name): measured.known}
+        names = [name for name, _ in layout(self.card).counts if name != "image"]
+        stacked = np.stack([planes[name].astype(np.float32) for name in names])
+        sure = targets.weights >= 1  # not what the parent believes
+        objects = sure & (targets.allowed != 1 << BACKGROUND)
+        centres = np.argwhere(objects if objects.any() else sure)
+        return Sample(torch.from_numpy(np.concatenate([image, stacked])), centres)
 
 
-def trust_in(examples: Sequence[TrainingWindow], opinions: Sequence[NDArray[np.uint8]]) -> float:
+def trust_in(windows: Sequence[TrainingWindow], opinions: Sequence[NDArray[np.uint8]]) -> float:
     """How much the parent is believed where nothing is painted, as it agrees with what is.
 
     Parameters
     ----------
-    examples : sequence of Example
+    windows : sequence of TrainingWindow
         Some of the windows.
     opinions : sequence of ndarray of uint8
-        ``(3, Y, X)``, the parent's class maps of them.
+        ``(M, Y, X)``, the parent's probability maps of them.
     """
-    return BELIEF * agreement([example.taught for example in examples], opinions) ** 2
+    return BELIEF * agreement([window.taught for window in windows], opinions) ** 2
 
 
 class Learner:
@@ -152,9 +173,9 @@ class Learner:
     ----------
     parent : UNet
         Where it starts; left as it is.
-    painted : Lessons
+    painted : Samples
         Windows of what was painted.
-    replay : Lessons
+    replay : Samples
         Windows of what the parent was trained on, against forgetting.
     seed : int
         The same seed and number of steps give the same network on one machine.
@@ -165,15 +186,15 @@ class Learner:
     def __init__(
         self,
         parent: UNet,
-        painted: Lessons,
-        replay: Lessons,
+        painted: Samples,
+        replay: Samples,
         *,
         seed: int = 0,
         new_head: bool = False,
     ) -> None:
         self.network = copy.deepcopy(parent).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network)
-        self.painted, self.replay = painted, replay
+        self.painted, self.replay, self._layout = painted, replay, layout(painted.card)
         self.steps = 0
         self._random = Generator().manual_seed(seed)
         self._size = parent.spec.next_valid_length(CROP + 2 * parent.spec.shrink)
@@ -208,48 +229,55 @@ class Learner:
             for mean, now in pairs:
                 mean.lerp_(now, 1 - keep)
 
-    def _batch(self, lessons: Lessons, size: int) -> Tensor:
+    def _batch(self, samples: Samples, size: int) -> Tensor:
         if not size:
             return torch.empty(0)
-        return torch.stack([self._crop(lessons) for _ in range(size)])
+        return torch.stack([self._crop(samples) for _ in range(size)])
 
-    def _crop(self, lessons: Lessons) -> Tensor:
-        one = lessons[int(uniform(0, len(lessons), self._random))]
+    def _crop(self, samples: Samples) -> Tensor:
+        one = samples[int(uniform(0, len(samples), self._random))]
         y, x = one.centres[int(uniform(0, len(one.centres), self._random))].tolist()
         if uniform(0, 1, self._random) > ON_OBJECT:
             y = uniform(0, one.planes.shape[1], self._random)
             x = uniform(0, one.planes.shape[2], self._random)
         shift = [uniform(-CROP / 4, CROP / 4, self._random) for _ in range(2)]
         grid = sampling_grid(self._size, (y + shift[0], x + shift[1]), VIEWS, self._random)
-        c = one.channels
-        image = change_intensity(view(one.planes[:c], grid, "bilinear"), VIEWS, self._random)
-        distance = view(one.planes[c : c + 1], grid, "bilinear")
-        rest = view(one.planes[c + 1 :], grid, "nearest", outside="zeros")
-        return torch.cat([image, distance, rest])
+        image, weights = self._layout.slice_of("image"), self._layout.index("weights")
+        targets = one.planes[image.stop : weights]
+        parts = [change_intensity(view(one.planes[image], grid, "bilinear"), VIEWS, self._random)]
+        if len(targets):
+            parts.append(view(targets, grid, "bilinear"))
+        parts.append(view(one.planes[weights:], grid, "nearest", outside="zeros"))
+        return torch.cat(parts)
 
     def _loss(self) -> Tensor:
         """Loss of painted crops and of replayed ones; each counts as a whole, however sparse."""
         replayed = REPLAYED if self.replay else 0
         painted = PAINTED + REPLAYED - replayed
         batch = torch.cat([self._batch(self.painted, painted), self._batch(self.replay, replayed)])
-        images = batch[:, :-4].contiguous(memory_format=torch.channels_last)
+        images = batch[:, self._layout.slice_of("image")].contiguous(
+            memory_format=torch.channels_last
+        )
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self._bfloat16(images)):
             output = self.network(images)
-        spec = self.network.spec
-        loss = self._partial(spec, output[:painted], batch[:painted])
+        loss = self._partial(output[:painted], batch[:painted])
         if replayed:
-            loss = loss + REPLAY * self._partial(spec, output[painted:], batch[painted:])
+            loss = loss + REPLAY * self._partial(output[painted:], batch[painted:])
         return loss
 
-    @staticmethod
-    def _partial(spec: UNetSpec, output: Tensor, batch: Tensor) -> Tensor:
+    def _partial(self, output: Tensor, batch: Tensor) -> Tensor:
+        spec, places = self.network.spec, self._layout
         rim = spec.shrink  # valid convolutions say nothing about it
-        truth = batch[:, -4:, rim : batch.shape[2] - rim, rim : batch.shape[3] - rim]
-        distance, weights, measured, allowed = truth.unbind(1)
-        output = output[:, : spec.map_channels]  # strokes say nothing about the diameter channel
-        if not spec.distance:
-            return partial_cross_entropy(output, allowed.long(), weights)
-        return partial_loss(output, allowed.long(), distance, weights, measured)
+        truth = batch[:, :, rim : batch.shape[2] - rim, rim : batch.shape[3] - rim]
+        weights = truth[:, places.index("weights")]
+        allowed = truth[:, places.index("allowed")].long()
+        if not self.painted.card.finds_objects:
+            return partial_cross_entropy(output[:, spec.slice_of("classes")], allowed, weights)
+        measured = {
+            name: (truth[:, places.index(name)], truth[:, places.index(known_of(name))])
+            for name in regressions(spec, painted=True)
+        }
+        return partial_loss(output, spec, allowed, weights, measured)
 
     def _bfloat16(self, images: Tensor) -> bool:
         """Whether the short type is faster on this processor; measured once."""
@@ -272,7 +300,43 @@ def _cycle(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def class_map(network: UNet, card: ModelCard, image: NDArray[np.float32]) -> NDArray[np.uint8]:
+def adapted(parent: UNet, spec: UNetSpec) -> UNet:
+    """Return a network of another spec with the parent's weights wherever they fit.
+
+    Weights of the first convolution are spread over the new channels, so that equal channels give
+    what one grey channel gave. An output layer for other classes begins anew; one for further
+    outputs keeps what there was, and begins anew with those.
+
+    Parameters
+    ----------
+    parent : UNet
+        The trained network; left as it is.
+    spec : UNetSpec
+        What is wanted. Where more than input and output channels differ, little is kept.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(HEAD_SEED)
+        network = UNet(spec)
+    state, old = network.state_dict(), parent.state_dict()
+    first = next(key for key, value in state.items() if value.dim() == 4)
+    for key, value in state.items():
+        if key not in old:
+            continue
+        if old[key].shape == value.shape:
+            state[key] = old[key]
+        elif key == first and old[key].shape[0] == value.shape[0]:
+            mean = old[key].mean(dim=1, keepdim=True) * old[key].shape[1] / value.shape[1]
+            state[key] = mean.expand_as(value).clone()
+    if set(parent.spec.outputs) <= set(spec.outputs):
+        for name, key in product((one.name for one in parent.spec.outputs), HEAD):
+            state[key][spec.slice_of(name)] = old[key][parent.spec.slice_of(name)]
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def probability_map(
+    network: UNet, card: ModelCard, image: NDArray[np.float32]
+) -> NDArray[np.uint8]:
     """Run a network on one whole window ``(C, Y, X)``; see `inference.predict.encode`.
 
     The window is mirrored up to the pooling grid, and repeated where it is too small for that. It
@@ -287,22 +351,20 @@ def class_map(network: UNet, card: ModelCard, image: NDArray[np.float32]) -> NDA
     short = torch.autocast("cpu", dtype=torch.bfloat16, enabled=computes_bfloat16())
     with torch.inference_mode(), short:
         batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
-        output = network(batch)[0, :, :height, :width].float()
-        classes = card.spec.classes
-        output = torch.cat([torch.softmax(output[:classes], dim=0), output[classes:]])
+        output = activated(network(batch)[0, :, :height, :width].float(), card.spec)
     return encode(output.numpy(), card)
 
 
-def class_map_at(
+def probability_map_at(
     network: UNet, card: ModelCard, image: NDArray[np.float32], ratio: float
 ) -> NDArray[np.uint8]:
     """Run a network of instances on a window that is first made `ratio` times as large.
 
-    The class map has the size of the window as it was given.
+    The probability map has the size of the window as it was given.
     """
     if abs(ratio - 1) < ALIKE:
-        return class_map(network, card, image)
+        return probability_map(network, card, image)
     shape = image.shape[1], image.shape[2]
     other = max(1, round(ratio * shape[0])), max(1, round(ratio * shape[1]))
-    maps = class_map(network, card, resized(image, other))
+    maps = probability_map(network, card, resized(image, other))
     return np.rint(resized(maps.astype(np.float32), shape)).astype(np.uint8)

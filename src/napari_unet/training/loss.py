@@ -1,101 +1,110 @@
-"""The loss: weighted cross-entropy, soft Dice of the foreground, and the distance."""
+"""The loss: weighted cross-entropy, soft Dice of the foreground, and the outputs' regressions."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the field's usual name)
 from torch import Tensor
 
-from napari_unet.training.targets import BORDER, CELL, UNKNOWN
+from napari_unet.network.outputs import BORDER, CELL
+from napari_unet.network.spec import UNetSpec
+from napari_unet.training.targets import UNKNOWN, Regression, regressions
 
 # A touching border is allowed on both sides of a painted object's edge. Were it as welcome there
 # as background and cell, a network would be right with border everywhere, and learn just that.
 UNLIKELY = 0.2
-DIAMETER_WEIGHT = 0.3  # a guide for the search for the size; the outlines come first
 
 
 def segmentation_loss(
     output: Tensor,
+    spec: UNetSpec,
     classes: Tensor,
-    distance: Tensor,
     weights: Tensor,
+    measured: Mapping[str, Tensor],
     *,
-    distance_weight: float | None = 1.0,
-    diameter: Tensor | None = None,
+    shares: Mapping[str, float] | None = None,
 ) -> Tensor:
     """Loss of one batch that is labelled densely.
 
     Parameters
     ----------
     output : Tensor
-        ``(N, K + 1, Y, X)``: class logits, then the distance; one channel more with a diameter.
+        ``(N, O, Y, X)``: the channels of ``spec.outputs``, before their activation.
+    spec : UNetSpec
+        The network.
     classes : Tensor of int64
         ``(N, Y, X)``, target classes.
-    distance : Tensor
-        ``(N, Y, X)``, target distance in 0…1.
     weights : Tensor
-        ``(N, Y, X)``, weight of each pixel; 0 = unlabelled, ignored everywhere.
-    distance_weight : float or None
-        Weight of the distance in the sum; None = the output has no distance, only K channels.
-    diameter : Tensor, optional
-        ``(N, Y, X)``, see `targets.diameter_target`; learned where it is known, whatever the
-        weights.
+        ``(N, Y, X)``, weight of each pixel; 0 = unlabelled, ignored by the classes, and by every
+        output that `targets.REGRESSIONS` does not teach anywhere.
+    measured : dict of Tensor
+        ``(N, Y, X)``, target of every other output by its name, `targets.UNKNOWN` where it has
+        none.
+    shares : dict of float, optional
+        Weights of outputs in the sum, in place of those in `targets.REGRESSIONS`.
 
     Returns
     -------
     Tensor
         Cross-entropy averaged by weight (paper, eq. 1) + soft Dice loss of the cell class
-        + smooth L1 of the distance over labelled pixels, times its weight + smooth L1 of the
-        diameter.
+        + smooth L1 of every other output where it is known, times its share.
     """
     output = output.float()
-    if diameter is not None:
-        loss = segmentation_loss(
-            output[:, :-1], classes, distance, weights, distance_weight=distance_weight
-        )
-        return loss + DIAMETER_WEIGHT * _diameter_loss(output[:, -1], diameter)
-    logits = output if distance_weight is None else output[:, :-1]
-    known = (weights > 0).float()
+    logits = output[:, spec.slice_of("classes")]
+    labelled = (weights > 0).float()
     cross_entropy = F.cross_entropy(logits, classes, reduction="none")
     cell = torch.softmax(logits, dim=1)[:, CELL]
-    loss = _average(cross_entropy, weights) + 0.5 * _dice(cell, (classes == CELL).float(), known)
-    if distance_weight is None:
-        return loss
-    return loss + distance_weight * _distance_loss(output[:, -1], distance, known)
+    loss = _average(cross_entropy, weights) + 0.5 * _dice(cell, (classes == CELL).float(), labelled)
+    for name, regression in regressions(spec).items():
+        target, share = measured[name], (shares or {}).get(name, regression.share)
+        known = (target > UNKNOWN) * (1.0 if regression.anywhere else labelled)
+        loss = loss + share * _regression_loss(
+            regression, output[:, spec.index_of(name)], target, known
+        )
+    return loss
 
 
 def partial_loss(
-    output: Tensor, allowed: Tensor, distance: Tensor, weights: Tensor, measured: Tensor
+    output: Tensor,
+    spec: UNetSpec,
+    allowed: Tensor,
+    weights: Tensor,
+    measured: Mapping[str, tuple[Tensor, Tensor]],
 ) -> Tensor:
     """Loss of one batch that is painted sparsely; see `training.sparse.SparseTargets`.
 
     Parameters
     ----------
     output : Tensor
-        ``(N, K + 1, Y, X)``: class logits, then the distance.
+        ``(N, O, Y, X)``: the channels of ``spec.outputs``, before their activation.
+    spec : UNetSpec
+        The network.
     allowed : Tensor of int64
         ``(N, Y, X)``, bit k set where class k is possible.
-    distance, weights : Tensor
+    weights : Tensor
         ``(N, Y, X)``.
-    measured : Tensor
-        ``(N, Y, X)``, how far the distance is known, 0…1.
+    measured : dict of (Tensor, Tensor)
+        ``(N, Y, X)``, target of each other output that paint teaches, and how far it is known,
+        0…1. Outputs that are not among them are left alone.
 
     Returns
     -------
     Tensor
         −log of the probability of the allowed classes, averaged by weight; soft Dice of the cell
-        class where it is decided; smooth L1 of the distance where it is known.
+        class where it is decided; smooth L1 of the other outputs where they are known.
     """
-    logits, predicted = output[:, :-1].float(), output[:, -1].float()
+    logits = output[:, spec.slice_of("classes")].float()
     cell = torch.softmax(logits, dim=1)[:, CELL]
     painted = weights >= 1  # what the parent only believes weighs less
     sure = (painted & (allowed == 1 << CELL)).float()
     decided = sure + (painted & (allowed >> CELL & 1 == 0)).float()
-    return (
-        partial_cross_entropy(logits, allowed, weights, unlikely=BORDER)
-        + 0.5 * _dice(cell, sure, decided)
-        + _distance_loss(predicted, distance, measured)
-    )
+    loss = partial_cross_entropy(logits, allowed, weights, unlikely=BORDER)
+    loss = loss + 0.5 * _dice(cell, sure, decided)
+    for name, regression in regressions(spec, painted=True).items():
+        predicted = output[:, spec.index_of(name)].float()
+        loss = loss + regression.share * _regression_loss(regression, predicted, *measured[name])
+    return loss
 
 
 def partial_cross_entropy(
@@ -133,12 +142,9 @@ def _dice(cell: Tensor, truth: Tensor, known: Tensor) -> Tensor:
     return 1 - (2 * (cell * truth).sum() + 1) / (cell.sum() + truth.sum() + 1)
 
 
-def _diameter_loss(predicted: Tensor, diameter: Tensor) -> Tensor:
-    known = diameter > UNKNOWN
-    error = F.smooth_l1_loss(predicted, diameter, beta=0.25, reduction="none")
-    return (error * known).sum() / known.sum().clamp(min=1)
-
-
-def _distance_loss(predicted: Tensor, distance: Tensor, known: Tensor) -> Tensor:
-    error = F.smooth_l1_loss(predicted, distance, beta=0.1, reduction="none")
-    return (error * known * (1 + 4 * (distance > 0))).sum() / known.sum().clamp(min=1)
+def _regression_loss(
+    regression: Regression, predicted: Tensor, target: Tensor, known: Tensor
+) -> Tensor:
+    error = F.smooth_l1_loss(predicted, target, beta=regression.beta, reduction="none")
+    inside = 1 + (regression.inside - 1) * (target > 0)
+    return (error * known * inside).sum() / known.sum().clamp(min=1)

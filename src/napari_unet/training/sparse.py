@@ -5,7 +5,7 @@ edge is not this cell's inside. It is background, or the touching border of a ne
 painted. So a pixel's target is a *set* of classes; a set of all of them teaches nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,21 +14,37 @@ from scipy import ndimage
 
 from napari_unet.labels.painted import BACKGROUND as PAINTED_BACKGROUND
 from napari_unet.labels.painted import CLASSES, UNLABELLED
+from napari_unet.models.card import ModelCard
+from napari_unet.network.outputs import BACKGROUND, BORDER, CELL, OBJECT_MAP, Channels
 from napari_unet.training.targets import (
-    BACKGROUND,
-    BORDER,
-    CELL,
     LEAST_REACH,
+    UNKNOWN,
     border_reach,
     border_weights,
     class_target,
-    distance_target,
+    regressions,
 )
 
 ANYTHING = 1 << BACKGROUND | 1 << CELL | 1 << BORDER
 RIM_WEIGHT = 3.0  # of the pixels that decide where an object ends
 SURE = 0.9  # probability from which on the parent's opinion counts
 MOST_BALANCE = 8.0  # how much more a background pixel may count where little of it is painted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """Target of an output that is no class; both arrays are ``(Y, X)``.
+
+    Attributes
+    ----------
+    values : ndarray of float32
+        What the output should tell; any number where `known` is 0.
+    known : ndarray of float32
+        1 where it is known, less where the parent only predicts it, else 0.
+    """
+
+    values: NDArray[np.float32]
+    known: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,28 +55,27 @@ class SparseTargets:
     ----------
     allowed : ndarray of uint8 or uint16
         Bit k is set where class k is possible; all of them where nothing is known.
-    distance : ndarray of float32
-        Distance to the object's edge divided by the object's largest one; 0 on background.
     weights : ndarray of float32
         Weight of each pixel in the loss of the classes; 0 where nothing is known.
-    measured : ndarray of float32
-        1 where the distance is known, less where it is only believed, else 0.
+    measured : dict of Measured
+        Targets of the other outputs that paint teaches, by their names.
     """
 
     allowed: NDArray[np.uint8] | NDArray[np.uint16]
-    distance: NDArray[np.float32]
     weights: NDArray[np.float32]
-    measured: NDArray[np.float32]
+    measured: Mapping[str, Measured]
 
 
-def sparse_targets(painted: NDArray[np.integer]) -> SparseTargets:
+def sparse_targets(painted: NDArray[np.integer], card: ModelCard) -> SparseTargets:
     """Compute the targets of a painted window.
 
     Parameters
     ----------
     painted : ndarray of int
-        ``(Y, X)``: `corrections.UNLABELLED`, `corrections.BACKGROUND`, or an object's id. Objects
-        are whole: one that the window cuts must be left out.
+        ``(Y, X)``: `labels.painted.UNLABELLED`, `labels.painted.BACKGROUND`, or an object's id.
+        Objects are whole: one that the window cuts must be left out.
+    card : ModelCard
+        The model that learns.
     """
     objects = np.where(painted == PAINTED_BACKGROUND, 0, painted)
     ids = np.unique(objects[objects > 0])  # numbered 1…n, as large ids would cost memory
@@ -76,12 +91,13 @@ def sparse_targets(painted: NDArray[np.integer]) -> SparseTargets:
     allowed[outer] = 1 << BACKGROUND | 1 << BORDER
     allowed[inner] = 1 << CELL | 1 << BORDER
     allowed[class_target(labels) == BORDER] = 1 << BORDER
-    return SparseTargets(
-        allowed,
-        distance_target(labels),
-        _weights(allowed, labels),
-        (inside | background).astype(np.float32),
-    )
+    measured = {}
+    for name, regression in regressions(card.spec, painted=True).items():
+        target = regression.target(labels, card.object_diameter)
+        known = (inside | background) & (target > UNKNOWN)
+        values = np.where(target > UNKNOWN, target, np.float32(0))
+        measured[name] = Measured(values, known.astype(np.float32))
+    return SparseTargets(allowed, _weights(allowed, labels), measured)
 
 
 def _within(mask: NDArray[np.bool_], reach: float | NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -100,17 +116,24 @@ def agreement(painted: Sequence[NDArray[np.integer]], maps: Sequence[NDArray[np.
     painted : sequence of ndarray
         ``(Y, X)``, painted windows.
     maps : sequence of ndarray of uint8
-        ``(3, Y, X)``, the network's class maps of the same windows.
+        ``(M, Y, X)``, the network's probability maps of the same windows.
     """
-    said = [
-        (m[0].astype(np.float32) + m[1])[(p != UNLABELLED) & (p != PAINTED_BACKGROUND)] / 255
+    cell, border = OBJECT_MAP.index("cell"), OBJECT_MAP.index("border")
+    predicted = [
+        (m[cell].astype(np.float32) + m[border])[(p != UNLABELLED) & (p != PAINTED_BACKGROUND)]
+        / 255
         for p, m in zip(painted, maps, strict=True)
     ]
-    found = np.concatenate(said) if said else np.zeros(0)
+    found = np.concatenate(predicted) if predicted else np.zeros(0)
     return float(found.mean()) if found.size else 0.0
 
 
-def believed(targets: SparseTargets, maps: NDArray[np.uint8], weight: float) -> SparseTargets:
+def believed(
+    targets: SparseTargets,
+    maps: NDArray[np.uint8],
+    weight: float,
+    channels: Channels = OBJECT_MAP,
+) -> SparseTargets:
     """Fill what nobody painted with what the parent is sure of, at a small weight (distillation).
 
     Parameters
@@ -118,20 +141,28 @@ def believed(targets: SparseTargets, maps: NDArray[np.uint8], weight: float) -> 
     targets : SparseTargets
         Targets of a painted window.
     maps : ndarray of uint8
-        ``(3, Y, X)``, the parent's class map of the window: cell, border, distance.
+        ``(M, Y, X)``, the parent's probability map of the window.
     weight : float
         Of a pixel, below 1.
+    channels : Channels
+        Names of the map's channels.
     """
-    cell, border = maps[:2].astype(np.int16)
-    said = np.stack([255 - cell - border, cell, border])  # in the order of the classes
-    filled = (targets.allowed == ANYTHING) & (said.max(axis=0) > SURE * 255)
-    opinion = (1 << said.argmax(axis=0)).astype(targets.allowed.dtype)
+    cell, border = (maps[channels.index(name)].astype(np.int16) for name in ("cell", "border"))
+    predicted = np.stack([255 - cell - border, cell, border])  # in the order of the classes
+    filled = (targets.allowed == ANYTHING) & (predicted.max(axis=0) > SURE * 255)
+    opinion = (1 << predicted.argmax(axis=0)).astype(targets.allowed.dtype)
     light = np.float32(weight)
+    measured = dict(targets.measured)
+    for name, one in targets.measured.items():
+        if name in channels:
+            values = maps[channels.index(name)] / np.float32(255)
+            measured[name] = Measured(
+                np.where(filled, values, one.values), np.where(filled, light, one.known)
+            )
     return SparseTargets(
         np.where(filled, opinion, targets.allowed),
-        np.where(filled, maps[2] / np.float32(255), targets.distance),
         np.where(filled, light, targets.weights),
-        np.where(filled, light, targets.measured),
+        measured,
     )
 
 
@@ -141,7 +172,7 @@ def sparse_classes(painted: NDArray[np.integer], classes: int) -> SparseTargets:
     Parameters
     ----------
     painted : ndarray of int
-        ``(Y, X)``, as `corrections.number_strokes` returns it.
+        ``(Y, X)``, as `labels.painted.number_strokes` returns it.
     classes : int
         K, background among them.
     """
@@ -151,8 +182,7 @@ def sparse_classes(painted: NDArray[np.integer], classes: int) -> SparseTargets:
     counts = np.bincount(target[known], minlength=classes)
     rarity = np.clip(counts.max(initial=1) / np.maximum(counts, 1), 1, MOST_BALANCE)
     weights = np.where(known, rarity[np.where(known, target, 0)], 0).astype(np.float32)
-    nothing = np.zeros(painted.shape, np.float32)
-    return SparseTargets(allowed, nothing, weights, nothing)
+    return SparseTargets(allowed, weights, {})
 
 
 def _weights(allowed: NDArray[np.uint8], labels: NDArray[np.int32]) -> NDArray[np.float32]:

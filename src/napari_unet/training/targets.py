@@ -4,6 +4,7 @@ Three classes, the distance to the object's edge, and the weight of every pixel.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import find_boundaries as _find_boundaries
 
+from napari_unet.network.outputs import BORDER
+from napari_unet.network.spec import UNetSpec
+
 find_boundaries: Any = _find_boundaries  # scikit-image has no annotations
-BACKGROUND, CELL, BORDER = 0, 1, 2
-UNKNOWN = -99.0  # of the diameter: background, and objects that the image's edge cuts
+UNKNOWN = -99.0  # a target that nothing is learned from: below whatever an output tells
 # How far from a second object a pixel still counts as touching border: a share of the own object's
 # diameter, so that the band is wide enough to be learned and leaves every object a middle.
 BORDER_SHARE, LEAST_REACH, MOST_REACH = 0.15, 2.0, 5.0  # of the diameter; pixels
@@ -155,3 +158,46 @@ def _two_nearest(
         second[window] = np.minimum(second[window], np.maximum(first[window], distance))
         first[window] = nearer
     return first, second
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """How an output that is no class is taught.
+
+    Attributes
+    ----------
+    target : callable
+        Gives the target ``(Y, X)`` of labels ``(Y, X)`` and the diameter in pixels that the model
+        saw most; `UNKNOWN` where nothing is to be learned.
+    beta : float
+        Error from which on the loss grows linearly; below it grows with the square.
+    share : float
+        Weight in the sum of all losses.
+    inside : float
+        How much more a pixel counts whose target is above 0.
+    painted : bool
+        Whether painted objects teach it, too; else only images that are labelled throughout.
+    anywhere : bool
+        Whether it is learned where the classes are not, at pixels of weight 0.
+    """
+
+    target: Callable[[NDArray[np.integer], float], NDArray[np.float32]]
+    beta: float
+    share: float = 1.0
+    inside: float = 1.0
+    painted: bool = True
+    anywhere: bool = False
+
+
+REGRESSIONS = {
+    "distance": Regression(lambda labels, _: distance_target(labels), beta=0.1, inside=5.0),
+    # a guide for the search for the size; the outlines come first
+    "diameter": Regression(diameter_target, beta=0.25, share=0.3, painted=False, anywhere=True),
+}
+"""How every output of `UNetSpec.outputs` but the classes is taught, by its name."""
+
+
+def regressions(spec: UNetSpec, *, painted: bool = False) -> dict[str, Regression]:
+    """Return how a network's outputs but the classes are taught; of `painted` only by paint."""
+    found = {o.name: REGRESSIONS[o.name] for o in spec.outputs if o.name in REGRESSIONS}
+    return {name: one for name, one in found.items() if one.painted or not painted}

@@ -6,7 +6,9 @@ small image. No torch: the viewer's process reads, the engine learns.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,7 @@ BLOCK = 64  # network pixels; background strokes are visited block by block
 INNER = 0.2  # of a window's side: paint nearer to its edge asks for another window
 DEBRIS = 0.4  # of the typical painted diameter: what is smaller is debris
 WELL_BELOW = 0.75  # of the diameter that nine in ten painted objects exceed
+REPLAY = "replay.npz"  # crops of nuclei
 Limits = tuple[tuple[float, float], ...]
 
 
@@ -75,7 +78,7 @@ class Painting:
     image : Image
         The image.
     painted : ndarray of uint32
-        ``(..., Y, X)``, on the image's own grid; see `corrections`.
+        ``(..., Y, X)``, on the image's own grid; see `labels.painted`.
     limits : tuple of (low, high)
         Grey values that become 0 and 1, for each channel of the image.
     """
@@ -112,25 +115,25 @@ def taught_diameters(paintings: Sequence[Painting]) -> tuple[float, float] | Non
     return round(low, 1), round(high, 1)
 
 
-def shown_diameter(examples: Sequence[TrainingWindow]) -> float | None:
+def shown_diameter(shown: Sequence[TrainingWindow]) -> float | None:
     """Return the typical diameter of what is painted in windows, image pixels; None without any.
 
     By area, as segmenting finds it in an image, so that a model is judged with the thresholds that
     it would segment with.
     """
     diameters = []
-    for example in examples:
-        objects = (example.painted != UNLABELLED) & (example.painted != BACKGROUND)
-        _, areas = np.unique(example.painted[objects], return_counts=True)
-        diameters.append(2 * np.sqrt(areas / np.pi) / example.zoom)
+    for window in shown:
+        objects = (window.painted != UNLABELLED) & (window.painted != BACKGROUND)
+        _, areas = np.unique(window.painted[objects], return_counts=True)
+        diameters.append(2 * np.sqrt(areas / np.pi) / window.zoom)
     found = np.concatenate([np.zeros(0), *diameters])
     return typical_diameter(found) if found.size else None
 
 
-def diameters_by_zoom(examples: Sequence[TrainingWindow]) -> dict[float, float | None]:
+def diameters_by_zoom(shown: Sequence[TrainingWindow]) -> dict[float, float | None]:
     """Return `shown_diameter` of the windows of each zoom."""
-    zooms = {example.zoom for example in examples}
-    return {zoom: shown_diameter([e for e in examples if e.zoom == zoom]) for zoom in zooms}
+    zooms = {window.zoom for window in shown}
+    return {zoom: shown_diameter([w for w in shown if w.zoom == zoom]) for zoom in zooms}
 
 
 def smallest_diameter(typical: float, small: float) -> float:
@@ -146,7 +149,7 @@ def smallest_diameter(typical: float, small: float) -> float:
     return round(min(DEBRIS * typical, WELL_BELOW * small), 1)
 
 
-def examples_of(paintings: Sequence[Painting], card: ModelCard) -> list[TrainingWindow]:
+def training_windows(paintings: Sequence[Painting], card: ModelCard) -> list[TrainingWindow]:
     """Cut the windows that show everything painted, at the size of objects the model is used to.
 
     About a quarter of all objects is held out, of all images together.
@@ -163,18 +166,18 @@ def examples_of(paintings: Sequence[Painting], card: ModelCard) -> list[Training
         for number, painting in enumerate(paintings)
         for o in painting.objects
     ]
-    _, held = hold_out(found, classes=card.kind == "classes")
-    examples: list[TrainingWindow] = []
+    _, held = hold_out(found, classes=not card.finds_objects)
+    cut: list[TrainingWindow] = []
     for number, painting in enumerate(paintings):
         zoom = 1.0
-        if card.kind == "instances":
+        if card.finds_objects:
             zoom = card.zoom(card.diameter_for(painted_diameter([painting])))  # as when segmenting
         hidden: dict[tuple[int, ...], set[int]] = {}
         for one in held:
             if one.plane[0] == number:
                 hidden.setdefault(one.plane[1:], set()).add(one.id)
-        examples += _of_one(painting, card, zoom, hidden)
-    return examples
+        cut += _of_one(painting, card, zoom, hidden)
+    return cut
 
 
 def _of_one(
@@ -184,16 +187,16 @@ def _of_one(
     for plane in image.planes():
         paint, done = painting.painted[plane], set[int]()
         # a class has no outline that a window could cut
-        whole = None if card.kind == "classes" else round(LARGEST / zoom)
+        whole = round(LARGEST / zoom) if card.finds_objects else None
         for box in windows(paint, round(SIDE / zoom), max(1, round(BLOCK / zoom)), whole=whole):
             pixels = image.read(plane, box, channels)
             values = np.stack(
                 [normalise(c, k) for c, k in zip(pixels, painting.limits, strict=True)]
             )
-            seen = paint[box.slices] if card.kind == "classes" else _without_cut(paint, box)
-            example = _resized(values, seen, zoom, held.get(plane, set()))
-            yield replace(example, judged=tuple(i for i in example.held if i not in done))
-            done.update(example.held)
+            seen = _without_cut(paint, box) if card.finds_objects else paint[box.slices]
+            window = _resized(values, seen, zoom, held.get(plane, set()))
+            yield replace(window, judged=tuple(i for i in window.held if i not in done))
+            done.update(window.held)
 
 
 def windows(
@@ -301,3 +304,34 @@ def _resized(
     y = np.minimum((np.arange(height) + 0.5) / height * paint.shape[0], paint.shape[0] - 1)
     x = np.minimum((np.arange(width) + 0.5) / width * paint.shape[1], paint.shape[1] - 1)
     return TrainingWindow(image, paint[np.ix_(y.astype(int), x.astype(int))], here, zoom=zoom)
+
+
+def replay_windows(channels: int = 1) -> list[TrainingWindow]:
+    """Return shipped crops of nuclei as if all of each had been painted.
+
+    A model that knows them learns them beside the paint, so that it does not forget them.
+
+    Parameters
+    ----------
+    channels : int
+        Channels the model takes; grey crops are repeated.
+    """
+    images, labels = _stored()
+    found = []
+    for image, label in zip(images, labels, strict=True):
+        values = np.repeat(image[None].astype(np.float32) / 255, channels, axis=0)
+        found.append(TrainingWindow(values, _whole_objects(label)))
+    return found
+
+
+def _whole_objects(labels: NDArray[np.uint16]) -> NDArray[np.uint32]:
+    """Every pixel is painted, but objects that the crop cuts are left out."""
+    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    painted = np.where(labels == 0, np.uint32(BACKGROUND), labels.astype(np.uint32))
+    return np.where(np.isin(labels, rim[rim > 0]), np.uint32(0), painted)
+
+
+@cache
+def _stored() -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
+    with np.load(Path(str(files("napari_unet") / "training" / REPLAY)), allow_pickle=False) as file:
+        return file["images"], file["labels"]

@@ -77,10 +77,10 @@ def objects_parent(active: Model) -> Model:
     InputError
         If no ancestor in the library finds objects.
     """
-    if active.card.kind == "instances":
+    if active.card.finds_objects:
         return active
     for card in lineage(active.path)[1:]:
-        if card.kind == "instances":
+        if card.finds_objects:
             try:
                 return load_model(card.name)
             except ModelError:  # its file was given another name by hand

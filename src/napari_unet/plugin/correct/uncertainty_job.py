@@ -56,7 +56,7 @@ class KeptRun:
 
     def check(self) -> None:
         """Raise `InputError`, with what to do, if it cannot tell where the model is unsure."""
-        if self.plan.card.kind == "classes":
+        if not self.plan.card.finds_objects:
             raise InputError(CLASSES)
         if not self.have or not self.folder.exists():  # a later run may have needed the room
             raise InputError(NOTHING_KEPT)

@@ -56,7 +56,7 @@ class SlideResult:
     @property
     def classes(self) -> bool:
         """Whether it holds classes rather than objects."""
-        return self.growing.model.card.kind == "classes"
+        return not self.growing.model.card.finds_objects
 
     def started(self, event: Started) -> None:
         """Show the folder, which is there now."""

@@ -110,7 +110,7 @@ class Previewing(Part):
         if source is None or self._viewer.dims.ndisplay == 3:
             host.say(NO_IMAGE if source is None else FLAT)
             return
-        image, classes = host.opened(source), model.card.kind == "classes"
+        image, classes = host.opened(source), not model.card.finds_objects
         # the candidate's own thresholds: those of the sliders were chosen for another model
         settings = SegmentSettings(model=str(model.path), diameter=host.diameter.value or None)
         layer = layers.add_result(self._viewer, source, image, f"{source.name} preview")

@@ -116,7 +116,7 @@ def retrain(work: Work, engine: Engine) -> Generator[RetrainEvent, None, None]:
     paints = [painted for _, painted in pairs]
     if names:
         check_classes(paints, names)
-    if names and active.card.kind == "instances":
+    if names and active.card.finds_objects:
         parent, remark = active, ""  # what it was taught are objects, none of them lost
     else:
         active = active if names else objects_parent(active)

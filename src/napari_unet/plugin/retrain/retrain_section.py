@@ -222,7 +222,7 @@ class RetrainSection(RetrainForm):
         """Use the new model, keep what the old one found, and segment anew."""
         self._made.add(sha)
         self._used.append(self._host.model.value)
-        self._host.classes.show_on(on=load_card(name).kind == "classes")
+        self._host.classes.show_on(on=not load_card(name).finds_objects)
         result = self._host.current_result()
         if result is not None:
             self._before.keep(result)

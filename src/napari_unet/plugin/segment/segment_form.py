@@ -223,7 +223,7 @@ class SegmentForm(Container):  # type: ignore[type-arg]
     def show_found(self, plan: SegmentPlan) -> None:
         """Show the diameter that was found, and what is therefore too small to be an object."""
         self.diameter.native.setSpecialValueText(f"automatic ({plan.diameter:.0f})")
-        if self._slider_values() == self._recommended and plan.card.kind == "instances":
+        if self._slider_values() == self._recommended and plan.card.finds_objects:
             given = self.diameter.value or None
             self._set_sliders(plan.card.decode_for(plan.found or given))
 

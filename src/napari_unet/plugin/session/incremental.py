@@ -159,7 +159,7 @@ class IncrementalSegmentation:
         """
         assert self._ledger is not None, "parts are of labels that are there"
         taken = np.where(changed, labels, 0).astype(np.uint32)
-        if self.model.card.kind != "classes":  # a class is its number
+        if self.model.card.finds_objects:  # a class is its number
             new = numbers.new_in(taken)
             if new:
                 numbers.know(new, self._ledger.reserve(len(new)))
