@@ -234,19 +234,25 @@ def matrix(rows: Sequence[Row]) -> list[list[str]]:
     return body
 
 
+def newest(rows: Sequence[Row]) -> list[Row]:
+    """Keep the rows with the parent and time of the last retraining."""
+    return [r for r in rows if all(r[name] == rows[-1][name] for name in KEY[1:])]
+
+
 def show(rows: Sequence[Row], document: Path, *, write: bool) -> None:
     """Print the matrix; put it into the document if it has a place for it."""
     header = ("true change of AP@.5", "runs", *OUTCOMES, "share accepted")
     body = matrix(rows)
     print(f"\n{markdown(header, body)}")
     text = document.read_text(encoding="utf-8") if document.exists() else ""
-    if write and any(found["name"] == "never-worse" for found in TABLE.finditer(text)):
+    if write and rows and any(found["name"] == "never-worse" for found in TABLE.finditer(text)):
         command = "python -m benchmarks.never_worse --table"
         errors = sum(row["outcome"] == "error" for row in rows)
         gains = [row["change"] for row in rows if row["outcome"] == "accepted"]
         note = (
             f"{len(rows)} retrainings, {errors} of them not possible with what was painted; "
-            f"accepted models change AP@.5 by {np.mean(gains):+.2f} on average."
+            f"accepted models change AP@.5 by {np.mean(gains):+.2f} on average. "
+            f"sha256 of the parent: {rows[-1]['parent_sha'][:12]}."
         )
         write_table(document, "never-worse", header, body, command=command, note=note)
 
@@ -264,17 +270,13 @@ def main() -> None:
     add("--rows", type=Path, default=ROWS, help="file of results")
     add("--table", action="store_true", help="show the rows so far, then stop")
     arguments = parser.parse_args()
-    parent = load_model(arguments.parent)
     if not arguments.table:
+        parent = load_model(arguments.parent)
         trial = Trial(parent, arguments.data, arguments.time, Rows(arguments.rows, KEY))
         for number in range(arguments.runs):
             trial.run(number)
-    mine = [
-        row
-        for row in read_rows(arguments.rows)
-        if row["parent_sha"] == parent.sha and row["time"] == arguments.time
-    ]
-    show(mine, ROOT / "docs" / "retraining.md", write=arguments.rows == ROWS)
+    rows = newest(read_rows(arguments.rows))
+    show(rows, ROOT / "docs" / "retraining.md", write=arguments.rows == ROWS)
 
 
 if __name__ == "__main__":
