@@ -148,7 +148,6 @@ def segment(
     from napari_unet.execution.class_maps import ClassMapStore  # noqa: PLC0415  loads zarr
     from napari_unet.execution.local import LocalBackend  # noqa: PLC0415  loads torch
     from napari_unet.execution.sharing import crew_for  # noqa: PLC0415  loads torch
-    from napari_unet.execution.tile_sides import with_fastest_side  # noqa: PLC0415  loads torch
     from napari_unet.inference.predict import settled  # noqa: PLC0415  loads torch
     from napari_unet.inference.threads import thread_pool  # noqa: PLC0415  loads torch
 
@@ -163,8 +162,6 @@ def segment(
         plan = notes.follow(make_plan(opened, found, chosen, looker, where, folder))
         loaded = looker.predictor_for(plan)
         plan = on(plan, settled(plan.device, plan.precision))
-        if chosen.tile is None and not where.have:  # else what was looked at would be lost
-            plan = with_fastest_side(plan, loaded)
         sink, waiting = ArraySink(labels), PatchesInMemory()
         hand = Hand(opened, Maker(plan, decoding(plan, chosen), waiting, sink, loaded))
         if where.have:

@@ -194,7 +194,6 @@ def _claimed(output: Path) -> Iterator[None]:
 def _begun(wanted: Wanted, client: "Client | None") -> Generator[Event, None, Job]:
     """Plan, and make the folder."""
     from napari_unet.execution.local import LocalBackend  # noqa: PLC0415  loads torch
-    from napari_unet.execution.tile_sides import with_fastest_side  # noqa: PLC0415  loads torch
 
     image, settings = wanted.image, wanted.settings
     where = Where(wanted.source.region, apart=client is not None, anchored=True)
@@ -202,8 +201,6 @@ def _begun(wanted: Wanted, client: "Client | None") -> Generator[Event, None, Jo
         looks = Path(temporary) / "class-maps"
         plan = yield from make_plan(image, wanted.model, settings, LocalBackend(), where, looks)
     plan = on(plan, _computing(plan, client))
-    if client is None and settings.tile is None:
-        plan = with_fastest_side(plan)
     LabelPyramid.create_for(image, wanted.output, plan.tiles.step)
     content = {**wanted.as_json(), "plan": json.loads(plan.to_json())}
     write_bytes(wanted.note, json.dumps(content).encode())  # last: now there is all that it needs

@@ -51,11 +51,6 @@ def thread_pool(plan: SegmentPlan) -> Iterator[tuple[ThreadPoolExecutor, Callabl
         hands.dismiss(wait=True)
 
 
-def cores() -> int:
-    """How many cores torch uses here."""
-    return torch.get_num_threads()
-
-
 def hands_for(plan: SegmentPlan, most: int | None = None, memory: int | None = None) -> int:
     """How many threads a plan gets.
 
@@ -72,4 +67,6 @@ def hands_for(plan: SegmentPlan, most: int | None = None, memory: int | None = N
     if plan.device != "cpu":
         return min(blocks, ON_A_CARD)
     free = free_memory() if memory is None else memory
-    return max(1, min(most or cores(), blocks, int(SHARE * free / plan.working_bytes)))
+    return max(
+        1, min(most or torch.get_num_threads(), blocks, int(SHARE * free / plan.working_bytes))
+    )
