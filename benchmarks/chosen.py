@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.accuracy import DOCUMENT, options_for
 from benchmarks.image_sets import CELLS, Sample, cell_samples, samples
 from benchmarks.tables import markdown, write_table
-from napari_unet.execution.local import LocalBackend
+from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.models.library import Model, bundled_models
 from napari_unet.planning.model_selection import best_model
 from napari_unet.planning.planner import Where
@@ -24,7 +24,7 @@ HEADER = ("set", "images", "nuclei chosen", "cells-phase chosen")
 
 def chosen(sample: Sample, models: list[Model], folder: Path) -> str:
     """Name of the model that an image gets."""
-    looking = best_model(sample.image(), models, LocalBackend(), Where(), folder / "class-maps")
+    looking = best_model(sample.image(), models, ThreadExecutor(), Where(), folder / "class-maps")
     return Notes().follow(looking).card.name
 
 

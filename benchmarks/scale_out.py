@@ -16,7 +16,7 @@ from distributed import Client, LocalCluster
 
 from benchmarks.slides import write_slide
 from benchmarks.tables import ROOT, markdown, write_table
-from napari_unet.cli.slide import segment_slide
+from napari_unet.segmentation import segment_slide
 from napari_unet.settings import SegmentSettings
 
 SIDE = 8192  # pixels

@@ -24,8 +24,8 @@ from benchmarks.speed import image_of, useful_share
 from benchmarks.tables import ROOT, markdown, write_table
 from napari_unet import segment
 from napari_unet.engine.client import Engine
-from napari_unet.execution.class_map_cache import ClassMapCache
-from napari_unet.execution.events import Started, TileDone
+from napari_unet.execution.events import ObjectsFound, Started
+from napari_unet.execution.probability_map_cache import ProbabilityMapCache
 from napari_unet.image import Image
 from napari_unet.models.library import Model, load_model
 from napari_unet.planning.planner import Where
@@ -59,12 +59,12 @@ def watched(engine: Engine, image: NDArray[np.uint16], model: Model, side: int) 
     settings = SegmentSettings(tile=side, diameter=model.card.object_diameter)
     height, width = image.shape
     with tempfile.TemporaryDirectory(prefix="napari-unet-tiles-") as folder:
-        where = Where(centre=(height / 2, width / 2), cache=ClassMapCache(Path(folder)))
+        where = Where(centre=(height / 2, width / 2), cache=ProbabilityMapCache(Path(folder)))
         begun, first, share = time.perf_counter(), np.inf, 0.0
         for event in segment_events(Image(image, "YX"), model, settings, engine, where=where):
             if isinstance(event, Started):
                 share = useful_share(event.plan)
-            if isinstance(event, TileDone):
+            if isinstance(event, ObjectsFound):
                 first = min(first, time.perf_counter() - begun)
         return share, first, time.perf_counter() - begun
 

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from tifffile import imread
 
-from napari_unet import segment
-from napari_unet.execution.block_worker import Hand
+from napari_unet import segment, segmentation
 from napari_unet.inference.batchnorm_folding import folded
 from napari_unet.inference.predict import Predictor, new_predictor
 from napari_unet.intensity import percentiles
 from napari_unet.models.library import find_model
 from napari_unet.network.spec import UNetSpec
+from napari_unet.planning import planner
 from napari_unet.tiling.resample import mirror, resized
 from napari_unet.tiling.tiles import plan_tiles
 from tests.strategies import (
@@ -57,7 +57,7 @@ def tiled(
     limits = (LIMITS,) * len(image)
     for one in plan.tiles:
         window = image[(slice(None), *one.source.slices)].copy()
-        maps[(slice(None), *one.write.slices)] = worker.class_map(window, one, plan, limits)
+        maps[(slice(None), *one.write.slices)] = worker.probability_map(window, one, plan, limits)
     return maps
 
 
@@ -165,7 +165,7 @@ def test_bit_for_bit_at_one_tile_size(variant: str) -> None:
         next(t for t in inner if t.write.start == tuple(a + 64 for a in inner[0].write.start)),
     )
     maps = [
-        worker.class_map(image[(slice(None), *t.source.slices)], t, plan, (LIMITS,))
+        worker.probability_map(image[(slice(None), *t.source.slices)], t, plan, (LIMITS,))
         for image, t in ((large, first), (shifted, second))
     ]
     assert (maps[0] == maps[1]).all()
@@ -252,16 +252,21 @@ def test_class_maps_of_the_look_at_the_size_are_as_good_as_new_ones(
     shown = resized(imread(SAMPLE)[None, :340, :340].astype(np.float32), (256, 256))[0]
     sample = shown.astype(np.uint16)  # objects of the size that the network expects
     taken: list[int] = []
-    use = Hand.use
+    plan = planner.make_plan
 
-    def watched(self: Hand, store: Any, have: Any) -> None:
-        taken.append(len(have))
-        use(self, store, have)
+    def watched(*given: Any) -> Any:
+        planned = yield from plan(*given)
+        taken.append(len(planned.cached_tiles))
+        return planned
 
-    monkeypatch.setattr(Hand, "use", watched)
+    def forgetting(*given: Any) -> Any:
+        planned = yield from plan(*given)
+        return planner.Planned(planned.plan)
+
+    monkeypatch.setattr(segmentation, "make_plan", watched)
     kept = segment(sample).labels
-    assert taken  # else nothing is compared
-    monkeypatch.setattr(Hand, "use", lambda *_: None)
+    assert taken[0]  # else nothing is compared
+    monkeypatch.setattr(segmentation, "make_plan", forgetting)
     assert kept.max() > 5
     assert (segment(sample).labels == kept).all()
 

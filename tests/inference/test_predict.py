@@ -54,9 +54,9 @@ def test_smaller_tiles_give_the_same(
     plan = plan_tiles((90, 70), spec)
     image = np.random.default_rng(0).random((1, 90, 70)).astype(np.float32)
     (tile,) = plan.tiles
-    whole = worker.class_map(image, tile, plan, ((0, 1),))
+    whole = worker.probability_map(image, tile, plan, ((0, 1),))
     sizes = short_of_memory(monkeypatch, 700, error)
-    parts = worker.class_map(image, tile, plan, ((0, 1),))
+    parts = worker.probability_map(image, tile, plan, ((0, 1),))
     assert len(sizes) > 8
     assert np.abs(parts.astype(int) - whole).max() <= 1
     assert (parts != whole).mean() < 1e-3

@@ -1,4 +1,4 @@
-"""The network at work on one tile: from a window of the image to its class map (torch)."""
+"""The network at work on one tile: from a window of the image to its probability map (torch)."""
 
 import contextlib
 import logging
@@ -84,10 +84,10 @@ class Predictor:
             self.device, self.precision, memory_format=torch.channels_last
         )  # type: ignore[call-overload]
 
-    def class_map(
+    def probability_map(
         self, window: NDArray[np.generic], tile: Tile, plan: TilePlan, limits: Limits
     ) -> NDArray[np.uint8]:
-        """Compute the class map of one tile.
+        """Compute the probability map of one tile.
 
         Parameters
         ----------
@@ -205,7 +205,7 @@ def settled(device: str, precision: str) -> tuple[str, str]:
 
 
 def encode(output: NDArray[np.float32], card: ModelCard) -> NDArray[np.uint8]:
-    """Quantise the network's output ``(K [+ 1], Y, X)`` to a class map of bytes.
+    """Quantise the network's output ``(K [+ 1], Y, X)`` to a probability map of bytes.
 
     Returns
     -------

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from napari_unet.image import Box, Image
 from napari_unet.models.card import ModelCard
+from napari_unet.settings import DecodeSettings, SegmentSettings
 from napari_unet.tiling.tiles import Tile, TilePlan, cover, plan_tiles
 
 Key = tuple[int, int]
@@ -91,9 +92,13 @@ class SegmentPlan:
             anchored=self.anchored,
         )
 
+    def decoding(self, settings: SegmentSettings) -> DecodeSettings:
+        """Return the thresholds to use: the person's, else the card's."""
+        return settings.decode or self.card.decode_for(self.found or settings.diameter)
+
     @property
     def map_channels(self) -> int:
-        """Channels of the class map."""
+        """Channels of the probability map."""
         return 1 if self.card.kind == "classes" else 3
 
     def owned(self, tile: Tile) -> Box:
@@ -101,7 +106,7 @@ class SegmentPlan:
         return tile.write.intersect(self.region)
 
     def window(self, tile: Tile) -> Box:
-        """Image pixels of the class map that the block is decoded from."""
+        """Image pixels of the probability map that the block is decoded from."""
         return self.owned(tile).grow(self.overlap).intersect(self.tiles.area)
 
     def covering(self, tile: int) -> Tile:
@@ -109,7 +114,7 @@ class SegmentPlan:
         return cover(self.tiles, self.card.spec, self.window(self.tiles.tiles[tile]))
 
     def needs(self, tile: int) -> list[int]:
-        """Tiles whose class maps a block needs."""
+        """Tiles whose probability maps a block needs."""
         return self.tiles.touching(self.window(self.tiles.tiles[tile]))
 
     def read(self, image: Image, plane: int, tile: Tile) -> NDArray[Any]:
@@ -137,7 +142,7 @@ class SegmentPlan:
         return int(pixels * BYTES * self.card.spec.base_filters / 16)
 
     def tile_bytes(self, tile: int) -> int:
-        """Uncompressed size of a tile's class map."""
+        """Uncompressed size of a tile's probability map."""
         return self.map_channels * self.tiles.tiles[tile].write.size
 
     def __getstate__(self) -> dict[str, Any]:
