@@ -35,7 +35,6 @@ from benchmarks.common.slides import CHUNK, mosaic
 from benchmarks.common.tables import ROOT, markdown, write_table
 from napari_unet import segment
 from napari_unet.execution import block_worker as hand
-from napari_unet.execution.sharing import shared_pixels
 from napari_unet.image import Box
 from napari_unet.inference.batchnorm_folding import folded, pick_precision
 from napari_unet.inference.predict import Predictor
@@ -44,6 +43,7 @@ from napari_unet.models.library import Model, load_model
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
+from napari_unet.tiling.schedule import shared_pixels
 
 SIDE = 8192  # pixels
 READ = (320, 448, 704, 1216, 2240)  # pixels; sides of the tiles that the bare network is given

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from tifffile import imread
 
-from napari_unet import segment
-from napari_unet.execution.block_worker import Hand
+from napari_unet import segment, segmentation
 from napari_unet.inference.batchnorm_folding import folded
 from napari_unet.inference.predict import Predictor, new_predictor
 from napari_unet.intensity import percentiles
 from napari_unet.models.library import find_model
 from napari_unet.network.spec import UNetSpec
+from napari_unet.planning import planner
 from napari_unet.tiling.resample import mirror, resized
 from napari_unet.tiling.tiles import plan_tiles
 from tests.strategies import (
@@ -252,16 +252,21 @@ def test_class_maps_of_the_look_at_the_size_are_as_good_as_new_ones(
     shown = resized(imread(SAMPLE)[None, :340, :340].astype(np.float32), (256, 256))[0]
     sample = shown.astype(np.uint16)  # objects of the size that the network expects
     taken: list[int] = []
-    use = Hand.use
+    plan = planner.make_plan
 
-    def watched(self: Hand, store: Any, have: Any) -> None:
-        taken.append(len(have))
-        use(self, store, have)
+    def watched(*given: Any) -> Any:
+        planned = yield from plan(*given)
+        taken.append(len(planned.cached_tiles))
+        return planned
 
-    monkeypatch.setattr(Hand, "use", watched)
+    def forgetting(*given: Any) -> Any:
+        planned = yield from plan(*given)
+        return planner.Planned(planned.plan)
+
+    monkeypatch.setattr(segmentation, "make_plan", watched)
     kept = segment(sample).labels
-    assert taken  # else nothing is compared
-    monkeypatch.setattr(Hand, "use", lambda *_: None)
+    assert taken[0]  # else nothing is compared
+    monkeypatch.setattr(segmentation, "make_plan", forgetting)
     assert kept.max() > 5
     assert (segment(sample).labels == kept).all()
 

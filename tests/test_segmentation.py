@@ -12,8 +12,8 @@ import zarr
 
 from napari_unet import Segmentation, segment
 from napari_unet.errors import InputError, ModelError
-from napari_unet.execution.events import NOT_NUMBERS, Started, TileDone, Waiting
-from napari_unet.execution.local import LocalBackend
+from napari_unet.execution.block_worker import ThreadExecutor
+from napari_unet.execution.events import NOT_NUMBERS, ObjectsFound, Started, Waiting
 from napari_unet.image import Box, Image
 from napari_unet.models.card import NEAR
 from napari_unet.models.library import Model, load_model
@@ -249,14 +249,14 @@ def test_a_part_of_a_large_image_reads_only_small_windows(model: Model) -> None:
     region = Box((7000, 9000), (7300, 9250))
     done = []
     events = segment_events(
-        Image(lazy, "YX"), model, SegmentSettings(diameter=20, tile=128), LocalBackend(),
+        Image(lazy, "YX"), model, SegmentSettings(diameter=20, tile=128), ThreadExecutor(),
         where=Where(region=region, centre=(7100, 9100)),
     )  # fmt: skip
     for event in events:
         if isinstance(event, Started):
             assert event.plan.region == region
             around = event.plan.overlap  # the first block is computed with its surroundings
-        if isinstance(event, TileDone):
+        if isinstance(event, ObjectsFound):
             done.append(event)
     assert sum(event.owned.size for event in done) == region.size
     assert done[-1].done == done[-1].total == len(done)
@@ -269,17 +269,19 @@ def test_a_part_outside_the_image_is_a_sentence(model: Model) -> None:
     where = Where(region=Box((500, 0), (600, 30)))
     with pytest.raises(InputError, match="lies outside the image of 24 × 30 px"):
         list(
-            segment_events(Image(BASE, "YX"), model, SegmentSettings(), LocalBackend(), where=where)
+            segment_events(
+                Image(BASE, "YX"), model, SegmentSettings(), ThreadExecutor(), where=where
+            )
         )
 
 
 def test_stopping_leaves_no_files_behind(model: Model) -> None:
     events = segment_events(
         Image(np.random.default_rng(0).random((100, 100)), "YX"), model,
-        SegmentSettings(diameter=20, tile=32), LocalBackend(),
+        SegmentSettings(diameter=20, tile=32), ThreadExecutor(),
     )  # fmt: skip
     started = next(e for e in events if isinstance(e, Started))
-    next(e for e in events if isinstance(e, TileDone))
+    next(e for e in events if isinstance(e, ObjectsFound))
     assert started.folder.exists()
     events.close()
     assert not started.folder.exists()
@@ -287,7 +289,7 @@ def test_stopping_leaves_no_files_behind(model: Model) -> None:
 
 def test_a_consumer_can_stop_between_any_two_windows(model: Model) -> None:
     image = Image(np.random.default_rng(0).random((90, 90)), "YX")
-    events = list(segment_events(image, model, SegmentSettings(tile=32), LocalBackend()))
+    events = list(segment_events(image, model, SegmentSettings(tile=32), ThreadExecutor()))
     assert isinstance(events[0], Waiting)
     gaps = np.diff([i for i, e in enumerate(events) if isinstance(e, Waiting)])
     assert gaps.max() <= 3

@@ -18,10 +18,10 @@ from benchmarks.common.matching import count, match
 from benchmarks.common.retraining import Found, Taught, compare, figures, gathered, interval, teach
 from benchmarks.common.rows import Row, Rows
 from napari_unet.errors import UNetError
-from napari_unet.execution.class_map_cache import ClassMapCache
-from napari_unet.execution.class_maps import ClassMapStore
+from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import Started
-from napari_unet.execution.local import LocalBackend
+from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.probability_maps import ProbabilityMapStore
 from napari_unet.image import Image
 from napari_unet.labels.painted import BACKGROUND, take_whole
 from napari_unet.models.library import Model, load_model
@@ -319,10 +319,10 @@ def suggested(model: Model, sheet: Sheet) -> list[UncertainRegion]:
 def class_map(image: Image, model: Model) -> tuple[NDArray[np.uint8], SegmentPlan]:
     """Run the network as `segment` does; return the class map ``(3, Y, X)`` and the plan."""
     with tempfile.TemporaryDirectory(prefix="napari-unet-spots-") as folder:
-        where = Where(cache=ClassMapCache(Path(folder)))
-        events = segment_events(image, model, SegmentSettings(), LocalBackend(), where=where)
+        where = Where(cache=ProbabilityMapCache(Path(folder)))
+        events = segment_events(image, model, SegmentSettings(), ThreadExecutor(), where=where)
         started = next(event for event in events if isinstance(event, Started))
         for _ in events:
             pass  # the class map is written on the way
         plan = started.plan
-        return ClassMapStore(started.folder, plan).read(0, plan.region), plan
+        return ProbabilityMapStore(started.folder, plan).read(0, plan.region), plan

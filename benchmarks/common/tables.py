@@ -29,7 +29,6 @@ from pathlib import Path
 import psutil
 
 from napari_unet.inference.batchnorm_folding import computes_bfloat16
-from napari_unet.inference.fastest import processor_name
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = re.compile(r"<!-- table: (?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- /table -->", re.DOTALL)
@@ -40,6 +39,16 @@ FIGURE = re.compile(
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 Cells = Mapping[tuple[str, str], str]
 """Cell of a table for its row (first cell) and column (header)."""
+
+
+def processor_name() -> str:
+    """Return the name of the processor, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), platform.processor() or platform.machine())
 
 
 def write_table(

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from benchmarks.common.image_sets import MNFINDER, Sample
 from benchmarks.common.matching import Matching, count, match
 from benchmarks.common.tables import markdown
-from napari_unet.execution.class_map_cache import ClassMapCache
-from napari_unet.execution.class_maps import ClassMapStore
+from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import Started
-from napari_unet.execution.local import LocalBackend
+from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.probability_maps import ProbabilityMapStore
 from napari_unet.image import Image
 from napari_unet.labels.watershed import decode
 from napari_unet.models.library import Model
@@ -149,20 +149,22 @@ def around(best: DecodeSettings, tried: Sequence[Score]) -> list[Point]:
 def class_maps(sample: Sample, model: Model, folder: Path) -> Maps:
     """Run the network as `segment` does, and read back the whole class map."""
     image = sample.image()
-    size, maps = _whole_map(image, model, ClassMapCache(folder))
+    size, maps = _whole_map(image, model, ProbabilityMapCache(folder))
     fluorescence = sample.group == MNFINDER or sample.group.endswith("fluo")
     return Maps(fluorescence, size, maps, sample.truth())
 
 
-def _whole_map(image: Image, model: Model, cache: ClassMapCache) -> tuple[float, NDArray[np.uint8]]:
+def _whole_map(
+    image: Image, model: Model, cache: ProbabilityMapCache
+) -> tuple[float, NDArray[np.uint8]]:
     started: Started | None = None
     for event in segment_events(
-        image, model, SegmentSettings(), LocalBackend(), where=Where(cache=cache)
+        image, model, SegmentSettings(), ThreadExecutor(), where=Where(cache=cache)
     ):
         if isinstance(event, Started):
             started = event
     assert started is not None, "the events begin with Started"
-    maps = ClassMapStore(started.folder, started.plan).read(0, started.plan.region)
+    maps = ProbabilityMapStore(started.folder, started.plan).read(0, started.plan.region)
     cache.close()
     usual = model.card.object_diameter
     return (started.plan.found or usual) / usual, maps

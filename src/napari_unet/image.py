@@ -121,6 +121,9 @@ class Image:
         Unit of `pixel_size`.
     whole : Image or None
         The image that this is a part of: its grey values decide what is dark and bright.
+    looks : dict
+        Grey values that were found all over `data`. Whoever describes the same array again hands
+        it on, and a large file is not looked at twice.
     """
 
     data: ArrayLike
@@ -130,6 +133,7 @@ class Image:
     unit: str = "pixel"
     name: str = field(default="image")
     whole: "Image | None" = None
+    looks: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         check_dtype(self.data.dtype)

@@ -5,7 +5,7 @@ The same generator serves the panel (with the engine), the command line and libr
 """
 
 import contextlib
-import logging
+import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -18,25 +18,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
-from napari_unet.execution.class_map_cache import ClassMapCache
-from napari_unet.execution.events import KEEP_ALL, Event, Events, Notice, Started, run
+from napari_unet.execution.events import KEEP_ALL, Event, Events, Notice, ObjectsFound
+from napari_unet.execution.executors import Executor, Job
 from napari_unet.execution.ledger import Ledger
-from napari_unet.execution.patches import PatchesInMemory
-from napari_unet.execution.pool import Pool
-from napari_unet.execution.run import BlockDone, BlockEvent, Crew, run_blocks
-from napari_unet.execution.tasks import Backend
+from napari_unet.execution.patches import maps_of, scratch_of
+from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.run import live_run, written_run
+from napari_unet.execution.slide_job import (
+    Logbook,
+    SlideJob,
+    SlideRequest,
+    Source,
+    noted,
+    request_slide,
+)
 from napari_unet.image import Image, guess_axes
+from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.labels.live_labels import empty_labels
 from napari_unet.models.library import Model, load_model
 from napari_unet.planning.planner import Where, make_plan
 from napari_unet.settings import DecodeSettings, SegmentSettings, validated_settings
-from napari_unet.tiling.plan import SegmentPlan
-from napari_unet.tiling.schedule import Schedule
+from napari_unet.tiling.plan import Key, SegmentPlan
+from napari_unet.tiling.schedule import sharing_pays
 
 if TYPE_CHECKING:
     import pandas as pd
+    from distributed import Client
 
-log = logging.getLogger(__name__)
 Kind = TypeVar("Kind")
 
 
@@ -104,7 +112,7 @@ def record(plan: SegmentPlan, settings: SegmentSettings) -> dict[str, Any]:
 
 def decoding(plan: SegmentPlan, settings: SegmentSettings) -> DecodeSettings:
     """Return the thresholds to use: the person's, else the card's."""
-    return settings.decode or plan.card.decode_for(plan.found or settings.diameter)
+    return plan.decoding(settings)
 
 
 def segment(
@@ -144,45 +152,36 @@ def segment(
     ModelError
         If the model cannot be used.
     """
-    from napari_unet.execution.block_worker import ArraySink, Hand, Maker  # noqa: PLC0415  loads torch
-    from napari_unet.execution.class_maps import ClassMapStore  # noqa: PLC0415  loads zarr
-    from napari_unet.execution.local import LocalBackend  # noqa: PLC0415  loads torch
-    from napari_unet.execution.sharing import crew_for  # noqa: PLC0415  loads torch
-    from napari_unet.execution.tile_sides import with_fastest_side  # noqa: PLC0415  loads torch
-    from napari_unet.inference.predict import settled  # noqa: PLC0415  loads torch
-    from napari_unet.inference.threads import thread_pool  # noqa: PLC0415  loads torch
+    from napari_unet.execution.block_worker import ThreadExecutor  # noqa: PLC0415  loads torch
 
     opened = image if isinstance(image, Image) else open_image(image, axes)
     found = model if isinstance(model, Model) else load_model(model)
     given = (settings or SegmentSettings()).model_dump()
     chosen = validated_settings(**{**given, "model": found.card.name, **changes})
-    notes = Notes(progress)
-    labels, where = empty_labels(opened.labels_shape), Where(anchored=True)
+    notes, executor, where = Notes(progress), ThreadExecutor(), Where(anchored=True)
+    labels = empty_labels(opened.labels_shape)
     with _folder(None) as folder:
-        looker = LocalBackend()
-        plan = notes.follow(make_plan(opened, found, chosen, looker, where, folder))
-        loaded = looker.predictor_for(plan)
-        plan = on(plan, settled(plan.device, plan.precision))
-        if chosen.tile is None and not where.have:  # else what was looked at would be lost
-            plan = with_fastest_side(plan, loaded)
-        sink, waiting = ArraySink(labels), PatchesInMemory()
-        hand = Hand(opened, Maker(plan, decoding(plan, chosen), waiting, sink, loaded))
-        if where.have:
-            hand.use(ClassMapStore(folder, plan), where.have)
-        ledger = Ledger(plan)
-        with thread_pool(plan) as (pool, ahead):
-            crew: Crew = Pool(hand, pool, ahead)
-            if not where.have:  # else most class maps are there
-                waiting_maps = folder.with_name("tiles")
-                crew = crew_for(hand, plan, waiting_maps, ledger.missing, (pool, ahead))
-            notes.follow(run_blocks(ledger, crew))
+        looking = make_plan(opened, found, _computing_here(chosen), executor, where, folder)
+        planned = notes.follow(looking)
+        plan, cached, ledger = planned.plan, planned.cached_tiles, Ledger(planned.plan)
+        maps = folder if cached else _waiting_maps(plan, ledger.missing, folder.with_name("tiles"))
+        decode = decoding(plan, chosen)
+        job = Job(plan, decode, opened, maps, kept=bool(cached), labels=labels)
+        notes.follow(written_run(job, ledger, cached).events(executor))
     return Segmentation(labels, plan, opened, chosen, tuple(notes.texts), ledger.objects)
 
 
-def on(plan: SegmentPlan, computing: tuple[str, str]) -> SegmentPlan:
-    """Return a plan that says where and in what numbers it is computed, whoever computes it."""
-    device, precision = computing
-    return replace(plan, device=device, precision=precision)
+def _computing_here(settings: SegmentSettings) -> SegmentSettings:
+    """Return the settings with what "auto" means on this computer, for device and precision."""
+    from napari_unet.inference.predict import settled  # noqa: PLC0415  loads torch
+
+    device, precision = settled(settings.device, settings.precision)
+    return settings.model_copy(update={"device": device, "precision": precision})
+
+
+def _waiting_maps(plan: SegmentPlan, missing: list[Key], folder: Path) -> Path | None:
+    """Return the folder for probability maps, or None where blocks are better apart."""
+    return folder if sharing_pays(plan, missing) else None
 
 
 @dataclass(slots=True)
@@ -200,7 +199,7 @@ class Notes:
     progress: Callable[[int, int], None] | None = None
     texts: list[str] = field(default_factory=list)
 
-    def follow(self, events: Generator[Event | BlockEvent, None, Kind]) -> Kind:
+    def follow(self, events: Generator[Event, None, Kind]) -> Kind:
         """Consume events; return what the generator returns."""
         with contextlib.closing(events):
             while True:
@@ -211,7 +210,7 @@ class Notes:
                     return kept
                 if isinstance(event, Notice) and event.text not in self.texts:
                     self.texts.append(event.text)
-                if isinstance(event, BlockDone) and self.progress:
+                if isinstance(event, ObjectsFound) and self.progress:
                     self.progress(event.done, event.total)
 
 
@@ -244,11 +243,11 @@ def segment_events(
     image: Image,
     model: Model,
     settings: SegmentSettings,
-    backend: Backend,
+    executor: Executor,
     *,
     where: Where | None = None,
 ) -> Events:
-    """Segment, step by step.
+    """Segment, step by step; objects come back block by block.
 
     Parameters
     ----------
@@ -258,32 +257,137 @@ def segment_events(
         What to segment with.
     settings : SegmentSettings
         Diameter, thresholds, tile size, device.
-    backend : Backend
-        Who computes.
+    executor : Executor
+        Computes.
     where : Where, optional
         Which part; default everything.
 
     Yields
     ------
     Event
-        `Started` first, then `TileDone` for every block; `Waiting` at least every
-        `HEARTBEAT` seconds between them where the backend works elsewhere.
+        `Started` first, then `ObjectsFound` for every block; `Waiting` at least every
+        `HEARTBEAT` seconds between them where the executor works elsewhere.
     """
     where = where or Where()
     with _folder(where.cache) as folder:
-        plan = yield from make_plan(image, model, settings, backend, where, folder)
+        planned = yield from make_plan(image, model, settings, executor, where, folder)
+        plan = planned.plan
         budget = where.cache.budget(folder, plan) if where.cache else KEEP_ALL
-        backend.open(plan, folder)
-        yield Started(plan, folder, budget)
-        schedule = Schedule(plan, plan.blocks(where.centre), where.have, budget)
-        yield from run(plan, image, decoding(plan, settings), backend, schedule)
+        job = Job(plan, decoding(plan, settings), image, folder)
+        run = live_run(job, plan.blocks(where.centre), planned.cached_tiles, budget)
+        yield from run.events(executor)
+
+
+def segment_slide(
+    source: str | Path | Source,
+    output: str | Path,
+    model: str | Path | Model = "nuclei",
+    *,
+    settings: SegmentSettings | None = None,
+    client: "Client | None" = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Segmentation:
+    """Segment an image file of any size, on this computer or on a cluster.
+
+    Parameters
+    ----------
+    source : path-like or Source
+        Image file or OME-Zarr folder.
+    output : path-like
+        Folder to write, ending in ``.zarr``. If it holds an unfinished result of the same image,
+        model and settings, that is finished.
+    model : str, Path or Model
+        Name in the library, path of a model file, or what `load_model` returned.
+    settings : SegmentSettings, optional
+        All settings.
+    client : distributed.Client, optional
+        A cluster whose workers see image and output under the same path; default: threads here.
+    progress : callable, optional
+        Called with the number of blocks done and the number in all.
+
+    Returns
+    -------
+    Segmentation
+        ``result.labels`` is the finest level of the folder, uint32 ``(..., Y, X)``, on disk.
+
+    Raises
+    ------
+    InputError
+        If the image or a setting cannot be used, or `output` holds something else.
+    ModelError
+        If the model cannot be used.
+    EngineError
+        If the cluster has no workers.
+    """
+    request = request_slide(source, output, model, settings)
+    result = run_slide(request, client=client, progress=progress)
+    shutil.rmtree(scratch_of(request.output))
+    return result
+
+
+def run_slide(
+    request: SlideRequest,
+    *,
+    client: "Client | None" = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Segmentation:
+    """Segment into a folder, and leave it marked as unfinished.
+
+    Asked for again, there is nothing to do and the same is returned: for a caller who has more to
+    do with the result, and may fail.
+    """
+    from napari_unet.execution.block_worker import ThreadExecutor  # noqa: PLC0415  loads torch
+
+    notes, target, here = Notes(progress), request.output, ThreadExecutor()
+    with request.claimed():
+        job = request.resumed() or notes.follow(_begun(request, here, client))
+        ledger, logbook = Ledger(job.plan), Logbook(job.scratch / "done.jsonl")
+        logbook.restore(ledger, job.patches.intact)
+        shutil.rmtree(maps_of(target), ignore_errors=True)  # of a run that was stopped
+        shared = None if client else _waiting_maps(job.plan, ledger.missing, maps_of(target))
+        run = written_run(job.open(request.image, shared), ledger)
+        with _executor(job, here, client) as executor:
+            notes.follow(noted(run.events(executor), job, logbook))
+        pyramid = LabelPyramid(target)
+        pyramid.note(record(job.plan, request.settings))
+    labels, texts = pyramid.levels[0], tuple(notes.texts)
+    return Segmentation(labels, job.plan, request.image, request.settings, texts, ledger.objects)
+
+
+def _begun(
+    request: SlideRequest, here: Executor, client: "Client | None"
+) -> Generator[Event, None, SlideJob]:
+    """Plan, and make the folder."""
+    image, model, settings = request.image, request.model, request.settings
+    where = Where(request.source.region, apart=client is not None, anchored=True)
+    local = settings if client is not None else _computing_here(settings)
+    with _folder(None) as looks:
+        plan = (yield from make_plan(image, model, local, here, where, looks)).plan
+    if client is not None:
+        from napari_unet.execution.cluster import computing  # noqa: PLC0415  an extra
+
+        device, precision = computing(client, plan.device, plan.precision)
+        plan = replace(plan, device=device, precision=precision)
+    return request.begin(plan)
 
 
 @contextmanager
-def _folder(cache: ClassMapCache | None) -> Iterator[Path]:
+def _executor(job: SlideJob, here: Executor, client: "Client | None") -> Iterator[Executor]:
+    """Give who computes: threads of this process, or a cluster."""
+    if client is None:
+        yield here
+        return
+    from napari_unet.execution.cluster import cluster_executor  # noqa: PLC0415  an extra
+
+    with cluster_executor(job, client) as executor:
+        yield executor
+
+
+@contextmanager
+def _folder(cache: ProbabilityMapCache | None) -> Iterator[Path]:
     """Give a folder of the cache, which is kept, or a temporary one, which is deleted."""
     if cache is not None:
         yield cache.reserve()
         return
     with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
-        yield Path(temporary) / "class-maps"
+        yield Path(temporary) / "probability-maps"

@@ -19,14 +19,14 @@ from typer.testing import CliRunner
 
 from napari_unet import SegmentSettings, UNetError, read_image, segment
 from napari_unet.cli.main import app
-from napari_unet.cli.slide import segment_slide
-from napari_unet.execution.block_worker import Maker
+from napari_unet.execution.block_worker import BlockWorker
 from napari_unet.execution.cluster import connect
-from napari_unet.execution.cluster_job import Source
 from napari_unet.execution.patches import scratch_of
+from napari_unet.execution.slide_job import Source
 from napari_unet.image import Box
 from napari_unet.models.library import find_model
 from napari_unet.network.spec import UNetSpec
+from napari_unet.segmentation import segment_slide
 from tests.strategies import blob_labels, random_model, same_partition
 
 SETTINGS = SegmentSettings(diameter=22, tile=128)
@@ -93,8 +93,8 @@ def test_a_part_of_a_slide_is_computed_alone(
 ) -> None:
     """Objects that reach into the part are whole; nothing else is there, or computed."""
     whole = segment(nuclei(), settings=SETTINGS).labels
-    keep, computed = Maker.keep, []
-    monkeypatch.setattr(Maker, "keep", lambda s, k, *a: computed.append(k) or keep(s, k, *a))
+    keep, computed = BlockWorker.keep, []
+    monkeypatch.setattr(BlockWorker, "keep", lambda s, k, *a: computed.append(k) or keep(s, k, *a))
     source = Source(slide, region=Box((150, 130), (240, 250)))
     part = segment_slide(source, tmp_path / "labels.zarr", settings=SETTINGS).labels[0]
     assert 1 <= len(computed) <= 4
@@ -102,7 +102,7 @@ def test_a_part_of_a_slide_is_computed_alone(
     assert same_partition(part[inside], whole[inside])
     ids = np.unique(whole[inside])
     assert ((part > 0) == np.isin(whole, ids[ids > 0])).all()
-    monkeypatch.setattr(Maker, "keep", lambda *_: 1 / 0)
+    monkeypatch.setattr(BlockWorker, "keep", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         segment_slide(source, tmp_path / "again.zarr", settings=SETTINGS)
     with pytest.raises(UNetError, match="another region"):
@@ -118,6 +118,17 @@ def test_a_region_that_is_none_is_a_sentence(slide: Path, tmp_path: Path) -> Non
 
 class StoppedError(Exception):
     """Somebody pressed Ctrl+C."""
+
+
+def counting(computed: list[Any]) -> Any:
+    """Stands for `BlockWorker.keep` and notes every block."""
+    keep = BlockWorker.keep
+
+    def counted(self: BlockWorker, key: Any, *rest: Any) -> Any:
+        computed.append(key)
+        return keep(self, key, *rest)
+
+    return counted
 
 
 def stop_at(count: int) -> Any:
@@ -140,9 +151,9 @@ def test_a_run_that_was_stopped_goes_on(
         noted = log.read_text().count("ids")
         with open(log, "a") as file:
             file.write('\n{"plane": 0, "til')  # killed while it wrote
+        computed = list[Any]()
         with monkeypatch.context() as patch:
-            keep, computed = Maker.keep, []
-            patch.setattr(Maker, "keep", lambda s, k, *a: computed.append(k) or keep(s, k, *a))  # noqa: B023
+            patch.setattr(BlockWorker, "keep", counting(computed))
             with contextlib.suppress(StoppedError):
                 result = segment_slide(slide, target, settings=SETTINGS, progress=stop_at(again))
     assert len(computed) == 16 - noted
@@ -372,8 +383,8 @@ def test_a_large_tiff_that_failed_goes_on_from_the_finished_folder(
         patched.setattr("napari_unet.io.tiff.write_replacing", no_space)
         assert CliRunner().invoke(app, words).exit_code != 0
     computed: list[Any] = []
-    plain = Maker.find
-    monkeypatch.setattr(Maker, "find", lambda *a: computed.append(a) or plain(*a))
+    plain = BlockWorker.keep
+    monkeypatch.setattr(BlockWorker, "keep", lambda *a: computed.append(a) or plain(*a))
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert not computed

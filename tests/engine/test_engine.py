@@ -21,35 +21,33 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from napari_unet.engine.client import Engine
-from napari_unet.engine.messages import (
-    done_to_message,
-    message_to_done,
-    message_to_task,
-    task_to_message,
-)
-from napari_unet.engine.protocol import Message, read_message, write_message
+from napari_unet.engine.messages import from_message, to_message
+from napari_unet.engine.protocol import read_message, write_message
 from napari_unet.engine.worker import Worker
 from napari_unet.errors import EngineError, ModelError
-from napari_unet.execution.events import Event, Started, TileDone
-from napari_unet.execution.local import LocalBackend
-from napari_unet.execution.tasks import (
-    Alone,
-    Backend,
-    Decode,
-    Decoded,
-    Drop,
-    Predict,
-    Predicted,
-    Remark,
+from napari_unet.execution.block_worker import ThreadExecutor
+from napari_unet.execution.events import Event, ObjectsFound, Started
+from napari_unet.execution.executors import (
+    Answer,
+    ComputeBlock,
+    DecodeBlock,
+    DropMaps,
+    DropObjects,
+    Executor,
+    PredictTile,
+    TilePredicted,
+    TileStored,
+    WriteTile,
 )
+from napari_unet.execution.ledger import BlockResult, WritableTile
 from napari_unet.image import Box, Image
-from napari_unet.inference.threads import Hands
+from napari_unet.inference.threads import WorkerThreads
 from napari_unet.labels.live_labels import Assembly, empty_labels
 from napari_unet.labels.watershed import Patch
 from napari_unet.models.library import Model, load_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.segmentation import segment_events
-from napari_unet.settings import DecodeSettings, SegmentSettings
+from napari_unet.settings import SegmentSettings
 from tests.strategies import random_model, same_partition
 
 PICTURE = np.random.default_rng(0).random((96, 110)).astype(np.float32)
@@ -69,10 +67,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 @pytest.fixture(scope="module")
 def expected(model: Model) -> np.ndarray:
-    return labels_of(events_of(LocalBackend(), model))
+    return labels_of(events_of(ThreadExecutor(), model))
 
 
-def events_of(engine: Backend, model: Model) -> Iterator[Event]:
+def events_of(engine: Executor, model: Model) -> Iterator[Event]:
     return segment_events(IMAGE, model, SETTINGS, engine)
 
 
@@ -80,7 +78,7 @@ def labels_of(events: Iterator[Event], *, classes: bool = False) -> np.ndarray:
     assembly = Assembly(empty_labels(PICTURE.shape), classes=classes)
     assembly.begin(1)
     for event in events:
-        if isinstance(event, TileDone):
+        if isinstance(event, ObjectsFound):
             assembly.place(event.plane, event.owned, event.patch, event.block)
     return assembly.labels
 
@@ -125,23 +123,30 @@ def test_a_stream_cut_anywhere_has_ended() -> None:
         assert read_message(io.BytesIO(content[:length])) is None
 
 
-def test_every_task_and_result_survives_the_way() -> None:
+def sent(item: Any) -> Any:
+    """A request or reply after its way through the pipe."""
+    header, array = to_message(item)
+    return from_message((json.loads(json.dumps(header)), array))
+
+
+def test_every_order_and_answer_survives_the_way() -> None:
     window = np.arange(12, dtype=">u2").reshape(1, 3, 4)
-    task = message_to_task(task_to_message(Predict(1, 2, window)))
-    assert (task.plane, task.tile) == (1, 2)
-    assert (task.window == window).all()
-    task = message_to_task(task_to_message(Alone(1, 2, window, DecodeSettings(sensitivity=0.3))))
-    assert (task.plane, task.tile, task.settings.sensitivity) == (1, 2, 0.3)
-    assert (task.window == window).all()
-    for simple in (Decode(1, 2, DecodeSettings(sensitivity=0.3)), Drop(3, 4)):
-        assert message_to_task(task_to_message(simple)) == simple
-    for done in (Predicted(1, 2), Remark("Text: æ 日本")):
-        header, array = done_to_message(done)
-        assert message_to_done((json.loads(json.dumps(header)), array)) == done
-    patch = Patch(Box((3, 4), (5, 7)), np.arange(6, dtype=np.int32).reshape(2, 3), 5)
-    header, array = done_to_message(Decoded(1, 2, patch))
-    again = message_to_done((json.loads(json.dumps(header)), array)).patch
-    assert (again.box, again.count) == (patch.box, 5)
+    for kind in (PredictTile, ComputeBlock):
+        order = sent(kind((1, 2), window))
+        assert type(order) is kind
+        assert order.key == (1, 2)
+        assert (order.array == window).all()
+    tile = WritableTile((1, 2), (((1, 1), 0), ((1, 2), 7)), final=False)
+    for simple in (
+        DecodeBlock((1, 2)), DropMaps(((3, 4), (3, 5))), DropObjects(((3, 4),)), WriteTile(tile),
+        TilePredicted((1, 2), ("Text: æ 日本",)), TileStored(tile),
+    ):  # fmt: skip
+        assert sent(simple) == simple
+    bare = sent(BlockResult((1, 2), 5, ("One.",)))
+    assert (bare.key, bare.ids, bare.notes, bare.objects) == ((1, 2), 5, ("One.",), None)
+    patch = Patch(Box((3, 4), (5, 7)), np.arange(6, dtype=np.int32).reshape(2, 3), 5, 0.25)
+    again = sent(BlockResult((1, 2), 5, (), patch)).objects
+    assert (again.box, again.count, again.certainty) == (patch.box, 5, 0.25)
     assert (again.labels == patch.labels).all()
 
 
@@ -155,50 +160,50 @@ def test_the_engine_gives_the_labels_of_this_process(
     assert len(np.unique(expected)) > 1
 
 
-def worker_with_hands(sink: io.BytesIO) -> Worker:
+def worker_with_threads(sink: io.BytesIO) -> Worker:
     worker = Worker(io.BytesIO(), sink)
-    worker._job, worker._hands = 1, Hands(2)
+    worker._job, worker._threads = 1, WorkerThreads(2)
     threading.Thread(target=worker._report, daemon=True).start()
     return worker
 
 
 def test_results_are_told_in_the_order_of_the_tasks(qtbot: Any) -> None:
     sink, second = io.BytesIO(), threading.Event()
-    worker = worker_with_hands(sink)
+    worker = worker_with_threads(sink)
 
-    def order(message: Message) -> Callable[[], list[Message]]:
-        def work() -> list[Message]:
-            if message[0]["tile"] == 0:
+    def order(tile: int) -> Callable[[], Answer]:
+        def work() -> Answer:
+            if tile == 0:
                 assert second.wait(20)  # the second task is done before the first
             else:
                 second.set()
-            return [({"op": "predicted", "tile": message[0]["tile"]}, None)]
+            return TilePredicted((0, tile))
 
         return work
 
     for tile in (0, 1):
-        worker._hand_over(order, ({"op": "predict", "tile": tile}, None), 1)
-    qtbot.waitUntil(lambda: sink.getvalue().count(b"predicted") == 2)
+        worker._hand_over(order(tile), PredictTile((0, tile)), 1)
+    qtbot.waitUntil(lambda: sink.getvalue().count(b"TilePredicted") == 2)
     told = io.BytesIO(sink.getvalue())
-    assert [read_message(told)[0]["tile"] for _ in range(2)] == [0, 1]
+    assert [read_message(told)[0]["key"][1] for _ in range(2)] == [0, 1]
 
 
 def test_tiles_are_written_one_after_the_other(qtbot: Any) -> None:
     """Of a tile first what is known so far is written, then the rest, which must win."""
     sink, written = io.BytesIO(), list[int]()
-    worker = worker_with_hands(sink)
+    worker = worker_with_threads(sink)
 
-    def order(message: Message) -> Callable[[], list[Message]]:
-        def work() -> list[Message]:
-            time.sleep(0.2 if message[0]["tile"] == 0 else 0)
-            written.append(message[0]["tile"])
-            return [({"op": "composed"}, None)]
+    def order(tile: int) -> Callable[[], Answer]:
+        def work() -> Answer:
+            time.sleep(0.2 if tile == 0 else 0)
+            written.append(tile)
+            return TileStored(WritableTile((0, tile), ()))
 
         return work
 
     for tile in (0, 1, 2):
-        worker._hand_over(order, ({"op": "compose", "tile": tile}, None), 1)
-    qtbot.waitUntil(lambda: sink.getvalue().count(b"composed") == 3)
+        worker._hand_over(order(tile), WriteTile(WritableTile((0, tile), ())), 1)
+    qtbot.waitUntil(lambda: sink.getvalue().count(b"TileStored") == 3)
     assert written == [0, 1, 2]
 
 
@@ -216,18 +221,18 @@ def test_hands_that_are_not_needed_any_more_go(engine: Engine, model: Model) -> 
 
 def test_a_job_that_failed_computes_nothing_more(qtbot: Any) -> None:
     sink, begun = io.BytesIO(), list[int]()
-    worker = worker_with_hands(sink)
+    worker = worker_with_threads(sink)
 
-    def order(message: Message) -> Callable[[], list[Message]]:
-        def work() -> list[Message]:
-            begun.append(message[0]["tile"])
+    def order(tile: int) -> Callable[[], Answer]:
+        def work() -> Answer:
+            begun.append(tile)
             time.sleep(0.05)
             raise ModelError("No.")
 
         return work
 
     for tile in range(20):
-        worker._hand_over(order, ({"op": "predict", "tile": tile}, None), 1)
+        worker._hand_over(order(tile), PredictTile((0, tile)), 1)
     qtbot.waitUntil(lambda: b"ModelError" in sink.getvalue())
     time.sleep(0.3)
     assert len(begun) < 10
@@ -237,11 +242,12 @@ def test_a_job_that_failed_computes_nothing_more(qtbot: Any) -> None:
 def test_a_block_by_itself_has_the_objects_that_it_has_among_others(
     engine: Engine, model: Model, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ahead: list[Alone] = []
+    ahead: list[ComputeBlock] = []
     monkeypatch.setattr(
-        "napari_unet.execution.events.Alone", lambda *a: ahead.append(Alone(*a)) or ahead[-1]
+        "napari_unet.execution.run.ComputeBlock",
+        lambda *a: ahead.append(ComputeBlock(*a)) or ahead[-1],
     )
-    for backend in (engine, LocalBackend()):
+    for backend in (engine, ThreadExecutor()):
         for at_most in (0.0, np.inf):  # the first block always, or never
             monkeypatch.setattr("napari_unet.tiling.schedule.LONG", at_most)
             assert (labels_of(events_of(backend, model)) == expected).all()
@@ -256,9 +262,9 @@ def test_killed_at_any_tile_it_says_so_and_the_next_job_works(
 
     def kill_at_tile() -> None:
         for event in events_of(engine, model):
-            if isinstance(event, TileDone):
+            if isinstance(event, ObjectsFound):
                 done.append(event)
-            if isinstance(event, Started | TileDone) and len(done) == tile and engine.pid:
+            if isinstance(event, Started | ObjectsFound) and len(done) == tile and engine.pid:
                 psutil.Process(engine.pid).kill()
 
     with pytest.raises(EngineError, match=STOPPED):
@@ -283,7 +289,7 @@ def test_a_job_ends_though_another_process_was_started_before_it_noticed(
 ) -> None:
     """The panel warms an engine up whenever a model is chosen, also while a job loses its own."""
     events = events_of(engine, model)
-    next(e for e in events if isinstance(e, TileDone))
+    next(e for e in events if isinstance(e, ObjectsFound))
     os.kill(engine.pid or 0, signal.SIGKILL)
     while engine.pid is not None:
         time.sleep(0.01)
@@ -301,7 +307,7 @@ def test_cancelling_drops_the_rest_and_mixes_nothing(
     for stop in (1, 2, 4, 7):
         events = events_of(engine, model)
         for _ in range(stop):
-            next(e for e in events if isinstance(e, Started | TileDone))
+            next(e for e in events if isinstance(e, Started | ObjectsFound))
         engine.cancel()
         assert engine.collect(0.05) == []
         events.close()
@@ -313,7 +319,7 @@ def test_a_replaced_job_in_another_thread_takes_nothing_from_the_new_one(
 ) -> None:
     """The panel starts the next job before the old one's thread has noticed its end."""
     begun, hold, stop = (threading.Event() for _ in range(3))
-    late: list[TileDone] = []
+    late: list[ObjectsFound] = []
 
     def old_job() -> None:
         with suppress(EngineError):  # after two seconds it is told
@@ -321,7 +327,7 @@ def test_a_replaced_job_in_another_thread_takes_nothing_from_the_new_one(
                 if isinstance(event, Started):
                     begun.set()
                     hold.wait(20)  # replaced before it has sent anything
-                if isinstance(event, TileDone):
+                if isinstance(event, ObjectsFound):
                     late.append(event)
                 if stop.is_set():
                     return
@@ -360,7 +366,7 @@ def test_a_model_replaced_under_its_name_is_loaded_anew(engine: Engine, tmp_path
         path = random_model(tmp_path, spec, seed=seed)
         os.utime(path, ns=(seed * 10**9, seed * 10**9))
         results.append(labels_of(events_of(engine, load_model(path)), classes=True))
-        here = labels_of(events_of(LocalBackend(), load_model(path)), classes=True)
+        here = labels_of(events_of(ThreadExecutor(), load_model(path)), classes=True)
         assert (results[-1] == here).mean() > 0.999
     assert (results[0] != results[1]).any()
 
@@ -419,7 +425,7 @@ from napari_unet.settings import SegmentSettings
 image = Image(np.load({str(tmp_path / "image.npy")!r}), "YX")
 engine = Engine()
 events = segment_events(image, load_model({str(model.path)!r}), SegmentSettings(tile=48), engine)
-print(sum(type(e).__name__ == "TileDone" for e in events))
+print(sum(type(e).__name__ == "ObjectsFound" for e in events))
 engine.close()
 sys.exit("torch" in sys.modules)
 """

@@ -8,14 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.active_learning.suggest import UncertainRegion
-from napari_unet.engine.messages import (
-    done_to_message,
-    message_to_done,
-    message_to_task,
-    task_to_message,
-)
+from napari_unet.engine.messages import from_message, to_message
 from napari_unet.engine.protocol import Message, read_message, write_message
-from napari_unet.execution.tasks import Rank, Ranked, Suggest
+from napari_unet.execution.executors import Rank, Ranked, Suggest
 from napari_unet.image import Box
 
 whole = st.integers(0, 2**40)
@@ -44,26 +39,26 @@ def sent(message: Message) -> Message:
 @pytest.mark.parametrize("shape", [(0, 0), (3, 5), (1, 400)])
 def test_suggest_carries_what_is_painted(shape: tuple[int, int]) -> None:
     painted = np.arange(shape[0] * shape[1]).reshape(shape).astype(np.uint8) % 2
-    task = message_to_task(sent(task_to_message(Suggest(3, 7, painted))))
+    task = from_message(sent(to_message(Suggest((3, 7), painted))))
     assert isinstance(task, Suggest)
-    assert (task.plane, task.tile) == (3, 7)
-    assert task.painted.dtype == np.uint8
-    np.testing.assert_array_equal(task.painted, painted)
+    assert task.key == (3, 7)
+    assert task.array.dtype == np.uint8
+    np.testing.assert_array_equal(task.array, painted)
 
 
 def test_suggest_takes_a_part_of_an_array() -> None:
     painted = np.eye(8, dtype=np.uint8)[::2, 1::3]
-    task = message_to_task(sent(task_to_message(Suggest(0, 0, painted))))
+    task = from_message(sent(to_message(Suggest((0, 0), painted))))
     assert isinstance(task, Suggest)
-    np.testing.assert_array_equal(task.painted, painted)
+    np.testing.assert_array_equal(task.array, painted)
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_rank_survives(count: int) -> None:
-    assert message_to_task(sent(task_to_message(Rank(count)))) == Rank(count)
+    assert from_message(sent(to_message(Rank(count)))) == Rank(count)
 
 
 @given(st.lists(spots, max_size=6))
 def test_ranked_spots_survive_exactly_and_in_order(found: list[UncertainRegion]) -> None:
     done = Ranked(tuple(found))
-    assert message_to_done(sent(done_to_message(done))) == done
+    assert from_message(sent(to_message(done))) == done

@@ -11,10 +11,13 @@ import pytest
 
 from napari_unet.engine.client import Engine
 from napari_unet.engine.messages import (
-    header_to_plan,
-    learning_to_message,
-    message_to_learning,
-    teaching_to_messages,
+    Learn,
+    Paint,
+    Teach,
+    Window,
+    from_message,
+    teaching_to_requests,
+    to_message,
 )
 from napari_unet.engine.worker import FinetuneSamples
 from napari_unet.errors import EngineError, ModelError, TrainingError
@@ -61,12 +64,13 @@ def teaching(parent: Model, *, time_limit: float = 5.0, painted: bool = True) ->
 
 def test_what_is_taught_and_told_survives_the_way(parent: Model, tmp_path: Path) -> None:
     given = replace(teaching(parent), in_use=parent)
-    messages = list(teaching_to_messages(given, tmp_path / "new.safetensors"))
-    assert [header["op"] for header, _ in messages] == ["teach", "window", "paint", "learn"]
-    assert header_to_plan(messages[0][0]) == given.plan(tmp_path / "new.safetensors")
-    lesson = FinetuneSamples(messages[0][0])
-    for message in messages[1:3]:
-        lesson.note(message)
+    requests = list(teaching_to_requests(given, tmp_path / "new.safetensors"))
+    assert [type(request) for request in requests] == [Teach, Window, Paint, Learn]
+    teach, window, paint, _ = (from_message(to_message(request)) for request in requests)
+    assert teach.plan == given.plan(tmp_path / "new.safetensors")
+    lesson = FinetuneSamples(teach.plan)
+    for request in (window, paint):
+        lesson.note(request)
     [arrived], [sent] = lesson.windows, given.windows
     assert (arrived.image == sent.image).all()
     assert (arrived.painted == sent.painted).all()
@@ -75,7 +79,7 @@ def test_what_is_taught_and_told_survives_the_way(parent: Model, tmp_path: Path)
         TrainingStep(3, 1.5, 60, 0.4, 0.5),
         Finished(REPORT, tmp_path / "new.safetensors"),
     ):
-        assert message_to_learning(learning_to_message(event)) == event
+        assert from_message(to_message(event)) == event
 
 
 def test_events_then_a_model(engine: Engine, parent: Model, tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_unet import segment
-from napari_unet.execution.block_worker import ArraySink, Hand, Maker
-from napari_unet.execution.ledger import Ledger
+from napari_unet.execution.block_worker import ArraySink, BlockWorker, Storage
+from napari_unet.execution.executors import DecodeBlock, DropObjects, Job, WriteTile
+from napari_unet.execution.ledger import BlockResult, Ledger
 from napari_unet.execution.patches import Patches, PatchesInFolder, PatchesInMemory
-from napari_unet.image import Box, Image
+from napari_unet.image import Box
 from napari_unet.inference.predict import Predictor
 from napari_unet.labels.stitching import compose
 from napari_unet.labels.watershed import Patch, decode
@@ -43,18 +44,16 @@ def in_blocks(maps: NDArray[np.uint8], tile: int, seed: int, patches: Patches) -
         model_sha="", channels=1, limits=((0, 1),), diameter=16, tile=tile, anchored=True,
     )  # fmt: skip
     labels = np.zeros(shape, np.uint32)
-    image = Image(np.zeros(shape, np.uint8), "YX")
-    maker = Maker(plan, SETTINGS, patches, ArraySink(labels), cast(Predictor, "not needed"))
-    hand = Hand(image, maker)
-    hand.use(cast(Any, GivenMaps(maps)), {(0, t.index) for t in plan.tiles.tiles})
+    storage = Storage(cast(Any, GivenMaps(maps)), patches, ArraySink(labels))
+    worker = BlockWorker(Job(plan, SETTINGS), storage)
     ledger = Ledger(plan)
     blocks = ledger.missing
     for i in np.random.default_rng(seed).permutation(len(blocks)):
-        ledger.computed(blocks[i], hand.compute(blocks[i]).ids)
+        ledger.computed(blocks[i], cast(BlockResult, worker.do(DecodeBlock(blocks[i]))).ids)
         while ledger.closable:
             closing = ledger.closable.popleft()
-            hand.write(closing)
-            hand.drop(ledger.written(closing.key))
+            worker.do(WriteTile(closing))
+            worker.do(DropObjects(tuple(ledger.written(closing.key))))
     assert ledger.finished
     return labels
 

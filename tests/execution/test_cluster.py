@@ -17,16 +17,16 @@ from typer.testing import CliRunner
 
 from napari_unet import UNetError, segment
 from napari_unet.cli.main import app
-from napari_unet.cli.slide import segment_slide
 from napari_unet.execution.cluster import ModelPlugin
 from napari_unet.models.library import find_model
+from napari_unet.segmentation import segment_slide
 from tests.cli.test_slide import SETTINGS, nuclei
 
 DIES = """
 import os, signal, sys
 from distributed import Client
 from napari_unet import SegmentSettings
-from napari_unet.cli.slide import segment_slide
+from napari_unet.segmentation import segment_slide
 
 def die(done, total):
     if done == 6:

@@ -1,6 +1,5 @@
 """Blocks that share class maps: the objects of blocks apart, for less work, and nothing left."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_unet import segment
-from napari_unet.execution import sharing
-from napari_unet.execution.pool import Pool
-from napari_unet.execution.sharing import Sharing, shared_pixels
-from napari_unet.execution.tile_maps import MapsInFolder
+from napari_unet import segment, segmentation
+from napari_unet.execution.block_worker import ThreadExecutor
+from napari_unet.execution.probability_maps import MapsInFolder
 from napari_unet.image import Box
 from napari_unet.inference.predict import Predictor
 from napari_unet.network.spec import UNetSpec
 from napari_unet.tiling.plan import SegmentPlan
+from napari_unet.tiling.schedule import Schedule, shared_pixels, sharing_pays
 from tests.strategies import blob_labels, random_card, random_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -56,17 +54,21 @@ def test_objects_and_ids_are_those_of_blocks_apart(
 
     monkeypatch.setattr(MapsInFolder, "__init__", noted)
     forgotten: list[bool] = []
-    stop = Sharing.stop
-    monkeypatch.setattr(
-        Sharing, "stop", lambda s: forgotten.append(not list(made[0].iterdir())) or stop(s)
-    )
+    abandon = ThreadExecutor.abandon
+
+    def ended(self: ThreadExecutor) -> None:
+        if made:
+            forgotten.append(not list(made[0].iterdir()))
+        abandon(self)
+
+    monkeypatch.setattr(ThreadExecutor, "abandon", ended)
     pixels = counted(monkeypatch)
     shared = segment(image, diameter=NUCLEI, tile=128)
     together = sum(pixels)
     assert made
-    assert forgotten == [True]  # before the folder itself goes
+    assert forgotten[-1]  # before the folder itself goes
     pixels.clear()
-    monkeypatch.setattr(sharing, "shared_pixels", lambda *_: 2**62)
+    monkeypatch.setattr(segmentation, "sharing_pays", lambda *_: False)
     apart = segment(image, diameter=NUCLEI, tile=128)
     assert shared.count > 100
     assert (shared.labels == apart.labels).all()
@@ -100,16 +102,6 @@ def test_what_is_cheaper_is_done(
     )  # fmt: skip
     missing = list(plan.blocks())
     apart = sum(plan.covering(number).read.size for _, number in missing)
-    hired: Any = (None, lambda: 2)
-    crew = sharing.crew_for(
-        HandThatRests(),
-        plan,
-        Path(tempfile.gettempdir()) / "napari-unet-no-maps",
-        missing,
-        hired,  # type: ignore[arg-type]
-    )
-    assert isinstance(crew, Pool if shared_pixels(plan, missing) >= apart else Sharing)
-
-
-class HandThatRests:
-    """Has nothing to do."""
+    assert sharing_pays(plan, missing) == (shared_pixels(plan, missing) < apart)
+    schedule = Schedule(plan, missing, set(), 0, apart=not sharing_pays(plan, missing))
+    assert list(schedule.apart) == ([] if sharing_pays(plan, missing) else missing)

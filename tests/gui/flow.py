@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_unet.errors import InputError
-from napari_unet.execution.events import Started, TileDone, Waiting
+from napari_unet.execution.events import ObjectsFound, Started, Waiting
 from napari_unet.image import Box
 from napari_unet.labels.watershed import Patch
 from napari_unet.models.card import SUFFIX, sha256_of
@@ -84,7 +84,9 @@ class Network:
             picture[box.intersect(region).slices] = number
         for number, plane in enumerate(plan.planes):
             patch = Patch(region, picture[region.slices], len(boxes))
-            yield TileDone(plane, region, patch, number, number + 1, len(plan.planes))
+            yield ObjectsFound(
+                (number, 0), plane, region, number, patch.count, number + 1, len(plan.planes), patch
+            )
 
     def _retrain(self, work, _engine) -> Iterator:
         yield Waiting()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.io import imread
 
-from napari_unet.execution.local import LocalBackend
+from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.models.library import Model, load_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.planning.model_selection import best_model
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def chosen(image: np.ndarray, models: list[Model], folder: Path) -> str:
-    events = best_model(open_image(image), models, LocalBackend(), Where(), folder / "maps")
+    events = best_model(open_image(image), models, ThreadExecutor(), Where(), folder / "maps")
     return Notes().follow(events).card.name
 
 

@@ -1,8 +1,10 @@
 """Object size: found in images of any magnification, and nothing is left behind."""
 
+from collections.abc import Generator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,12 +14,19 @@ from numpy.typing import NDArray
 from skimage.io import imread
 from skimage.transform import rescale
 
-from napari_unet.execution.class_map_cache import ClassMapCache
+from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import Started
-from napari_unet.execution.local import LocalBackend
+from napari_unet.execution.probability_map_cache import ProbabilityMapCache
 from napari_unet.image import Box
 from napari_unet.models.library import load_model
-from napari_unet.planning.object_size import LEANING, REFINED, SIZES, ScaleProbe, diameters, window
+from napari_unet.planning.object_size import (
+    LEANING,
+    REFINED,
+    SIZES,
+    ScaleProbe,
+    best_probe,
+    window,
+)
 from napari_unet.planning.planner import Where
 from napari_unet.segmentation import open_image, segment_events
 from napari_unet.settings import SegmentSettings
@@ -41,15 +50,19 @@ def test_diameter_of_any_magnification(nuclei: NDArray[np.float32], size: float)
     assert low * 0.85 < plan.diameter * plan.zoom < high * 1.15
 
 
-def started(image: NDArray[np.float32], cache: ClassMapCache | None = None) -> Started:
+def started(image: NDArray[np.float32], cache: ProbabilityMapCache | None = None) -> Started:
     events = segment_events(
-        open_image(image), load_model(), SegmentSettings(), LocalBackend(), where=Where(cache=cache)
+        open_image(image),
+        load_model(),
+        SegmentSettings(),
+        ThreadExecutor(),
+        where=Where(cache=cache),
     )
     return next(event for event in events if isinstance(event, Started))
 
 
 def test_class_maps_of_looks_are_removed(nuclei: NDArray[np.float32], tmp_path: Path) -> None:
-    cache = ClassMapCache(tmp_path)
+    cache = ProbabilityMapCache(tmp_path)
     folder = started(rescale(nuclei, 0.25, anti_aliasing=True), cache).folder
     assert [path.name for path in folder.parent.iterdir()] in ([], [folder.name])
 
@@ -59,7 +72,7 @@ def test_class_maps_of_looks_are_removed(nuclei: NDArray[np.float32], tmp_path: 
 def test_looks_come_nearer_to_the_diameter(diameter: float, leaning: float) -> None:
     """A model that sees objects nearer to its own size than they are is not believed at once."""
     probe = flat_plan()
-    search, looks = diameters(probe), 1
+    search, looks = searching(probe), 1
     look = seen(probe, next(search), diameter, leaning)
     while True:
         try:
@@ -70,6 +83,15 @@ def test_looks_come_nearer_to_the_diameter(diameter: float, leaning: float) -> N
         look, looks = seen(probe, wanted, diameter, leaning), looks + 1
     assert best.diameter == pytest.approx(diameter, rel=0.16)
     assert looks <= 1 + 1 + len(SIZES) + REFINED
+
+
+def searching(probe: SegmentPlan) -> Generator[float, ScaleProbe, ScaleProbe]:
+    """The search, one look after the other: the diameters it asks for, its looks sent to it."""
+
+    def look(diameter: float) -> Any:
+        return (yield diameter)
+
+    return cast(Any, best_probe(probe, look))
 
 
 def seen(probe: SegmentPlan, wanted: float, diameter: float, leaning: float) -> ScaleProbe:
@@ -87,7 +109,7 @@ def seen(probe: SegmentPlan, wanted: float, diameter: float, leaning: float) -> 
 def test_a_look_that_shows_less_is_not_planned_with(second: list[float]) -> None:
     """Whether it shows nothing, unsure things, or much that is further off."""
     probe = flat_plan()
-    search = diameters(probe)
+    search = searching(probe)
     first = seen(probe, next(search), 36.0, 0.9)
     wanted = search.send(first)
     plan = replace(probe, diameter=wanted)
@@ -105,7 +127,7 @@ def test_a_model_of_one_kind_of_cells_is_looked_with_once_and_believed() -> None
     probe = flat_plan()
     card = probe.card.model_copy(update={"usual_diameter": 40.0, "taught_diameters": (30.0, 50.0)})
     probe = replace(probe, card=card, diameter=40.0)
-    search = diameters(probe)
+    search = searching(probe)
     look = replace(seen(probe, next(search), 30.0, 0.7), leaning=1.0)
     with pytest.raises(StopIteration) as end:
         search.send(look)
@@ -120,7 +142,7 @@ def test_quite_another_size_than_the_taught_one_is_believed_only_where_more_is_f
     probe = flat_plan()
     card = probe.card.model_copy(update={"usual_diameter": 38.0, "taught_diameters": (22.0, 65.0)})
     probe = replace(probe, card=card, diameter=38.0)
-    search = diameters(probe)
+    search = searching(probe)
     clumps = ScaleProbe(replace(probe, diameter=next(search)), Path(), diameters=[139.0] * 4)
     clumps.certainties.extend([0.7] * 4)
     wanted = search.send(clumps)

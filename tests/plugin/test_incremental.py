@@ -12,9 +12,9 @@ from scipy.ndimage import gaussian_filter
 
 from napari_unet import SegmentSettings, segment
 from napari_unet.engine.client import Engine
+from napari_unet.execution.events import ObjectsFound, TileWritten
 from napari_unet.execution.label_edits import IdMap
 from napari_unet.execution.patches import patches_of
-from napari_unet.execution.run import BlockDone, TileWritten
 from napari_unet.image import Box, Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.models.library import load_model
@@ -80,7 +80,7 @@ def test_stopped_twice_it_ends_as_in_one_go(
 ) -> None:
     for centre in ((0.0, 0.0), (499.0, 639.0)):
         events = growing.events(engine, (), centre, only=False)
-        done = list(islice((e for e in events if isinstance(e, BlockDone)), 4))
+        done = list(islice((e for e in events if isinstance(e, ObjectsFound)), 4))
         events.close()
         engine.cancel()
         assert len(done) == 4
@@ -97,7 +97,7 @@ def test_what_a_person_put_back_stays(
     growing: IncrementalSegmentation, engine: Engine, expected: NDArray[np.uint32]
 ) -> None:
     events = growing.events(engine, (), (0.0, 0.0), only=False)
-    list(islice((e for e in events if isinstance(e, BlockDone)), 8))
+    list(islice((e for e in events if isinstance(e, ObjectsFound)), 8))
     events.close()
     box = Box((64, 64), (192, 256))  # across tiles that are not final
     before = finest(growing)[box.slices]

@@ -12,11 +12,11 @@ from napari_unet.active_learning.suggest import UncertainRegion, suggest_spots
 from napari_unet.active_learning.uncertainty import HEAT_STEP
 from napari_unet.engine.client import Engine
 from napari_unet.errors import InputError
-from napari_unet.execution.class_map_cache import ClassMapCache
-from napari_unet.execution.class_maps import ClassMapStore
+from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import Started, Waiting
-from napari_unet.execution.local import LocalBackend
-from napari_unet.execution.tasks import Backend, Drop, Ranked, Suggest, Task
+from napari_unet.execution.executors import DropMaps, Executor, Order, Ranked, Suggest
+from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.probability_maps import ProbabilityMapStore
 from napari_unet.image import Box, Image
 from napari_unet.models.library import load_model
 from napari_unet.network.spec import UNetSpec
@@ -33,14 +33,14 @@ SEGMENTED = Image(np.random.default_rng(0).random((2, *SHAPE)).astype(np.float32
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-class Recording(LocalBackend):
+class Recording(ThreadExecutor):
     """The backend of this process, which notes what it is asked."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.tasks: list[Task] = []
+        self.tasks: list[Order] = []
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: Order) -> None:
         self.tasks.append(task)
         super().submit(task)
 
@@ -49,15 +49,17 @@ def kept(folder: Path, spec: UNetSpec | None = None) -> KeptRun:
     """A run over a stack in tiles, its class maps replaced by what a good network says."""
     settings = SegmentSettings(diameter=DIAMETER, tile=64)
     model = load_model(random_model(folder, spec))
-    where = Where(cache=ClassMapCache(folder))
-    events = segment_events(SEGMENTED, model, settings, LocalBackend(), where=where)
+    where = Where(cache=ProbabilityMapCache(folder))
+    events = segment_events(SEGMENTED, model, settings, ThreadExecutor(), where=where)
     started = next(event for event in events if isinstance(event, Started))
     for _ in events:
         pass
-    run = KeptRun(started.plan, started.folder, frozenset(where.have))
+    run = KeptRun(started.plan, started.folder, frozenset(started.cached_tiles))
     if spec is None:
         for plane in range(2):
-            ClassMapStore(run.folder, run.plan).write(plane, Box((0, 0), SHAPE), maps_of(plane))
+            ProbabilityMapStore(run.folder, run.plan).write(
+                plane, Box((0, 0), SHAPE), maps_of(plane)
+            )
     return run
 
 
@@ -86,7 +88,7 @@ def nothing(_plane: tuple[int, ...], box: Box) -> NDArray[np.uint32]:
 
 def ranked(
     run: KeptRun,
-    backend: Backend,
+    backend: Executor,
     painted: spot_job.Painted = nothing,
     view: tuple[tuple[int, ...], tuple[float, float]] = ((0,), (75.0, 95.0)),
     count: int = 5,
@@ -99,7 +101,7 @@ def ranked(
 
 
 def test_every_plane_is_looked_at_and_the_spots_are_those_of_whole_planes(run: KeptRun) -> None:
-    spots = ranked(run, LocalBackend())
+    spots = ranked(run, ThreadExecutor())
     assert len(spots) == 5
     assert [s.score for s in spots] == sorted((s.score for s in spots), reverse=True)
     best = [suggest_spots(maps_of(plane), None, DIAMETER, 1)[0] for plane in range(2)]
@@ -109,16 +111,16 @@ def test_every_plane_is_looked_at_and_the_spots_are_those_of_whole_planes(run: K
 
 
 def test_the_engine_finds_the_same(run: KeptRun, engine: Engine) -> None:
-    assert ranked(run, engine) == ranked(run, LocalBackend())
+    assert ranked(run, engine) == ranked(run, ThreadExecutor())
 
 
 def test_never_near_what_is_painted(run: KeptRun) -> None:
     painted = np.zeros((2, *SHAPE), np.uint32)
-    before = ranked(run, LocalBackend(), count=2)
+    before = ranked(run, ThreadExecutor(), count=2)
     for spot in before:
         y, x = (int(c) for c in spot.centre)
         painted[(*spot.plane, slice(y - 2, y + 3), slice(x - 2, x + 3))] = 7
-    after = ranked(run, LocalBackend(), lambda plane, box: painted[(*plane, *box.slices)])
+    after = ranked(run, ThreadExecutor(), lambda plane, box: painted[(*plane, *box.slices)])
     assert after
     for spot in after:
         places = np.argwhere(painted[spot.plane])
@@ -130,9 +132,9 @@ def test_begins_in_the_shown_plane_and_where_the_person_looks(run: KeptRun) -> N
     backend = Recording()
     ranked(run, backend, view=((1,), (149.0, 189.0)))
     asked = [task for task in backend.tasks if isinstance(task, Suggest)]
-    assert [task.plane for task in asked] == sorted((t.plane for t in asked), reverse=True)
-    assert run.plan.owned(run.plan.tiles.tiles[asked[0].tile]).stop == SHAPE
-    assert asked[0].painted.dtype == np.uint8
+    assert [task.key[0] for task in asked] == sorted((t.key[0] for t in asked), reverse=True)
+    assert run.plan.owned(run.plan.tiles.tiles[asked[0].key[1]]).stop == SHAPE
+    assert asked[0].array.dtype == np.uint8
 
 
 def test_only_blocks_whose_maps_are_all_kept_and_only_so_many(
@@ -144,7 +146,7 @@ def test_only_blocks_whose_maps_are_all_kept_and_only_so_many(
     ranked(without, backend)
     for task in backend.tasks:
         if isinstance(task, Suggest) and task.plane == 0:
-            assert tile.index not in run.plan.needs(task.tile)
+            assert tile.index not in run.plan.needs(task.key[1])
     monkeypatch.setattr(spot_job, "MOST_BLOCKS", 3)
     backend = Recording()
     ranked(run, backend)
@@ -154,26 +156,26 @@ def test_only_blocks_whose_maps_are_all_kept_and_only_so_many(
 def test_nothing_kept_is_a_sentence(run: KeptRun, tmp_path: Path) -> None:
     for empty in (replace(run, have=frozenset()), replace(run, folder=tmp_path / "gone")):
         with pytest.raises(InputError, match="Press Segment"):
-            list(spot_events(empty, LocalBackend(), nothing, ((0,), (0.0, 0.0))))
+            list(spot_events(empty, ThreadExecutor(), nothing, ((0,), (0.0, 0.0))))
     assert not (tmp_path / "gone").exists()
     # one tile alone serves no block
     lonely = replace(run, have=frozenset({(0, 5)}))
     with pytest.raises(InputError, match="Press Segment"):
-        list(spot_events(lonely, LocalBackend(), nothing, ((0,), (0.0, 0.0))))
+        list(spot_events(lonely, ThreadExecutor(), nothing, ((0,), (0.0, 0.0))))
 
 
 def test_a_class_model_does_not_tell(tmp_path: Path) -> None:
     run = kept(tmp_path, UNetSpec(classes=4, distance=False, base_filters=2, depth=2))
     with pytest.raises(InputError, match="tells classes apart"):
-        list(spot_events(run, LocalBackend(), nothing, ((0,), (0.0, 0.0))))
+        list(spot_events(run, ThreadExecutor(), nothing, ((0,), (0.0, 0.0))))
     with pytest.raises(InputError, match="tells classes apart"):
         heat_of(run, (0,), Box((0, 0), SHAPE))
 
 
 def test_where_the_model_is_sure_no_spot_comes(run: KeptRun) -> None:
-    class Sure(LocalBackend):
-        def submit(self, task: Task) -> None:
-            if not isinstance(task, Drop | Suggest):
+    class Sure(ThreadExecutor):
+        def submit(self, task: Order) -> None:
+            if not isinstance(task, DropMaps | Suggest):
                 super().submit(task)
 
     assert ranked(run, Sure()) == ()

@@ -235,9 +235,9 @@ def _segment_there(model: Path, file: Path, target: Path, options: _Options) -> 
 
 def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client | None") -> None:
     """Segment one image of any size into an OME-Zarr folder."""
-    from napari_unet.cli.slide import run_slide, want_slide  # noqa: PLC0415
-    from napari_unet.execution.cluster_job import Source  # noqa: PLC0415  quick --help
-    from napari_unet.execution.patches import scratch_of  # noqa: PLC0415
+    from napari_unet.execution.patches import scratch_of  # noqa: PLC0415  quick --help
+    from napari_unet.execution.slide_job import Source, request_slide  # noqa: PLC0415
+    from napari_unet.segmentation import run_slide  # noqa: PLC0415
 
     if len(inputs) != 1 or options.overwrite:
         raise InputError(
@@ -248,12 +248,12 @@ def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client 
     if options.csv and table.exists():
         raise InputError(f"{table} exists already. Choose another --output, or move the table.")
     source = Source(inputs[0], options.axes, options.channel, options.region)
-    wanted = want_slide(source, output, options.model, options.settings)
+    request = request_slide(source, output, options.model, options.settings)
     with _bar(inputs[0].name) as show:
-        result = run_slide(wanted, client=client, progress=show)
+        result = run_slide(request, client=client, progress=show)
     if options.csv:
         _save_table(result, table)  # if it fails, the same command makes it anew
-    shutil.rmtree(scratch_of(wanted.output))
+    shutil.rmtree(scratch_of(request.output))
     _Told(inputs[0].name, result.notices, f"{output}: {_what(result)}").show()
 
 
@@ -305,13 +305,13 @@ def _streamed(
     progress: Callable[[int, int], None] | None,
 ) -> "_Told":
     """Segment a large image by way of a folder beside the result, with which a run goes on."""
-    from napari_unet.cli.slide import run_slide, want_slide  # noqa: PLC0415
-    from napari_unet.execution.cluster_job import Source  # noqa: PLC0415  quick --help
+    from napari_unet.execution.slide_job import Source, request_slide  # noqa: PLC0415
+    from napari_unet.segmentation import run_slide  # noqa: PLC0415  quick --help
 
     folder = target.with_suffix(".unfinished.zarr")
     source = Source(file, options.axes, options.channel)
-    wanted = want_slide(source, folder, options.model, options.settings)
-    result = run_slide(wanted, progress=progress)
+    request = request_slide(source, folder, options.model, options.settings)
+    result = run_slide(request, progress=progress)
     told = _write(result, target, csv=options.csv)
     shutil.rmtree(folder)
     return told

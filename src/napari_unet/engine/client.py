@@ -8,22 +8,29 @@ import tempfile
 import threading
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, cast
 
 from napari_unet import errors
 from napari_unet.engine.messages import (
-    message_to_done,
-    message_to_learning,
-    task_to_message,
-    teaching_to_messages,
+    Cancel,
+    Failed,
+    Open,
+    Reply,
+    Request,
+    StopLearning,
+    Warm,
+    from_message,
+    teaching_to_requests,
+    to_message,
 )
-from napari_unet.engine.protocol import Header, Message, read_message, write_message
+from napari_unet.engine.protocol import Message, read_message, write_message
 from napari_unet.execution.events import HEARTBEAT, Waiting
-from napari_unet.execution.tasks import Done, Task
+from napari_unet.execution.executors import Answer, ComputeBlock, Job, Order, PredictTile
 from napari_unet.settings import MEMORY_PAGES
 from napari_unet.tiling.plan import SegmentPlan
-from napari_unet.training.events import Finished, TrainingEvent
+from napari_unet.training.events import Finished, TrainingEvent, TrainingStep
 
 if TYPE_CHECKING:
     from napari_unet.training.events import FinetuneInputs
@@ -35,15 +42,18 @@ RETRAINING = (
     "a new one."
 )
 REPLACED = "Another job has taken the engine over. What is finished stays; press Segment again."
+MOST_AHEAD = 9  # windows that are sent before their results are back
+BYTES_AHEAD = 2**28  # of them all, as 32-bit numbers
 GRACE = 2.0  # seconds an engine may take to leave by itself
 
 
 class Engine:
     """A child process that computes; started when needed, and again after it died.
 
-    It is a `napari_unet.execution.tasks.Backend`. One job at a time: opening a plan drops the
-    tasks of the one before. A job belongs to the thread that opened it: a thread whose job was
-    replaced, and that has not noticed yet, neither sends nor receives anything any more.
+    It is a `napari_unet.execution.executors.Executor`; images are read in this process, everything
+    else happens in the child. One job at a time: opening one drops the orders of the one before. A
+    job belongs to the thread that opened it: a thread whose job was replaced, and that has not
+    noticed yet, neither sends nor receives anything any more.
     """
 
     def __init__(self) -> None:
@@ -56,6 +66,7 @@ class Engine:
         self._owner = threading.get_ident()
         self._opened = 0.0
         self._ended = False
+        self._open = threading.local()  # what this thread's job reads
         self._lock = threading.Lock()  # a message is written whole; a job is replaced at once
 
     @property
@@ -92,16 +103,26 @@ class Engine:
     def warm_up(self, model: Path, device: str) -> None:
         """Load a model ahead of the first job."""
         self.start()
-        self._send({"op": "warm", "model": str(model), "device": device})
+        self._send(Warm(model, device))
 
-    def open(self, plan: SegmentPlan, folder: Path) -> None:
-        """Begin a job; results of earlier ones are no longer delivered."""
-        self.begin({"op": "open", "plan": plan.to_json().decode(), "folder": str(folder)})
+    @property
+    def ahead(self) -> int:
+        """How many windows to send before their answers are back."""
+        return ahead_for(self._job_here.plan)
 
-    def begin(self, header: Header) -> None:
-        """Begin a job of segmentation with its first message."""
+    @property
+    def _job_here(self) -> Job:
+        job = self._open.job
+        assert isinstance(job, Job), "an order comes after open"
+        return job
+
+    def open(self, job: Job) -> None:
+        """Begin a job; answers of earlier ones are no longer delivered."""
+        labels = job.labels
+        assert labels is None or isinstance(labels, Path), "no array is shared with the child"
         self._begin(SEGMENTING)
-        self._send(header)
+        self._open.job = job
+        self._send(Open(job.plan, job.decode, job.maps, labels))
 
     def _begin(self, rest: str) -> int:
         """Make this thread the owner of a new job, whose number is returned."""
@@ -113,20 +134,21 @@ class Engine:
             self._serving, self._rest = self._process, rest
             return self._job
 
-    def submit(self, task: Task) -> None:
-        """Queue a task of the open job."""
-        self.send(task_to_message(task))
+    def submit(self, order: Order) -> None:
+        """Queue an order of the open job, with the pixels that it needs."""
+        if isinstance(order, PredictTile | ComputeBlock):
+            order = replace(order, array=self._job_here.pixels(order))
+        self._send(order, mine=True)
 
-    def send(self, message: Message) -> None:
-        """Queue what a message of the open job asks for."""
-        self._send(*message, mine=True)
+    def abandon(self) -> None:
+        """Nothing: orders are void as soon as the job is cancelled, or another one begins."""
 
     def cancel(self) -> None:
         """Drop the tasks that are queued, or the retraining; what is computed just now ends."""
         with self._lock:
             self._job += 1
         if self.pid is not None:
-            self._send({"op": "cancel"})
+            self._send(Cancel())
 
     def finetune(
         self, teaching: "FinetuneInputs", target: Path
@@ -154,11 +176,11 @@ class Engine:
         """
         job = self._begin(RETRAINING)
         try:
-            for header, array in teaching_to_messages(teaching, target):
-                self._send(header, array, mine=True)
+            for request in teaching_to_requests(teaching, target):
+                self._send(request, mine=True)
             while self._job == job:
-                for message in self.receive(HEARTBEAT):
-                    event = message_to_learning(message)
+                for event in self._receive(HEARTBEAT):
+                    assert isinstance(event, TrainingStep | Finished), "nothing else was asked for"
                     if isinstance(event, Finished):
                         job = -1  # nothing is left to cancel
                         yield event
@@ -174,10 +196,10 @@ class Engine:
     def stop(self) -> None:
         """End the retraining that runs, and keep the best of it so far."""
         if self.pid is not None:
-            self._send({"op": "stop"})
+            self._send(StopLearning())
 
-    def collect(self, timeout: float) -> list[Done]:
-        """Return the results of the open job so far, waiting up to `timeout` s for the first.
+    def collect(self, timeout: float) -> list[Answer]:
+        """Return the answers of the open job so far, waiting up to `timeout` s for the first.
 
         Raises
         ------
@@ -186,11 +208,11 @@ class Engine:
         UNetError
             Whatever the process reported.
         """
-        return [message_to_done(message) for message in self.receive(timeout)]
+        return cast(list[Answer], self._receive(timeout))  # no retraining is asked for
 
-    def receive(self, timeout: float) -> list[Message]:
-        """Return the open job's messages so far, waiting up to `timeout` s for the first."""
-        found: list[Message] = []
+    def _receive(self, timeout: float) -> list[Reply]:
+        """Return the open job's replies so far, waiting up to `timeout` s for the first."""
+        found: list[Reply] = []
         deadline = time.monotonic() + timeout
         with self._lock:
             messages, job = self._messages, self._job
@@ -244,9 +266,9 @@ class Engine:
         if self._log:
             self._log.close()
 
-    def _send(self, header: Header, array: Any = None, *, mine: bool = False) -> None:
-        """Write a message; with `mine`, only if the open job belongs to this thread."""
-        process = self._process
+    def _send(self, request: Request, *, mine: bool = False) -> None:
+        """Write a request; with `mine`, only if the open job belongs to this thread."""
+        process, (header, array) = self._process, to_message(request)
         if mine and self._is_lost(self._job):
             raise self._death()
         if process is None or process.stdin is None:
@@ -295,10 +317,16 @@ class Engine:
         return f" ({lines[-1]})" if lines else ""
 
 
-def _checked(message: Message) -> Message:
-    """Raise what the process reported, if it reports an error."""
-    header = message[0]
-    if header["op"] == "error":
-        kind = getattr(errors, header["kind"], errors.EngineError)
-        raise kind(header["text"])
-    return message
+def ahead_for(plan: SegmentPlan) -> int:
+    """How many windows of a plan to send before results are back, so that no core waits for one."""
+    fitting = BYTES_AHEAD // (4 * plan.channels * plan.tile**2)
+    return max(2, min(1 + (os.cpu_count() or 1), fitting, MOST_AHEAD))
+
+
+def _checked(message: Message) -> Reply:
+    """Read a reply; raise what the process reported, if it reports an error."""
+    reply = from_message(message)
+    if isinstance(reply, Failed):
+        kind = getattr(errors, reply.kind, errors.EngineError)
+        raise kind(reply.text)
+    return cast(Reply, reply)

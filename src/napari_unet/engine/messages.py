@@ -1,160 +1,183 @@
-"""Tasks, lessons and results as messages: one place that knows how each is written."""
+"""All that the two processes say to each other: one class for each kind of message.
+
+`to_message` and `from_message` write and read any of them: the fields as plain values, and the
+field that is called ``array``, if there is one, as the message's array.
+"""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 from pydantic import TypeAdapter
 
-from napari_unet.active_learning.suggest import UncertainRegion
-from napari_unet.engine.protocol import Header, Message
-from napari_unet.execution.tasks import (
-    Alone,
-    Decode,
-    Decoded,
-    Done,
-    Drop,
-    Predict,
-    Predicted,
-    Rank,
-    Ranked,
-    Remark,
-    Suggest,
-    Task,
-)
+from napari_unet.engine.protocol import Message
+from napari_unet.execution.executors import Answer, Array, Order, Ranked, TilePredicted, TileStored
+from napari_unet.execution.ledger import BlockResult
 from napari_unet.image import Box
 from napari_unet.labels.watershed import Patch
-from napari_unet.models.report import Report
 from napari_unet.settings import DecodeSettings
+from napari_unet.tiling.plan import Key, SegmentPlan
 from napari_unet.training.events import FinetunePlan, Finished, TrainingEvent, TrainingStep
 
 if TYPE_CHECKING:
     from napari_unet.training.events import FinetuneInputs
 
 
-def task_to_message(task: Task) -> Message:
-    """Write a task."""
-    if isinstance(task, Rank):
-        return {"op": "rank", "count": task.count}, None
-    header: Header = {"plane": task.plane, "tile": task.tile}
-    match task:
-        case Predict():
-            return {"op": "predict", **header}, task.window
-        case Alone():
-            settings = task.settings.model_dump()
-            return {"op": "alone", **header, "settings": settings}, task.window
-        case Decode():
-            return {"op": "decode", **header, "settings": task.settings.model_dump()}, None
-        case Drop():
-            return {"op": "drop", **header}, None
-        case Suggest():
-            return {"op": "suggest", **header}, task.painted
+@dataclass(frozen=True, slots=True)
+class Warm:
+    """Load a model ahead of the first job."""
+
+    model: Path
+    device: str
 
 
-def message_to_task(message: Message) -> Task:
-    """Read a task."""
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Begin a job of orders; see `execution.executors.Job`.
+
+    Attributes
+    ----------
+    plan : SegmentPlan
+        What to compute.
+    decode : DecodeSettings
+        Thresholds.
+    maps : Path or None
+        Where probability maps are kept.
+    labels : Path or None
+        OME-Zarr folder to write; None = objects come back.
+    """
+
+    plan: SegmentPlan
+    decode: DecodeSettings
+    maps: Path | None
+    labels: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Drop what is queued; the number of the job says so already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Teach:
+    """Begin a retraining; its windows follow."""
+
+    plan: FinetunePlan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """Pixels ``(C, Y, X)`` of a training window; what is painted there follows."""
+
+    array: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Paint:
+    """What is painted ``(Y, X)`` in the window before; see `training.windows.TrainingWindow`."""
+
+    held: tuple[int, ...]
+    judged: tuple[int, ...]
+    zoom: float
+    array: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """Retrain with all windows that came."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopLearning:
+    """End the retraining that runs, and keep the best of it so far."""
+
+
+Request = Order | Warm | Open | Cancel | Teach | Window | Paint | Learn | StopLearning
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A job cannot go on.
+
+    Attributes
+    ----------
+    kind : str
+        Name of a class in `napari_unet.errors`.
+    text : str
+        What the person should know.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundObjects:
+    """A `BlockResult`; the labels of its objects, if they come back, are the array."""
+
+    key: Key
+    ids: int
+    notes: tuple[str, ...]
+    box: Box | None = None
+    count: int = 0
+    certainty: float = 1.0
+    array: Array | None = None
+
+    @classmethod
+    def of(cls, result: BlockResult) -> "FoundObjects":
+        """Take a result apart."""
+        key, ids, notes, patch = result.key, result.ids, result.notes, result.objects
+        if patch is None:
+            return cls(key, ids, notes)
+        return cls(key, ids, notes, patch.box, patch.count, patch.certainty, patch.labels)
+
+    @property
+    def result(self) -> BlockResult:
+        """The result."""
+        patch = None
+        if self.box is not None and self.array is not None:
+            labels = self.array.astype(np.int32, copy=False)
+            patch = Patch(self.box, labels, self.count, self.certainty)
+        return BlockResult(self.key, self.ids, self.notes, patch)
+
+
+Reply = Answer | TrainingEvent | Failed
+_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (*get_args(Request), TilePredicted, TileStored, Ranked)
+} | {kind.__name__: kind for kind in (Failed, FoundObjects, TrainingStep, Finished)}
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def to_message(item: Request | Reply) -> Message:
+    """Write a request or a reply."""
+    written: Any = FoundObjects.of(item) if isinstance(item, BlockResult) else item
+    kind: Any = type(written)
+    fields = _adapter(kind).dump_python(written, mode="json", exclude={"array"})
+    return {"op": kind.__name__, **fields}, getattr(written, "array", None)
+
+
+def from_message(message: Message) -> Request | Reply:
+    """Read a request or a reply."""
     header, array = message
-    if header["op"] == "rank":
-        return Rank(int(header["count"]))
-    key = int(header["plane"]), int(header["tile"])
-    match header["op"]:
-        case "suggest":
-            assert array is not None, "a suggest message carries what is painted"
-            return Suggest(*key, array)
-        case "predict":
-            assert array is not None, "a predict message carries its window"
-            return Predict(*key, array)
-        case "alone":
-            assert array is not None, "a block by itself comes with its window"
-            return Alone(*key, array, DecodeSettings.model_validate(header["settings"]))
-        case "decode":
-            return Decode(*key, DecodeSettings.model_validate(header["settings"]))
-        case "drop":
-            return Drop(*key)
-        case other:
-            raise ValueError(f"unknown task {other!r}")
+    kind: Any = _KINDS[header["op"]]
+    given = header if array is None else {**header, "array": array}
+    item: Any = _adapter(kind).validate_python(given)
+    found: Request | Reply = item.result if isinstance(item, FoundObjects) else item
+    return found
 
 
-def done_to_message(done: Done) -> Message:
-    """Write a result."""
-    match done:
-        case Predicted():
-            return {"op": "predicted", "plane": done.plane, "tile": done.tile}, None
-        case Remark():
-            return {"op": "remark", "text": done.text}, None
-        case Ranked():
-            return {"op": "ranked", "spots": [asdict(spot) for spot in done.spots]}, None
-        case Decoded(patch=patch):
-            header: dict[str, Any] = {"op": "decoded", "plane": done.plane, "tile": done.tile}
-            box = {"start": patch.box.start, "stop": patch.box.stop, "count": patch.count}
-            return header | box | {"certainty": patch.certainty}, patch.labels
-
-
-def _spot(values: dict[str, Any]) -> UncertainRegion:
-    box = Box(tuple(values["box"]["start"]), tuple(values["box"]["stop"]))
-    y, x = values["centre"]
-    yy, xx, yx = values["spread"]
-    return UncertainRegion(
-        box, (y, x), float(values["score"]), tuple(values["plane"]), (yy, xx, yx)
-    )
-
-
-def message_to_done(message: Message) -> Done:
-    """Read a result."""
-    header, array = message
-    match header["op"]:
-        case "predicted":
-            return Predicted(int(header["plane"]), int(header["tile"]))
-        case "remark":
-            return Remark(str(header["text"]))
-        case "ranked":
-            return Ranked(tuple(_spot(values) for values in header["spots"]))
-        case "decoded":
-            assert array is not None, "a decoded message carries its labels"
-            box = Box(tuple(header["start"]), tuple(header["stop"]))
-            labels = array.astype(np.int32, copy=False)
-            patch = Patch(box, labels, int(header["count"]), float(header["certainty"]))
-            return Decoded(int(header["plane"]), int(header["tile"]), patch)
-        case other:
-            raise ValueError(f"unknown result {other!r}")
-
-
-def teaching_to_messages(teaching: "FinetuneInputs", target: Path) -> Iterator[Message]:
-    """Write everything one retraining needs: the settings, window after window, and "learn"."""
-    plan = TypeAdapter(FinetunePlan).dump_python(teaching.plan(target), mode="json")
-    yield {"op": "teach", "plan": plan}, None
-    for example in teaching.windows:
-        yield {"op": "window"}, example.image
-        ids = {"held": list(example.held), "judged": list(example.judged)}
-        yield {"op": "paint", **ids, "zoom": example.zoom}, example.painted
-    yield {"op": "learn"}, None
-
-
-def header_to_plan(header: Header) -> FinetunePlan:
-    """Read what a retraining is to do."""
-    plan: FinetunePlan = TypeAdapter(FinetunePlan).validate_python(header["plan"])
-    return plan
-
-
-def learning_to_message(event: TrainingEvent) -> Message:
-    """Write what a retraining tells."""
-    match event:
-        case TrainingStep():
-            return {"op": "learning", **asdict(event)}, None
-        case Finished(report=report, path=path):
-            return {"op": "finished", "report": report.model_dump(), "path": str(path)}, None
-
-
-def message_to_learning(message: Message) -> TrainingEvent:
-    """Read what a retraining tells."""
-    header, _ = message
-    match header["op"]:
-        case "learning":
-            fields = ("steps", "seconds", "limit", "loss", "score")
-            return TrainingStep(**{name: header[name] for name in fields})
-        case "finished":
-            return Finished(Report.model_validate(header["report"]), Path(header["path"]))
-        case other:
-            raise ValueError(f"unknown event {other!r}")
+def teaching_to_requests(teaching: "FinetuneInputs", target: Path) -> Iterator[Request]:
+    """Say everything one retraining needs: the settings, window after window, and `Learn`."""
+    yield Teach(teaching.plan(target))
+    for window in teaching.windows:
+        yield Window(window.image)
+        held, judged = tuple(window.held), tuple(window.judged)
+        yield Paint(held, judged, window.zoom, window.painted)
+    yield Learn()

@@ -1,28 +1,55 @@
-"""A hand does the work of one block at a time: from pixels to objects, from objects to labels."""
+"""Carries out a run's orders in this process: from pixels to objects, from objects to labels."""
 
-from collections.abc import Sequence, Set
+import threading
+from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.execution.class_maps import ClassMapStore
-from napari_unet.execution.events import NOT_NUMBERS, has_holes
+from napari_unet.active_learning.suggest import UncertainRegionFinder
+from napari_unet.execution.events import NOT_NUMBERS
+from napari_unet.execution.executors import (
+    AT_ONCE,
+    Answer,
+    ComputeBlock,
+    DecodeBlock,
+    DropMaps,
+    DropObjects,
+    FutureOrders,
+    Job,
+    Order,
+    PredictTile,
+    Rank,
+    Ranked,
+    Suggest,
+    TilePredicted,
+    TileStored,
+    WriteTile,
+)
 from napari_unet.execution.ledger import BlockResult, WritableTile
-from napari_unet.execution.patches import Patches
-from napari_unet.execution.task_runner import patch_of
-from napari_unet.image import Box, Image
+from napari_unet.execution.patches import Patches, PatchesInFolder, PatchesInMemory, patches_of
+from napari_unet.execution.probability_maps import (
+    MapsInFolder,
+    ProbabilityMaps,
+    ProbabilityMapStore,
+)
+from napari_unet.image import Box
 from napari_unet.inference.predict import GAVE_UP, Predictor
+from napari_unet.inference.threads import AHEAD, WorkerThreads, threads_for
+from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.labels.stitching import compose
+from napari_unet.labels.watershed import Patch, class_block, decode_block
 from napari_unet.settings import DecodeSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
 from napari_unet.tiling.tiles import Tile
 
 
 class Sink(Protocol):
-    """Where labels are written, tile by tile, by several hands at once."""
+    """Where labels are written, tile by tile, by several threads at once."""
 
     def write(self, plane: tuple[int, ...], box: Box, labels: NDArray[np.uint32]) -> None:
         """Write ``(Y, X)`` over one tile of a plane; nothing is ever written twice."""
@@ -39,103 +66,247 @@ class ArraySink:
         self.labels[plane][box.slices] = labels
 
 
-class Maker:
-    """Makes objects of pixels, and labels of objects, for one plan.
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where the results of orders lie.
+
+    Attributes
+    ----------
+    maps : ProbabilityMaps or None
+        Of tiles; None = no block shares any.
+    patches : Patches or None
+        Where objects wait for their tiles; None = they are handed back.
+    sink : Sink or None
+        Where labels go.
+    """
+
+    maps: ProbabilityMaps | None = None
+    patches: Patches | None = None
+    sink: Sink | None = None
+
+
+def storage_of(job: Job) -> Storage:
+    """Open what a job names."""
+    maps: ProbabilityMaps | None = None
+    if job.maps is not None:
+        maps = (ProbabilityMapStore if job.kept else MapsInFolder)(job.maps, job.plan)
+    if job.labels is None:
+        return Storage(maps)
+    if isinstance(job.labels, Path):
+        patches = PatchesInFolder(patches_of(job.labels))
+        return Storage(maps, patches, LabelPyramid(job.labels))
+    return Storage(maps, PatchesInMemory(), ArraySink(job.labels))
+
+
+class BlockWorker:
+    """Carries out orders of one job, in any thread.
 
     Parameters
     ----------
-    plan : SegmentPlan
+    job : Job
         What to compute.
-    decode : DecodeSettings
-        Thresholds.
-    patches : Patches
-        Where objects wait.
-    sink : Sink
-        Where labels go.
+    storage : Storage, optional
+        Where results lie; default: what the job names.
     predictor : Predictor, optional
-        The model, if it is loaded already.
+        The model, if it is loaded already; else it is loaded when it is first needed.
     """
 
     def __init__(
-        self,
-        plan: SegmentPlan,
-        decode: DecodeSettings,
-        patches: Patches,
-        sink: Sink,
-        predictor: Predictor | None = None,
+        self, job: Job, storage: Storage | None = None, predictor: Predictor | None = None
     ) -> None:
-        self.plan, self._decode = plan, decode
-        self._patches, self._sink = patches, sink
-        self._predictor = predictor or Predictor(Path(plan.model_path), plan.device, plan.precision)
+        self._job, self.plan = job, job.plan
+        self._storage = storage_of(job) if storage is None else storage
+        self.predictor, self._loading = predictor, threading.Lock()
 
-    def find(self, key: Key, pixels: NDArray[Any]) -> BlockResult:
-        """Find the objects of a block in the pixels ``(C, Y, X)`` of its covering tile's source.
+    def do(self, order: Order) -> Answer | None:
+        """Carry out an order."""
+        match order:
+            case PredictTile(key, pixels):
+                return self._predict(key, self._job.pixels(order) if pixels is None else pixels)
+            case ComputeBlock(key, pixels):
+                return self._compute(key, self._job.pixels(order) if pixels is None else pixels)
+            case DecodeBlock(key):
+                return self.keep(key, self._maps.read(key[0], self.plan.window(self._tile(key))))
+            case WriteTile(tile):
+                self._write(tile)
+                return TileStored(tile)
+            case _:
+                return self._do_at_once(order)
+
+    def _do_at_once(self, order: DropMaps | DropObjects | Suggest | Rank) -> Answer | None:
+        """Carry out an order that is quick, or that others must not overtake."""
+        match order:
+            case DropMaps(keys):
+                for key in keys:
+                    self._maps.drop(key)
+            case DropObjects(keys):
+                for key in keys:
+                    self._patches.drop(key)
+            case Suggest(key, painted):
+                self._suggest(key, painted)
+            case Rank(count):
+                return Ranked(tuple(self._ranked(count)))
+            case _:
+                assert_never(order)
+        return None
+
+    def _tile(self, key: Key) -> Tile:
+        return self.plan.tiles.tiles[key[1]]
+
+    @property
+    def _maps(self) -> ProbabilityMaps:
+        assert self._storage.maps is not None, "the job names a folder for maps"
+        return self._storage.maps
+
+    @property
+    def _patches(self) -> Patches:
+        assert self._storage.patches is not None, "the job names a sink"
+        return self._storage.patches
+
+    def _predict(self, key: Key, pixels: NDArray[Any]) -> TilePredicted:
+        maps, notes = self._look(self._tile(key), pixels)
+        self._maps.put(key, maps)
+        return TilePredicted(key, notes)
+
+    def _compute(self, key: Key, pixels: NDArray[Any]) -> BlockResult:
+        """Find a block's objects in the pixels ``(C, Y, X)`` of its covering tile's source.
 
         The network runs on the block and all that its objects may reach into at once. Blocks so
         need nothing of each other, and can be computed anywhere, and again.
         """
-        return self.keep(key, *self.look(self.plan.covering(key[1]), pixels))
+        return self.keep(key, *self._look(self.plan.covering(key[1]), pixels))
 
-    def look(self, tile: Tile, pixels: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-        """Return the class map of a tile's source, and what the person should know."""
-        plan = self.plan
-        maps = self._predictor.probability_map(pixels, tile, plan.tiles, plan.limits)
+    def _look(self, tile: Tile, pixels: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+        """Return the probability map of a tile, and what the person should know."""
+        plan, predictor = self.plan, self._loaded()
+        maps = predictor.probability_map(pixels, tile, plan.tiles, plan.limits)
         notes = [NOT_NUMBERS] if has_holes(pixels) else []
-        if self._predictor.gave_up:
+        if predictor.gave_up:
             notes.append(GAVE_UP)
         return maps, tuple(notes)
 
+    def _loaded(self) -> Predictor:
+        with self._loading:
+            if self.predictor is None:
+                plan = self.plan
+                self.predictor = Predictor(Path(plan.model_path), plan.device, plan.precision)
+            return self.predictor
+
     def keep(self, key: Key, maps: NDArray[np.uint8], notes: tuple[str, ...] = ()) -> BlockResult:
-        """Find the objects of a block in its class map, and keep them until tiles are written."""
-        patch = patch_of(self.plan, self.plan.tiles.tiles[key[1]], maps, self._decode)
-        self._patches.put(key, patch)
-        return BlockResult(key, patch.count if self.plan.card.finds_objects else 0, notes)
+        """Find a block's objects in its probability map; they wait until tiles are written."""
+        patch = patch_of(self.plan, self._tile(key), maps, self._job.decode)
+        ids = patch.count if self.plan.card.finds_objects else 0
+        if self._storage.patches is None:
+            return BlockResult(key, ids, notes, patch)
+        self._storage.patches.put(key, patch)
+        return BlockResult(key, ids, notes)
 
-    def write(self, closing: WritableTile) -> None:
-        """Write a tile."""
-        plane, number = closing.key
-        box = self.plan.tiles.tiles[number].write
-        labels = compose(box, ((offset, self._patches.get(k)) for k, offset in closing.sources))
+    def _write(self, tile: WritableTile) -> None:
+        box = self._tile(tile.key).write
+        labels = compose(box, ((offset, self._patches.get(k)) for k, offset in tile.sources))
         if labels.any():
-            self._sink.write(self.plan.planes[plane], box, labels)
+            assert self._storage.sink is not None, "the job names a sink"
+            self._storage.sink.write(self.plan.planes[tile.key[0]], box, labels)
 
-    def drop(self, keys: Sequence[Key]) -> None:
-        """Forget blocks that nobody needs any more."""
-        for key in keys:
-            self._patches.drop(key)
+    @cached_property
+    def _finder(self) -> UncertainRegionFinder:
+        return UncertainRegionFinder(self.plan.diameter)
+
+    def _suggest(self, key: Key, painted: NDArray[np.uint8]) -> None:
+        window, owned = self.plan.window(self._tile(key)), self.plan.owned(self._tile(key))
+        maps = self._maps.read(key[0], window)
+        self._finder.add(self.plan.planes[key[0]], window, maps, painted, owned=owned)
+
+    def _ranked(self, count: int) -> list[Any]:
+        """Rank what was found since the last ranking."""
+        finder = self._finder
+        del self._finder
+        return list(finder.best(count))
 
 
-class Hand:
-    """Reads the image, and makes what a plan wants of it.
+def patch_of(
+    plan: SegmentPlan, tile: Tile, maps: NDArray[np.uint8], settings: DecodeSettings
+) -> Patch:
+    """Make the objects of one block from the probability map ``(M, Y, X)`` over its window."""
+    window, owned = plan.window(tile), plan.owned(tile)
+    if not plan.card.finds_objects:
+        return class_block(maps, window, owned)
+    return decode_block(maps, window, owned, settings, plan.region)
 
-    Parameters
-    ----------
-    image : Image
-        What to read.
-    maker : Maker
-        Knows the plan.
+
+def has_holes(window: NDArray[Any]) -> bool:
+    """Whether pixels are not numbers, or infinite."""
+    return window.dtype.kind == "f" and not bool(np.isfinite(window).all())
+
+
+class ThreadExecutor:
+    """An `executors.Executor`: threads of this process, for library calls and the command line.
+
+    The model stays loaded from job to job; threads come with the first order of a job.
     """
 
-    def __init__(self, image: Image, maker: Maker) -> None:
-        self._image, self._maker = image, maker
-        self._known: ClassMapStore | None = None
-        self._have: Set[Key] = frozenset()
-        self.keep, self.write, self.drop = maker.keep, maker.write, maker.drop
+    def __init__(self) -> None:
+        self._worker: BlockWorker | None = None
+        self._threads: WorkerThreads | None = None
+        self._orders: FutureOrders | None = None
+        self._done: deque[Answer] = deque()
 
-    def use(self, store: ClassMapStore, have: Set[Key]) -> None:
-        """Take class maps that are there already instead of computing them."""
-        self._known, self._have = store, have
+    def open(self, job: Job) -> None:
+        """Prepare for a job."""
+        self.abandon()
+        self._worker = BlockWorker(job, None, self.predictor_for(job.plan))
+        self._job = job
 
-    def look(self, key: Key) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-        """Return the class map of a tile, and what the person should know."""
-        plan = self._maker.plan
-        tile = plan.tiles.tiles[key[1]]
-        return self._maker.look(tile, plan.read(self._image, key[0], tile))
+    def predictor_for(self, plan: SegmentPlan) -> Predictor | None:
+        """Return the model a plan needs, if it is loaded."""
+        worker = self._worker
+        if worker is None or _loaded_by(plan) != _loaded_by(worker.plan):
+            return None
+        return worker.predictor
 
-    def compute(self, key: Key) -> BlockResult:
-        """Find the objects of a block."""
-        (plane, number), plan = key, self._maker.plan
-        if self._known and all((plane, tile) in self._have for tile in plan.needs(number)):
-            window = plan.window(plan.tiles.tiles[number])
-            return self._maker.keep(key, self._known.read(plane, window))
-        return self._maker.find(key, plan.read(self._image, plane, plan.covering(number)))
+    @property
+    def ahead(self) -> int:
+        """How many orders with pixels are given before their answers are back."""
+        self._hired()
+        assert self._threads is not None, "just hired"
+        return AHEAD * self._threads.count
+
+    def _hired(self) -> FutureOrders:
+        """Hire threads for the job, unless they are there."""
+        assert self._worker is not None, "an order comes after open"
+        if self._orders is None:
+            self._threads = WorkerThreads(threads_for(self._worker.plan))
+            live = self._job.labels is None  # then ids follow the order in which blocks arrive
+            self._orders = FutureOrders(self._worker, self._threads.pool, in_order=live)
+        return self._orders
+
+    def submit(self, order: Order) -> None:
+        """Queue an order."""
+        if not isinstance(order, AT_ONCE):
+            self._hired().submit(order)
+            return
+        assert self._worker is not None, "an order comes after open"
+        answer = self._worker.do(order)
+        if answer is not None:
+            self._done.append(answer)
+
+    def collect(self, timeout: float) -> list[Answer]:
+        """Return what is done, waiting up to `timeout` seconds for the first."""
+        found = list(self._done)
+        self._done.clear()
+        if self._orders is not None:
+            found += self._orders.collect(0 if found else timeout)
+        return found
+
+    def abandon(self) -> None:
+        """Do nothing more of what was ordered, and let the threads go."""
+        if self._orders is not None and self._threads is not None:
+            self._orders.abandon()
+            self._threads.dismiss(wait=True)
+        self._orders = self._threads = None
+        self._done.clear()
+
+
+def _loaded_by(plan: SegmentPlan) -> tuple[str, ...]:
+    """Everything that decides what is loaded for a plan."""
+    return plan.model_path, plan.model_sha, plan.device, plan.precision

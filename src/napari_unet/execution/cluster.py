@@ -1,4 +1,4 @@
-"""Hands on other machines, hired with dask.distributed; the cluster is the person's.
+"""Workers on other machines, with dask.distributed; the cluster is the person's.
 
 The model is sent to every worker once, also to one that joins later; image, labels and the
 objects in between are files that all machines must see under the same path. A worker that is lost
@@ -18,13 +18,12 @@ from typing import Any, TypeVar
 from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, get_worker
 
 from napari_unet.errors import EngineError
-from napari_unet.execution.block_worker import Hand
-from napari_unet.execution.cluster_job import Job
-from napari_unet.execution.ledger import BlockResult, WritableTile
+from napari_unet.execution.block_worker import BlockWorker
+from napari_unet.execution.executors import Answer, DropObjects, Order, PoolExecutor
+from napari_unet.execution.slide_job import SlideJob
 from napari_unet.inference.memory import free_memory
 from napari_unet.inference.predict import settled
 from napari_unet.settings import MEMORY_PAGES
-from napari_unet.tiling.plan import Key
 
 log = logging.getLogger(__name__)
 LOCAL = "local"  # address that means: a cluster on this computer
@@ -36,12 +35,12 @@ Result = TypeVar("Result")
 
 
 class ModelPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
-    """A model as it lies on one worker, and the hand that works with it."""
+    """A model as it lies on one worker, and the block worker that uses it."""
 
     def __init__(self, run: str, weights: bytes) -> None:
         self._run, self._weights = run, weights
         self.path = Path()
-        self._hand: tuple[Job, Hand] | None = None
+        self._worker: tuple[SlideJob, BlockWorker] | None = None
 
     def setup(self, worker: Any) -> None:
         """Put the model where this worker keeps its files."""
@@ -56,44 +55,35 @@ class ModelPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
         """Take the model away again."""
         self.path.unlink(missing_ok=True)
 
-    def hand(self, job: Job) -> Hand:
+    def worker(self, job: SlideJob) -> BlockWorker:
         """Open image, model and result when the first block of a job comes."""
-        if self._hand is None or self._hand[0] != job:
-            self._hand = job, job.with_model(self.path).hand()
-        return self._hand[1]
+        if self._worker is None or self._worker[0] != job:
+            self._worker = job, BlockWorker(job.with_model(self.path).open())
+        return self._worker[1]
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteHand:
-    """Stands for the hand of whichever worker it is unpacked on.
+class RemoteWorker:
+    """Stands for the block worker of whichever machine it is unpacked on.
 
     Attributes
     ----------
     name : str
         Of the plugin with the model.
-    job : Job
+    job : SlideJob
         What to work on.
     """
 
     name: str
-    job: Job
+    job: SlideJob
 
-    @property
-    def _hand(self) -> Hand:
-        return _plugin(self.name).hand(self.job)
-
-    def compute(self, key: Key) -> BlockResult:
-        """Find the objects of a block."""
-        return self._hand.compute(key)
-
-    def write(self, closing: WritableTile) -> None:
-        """Write a tile."""
-        self._hand.write(closing)
-
-    def drop(self, keys: list[Key]) -> None:
-        """Forget blocks; done by the client itself."""
-        for key in keys:
+    def do(self, order: Order) -> Answer | None:
+        """Carry out an order; files are dropped by the client itself."""
+        if not isinstance(order, DropObjects):
+            return _plugin(self.name).worker(self.job).do(order)
+        for key in order.keys:
             self.job.patches.drop(key)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +193,11 @@ def computing(client: Client, device: str, precision: str) -> tuple[str, str]:
 
 
 @contextmanager
-def cluster_pool(
-    job: Job, client: Client
-) -> Iterator[tuple[RemoteHand, Executor, Callable[[], int]]]:
-    """Give who works on one image, the pool, and how many blocks to order."""
+def cluster_executor(job: SlideJob, client: Client) -> Iterator[PoolExecutor]:
+    """Give who computes one image."""
     with equipped(client, Path(job.plan.model_path), job.plan.model_sha) as (there, pool):
-        yield RemoteHand(there.name, job), pool, lambda: AHEAD * threads_of(client)
+        worker = RemoteWorker(there.name, job)
+        yield PoolExecutor(worker, pool, lambda: AHEAD * threads_of(client))
 
 
 def threads_of(client: Client) -> int:

@@ -1,32 +1,13 @@
-"""Running a plan: feeds a backend with windows and tells what is finished, event by event."""
+"""What a run tells while it goes on."""
 
-import os
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from napari_unet.execution.tasks import (
-    Alone,
-    Backend,
-    Decode,
-    Decoded,
-    Drop,
-    Predict,
-    Predicted,
-    Remark,
-)
-from napari_unet.image import Box, Image
+from napari_unet.image import Box
 from napari_unet.labels.watershed import Patch
-from napari_unet.settings import DecodeSettings
-from napari_unet.tiling.plan import SegmentPlan
-from napari_unet.tiling.schedule import Schedule
+from napari_unet.tiling.plan import Key, SegmentPlan
 
-MOST_AHEAD = 9  # windows that are sent before their results are back
-BYTES_AHEAD = 2**28  # of them all, as 32-bit numbers
 HEARTBEAT = 0.05  # seconds; how long a consumer that wants to cancel waits at most for an event
 KEEP_ALL = 2**63
 NOT_NUMBERS = "Some pixels are not numbers (NaN or infinite); they count as background."
@@ -41,40 +22,71 @@ class Started:
     plan : SegmentPlan
         What will be computed.
     folder : Path
-        Where the class maps are kept.
+        Where the probability maps are kept, or the labels if those are written to a folder.
     budget : int
-        Bytes of them that may stay there.
+        Bytes of probability maps that may stay there.
+    cached_tiles : set of Key
+        Tiles whose probability maps are there; it changes as the run goes on.
     """
 
     plan: SegmentPlan
     folder: Path
     budget: int
+    cached_tiles: set[Key] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TileDone:
-    """The objects of one tile's block.
+class ObjectsFound:
+    """The objects of one block are found.
 
     Attributes
     ----------
+    key : Key
+        The block: number of its plane, and of its tile.
     plane : tuple of int
         Indices along the iterated axes.
     owned : Box
         The block, image pixels.
-    patch : Patch
-        Its objects; they may reach beyond the block.
     block : int
         Number of the block, unique in the run.
+    ids : int
+        How many ids its objects need.
     done, total : int
         Blocks finished so far, and in all.
+    objects : Patch or None
+        The objects; None where the executor writes them itself.
     """
 
+    key: Key
     plane: tuple[int, ...]
     owned: Box
-    patch: Patch
     block: int
+    ids: int
     done: int
     total: int
+    objects: Patch | None = None
+
+    @property
+    def patch(self) -> Patch:
+        """The objects, of a run that hands them over; they may reach beyond the block."""
+        assert self.objects is not None, "only a run without a sink hands objects over"
+        return self.objects
+
+
+@dataclass(frozen=True, slots=True)
+class TileWritten:
+    """A tile of the result is written.
+
+    Attributes
+    ----------
+    key : Key
+        The tile.
+    final : bool
+        Whether it will not change any more.
+    """
+
+    key: Key
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,81 +101,18 @@ class Notice:
     text: str
 
 
-Event = Started | TileDone | Waiting | Notice
-Events = Generator[Event, None, None]
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Every block is done.
 
-
-def run(
-    plan: SegmentPlan,
-    image: Image,
-    decode: DecodeSettings,
-    backend: Backend,
-    schedule: Schedule,
-) -> Events:
-    """Feed the backend until every block of the schedule is decoded.
-
-    The backend must have been opened for `plan`. Tiles in ``schedule.have`` are not predicted
-    again, so a run with other thresholds costs no network.
+    Attributes
+    ----------
+    objects : int
+        Ids that were given; 0 for classes, and where nothing was written.
     """
-    if (first := schedule.alone()) is not None:
-        window = plan.read(image, first[0], plan.covering(first[1]))
-        backend.submit(Alone(*first, window, decode))
-    yield from _rest(plan, image, decode, backend, schedule)
+
+    objects: int = 0
 
 
-def _rest(
-    plan: SegmentPlan,
-    image: Image,
-    decode: DecodeSettings,
-    backend: Backend,
-    schedule: Schedule,
-) -> Events:
-    """Feed the backend tile by tile, and with each block that has all it needs."""
-    in_flight, told, ahead = 0, False, ahead_for(plan)
-    while not schedule.finished:
-        while schedule.ready:
-            backend.submit(Decode(*schedule.ready.popleft(), decode))
-        more = bool(schedule.to_predict) and in_flight < ahead
-        if more:
-            plane, tile = schedule.to_predict.popleft()
-            window = plan.read(image, plane, plan.tiles.tiles[tile])
-            if not told and has_holes(window):
-                told = True
-                yield Notice(NOT_NUMBERS)
-            backend.submit(Predict(plane, tile, window))
-            in_flight += 1
-        for done in backend.collect(0 if more else HEARTBEAT):
-            match done:
-                case Predicted(plane, tile):
-                    in_flight -= 1
-                    schedule.predicted((plane, tile))
-                case Decoded():
-                    for key in schedule.decoded((done.plane, done.tile)):
-                        backend.submit(Drop(*key))
-                    yield _tile_done(plan, done, schedule)
-                case Remark(text):
-                    yield Notice(text)
-        yield Waiting()
-
-
-def ahead_for(plan: SegmentPlan) -> int:
-    """How many windows of a plan to send before results are back, so that no core waits for one."""
-    fitting = BYTES_AHEAD // (4 * plan.channels * plan.tile**2)
-    return max(2, min(1 + (os.cpu_count() or 1), fitting, MOST_AHEAD))
-
-
-def _tile_done(plan: SegmentPlan, done: Decoded, schedule: Schedule) -> TileDone:
-    count = len(plan.tiles.tiles)
-    return TileDone(
-        plane=plan.planes[done.plane],
-        owned=plan.owned(plan.tiles.tiles[done.tile]),
-        patch=done.patch,
-        block=done.plane * count + done.tile,
-        done=schedule.done,
-        total=schedule.total,
-    )
-
-
-def has_holes(window: NDArray[Any]) -> bool:
-    """Whether pixels are not numbers, or infinite."""
-    return window.dtype.kind == "f" and not bool(np.isfinite(window).all())
+Event = Started | ObjectsFound | TileWritten | Waiting | Notice | Finished
+Events = Generator[Event, None, None]

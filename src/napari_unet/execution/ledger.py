@@ -4,6 +4,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
+from napari_unet.labels.watershed import Patch
 from napari_unet.tiling.plan import Key, SegmentPlan
 
 
@@ -27,7 +28,7 @@ class WritableTile:
     final: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BlockResult:
     """What the run must know of a computed block.
 
@@ -39,11 +40,14 @@ class BlockResult:
         How many ids its objects need.
     notes : tuple of str
         What the person should know, in sentences.
+    objects : Patch or None
+        The objects, where nobody else keeps them.
     """
 
     key: Key
     ids: int
     notes: tuple[str, ...] = ()
+    objects: Patch | None = None
 
 
 class Ledger:

@@ -99,7 +99,7 @@ def scratch_of(output: Path) -> Path:
 
 
 def maps_of(output: Path) -> Path:
-    """Where class maps of an unfinished result wait."""
+    """Where probability maps of an unfinished result wait."""
     return scratch_of(output) / "maps"
 
 

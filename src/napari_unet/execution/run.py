@@ -1,109 +1,193 @@
-"""Running a plan block by block; who computes is a crew: threads, machines, or the engine."""
+"""The one loop from a plan to its objects: it keeps an executor busy and tells what is done."""
 
-from collections import deque
-from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from napari_unet.execution.events import HEARTBEAT, Notice, Waiting
-from napari_unet.execution.ledger import BlockResult, Ledger, WritableTile
+from napari_unet.execution.events import (
+    HEARTBEAT,
+    KEEP_ALL,
+    Event,
+    Events,
+    Finished,
+    Notice,
+    ObjectsFound,
+    Started,
+    TileWritten,
+    Waiting,
+)
+from napari_unet.execution.executors import (
+    Answer,
+    ComputeBlock,
+    DecodeBlock,
+    DropMaps,
+    DropObjects,
+    Executor,
+    Job,
+    PredictTile,
+    Ranked,
+    TilePredicted,
+    TileStored,
+    WriteTile,
+    abandoning,
+)
+from napari_unet.execution.ledger import BlockResult, Ledger
 from napari_unet.tiling.plan import Key
+from napari_unet.tiling.schedule import Schedule
+
+NOTHING_KEPT = 0  # bytes of probability maps that stay when no block needs them
 
 
-class Crew(Protocol):
-    """Does what a run orders."""
-
-    @property
-    def ahead(self) -> int:
-        """How many blocks are ordered before their results are back."""
-
-    def compute(self, key: Key) -> None:
-        """Order the objects of a block."""
-
-    def write(self, closing: WritableTile) -> None:
-        """Order a tile to be written."""
-
-    def drop(self, keys: list[Key]) -> None:
-        """Forget blocks."""
-
-    def collect(self, timeout: float) -> list[BlockResult | WritableTile]:
-        """Return what is done, waiting up to `timeout` seconds for the first."""
-
-    def stop(self) -> None:
-        """Do nothing more of what was ordered."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlockDone:
-    """The objects of a block are found.
+@dataclass(slots=True, eq=False)
+class Run:
+    """Which blocks of a job are computed, in which order, and what is noted of them.
 
     Attributes
     ----------
-    key : Key
-        The block.
-    ids : int
-        How many it has.
-    done, total : int
-        Blocks so far, and in all.
+    job : Job
+        What the executor prepares for.
+    schedule : Schedule
+        Which tile next, and which block is ready.
+    ledger : Ledger or None
+        Ids, and which tiles can be written; None for a job without a sink.
+    budget : int
+        Bytes of probability maps that may stay.
+    early : bool
+        Whether the first block is computed by itself where its neighbours would let it wait long:
+        somebody wants to see objects soon.
     """
 
-    key: Key
-    ids: int
-    done: int
-    total: int
+    job: Job
+    schedule: Schedule
+    ledger: Ledger | None = None
+    budget: int = 0
+    early: bool = False
+    _told: set[str] = field(default_factory=set)
+    _in_flight: int = 0
+    _by_themselves: set[Key] = field(default_factory=set)
+
+    def events(self, executor: Executor) -> Events:
+        """Keep an executor busy until every block is done; to stop it, close the generator.
+
+        Yields
+        ------
+        Event
+            `Started` first; `Waiting` at least every `HEARTBEAT` seconds; `Finished` last.
+        """
+        job, ledger = self.job, self.ledger
+        executor.open(job)
+        with abandoning(executor):
+            labels = job.labels if isinstance(job.labels, Path) else Path()
+            yield Started(job.plan, job.maps or labels, self.budget, self.schedule.have)
+            if self.early:
+                self.schedule.alone()
+            while not (self.schedule.finished and (ledger is None or ledger.finished)):
+                more = self._order(executor)
+                for answer in executor.collect(0 if more else HEARTBEAT):
+                    yield from self._note(answer, executor)
+                yield Waiting()
+            yield Finished(ledger.objects if ledger is not None else 0)
+
+    def _order(self, executor: Executor) -> bool:
+        """Order what can be done; return whether there is more.
+
+        One window at a time: to read it takes a while, and somebody may want to stop.
+        """
+        schedule = self.schedule
+        while self.ledger is not None and self.ledger.closable:
+            executor.submit(WriteTile(self.ledger.closable.popleft()))
+        while schedule.ready:
+            executor.submit(DecodeBlock(schedule.ready.popleft()))
+        left = schedule.apart or schedule.to_predict
+        if not left or self._in_flight >= executor.ahead:
+            return False
+        self._in_flight += 1
+        if schedule.apart:
+            self._by_themselves.add(schedule.apart[0])
+            executor.submit(ComputeBlock(schedule.apart.popleft()))
+        else:
+            executor.submit(PredictTile(schedule.to_predict.popleft()))
+        return True
+
+    def _note(self, answer: Answer, executor: Executor) -> Iterator[Event]:
+        """Write down what is done, and tell of it."""
+        match answer:
+            case TilePredicted(key, notes):
+                self._in_flight -= 1
+                self.schedule.predicted(key)
+                yield from self._notices(notes)
+            case BlockResult(key, _, notes):
+                yield from self._notices(notes)
+                if dropped := self.schedule.decoded(key):
+                    executor.submit(DropMaps(tuple(dropped)))
+                yield self._found(answer)
+            case TileStored(tile):
+                assert self.ledger is not None, "only a job with a sink has tiles written"
+                spare = self.ledger.written(tile.key) if tile.final else []
+                yield TileWritten(tile.key, tile.final)  # noted before anything is lost
+                if spare:
+                    executor.submit(DropObjects(tuple(spare)))
+            case Ranked():
+                pass
+
+    def _found(self, result: BlockResult) -> ObjectsFound:
+        plan, (plane, number) = self.job.plan, result.key
+        if result.key in self._by_themselves:
+            self._by_themselves.remove(result.key)
+            self._in_flight -= 1
+        if self.ledger is not None:
+            self.ledger.computed(result.key, result.ids)
+        counts = self.ledger or self.schedule
+        return ObjectsFound(
+            key=result.key,
+            plane=plan.planes[plane],
+            owned=plan.owned(plan.tiles.tiles[number]),
+            block=plane * len(plan.tiles.tiles) + number,
+            ids=result.ids,
+            done=counts.done,
+            total=counts.total,
+            objects=result.objects,
+        )
+
+    def _notices(self, notes: Sequence[str]) -> Iterator[Notice]:
+        """Tell what was not told yet."""
+        for note in notes:
+            if note not in self._told:
+                self._told.add(note)
+                yield Notice(note)
 
 
-@dataclass(frozen=True, slots=True)
-class TileWritten:
-    """A tile of the result is written.
-
-    Attributes
-    ----------
-    key : Key
-        The tile.
-    final : bool
-        Whether it will not change any more.
-    """
-
-    key: Key
-    final: bool = True
-
-
-BlockEvent = BlockDone | TileWritten | Notice | Waiting
-
-
-def run_blocks(ledger: Ledger, crew: Crew) -> Generator[BlockEvent, None, None]:
-    """Keep a crew busy until every tile is written; to stop it, close the generator.
+def live_run(
+    job: Job, blocks: Iterable[Key], cached_tiles: set[Key], budget: int = KEEP_ALL
+) -> Run:
+    """Return a run whose objects come back block by block, and whose probability maps stay.
 
     Parameters
     ----------
-    ledger : Ledger
-        What is to be done, and what is done already.
-    crew : Crew
-        Does it.
+    job : Job
+        It has a folder for maps, and no sink.
+    blocks : iterable of Key
+        What is wanted, in this order.
+    cached_tiles : set of Key
+        Tiles whose maps are there already; kept up to date.
+    budget : int
+        Bytes of maps that may stay.
     """
-    missing, told = deque(ledger.missing), set[str]()
-    ordered = 0
-    try:
-        while not ledger.finished:
-            while ledger.closable:
-                crew.write(ledger.closable.popleft())
-            more = bool(missing) and ordered < crew.ahead
-            if more:  # one a round: reading a block takes time, and somebody may want to stop
-                crew.compute(missing.popleft())
-                ordered += 1
-            for done in crew.collect(0 if more else HEARTBEAT):
-                match done:
-                    case BlockResult(key, ids, notes):
-                        ordered -= 1
-                        ledger.computed(key, ids)
-                        yield from (Notice(note) for note in notes if note not in told)
-                        told.update(notes)
-                        yield BlockDone(key, ids, ledger.done, ledger.total)
-                    case WritableTile(key, _, final):
-                        spare = ledger.written(key) if final else []
-                        yield TileWritten(key, final)  # noted before anything is lost
-                        crew.drop(spare)
-            yield Waiting()
-    finally:
-        crew.stop()
+    return Run(job, Schedule(job.plan, blocks, cached_tiles, budget), None, budget, early=True)
+
+
+def written_run(job: Job, ledger: Ledger, cached_tiles: set[Key] | None = None) -> Run:
+    """Return a run that computes what is missing in a ledger and writes it to the job's sink.
+
+    Parameters
+    ----------
+    job : Job
+        It has a sink; without a folder for maps each block is computed by itself.
+    ledger : Ledger
+        Knows what is done.
+    cached_tiles : set of Key, optional
+        Tiles whose maps are there already.
+    """
+    have = set() if cached_tiles is None else cached_tiles
+    schedule = Schedule(job.plan, ledger.missing, have, NOTHING_KEPT, apart=job.maps is None)
+    return Run(job, schedule, ledger)

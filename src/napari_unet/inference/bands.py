@@ -6,18 +6,15 @@ other levels need is ever written whole.
 """
 
 import math
-import time
 
 import torch
 from torch import Tensor, nn
 
-from napari_unet.inference.fastest import Fastest, fastest
 from napari_unet.network.unet import UNet
 
-# Numbers in a band of one level's features; which is best depends on the processor's caches.
-BANDS = (3 * 2**21, 3 * 2**20, 3 * 2**22)
+# Numbers in a band of one level's features; best in float32 and in bfloat16 (benchmarks/bands.py).
+BAND = 3 * 2**21
 LEAST_ROWS = 30  # of a band: a few rows only are added up in another order by the processor
-COMPARABLE = 2**20  # pixels; smaller images take a different time for each of theirs
 HALO = 2  # rows that two 3×3 convolutions reach to
 REACH = 2  # rows below that an up-convolution of a band and its halo reaches to
 
@@ -30,7 +27,7 @@ class Bands(nn.Module):
     network : UNet
         Padded, in evaluation mode.
     band : int, optional
-        Numbers in a band of features; default: the fastest of `BANDS` on this computer.
+        Numbers in a band of features; default: `BAND`, or what `LEAST_ROWS` need.
     """
 
     def __init__(self, network: UNet, band: int | None = None) -> None:
@@ -40,27 +37,11 @@ class Bands(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Compute the outputs ``(1, O, H, W)`` of ``(1, C, H, W)``, as `UNet.forward`."""
         self._network.check(image)
-        if self._band is not None:
-            return self._compute(image, self._band)
-        if image.device.type != "cpu":
-            return self._compute(image, BANDS[0])
-        choice, pixels = self._choice(image), image.shape[-2] * image.shape[-1]
-        if pixels < COMPARABLE:
-            return self._compute(image, choice.likely)
-        band, start, taken = choice.pick(), time.perf_counter(), math.inf
-        try:
-            result = self._compute(image, band)
-            taken = (time.perf_counter() - start) / pixels
-        finally:
-            choice.took(band, taken)
-        return result
+        return self._compute(image, self._band or self._usual(image))
 
-    def _choice(self, image: Tensor) -> Fastest:
-        spec, threads = self._network.spec, torch.get_num_threads()
-        least = LEAST_ROWS * 2 * spec.base_filters * image.shape[-1]
-        ways = tuple(band for band in BANDS if band >= least) or (least,)
-        network = f"{spec.base_filters} filters, {spec.depth} levels, {threads} threads"
-        return fastest(ways, f"torch {torch.__version__}, {image.dtype}, {network}")
+    def _usual(self, image: Tensor) -> int:
+        """Numbers in a band; the processor adds up very low bands in another order."""
+        return max(BAND, LEAST_ROWS * 2 * self._network.spec.base_filters * image.shape[-1])
 
     def _compute(self, image: Tensor, band: int) -> Tensor:
         network, copies, x = self._network, [], image

@@ -1,19 +1,17 @@
-"""Hands of this computer: one for each core, as far as there is memory."""
+"""Worker threads of this computer: one for each core, as far as there is memory."""
 
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import torch
 
 from napari_unet.inference.memory import SHARE, free_memory
 from napari_unet.tiling.plan import SegmentPlan
 
-AHEAD = 2  # blocks for each hand that wait or are computed
-ON_A_CARD = 2  # hands: one reads or makes objects while the card computes for the other
+AHEAD = 2  # orders for each thread that wait or are carried out
+ON_A_CARD = 2  # threads: one reads or makes objects while the card computes for the other
 
 
-class Hands:
+class WorkerThreads:
     """Threads that share the cores of this computer.
 
     One thread that does a whole block waits for no other, so as many blocks at a time as there
@@ -33,7 +31,7 @@ class Hands:
     def __init__(self, count: int) -> None:
         self.count, self._cores = count, torch.get_num_threads()
         share = max(1, self._cores // count)
-        self.pool = ThreadPoolExecutor(count, "hand", lambda: torch.set_num_threads(share))
+        self.pool = ThreadPoolExecutor(count, "napari-unet", lambda: torch.set_num_threads(share))
 
     def dismiss(self, *, wait: bool = False) -> None:
         """Let them go; what is not begun is not done."""
@@ -41,22 +39,7 @@ class Hands:
         torch.set_num_threads(self._cores)  # for threads that the caller starts later
 
 
-@contextmanager
-def thread_pool(plan: SegmentPlan) -> Iterator[tuple[ThreadPoolExecutor, Callable[[], int]]]:
-    """Hire hands for a plan; give the pool, and how many blocks to order."""
-    hands = Hands(hands_for(plan))
-    try:
-        yield hands.pool, lambda: AHEAD * hands.count
-    finally:
-        hands.dismiss(wait=True)
-
-
-def cores() -> int:
-    """How many cores torch uses here."""
-    return torch.get_num_threads()
-
-
-def hands_for(plan: SegmentPlan, most: int | None = None, memory: int | None = None) -> int:
+def threads_for(plan: SegmentPlan, most: int | None = None, memory: int | None = None) -> int:
     """How many threads a plan gets.
 
     Parameters
@@ -72,4 +55,6 @@ def hands_for(plan: SegmentPlan, most: int | None = None, memory: int | None = N
     if plan.device != "cpu":
         return min(blocks, ON_A_CARD)
     free = free_memory() if memory is None else memory
-    return max(1, min(most or cores(), blocks, int(SHARE * free / plan.working_bytes)))
+    return max(
+        1, min(most or torch.get_num_threads(), blocks, int(SHARE * free / plan.working_bytes))
+    )

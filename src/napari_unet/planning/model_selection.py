@@ -4,10 +4,10 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from napari_unet.execution.events import Event
-from napari_unet.execution.tasks import Backend
+from napari_unet.execution.executors import Executor
 from napari_unet.image import Image
 from napari_unet.models.library import Model
-from napari_unet.planning.object_size import find_object_size, forget
+from napari_unet.planning.object_size import find_object_size, probe_folders
 from napari_unet.planning.planner import Where, begin_plan
 from napari_unet.settings import SegmentSettings
 
@@ -19,7 +19,7 @@ LEAST = 0.02  # of what was looked at that its objects cover; less may be a spec
 
 
 def best_model(
-    image: Image, models: Sequence[Model], backend: Backend, where: Where, folder: Path
+    image: Image, models: Sequence[Model], executor: Executor, where: Where, folder: Path
 ) -> Generator[Event, None, Model]:
     """Find the model that knows most of what an image shows.
 
@@ -29,12 +29,12 @@ def best_model(
         The image.
     models : sequence of Model
         What to choose from; the first is kept unless another clearly finds more.
-    backend : Backend
-        Who computes.
+    executor : Executor
+        Computes.
     where : Where
         The part of the image that matters.
     folder : Path
-        Class maps are kept beside it while looking.
+        Probability maps are kept beside it while looking.
 
     Returns
     -------
@@ -44,10 +44,8 @@ def best_model(
     fits: dict[str, float] = {}
     for model in reversed(models):  # the first one stays loaded
         plan = yield from begin_plan(image, model, SegmentSettings(), where)
-        try:
-            look = yield from find_object_size(plan, image, backend, folder)
-        finally:
-            forget(folder)
+        with probe_folders(folder) as folders:
+            look = yield from find_object_size(plan, image, executor, folders)
         fits[model.sha] = look.fit
     first, best = models[0], max(models, key=lambda model: fits[model.sha])
     return best if fits[best.sha] > max(LEAST, CLEARLY * fits[first.sha]) else first

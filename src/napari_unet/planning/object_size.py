@@ -1,21 +1,24 @@
 """How large the objects of an image are: a small part of it is looked at in several sizes."""
 
+import itertools
 import math
 import shutil
-from collections.abc import Generator, Iterator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from napari_unet.execution.events import KEEP_ALL, Event, TileDone, Waiting, run
-from napari_unet.execution.tasks import Backend
+from napari_unet.execution.events import Event, ObjectsFound, Waiting
+from napari_unet.execution.executors import Executor, Job
+from napari_unet.execution.run import live_run
 from napari_unet.image import SPARSE, Box, Image
 from napari_unet.intensity import normalise
 from napari_unet.labels.watershed import object_diameters, typical_diameter
 from napari_unet.settings import MOST_DIAMETER, DecodeSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
-from napari_unet.tiling.schedule import Schedule
 
 SPECK = 0.25  # of the diameter a model is used to: what is smaller is no object
 PROBE = 256  # network pixels; side of what is looked at in each size
@@ -43,8 +46,8 @@ class ScaleProbe:
     plan : SegmentPlan
         Where was looked, and in what size.
     folder : Path
-        Where its class maps are.
-    have : set of Key
+        Where its probability maps are.
+    cached_tiles : set of Key
         Its tiles that are there.
     diameters, certainties : list of float
         Of each object: image pixels, and 0…1.
@@ -53,8 +56,8 @@ class ScaleProbe:
     """
 
     plan: SegmentPlan
-    folder: Path
-    have: set[Key] = field(default_factory=set)
+    folder: Path = Path()
+    cached_tiles: set[Key] = field(default_factory=set)
     diameters: list[float] = field(default_factory=list)
     certainties: list[float] = field(default_factory=list)
     leaning: float = 1.0
@@ -99,6 +102,10 @@ class ScaleProbe:
         return round(found, 1)
 
 
+Probing = Generator[Event, None, ScaleProbe]
+"""Looks, and tells that it does."""
+
+
 def within(ratio: float | None, factor: float) -> bool:
     """Whether a ratio is known and differs from 1 by less than a factor."""
     return ratio is not None and 1 / factor < ratio < factor
@@ -112,8 +119,8 @@ def off(look: ScaleProbe) -> float:
 def find_object_size(
     plan: SegmentPlan,
     image: Image,
-    backend: Backend,
-    folder: Path,
+    executor: Executor,
+    folders: Iterator[Path],
     near: tuple[float, float] | None = None,
 ) -> Generator[Event, None, ScaleProbe]:
     """Find the size in which most is found that looks like what the model knows.
@@ -128,73 +135,70 @@ def find_object_size(
         looked at.
     image : Image
         What to read.
-    backend : Backend
-        Who computes.
-    folder : Path
-        Beside it class maps are kept for each size; whoever calls must remove them (`forget`).
+    executor : Executor
+        Computes.
+    folders : iterator of Path
+        Of `probe_folders`: where the probability maps of each size lie.
     near : tuple of float, optional
         Image pixel that is looked at; what is around it counts where no other place shows anything.
 
     Returns
     -------
-    Look
+    ScaleProbe
         The best one.
     """
     middle = plan.planes[len(plan.planes) // 2 :][:1]
-    probe = replace(plan, planes=middle, tile=min(plan.tile, 2 * PROBE), anchored=False)
-    centre = yield from _busiest(probe, image, near)
-    search, looks = diameters(probe), list[ScaleProbe]()
-    wanted = next(search)
-    while True:
-        look = _look(probe, wanted, centre, folder.with_name(f"{folder.name}-{len(looks)}"))
+    expected = replace(plan, planes=middle, tile=min(plan.tile, 2 * PROBE), anchored=False)
+    centre = yield from _busiest(expected, image, near)
+    probes = list[ScaleProbe]()
+
+    def look(diameter: float) -> Probing:
+        probe = _look(expected, diameter, centre)
         # The same again at the limits of the zoom, or of a model that takes many sizes as they are.
-        known = next((known for known in looks if known.plan.zoom == look.plan.zoom), None)
-        if known is None:
-            yield from _fill(look, image, backend)
-            looks.append(look)
-        try:
-            wanted = search.send(known or look)
-        except StopIteration as end:
-            best: ScaleProbe = end.value
-            return best
+        known = next((known for known in probes if known.plan.zoom == probe.plan.zoom), None)
+        if known is not None:
+            return known
+        probe = replace(probe, folder=next(folders))
+        yield from _fill(probe, image, executor)
+        probes.append(probe)
+        return probe
+
+    return (yield from best_probe(expected, look))
 
 
-def diameters(probe: SegmentPlan) -> Generator[float, ScaleProbe, ScaleProbe]:
+def best_probe(expected: SegmentPlan, look: Callable[[float], Probing]) -> Probing:
     """Decide which diameters to look with; knows nothing of images.
 
     Parameters
     ----------
-    probe : SegmentPlan
+    expected : SegmentPlan
         What is wanted, with the diameter that is expected.
-
-    Yields
-    ------
-    float
-        Image pixels to look with; the look at it must be sent.
+    look : callable
+        Looks with a diameter, image pixels.
 
     Returns
     -------
-    Look
+    ScaleProbe
         The best one.
     """
-    best = yield probe.diameter
-    if probe.card.usual_diameter is not None:
-        return (yield from _confirmed(best))
+    best = yield from look(expected.diameter)
+    if expected.card.usual_diameter is not None:
+        return (yield from _confirmed(best, look))
     if not best.sure:
-        best = yield from _very_different(best, probe)
+        best = yield from _very_different(best, expected, look)
     for _ in range(REFINED):
         if best.diameter is None or not within(best.ratio, NEAR) or within(best.ratio, RIGHT):
             break
-        look = yield best.diameter
-        if look is best:
+        again = yield from look(best.diameter)
+        if again is best:
             break
-        if off(look) >= off(best) or look.certainty < min(SURE, best.certainty):
+        if off(again) >= off(best) or again.certainty < min(SURE, best.certainty):
             return replace(best, leaning=1.0)  # the size that it hints at is not right either
-        best = look
+        best = again
     return best
 
 
-def _confirmed(first: ScaleProbe) -> Generator[float, ScaleProbe, ScaleProbe]:
+def _confirmed(first: ScaleProbe, look: Callable[[float], Probing]) -> Probing:
     """Believe that an image shows other sizes than the taught ones only if a look there shows more.
 
     A model that has just met its cells finds pieces and clumps of them, and their size is not that
@@ -203,37 +207,35 @@ def _confirmed(first: ScaleProbe) -> Generator[float, ScaleProbe, ScaleProbe]:
     card = first.plan.card
     if first.diameter is None or card.diameter_for(first.diameter) == card.usual_diameter:
         return first
-    again = yield first.diameter
+    again = yield from look(first.diameter)
     return again if again.fit > first.fit else replace(first, diameters=[], certainties=[])
 
 
 def _very_different(
-    first: ScaleProbe, probe: SegmentPlan
-) -> Generator[float, ScaleProbe, ScaleProbe]:
+    first: ScaleProbe, expected: SegmentPlan, look: Callable[[float], Probing]
+) -> Probing:
     """Try what the first look hints at, then sizes that are far larger and far smaller.
 
     Made small enough, clumps look like objects: the later looks are compared by what they find.
     """
-    looks = [first]
+    probes = [first]
     if first.diameter is not None:
-        looks.append((yield first.diameter))
-        if looks[-1].sure:
-            return looks[-1]
+        probes.append((yield from look(first.diameter)))
+        if probes[-1].sure:
+            return probes[-1]
     for size in SIZES:
-        look = yield probe.diameter / size
-        looks.append(look)
-    return max(looks, key=lambda look: look.fit)
+        probe = yield from look(expected.diameter / size)
+        probes.append(probe)
+    return max(probes, key=lambda probe: probe.fit)
 
 
-def _look(
-    probe: SegmentPlan, diameter: float, centre: tuple[float, float], folder: Path
-) -> ScaleProbe:
+def _look(probe: SegmentPlan, diameter: float, centre: tuple[float, float]) -> ScaleProbe:
     """Prepare to look for objects of a diameter."""
     plan = replace(probe, diameter=min(max(diameter, SMALLEST), LARGEST))
     region = window(probe.region, centre, PROBE / plan.zoom)
     # A model of one kind of cells says what it finds.
     leaning = LEANING if plan.card.usual_diameter is None else 1.0
-    return ScaleProbe(replace(plan, region=region), folder, leaning=leaning)
+    return ScaleProbe(replace(plan, region=region), leaning=leaning)
 
 
 def _busiest(
@@ -274,15 +276,14 @@ def _windows(region: Box) -> Iterator[Box]:
         yield window(region, place, PROBE)
 
 
-def _fill(look: ScaleProbe, image: Image, backend: Backend) -> Generator[Event, None, None]:
-    plan = look.plan
-    backend.open(plan, look.folder)
-    schedule = Schedule(plan, plan.blocks(), look.have, KEEP_ALL)
-    for event in run(plan, image, _decoding(plan), backend, schedule):
-        if isinstance(event, TileDone):
+def _fill(probe: ScaleProbe, image: Image, executor: Executor) -> Generator[Event, None, None]:
+    plan = probe.plan
+    job = Job(plan, _decoding(plan), image, probe.folder)
+    for event in live_run(job, plan.blocks(), probe.cached_tiles).events(executor):
+        if isinstance(event, ObjectsFound):
             found = object_diameters(event.patch.labels).tolist()
-            look.diameters.extend(found)
-            look.certainties.extend([event.patch.certainty] * len(found))
+            probe.diameters.extend(found)
+            probe.certainties.extend([event.patch.certainty] * len(found))
         yield Waiting()
 
 
@@ -292,16 +293,17 @@ def _decoding(plan: SegmentPlan) -> DecodeSettings:
     return plan.card.decode.with_smallest(min(plan.card.decode.minimum_diameter, speck))
 
 
-def keep(look: ScaleProbe, folder: Path) -> set[Key]:
-    """Move a look's class maps to `folder` and return their tiles."""
-    shutil.move(look.folder, folder)
-    return look.have
+@contextmanager
+def probe_folders(folder: Path) -> Iterator[Iterator[Path]]:
+    """Give folders for probability maps, beside another one; all are removed in the end."""
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}-", dir=folder.parent) as temporary:
+        yield (Path(temporary) / str(number) for number in itertools.count())
 
 
-def forget(folder: Path) -> None:
-    """Remove the class maps of all looks beside `folder`."""
-    for number in range(len(SIZES) + REFINED + 2):  # the first look, its hint, and those
-        shutil.rmtree(folder.with_name(f"{folder.name}-{number}"), ignore_errors=True)
+def keep(probe: ScaleProbe, folder: Path) -> set[Key]:
+    """Move a probe's probability maps to `folder` and return their tiles."""
+    shutil.move(probe.folder, folder)
+    return probe.cached_tiles
 
 
 def window(region: Box, centre: tuple[float, float], side: float) -> Box:

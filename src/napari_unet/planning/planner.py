@@ -1,7 +1,6 @@
 """Looking at an image and deciding: grey values, object size, and the frozen plan."""
 
 import math
-import weakref
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,22 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
-from napari_unet.execution.class_map_cache import ClassMapCache
 from napari_unet.execution.events import Event, Notice, Waiting
-from napari_unet.execution.tasks import Backend
+from napari_unet.execution.executors import Executor
+from napari_unet.execution.probability_map_cache import ProbabilityMapCache
 from napari_unet.image import SPARSE, Box, Image, sample_boxes
 from napari_unet.inference.memory import SHARE, free_memory
 from napari_unet.intensity import grey_limits, has_contrast
 from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model
-from napari_unet.planning.object_size import find_object_size, forget, keep, window
+from napari_unet.planning.object_size import find_object_size, keep, probe_folders, window
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
 
 FAR = 3.0  # times the range of grey values of a large image: what is looked at shows something else
 Limits = tuple[tuple[float, float], ...]
 """Grey values that become 0 and 1, for each channel."""
-_KNOWN: dict[int, dict[tuple[Any, ...], Limits]] = {}
 AROUND = 2048  # pixels; side of what counts as looked at
 SIDE = 1024  # pixels; of the tiles: large for speed, small for memory and to see something soon
 LEAST = 256  # pixels; the same where there is little memory
@@ -35,7 +33,7 @@ APART = 2048  # pixels; the same where blocks compute their surroundings anew, e
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Which part of an image, in which order, and where its class maps are kept.
+    """Which part of an image, in which order, and where its probability maps are kept.
 
     Attributes
     ----------
@@ -45,10 +43,8 @@ class Where:
         Indices along the iterated axes; None = all planes.
     centre : tuple of float or None
         Image pixel to begin at.
-    cache : ClassMapCache or None
-        Where to keep the class maps; None = a temporary folder, deleted at the end.
-    have : set of Key
-        Filled with the tiles whose class maps are kept.
+    cache : ProbabilityMapCache or None
+        Where to keep the probability maps; None = a temporary folder, deleted at the end.
     apart : bool
         Whether blocks share nothing, as on a cluster; then tiles are larger, as more is wasted.
     anchored : bool
@@ -58,30 +54,61 @@ class Where:
     region: Box | None = None
     planes: tuple[tuple[int, ...], ...] | None = None
     centre: tuple[float, float] | None = None
-    cache: ClassMapCache | None = None
-    have: set[Key] = field(default_factory=set)
+    cache: ProbabilityMapCache | None = None
     apart: bool = False
     anchored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, and what was computed of it while its object size was looked for.
+
+    Attributes
+    ----------
+    plan : SegmentPlan
+        Every decision.
+    cached_tiles : set of Key
+        Tiles whose probability maps are there already: a small image is not computed twice.
+    """
+
+    plan: SegmentPlan
+    cached_tiles: set[Key] = field(default_factory=set)
 
 
 def make_plan(
     image: Image,
     model: Model,
     settings: SegmentSettings,
-    backend: Backend,
+    executor: Executor,
     where: Where,
     folder: Path,
-) -> Generator[Event, None, SegmentPlan]:
+) -> Generator[Event, None, Planned]:
     """Look at the image and decide; yields while looking, returns the plan.
 
-    Class maps that the look has brought and the plan can use are left in `folder` and noted in
-    ``where.have``: a small image is not computed twice.
+    Parameters
+    ----------
+    image, model, settings
+        What to segment, with what, and how.
+    executor : Executor
+        Computes what is looked at.
+    where : Where
+        Which part.
+    folder : Path
+        Probability maps that the plan can use are left there.
     """
     plan = yield from begin_plan(image, model, settings, where)
     fixed = settings.tile is not None or where.apart  # a choice, or other computers' memory
     if settings.diameter is not None or not plan.card.finds_objects:
-        return plan if fixed else with_room(plan)
-    return (yield from _sized(plan, image, backend, where, folder, fixed=fixed))
+        return Planned(plan if fixed else with_room(plan))
+    with probe_folders(folder) as folders:
+        look = yield from find_object_size(plan, image, executor, folders, where.centre)
+        found = look.diameter
+        decided = replace(plan, diameter=plan.card.diameter_for(found), found=found)
+        decided = decided if fixed else with_room(decided)
+        same_grid = decided.tiles == look.plan.tiles  # of the network too, not only of the image
+        if same_grid and decided.planes == look.plan.planes:
+            return Planned(decided, keep(look, folder))
+    return Planned(decided)
 
 
 def begin_plan(
@@ -134,29 +161,6 @@ def with_room(plan: SegmentPlan, memory: int | None = None) -> SegmentPlan:
     return plan
 
 
-def _sized(
-    plan: SegmentPlan,
-    image: Image,
-    backend: Backend,
-    where: Where,
-    folder: Path,
-    *,
-    fixed: bool,
-) -> Generator[Event, None, SegmentPlan]:
-    """Return the plan with the diameter that is found in the middle of what is wanted."""
-    try:
-        look = yield from find_object_size(plan, image, backend, folder, where.centre)
-        found = look.diameter
-        decided = replace(plan, diameter=plan.card.diameter_for(found), found=found)
-        decided = decided if fixed else with_room(decided)
-        same_grid = decided.tiles == look.plan.tiles  # of the network too, not only of the image
-        if same_grid and decided.planes == look.plan.planes:
-            where.have.update(keep(look, folder))
-    finally:
-        forget(folder)
-    return decided
-
-
 def grey_values(
     image: Image, card: ModelCard, near: Box | None = None
 ) -> Generator[Event, None, Limits]:
@@ -202,21 +206,10 @@ def _limits_everywhere(image: Image, card: ModelCard) -> Generator[Event, None, 
         return (yield from _limits(image, whole, card))
     channels = image.used_channels(card.spec.in_channels)
     question = image.axes, image.channel, channels, card.polarity
-    known = _remembered(image.data)
-    if question not in known:
-        known[question] = yield from _limits(image, whole, card)
-    return known[question]
-
-
-def _remembered(data: Any) -> dict[tuple[Any, ...], Limits]:
-    """Return what is known of an array, for as long as it lives; many are not hashable."""
-    if id(data) not in _KNOWN:
-        try:
-            weakref.finalize(data, _KNOWN.pop, id(data), None)
-        except TypeError:  # nobody would tell when it is gone
-            return {}
-        _KNOWN[id(data)] = {}
-    return _KNOWN[id(data)]
+    if question not in image.looks:
+        image.looks[question] = yield from _limits(image, whole, card)
+    found: Limits = image.looks[question]
+    return found
 
 
 def _limits(image: Image, where: Box, card: ModelCard) -> Generator[Event, None, Limits]:

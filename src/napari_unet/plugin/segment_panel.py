@@ -9,9 +9,8 @@ from superqt.utils import qdebounced
 
 from napari_unet.engine.client import Engine
 from napari_unet.errors import UNetError
-from napari_unet.execution.class_map_cache import ClassMapCache
-from napari_unet.execution.events import Event, Notice, Started, TileDone
-from napari_unet.execution.run import BlockDone, BlockEvent, TileWritten
+from napari_unet.execution.events import Event, Notice, ObjectsFound, Started, TileWritten
+from napari_unet.execution.probability_map_cache import ProbabilityMapCache
 from napari_unet.image import Image
 from napari_unet.models.library import find_model, load_card, load_model
 from napari_unet.planning.planner import Where
@@ -60,7 +59,7 @@ class SegmentPanel(ResultPanel):
         self.classes = ClassesSection(self, napari_viewer)
         self.slides = Slides(self, napari_viewer)
         super().__init__(napari_viewer)
-        self.engine, self._cache = Engine(), ClassMapCache()
+        self.engine, self._cache = Engine(), ProbabilityMapCache()
         self._job: Job | None = None
         self._shown: Shown | None = None  # what the job fills
         self._begun, self._done = 0.0, 0  # when the job began, and its tiles so far
@@ -176,7 +175,7 @@ class SegmentPanel(ResultPanel):
         if classes:
             self.classes.adopt_names(names_of(model.card))
         result = self._result(layer, image, classes=classes)
-        result.image, result.have = image, where.have
+        result.image = image
         result.begin()
         self._viewer.layers.selection.active = result.layer  # ready to be painted on
         self.say("Looking at the image…")
@@ -233,12 +232,12 @@ class SegmentPanel(ResultPanel):
         if self._shown is shown:
             self.cancel()
 
-    def _on_event(self, event: Event | BlockEvent, result: Any) -> None:
+    def _on_event(self, event: Event, result: Any) -> None:
         match event:
             case Started():
                 result.started(event)
                 self.show_found(event.plan)
-            case TileDone() | BlockDone() | TileWritten():
+            case ObjectsFound() | TileWritten():
                 if self._gone(result):
                     return
                 result.place(event)

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from napari_unet.image import Box, Image
 from napari_unet.models.card import ModelCard
+from napari_unet.settings import DecodeSettings, SegmentSettings
 from napari_unet.tiling.tiles import Tile, TilePlan, cover, plan_tiles
 
 Key = tuple[int, int]
@@ -90,6 +91,10 @@ class SegmentPlan:
             area=self.region.grow(self.overlap),
             anchored=self.anchored,
         )
+
+    def decoding(self, settings: SegmentSettings) -> DecodeSettings:
+        """Return the thresholds to use: the person's, else the card's."""
+        return settings.decode or self.card.decode_for(self.found or settings.diameter)
 
     @property
     def map_channels(self) -> int:

@@ -1,7 +1,7 @@
-"""Which tile next, which block is ready, and which class map may be forgotten."""
+"""Which tile next, which block is ready, and which probability map may be forgotten."""
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from napari_unet.tiling.plan import Key, SegmentPlan
 
@@ -18,14 +18,33 @@ class Schedule:
     blocks : iterable of Key
         Blocks to decode, in the order wanted.
     have : set of Key
-        Tiles whose class maps are in the store already; grows as tiles are predicted and shrinks
-        as they are dropped.
+        Tiles whose probability maps are in the store already; grows as tiles are predicted and
+        shrinks as they are dropped.
     budget : int
-        Bytes of class maps that may stay in the store.
+        Bytes of probability maps that may stay in the store.
+    apart : bool
+        Whether each block is computed by itself, without a store.
+
+    Attributes
+    ----------
+    apart : deque of Key
+        Blocks to compute by themselves.
+    ready : deque of Key
+        Blocks whose probability maps are there.
+    to_predict : deque of Key
+        Tiles whose probability maps are missing.
+    total, done : int
+        Blocks in all, and decoded so far.
     """
 
     def __init__(
-        self, plan: SegmentPlan, blocks: Iterable[Key], have: set[Key], budget: int
+        self,
+        plan: SegmentPlan,
+        blocks: Iterable[Key],
+        have: set[Key],
+        budget: int,
+        *,
+        apart: bool = False,
     ) -> None:
         self._plan, self.have, self._budget = plan, have, budget
         self._missing: dict[Key, int] = {}
@@ -34,7 +53,9 @@ class Schedule:
         self.ready: deque[Key] = deque()
         self.to_predict: deque[Key] = deque()
         self._stored = sum(plan.tile_bytes(tile) for _, tile in have)
-        for block in blocks:
+        self.apart: deque[Key] = deque(blocks if apart else ())
+        self._missing.update(dict.fromkeys(self.apart, -1))  # never ready
+        for block in () if apart else blocks:
             self._add(block)
         self.total = len(self._missing)
         self.done = 0
@@ -53,18 +74,10 @@ class Schedule:
         if not missing:
             self.ready.append(block)
 
-    def begin(self, block: Key) -> list[Key]:
-        """Take out the tiles that a block needs and nobody computes yet; blocks come in order."""
-        needed = {(block[0], tile) for tile in self._plan.needs(block[1])}
-        taken = []
-        while self.to_predict and self.to_predict[0] in needed:
-            taken.append(self.to_predict.popleft())
-        return taken
-
     def alone(self) -> Key | None:
         """Take out the first block if its neighbours would let it wait long; else None.
 
-        Whoever computes it with all that it needs has objects sooner, and computes more.
+        Computed with all that it needs it has objects sooner, for more work.
         """
         first = next(iter(self._missing), None)
         if first is None or not self._missing[first]:
@@ -75,6 +88,7 @@ class Schedule:
         if waits_for < LONG * self._plan.covering(first[1]).read.size:
             return None
         self._missing[first] = -1  # never becomes ready
+        self.apart.append(first)
         return first
 
     @property
@@ -83,7 +97,7 @@ class Schedule:
         return self.done == self.total and not self._users
 
     def predicted(self, key: Key) -> None:
-        """Note that a tile's class map is in the store; blocks may become ready."""
+        """Note that a tile's probability map is in the store; blocks may become ready."""
         self.have.add(key)
         self._stored += self._plan.tile_bytes(key[1])
         for block in self._users.pop(key, []):
@@ -103,3 +117,17 @@ class Schedule:
                 self._stored -= self._plan.tile_bytes(tile)
                 dropped.append(key)
         return dropped
+
+
+def shared_pixels(plan: SegmentPlan, blocks: Iterable[Key]) -> int:
+    """How many pixels the network computes for blocks that share probability maps."""
+    needed = {(plane, tile) for plane, number in blocks for tile in plan.needs(number)}
+    return sum(plan.tiles.tiles[tile].read.size for _, tile in needed)
+
+
+def sharing_pays(plan: SegmentPlan, blocks: Sequence[Key]) -> bool:
+    """Whether the network computes fewer pixels for blocks that share probability maps.
+
+    A part of an image needs little of the tiles around it; there blocks are better apart.
+    """
+    return shared_pixels(plan, blocks) < sum(plan.covering(n).read.size for _, n in blocks)

@@ -12,7 +12,7 @@ from napari_unet.active_learning.suggest import UncertainRegion, outline
 from napari_unet.active_learning.uncertainty import HEAT_STEP
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Waiting
-from napari_unet.execution.tasks import Ranked
+from napari_unet.execution.executors import Ranked
 from napari_unet.image import Box
 from napari_unet.labels.live_labels import index_of
 from napari_unet.plugin.correct.uncertainty_job import (

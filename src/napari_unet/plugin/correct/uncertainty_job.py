@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_unet.active_learning.uncertainty import HEAT_STEP, heat_map
 from napari_unet.errors import InputError
 from napari_unet.execution.events import HEARTBEAT, Waiting
-from napari_unet.execution.tasks import Backend, Rank, Ranked, Suggest
+from napari_unet.execution.executors import Executor, Job, Rank, Ranked, Suggest
 from napari_unet.image import Box
 from napari_unet.tiling.plan import Key, SegmentPlan
 
@@ -101,7 +101,7 @@ class Heat:
 
 def spot_events(
     run: KeptRun,
-    backend: Backend,
+    executor: Executor,
     painted: Painted,
     view: tuple[Plane, tuple[float, float]],
     count: int = 5,
@@ -112,8 +112,8 @@ def spot_events(
     ----------
     run : KeptRun
         Whose class maps to look at; those of at most `MOST_BLOCKS` blocks.
-    backend : Backend
-        Who looks.
+    executor : Executor
+        Looks.
     painted : callable
         Gives what is painted; called for one block after the other.
     view : tuple
@@ -124,7 +124,7 @@ def spot_events(
     Yields
     ------
     Waiting or Ranked
-        `Waiting` at least every `HEARTBEAT` seconds where the backend works elsewhere; `Ranked`
+        `Waiting` at least every `HEARTBEAT` seconds where the executor works elsewhere; `Ranked`
         comes last.
 
     Raises
@@ -137,15 +137,15 @@ def spot_events(
     if not blocks:
         raise InputError(NOTHING_KEPT)
     plan = run.plan
-    backend.open(plan, run.folder)
+    executor.open(Job(plan, maps=run.folder))
     for plane, tile in blocks:
         window = plan.window(plan.tiles.tiles[tile])
         touched = painted(plan.planes[plane], window) != 0
-        backend.submit(Suggest(plane, tile, touched.astype(np.uint8)))
+        executor.submit(Suggest((plane, tile), touched.astype(np.uint8)))
         yield Waiting()
-    backend.submit(Rank(count))
+    executor.submit(Rank(count))
     while True:
-        for done in backend.collect(HEARTBEAT):
+        for done in executor.collect(HEARTBEAT):
             if isinstance(done, Ranked):
                 yield done
                 return
@@ -169,14 +169,14 @@ def heat_of(run: KeptRun, plane: Plane, view: Box) -> Heat:
     InputError
         If the run left nothing that tells, or nothing in view.
     """
-    from napari_unet.execution.class_maps import ClassMapStore
+    from napari_unet.execution.probability_maps import ProbabilityMapStore
 
     run.check()
     plan = run.plan
     box = middle_of(view.intersect(plan.region), MOST_PIXELS)
     if plane not in plan.planes or not box.size:
         raise InputError(NOT_SEGMENTED)
-    maps = ClassMapStore(run.folder, plan).read(plan.planes.index(plane), box)
+    maps = ProbabilityMapStore(run.folder, plan).read(plan.planes.index(plane), box)
     return Heat(plane, box, heat_map(maps, plan.diameter))
 
 

@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari import Viewer
@@ -19,6 +20,7 @@ from napari_unet.plugin.session.open_region import region_of
 
 AXIS_NAMES = {"channel": "C", "channels": "C", "time": "T", "slice": "Z", "depth": "Z"}
 BESIDE = "napari_unet_beside"  # in the metadata of layers that accompany a result
+_LOOKS: "WeakKeyDictionary[ImageLayer, tuple[Any, dict[Any, Any]]]" = WeakKeyDictionary()
 REFRESH_SHARE = 0.05  # of the time may go into redrawing while tiles stream in
 
 
@@ -59,7 +61,16 @@ def image_of(layer: ImageLayer, axes: str, channel: int | None) -> Image:
         unit=unit,
         name=layer.name,
         whole=image_of(source, axes, channel) if source is not None else None,
+        looks=_looks_of(layer),
     )
+
+
+def _looks_of(layer: ImageLayer) -> dict[Any, Any]:
+    """Return what was found out about a layer's array, for as long as it has that array."""
+    array = finest(layer)
+    if layer not in _LOOKS or _LOOKS[layer][0] is not array:
+        _LOOKS[layer] = array, {}
+    return _LOOKS[layer][1]
 
 
 def attributes(layer: Layer) -> dict[str, Any]:

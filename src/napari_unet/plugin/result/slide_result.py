@@ -8,8 +8,7 @@ from napari import Viewer
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 
-from napari_unet.execution.events import Started
-from napari_unet.execution.run import BlockDone, TileWritten
+from napari_unet.execution.events import ObjectsFound, Started, TileWritten
 from napari_unet.image import Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.plugin.hooks import METADATA_KEY
@@ -69,7 +68,7 @@ class SlideResult:
         self.layer.metadata = {SLIDE: self, METADATA_KEY: record(event.plan, self.growing.settings)}
         self._redraw = layers.Redraw(self.layer)
 
-    def place(self, event: TileWritten | BlockDone) -> None:
+    def place(self, event: TileWritten | ObjectsFound) -> None:
         """Draw anew what was written."""
         if isinstance(event, TileWritten):
             self._redraw.soon()

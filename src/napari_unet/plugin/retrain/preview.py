@@ -8,7 +8,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_unet.errors import UNetError
-from napari_unet.execution.events import Started, TileDone
+from napari_unet.execution.events import ObjectsFound, Started
 from napari_unet.image import Image
 from napari_unet.labels.live_labels import Assembly
 from napari_unet.models.library import Model
@@ -66,7 +66,7 @@ class Preview:
     def started(self, event: Started) -> None:
         """Nothing of the plan is needed afterwards."""
 
-    def place(self, event: TileDone) -> None:
+    def place(self, event: ObjectsFound) -> None:
         """Show one block's objects."""
         self._found.place(event.plane, event.owned, event.patch, event.block)
         self.complete = event.done == event.total

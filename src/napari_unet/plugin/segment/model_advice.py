@@ -4,8 +4,8 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import UNetError
-from napari_unet.execution.class_map_cache import ClassMapCache
 from napari_unet.execution.events import Event
+from napari_unet.execution.probability_map_cache import ProbabilityMapCache
 from napari_unet.image import Image
 from napari_unet.models.library import Model, bundled_models
 from napari_unet.planning.model_selection import best_model
@@ -29,7 +29,7 @@ class ModelAdvice(Part):
     A model that the person chose, or that was retrained, is never replaced.
     """
 
-    def __init__(self, host: "SegmentPanel", cache: ClassMapCache) -> None:
+    def __init__(self, host: "SegmentPanel", cache: ProbabilityMapCache) -> None:
         super().__init__(host)
         self._cache = cache
         self._job: Job | None = None

@@ -9,7 +9,7 @@ from napari.layers import Image as ImageLayer
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.errors import UNetError
-from napari_unet.execution.class_map_cache import ClassMapCache
+from napari_unet.execution.probability_map_cache import ProbabilityMapCache
 from napari_unet.image import Image
 from napari_unet.models.library import load_card, model_files
 from napari_unet.planning.planner import Where
@@ -253,7 +253,7 @@ class SegmentForm(Container):  # type: ignore[type-arg]
                 self.say(str(error))
             return None
 
-    def part(self, layer: ImageLayer, image: Image, cache: ClassMapCache | None) -> Where:
+    def part(self, layer: ImageLayer, image: Image, cache: ProbabilityMapCache | None) -> Where:
         """Return the part of the image chosen, beginning where the person looks."""
         plane = (layers.current_plane(self._viewer, layer, image),)
         view = layers.visible_box(self._viewer, layer, image)

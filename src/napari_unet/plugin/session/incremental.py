@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.client import Engine
-from napari_unet.engine.executor import EngineCrew
 from napari_unet.errors import SaveError
-from napari_unet.execution.events import Event, Started
+from napari_unet.execution.events import Event, Events
+from napari_unet.execution.executors import Job
 from napari_unet.execution.label_edits import EditedPyramid, IdMap
 from napari_unet.execution.ledger import Ledger
 from napari_unet.execution.patches import patches_of
-from napari_unet.execution.run import BlockEvent, run_blocks
+from napari_unet.execution.run import written_run
 from napari_unet.image import Box, Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.labels.live_labels import Plane
@@ -86,7 +86,7 @@ class IncrementalSegmentation:
 
     def events(
         self, engine: Engine, plane: Plane, centre: tuple[float, float] | None, *, only: bool
-    ) -> Generator[Event | BlockEvent, None, None]:
+    ) -> Events:
         """Compute what is missing, beginning where somebody looks.
 
         Parameters
@@ -102,33 +102,31 @@ class IncrementalSegmentation:
 
         Yields
         ------
-        Event or BlockEvent
-            `Started` first, then `BlockDone` and `TileWritten`.
+        Event
+            `Started` first, then `ObjectsFound` and `TileWritten`.
         """
         if self.plan is None:
             plan = yield from self._planned(engine, centre)
             self._make(plan)
             self.plan = plan
         plan = self.plan
-        yield Started(plan, self.output, 0)
         blocks = list(plan.blocks(centre))
         here = [key for key in blocks if plan.planes[key[0]] == plane]
         there = [] if only else [key for key in blocks if plan.planes[key[0]] != plane]
         if self._ledger is None:
             self._ledger = Ledger(plan, [], eager=True)
         self._ledger.want([*here, *there])
-        crew = EngineCrew(engine, plan, decoding(plan, self.settings), self.image, self.output)
-        yield from run_blocks(self._ledger, crew)
+        job = Job(plan, decoding(plan, self.settings), self.image, labels=self.output)
+        yield from written_run(job, self._ledger).events(engine)
 
     def _planned(
         self, engine: Engine, centre: tuple[float, float] | None
     ) -> Generator[Event, None, SegmentPlan]:
         where = Where(centre=centre, anchored=True)
         with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
-            looks = Path(temporary) / "class-maps"
-            return (
-                yield from make_plan(self.image, self.model, self.settings, engine, where, looks)
-            )
+            looks = Path(temporary) / "probability-maps"
+            planning = make_plan(self.image, self.model, self.settings, engine, where, looks)
+            return (yield from planning).plan
 
     def _make(self, plan: SegmentPlan) -> None:
         with on_disk(self.output):

@@ -1,6 +1,7 @@
 """A result in the viewer: its labels layer, what the model said, and how to say it anew."""
 
 import weakref
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 from psygnal import SignalInstance
 
 from napari_unet.errors import InputError
-from napari_unet.execution.class_map_cache import ClassMapCache
-from napari_unet.execution.events import Events, Started, TileDone, run
-from napari_unet.execution.run import BlockDone
-from napari_unet.execution.tasks import Backend
+from napari_unet.execution.events import Events, ObjectsFound, Started
+from napari_unet.execution.executors import Executor, Job
+from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.run import live_run
 from napari_unet.image import Box, Image
 from napari_unet.labels.live_labels import LiveLabels, Plane
 from napari_unet.labels.reopen import put_on_top
@@ -25,7 +26,6 @@ from napari_unet.plugin.layers.layers import Redraw
 from napari_unet.segmentation import decoding, record
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
-from napari_unet.tiling.schedule import Schedule
 
 LONG = 300  # seconds from which on minutes are told
 REPLACED = (
@@ -93,7 +93,7 @@ class Result:
 
     @property
     def whole(self) -> bool:
-        """Whether all class maps of the last run are kept."""
+        """Whether all probability maps of the last run are kept."""
         plan = self.plan
         return plan is not None and len(self.have) == len(plan.planes) * len(plan.tiles.tiles)
 
@@ -143,23 +143,23 @@ class Result:
     def started(self, event: Started) -> None:
         """Note the plan of a run."""
         plan = self.plan = event.plan
-        self.folder, self.budget = event.folder, event.budget
+        self.folder, self.budget, self.have = event.folder, event.budget, event.cached_tiles
         self.region = plan.region if self.region is None else self.region.union(plan.region)
         self.planes.update(plan.planes)
 
-    def everywhere(self, centre: tuple[float, float] | None, cache: ClassMapCache) -> Where:
+    def everywhere(self, centre: tuple[float, float] | None, cache: ProbabilityMapCache) -> Where:
         """Return all that was segmented so far, the whole image if nothing was.
 
         Parameters
         ----------
         centre : tuple of float or None
             Image pixel to begin at.
-        cache : ClassMapCache
-            Where to keep the class maps.
+        cache : ProbabilityMapCache
+            Where to keep the probability maps.
         """
         return Where(self.region, tuple(sorted(self.planes)) or None, centre, cache)
 
-    def place(self, event: TileDone) -> None:
+    def place(self, event: ObjectsFound) -> None:
         """Show one block's objects, except where the person painted."""
         if not self.correcting.fits:
             raise InputError(REPLACED)
@@ -193,22 +193,22 @@ class Result:
     def decode_again(
         self,
         settings: SegmentSettings,
-        backend: Backend,
+        executor: Executor,
         view: tuple[float, float],
         near: list[Key],
     ) -> Events:
-        """Decode with other thresholds, without the network where the class map is kept.
+        """Decode with other thresholds, without the network where the probability map is kept.
 
         Parameters
         ----------
         settings : SegmentSettings
             With the thresholds wanted.
-        backend : Backend
-            Who computes.
+        executor : Executor
+            Computes.
         view : tuple of float
             Image pixel in the middle of what is shown; blocks near it come first.
         near : list of Key
-            Blocks in view: the only ones decoded where not every class map is kept.
+            Blocks in view: the only ones decoded where not every probability map is kept.
         """
         plan, folder = self.plan, self.folder
         if plan is None or folder is None:
@@ -216,9 +216,9 @@ class Result:
         if not folder.exists():  # a later run needed the room: the network must look again
             self.have.clear()
         blocks = plan.blocks(view) if self.whole else near
-        schedule = Schedule(plan, blocks, self.have, self.budget)
-        backend.open(plan, folder)
-        yield from run(plan, self.image, decoding(plan, settings), backend, schedule)
+        job = Job(plan, decoding(plan, settings), self.image, folder)
+        with closing(live_run(job, blocks, self.have, self.budget).events(executor)) as events:
+            yield from (event for event in events if not isinstance(event, Started))
 
     def conclusion(self, *, cancelled: bool) -> str:
         """Return what a run has found, or that it was cancelled."""
@@ -237,7 +237,7 @@ class Result:
         return text
 
 
-def progress(event: TileDone | BlockDone, done: int, seconds: float) -> str:
+def progress(event: ObjectsFound, done: int, seconds: float) -> str:
     """Return how far a run is that has done some tiles in some seconds; others were there."""
     left = seconds / done * (event.total - event.done)
     span = f"{left:.0f} s" if left < LONG else f"{left / 60:.0f} min"

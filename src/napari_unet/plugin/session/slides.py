@@ -15,8 +15,8 @@ from napari.layers import Image as ImageLayer
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError, UNetError
-from napari_unet.execution.class_map_cache import Scratch
 from napari_unet.execution.label_edits import GRID
+from napari_unet.execution.probability_map_cache import Scratch
 from napari_unet.image import Box, Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.labels.painted import UNLABELLED

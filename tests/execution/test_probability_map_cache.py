@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unet.execution.class_map_cache import ClassMapCache, Scratch
-from napari_unet.execution.class_maps import ClassMapStore
+from napari_unet.execution.probability_map_cache import ProbabilityMapCache, Scratch
+from napari_unet.execution.probability_maps import ProbabilityMapStore
 from napari_unet.image import Box
 from napari_unet.network.spec import UNetSpec
 from napari_unet.tiling.plan import SegmentPlan
@@ -24,20 +24,20 @@ def plan(side: int = 100, tile: int = 32) -> SegmentPlan:
 
 
 def test_older_runs_make_room(tmp_path: Path) -> None:
-    cache, one = ClassMapCache(tmp_path, limit=150_000), plan()
+    cache, one = ProbabilityMapCache(tmp_path, limit=150_000), plan()
     folders = [cache.reserve() for _ in range(3)]
     assert len(set(folders)) == 3
     for folder in folders:
         assert cache.budget(folder, one) == 2 * 3 * 100 * 100
-        ClassMapStore(folder, one)
+        ProbabilityMapStore(folder, one)
     assert [folder.exists() for folder in folders] == [False, True, True]
     assert cache.budget(cache.reserve(), plan(1000)) == 150_000
     assert not any(folder.exists() for folder in folders)
 
 
 def test_closing_removes_everything(tmp_path: Path) -> None:
-    cache = ClassMapCache(tmp_path)
-    ClassMapStore(cache.reserve(), plan())
+    cache = ProbabilityMapCache(tmp_path)
+    ProbabilityMapStore(cache.reserve(), plan())
     cache.close()
     assert list(tmp_path.iterdir()) == []
 
@@ -54,25 +54,25 @@ def test_what_dead_processes_left_is_removed_and_nothing_else(tmp_path: Path) ->
     ]
     for folder in (dead, *others):
         folder.mkdir()
-    ClassMapCache(tmp_path)
+    ProbabilityMapCache(tmp_path)
     assert not dead.exists()
     assert all(folder.exists() for folder in others)
 
 
 def test_the_store_gives_back_any_window_and_forgets_tiles(tmp_path: Path) -> None:
     one = plan()
-    store, maps = ClassMapStore(tmp_path / "run", one), np.zeros((3, 100, 100), np.uint8)
+    store, maps = ProbabilityMapStore(tmp_path / "run", one), np.zeros((3, 100, 100), np.uint8)
     random = np.random.default_rng(0)
     for tile in one.tiles.tiles:
         part = random.integers(0, 256, (3, *tile.write.shape)).astype(np.uint8)
         store.write(1, tile.write, part)
         maps[(slice(None), *tile.write.slices)] = part
     window = Box((13, 5), (77, 91))
-    again = ClassMapStore(tmp_path / "run", one)
+    again = ProbabilityMapStore(tmp_path / "run", one)
     assert (again.read(1, window) == maps[(slice(None), *window.slices)]).all()
     assert not again.read(0, window).any()
     files = len(list((tmp_path / "run").rglob("*")))
-    again.drop(1, one.tiles.tiles[0].write)
+    again.drop((1, 0))
     assert not store.read(1, one.tiles.tiles[0].write).any()
     assert len(list((tmp_path / "run").rglob("*"))) < files
 

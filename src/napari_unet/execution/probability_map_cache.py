@@ -1,4 +1,4 @@
-"""Room on disk for class maps: bounded, oldest run out first, cleared when the process ends."""
+"""Room on disk for probability maps: bounded, oldest run out first, cleared at the end."""
 
 import glob
 import logging
@@ -70,8 +70,8 @@ class Scratch:
         return sorted(kept, key=kept.__getitem__)
 
 
-class ClassMapCache(Scratch):
-    """Folders for the class maps of the runs of one process.
+class ProbabilityMapCache(Scratch):
+    """Folders for the probability maps of the runs of one process.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class ClassMapCache(Scratch):
     """
 
     def __init__(self, root: Path | None = None, limit: int = LIMIT) -> None:
-        super().__init__(root or platformdirs.user_cache_path(APPLICATION) / "class-maps")
+        super().__init__(root or platformdirs.user_cache_path(APPLICATION) / "probability-maps")
         self.sweep()
         self._limit = limit
         self._kept: OrderedDict[Path, int] = OrderedDict()
@@ -97,7 +97,7 @@ class ClassMapCache(Scratch):
         return allowed
 
     def release(self, folder: Path) -> None:
-        """Forget a run and delete its class maps."""
+        """Forget a run and delete its probability maps."""
         self._kept.pop(folder, None)
         shutil.rmtree(folder, ignore_errors=True)
 
