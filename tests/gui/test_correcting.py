@@ -16,7 +16,7 @@ from napari_unet.journal.recovery import recoverable, replay
 from napari_unet.labels.painted import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
 from napari_unet.labels.watershed import Patch
 from napari_unet.plugin.correct.keys import KEYS, NAPARIS_KEYS
-from napari_unet.plugin.result.restoring import identity_of
+from napari_unet.plugin.correct.restoring import identity_of
 from napari_unet.plugin.segment_panel import SegmentPanel
 
 PATIENCE = 30_000  # milliseconds

@@ -13,7 +13,7 @@ from napari_unet.journal.recovery import replay
 from napari_unet.models import store
 from napari_unet.models.card import SUFFIX
 from napari_unet.models.library import user_folder
-from napari_unet.plugin.hooks import write_labels
+from napari_unet.plugin.layers.labels_files import write_labels
 from napari_unet.plugin.segment.segment_form import PLANE, RECTANGLE, VIEW
 from napari_unet.plugin.segment_panel import SegmentPanel
 
@@ -423,7 +423,7 @@ def test_a_result_removed_while_it_is_saved(
         return write_labels(*arguments)
 
     gone = Event()
-    monkeypatch.setattr("napari_unet.plugin.result.saving.write_labels", write_later)
+    monkeypatch.setattr("napari_unet.plugin.segment.saving.write_labels", write_later)
     qtbot.waitUntil(lambda: painted.correcting.journal is not None, timeout=PATIENCE)
     shown = painted.layer.data.copy()
     panel.save_to(tmp_path / "cells_labels.tif")

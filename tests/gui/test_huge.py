@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 from napari_unet.image import Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.region import region_of
 from napari_unet.plugin.segment.segment_form import VIEW, WHOLE
-from napari_unet.plugin.session.open_region import region_of
 from tests.strategies import blob_labels
 
 SIDE, CHUNK, STEP = 100_000, 1024, 16

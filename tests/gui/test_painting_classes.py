@@ -14,8 +14,9 @@ from napari_unet.finetuning import class_parent, gather, painting_of
 from napari_unet.image import Image
 from napari_unet.labels.painted import BACKGROUND, CLASSES
 from napari_unet.models.card import describe
+from napari_unet.models.class_names import DEFAULT, names_of, tidy
 from napari_unet.models.library import load_card, load_model
-from napari_unet.plugin.correct.classes import DEFAULT, names_of, objects_parent, tidy
+from napari_unet.models.parents import objects_parent
 from napari_unet.plugin.segment_panel import SegmentPanel
 from napari_unet.settings import FinetuneSettings
 

@@ -11,9 +11,10 @@ from flow import put
 from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models.card import SUFFIX, read_card
 from napari_unet.models.library import load_model, user_folder
-from napari_unet.plugin.hooks import sample_folder
-from napari_unet.plugin.retrain.retrain_job import choose_parent, new_name
+from napari_unet.models.parents import choose_parent
+from napari_unet.plugin.retrain.retrain_job import new_name
 from napari_unet.plugin.retrain.retrain_section import RetrainSection
+from napari_unet.plugin.samples import sample_folder
 
 PATIENCE = 300_000  # milliseconds
 SHORT = 5  # seconds of training

@@ -13,7 +13,7 @@ from napari_unet.io import training_pairs as pairs
 from napari_unet.labels.painted import hold_out, painted_objects, take_whole
 from napari_unet.models.card import SUFFIX, read_card
 from napari_unet.models.library import user_folder
-from napari_unet.plugin.hooks import sample_folder
+from napari_unet.plugin.samples import sample_folder
 
 PATIENCE = 300_000  # milliseconds
 SHORT = 5  # seconds of training

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog
 from benchmarks.matching import count as count_matches
 from benchmarks.matching import match
 from napari_unet import read_image, segment
-from napari_unet.plugin.hooks import sample_folder
+from napari_unet.plugin.samples import sample_folder
 from napari_unet.plugin.segment.segment_form import AVERAGE, PLANE, RECTANGLE, VIEW
 from napari_unet.plugin.segment_panel import SegmentPanel
 

@@ -16,9 +16,9 @@ from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.labels.painted import BACKGROUND
 from napari_unet.planning import planner as planning
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.region import region_of
 from napari_unet.plugin.segment.segment_form import RECTANGLE, VIEW, WHOLE
 from napari_unet.plugin.session import slides
-from napari_unet.plugin.session.open_region import region_of
 from tests.strategies import blob_labels
 
 SHAPE = (704, 900)

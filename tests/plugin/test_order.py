@@ -15,10 +15,10 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_unet.engine.client import Engine
 from napari_unet.execution.class_map_cache import ClassMapCache
 from napari_unet.journal.journal import Journal
-from napari_unet.plugin.correct.correcting import Correcting
 from napari_unet.plugin.correct.keys import Keys
+from napari_unet.plugin.result.correcting import Correcting
+from napari_unet.plugin.result.handover import LEFT
 from napari_unet.plugin.segment_panel import SegmentPanel
-from napari_unet.plugin.session.handover import LEFT
 
 SHAPE = (60, 80)
 OBJECTS, CLASSES = False, True

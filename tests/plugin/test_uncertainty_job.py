@@ -22,7 +22,7 @@ from napari_unet.models.library import load_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.planning.planner import Where
 from napari_unet.plugin.correct import uncertainty_job as spot_job
-from napari_unet.plugin.correct.uncertainty_job import KeptRun, heat_of, middle_of, spot_events
+from napari_unet.plugin.correct.uncertainty_job import KeptRun, heat_of, spot_events
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
 from tests.strategies import blob_labels, class_maps, random_model
@@ -208,7 +208,7 @@ def test_heat_of_what_was_not_segmented_is_a_sentence(run: KeptRun) -> None:
 @pytest.mark.parametrize("shape", [(10, 10), (100, 30), (3, 4000), (1, 90_000), (333, 777)])
 def test_middle_of_a_large_view(shape: tuple[int, int]) -> None:
     box = Box((7, 9), (7 + shape[0], 9 + shape[1]))
-    part = middle_of(box, 3000)
+    part = box.middle(3000)
     assert 0 < part.size <= 3000
     assert part.intersect(box) == part
     assert part.size > 0.6 * min(3000, box.size)  # sides are whole numbers

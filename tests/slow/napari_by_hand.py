@@ -32,7 +32,7 @@ class Window:
         import tifffile
         from qtpy.QtTest import QTest
 
-        from napari_unet.plugin.hooks import sample_folder
+        from napari_unet.plugin.samples import sample_folder
 
         self.viewer = napari.Viewer()
         self.viewer.window.resize(1000, 800)

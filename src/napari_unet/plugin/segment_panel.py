@@ -13,26 +13,26 @@ from napari_unet.execution.class_map_cache import ClassMapCache
 from napari_unet.execution.events import Event, Notice, Started, TileDone
 from napari_unet.execution.run import BlockDone, BlockEvent, TileWritten
 from napari_unet.image import Image
+from napari_unet.models.class_names import names_of
 from napari_unet.models.library import find_model, load_card, load_model
 from napari_unet.planning.planner import Where
-from napari_unet.plugin.correct.classes import names_of
 from napari_unet.plugin.correct.classes_section import ClassesSection
 from napari_unet.plugin.correct.correct_section import CorrectSection
+from napari_unet.plugin.correct.restoring import Restoring
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.result.restoring import Restoring
+from napari_unet.plugin.layers.region import region_of
+from napari_unet.plugin.result.result import Result, progress
 from napari_unet.plugin.result.result_panel import NO_IMAGE, ResultPanel
-from napari_unet.plugin.result.saving import Saving
 from napari_unet.plugin.result.slide_result import SlideResult
 from napari_unet.plugin.retrain.preview import Preview
 from napari_unet.plugin.retrain.retrain_section import RetrainSection
 from napari_unet.plugin.segment.model_advice import ModelAdvice
 from napari_unet.plugin.segment.model_in_use import ModelInUse
+from napari_unet.plugin.segment.saving import Saving
 from napari_unet.plugin.segment.segment_form import PLANE, WHOLE
-from napari_unet.plugin.session.jobs import Job, import_early, sentence
-from napari_unet.plugin.session.library_watch import LibraryWatch
-from napari_unet.plugin.session.open_region import region_of
-from napari_unet.plugin.session.result_registry import Result, progress
 from napari_unet.plugin.session.slides import Slides
+from napari_unet.plugin.widgets.jobs import Job, import_early, sentence
+from napari_unet.plugin.widgets.library_watch import LibraryWatch
 from napari_unet.plugin.widgets.undocking import Undocking
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings

@@ -12,17 +12,10 @@ from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayou
 
 from napari_unet.errors import UNetError
 from napari_unet.labels.painted import CLASSES
-from napari_unet.plugin.correct.classes import (
-    COLOURS,
-    DEFAULT,
-    FEWEST,
-    colour_dict,
-    default_name,
-    features_of,
-    tidy,
-)
-from napari_unet.plugin.correct.correcting import MARK_COLOURS
-from napari_unet.plugin.session.result_registry import Result
+from napari_unet.models.class_names import DEFAULT, FEWEST, default_name, tidy
+from napari_unet.plugin.layers.class_colours import COLOURS, colour_dict, features_of
+from napari_unet.plugin.result.correcting import MARK_COLOURS
+from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.widgets.fold import unfold
 
 if TYPE_CHECKING:

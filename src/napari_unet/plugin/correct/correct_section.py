@@ -10,12 +10,12 @@ from qtpy.QtWidgets import QLabel
 from napari_unet.errors import InputError, UNetError
 from napari_unet.labels.painted import take_whole
 from napari_unet.plugin.correct.keys import KEYS, NAPARIS_KEYS, Keys
+from napari_unet.plugin.correct.reopen import CHOOSE, ReopenLabels
 from napari_unet.plugin.correct.uncertain_regions import Spots
-from napari_unet.plugin.hooks import METADATA_KEY
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.result.reopen import CHOOSE, ReopenLabels
-from napari_unet.plugin.segment.rectangles import correct_box
-from napari_unet.plugin.session.result_registry import Result
+from napari_unet.plugin.layers.labels_files import METADATA_KEY
+from napari_unet.plugin.layers.rectangles import correct_box
+from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.widgets.fold import Fold
 from napari_unet.plugin.widgets.setting_widgets import keep_narrow
 from napari_unet.plugin.widgets.wrapping_text import Wrapped

@@ -23,13 +23,13 @@ from napari_unet.plugin.correct.uncertainty_job import (
     spot_events,
 )
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.session.jobs import Job, in_background
 from napari_unet.plugin.session.part import Part
+from napari_unet.plugin.widgets.jobs import Job, in_background
 from napari_unet.tiling.plan import SegmentPlan
 
 if TYPE_CHECKING:
+    from napari_unet.plugin.result.result import Result
     from napari_unet.plugin.segment_panel import SegmentPanel
-    from napari_unet.plugin.session.result_registry import Result
 
 COUNT = 5  # spots ranked at once
 READABLE = 120  # screen pixels; a spot's window is not shown smaller

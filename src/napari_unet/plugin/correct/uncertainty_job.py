@@ -173,19 +173,8 @@ def heat_of(run: KeptRun, plane: Plane, view: Box) -> Heat:
 
     run.check()
     plan = run.plan
-    box = middle_of(view.intersect(plan.region), MOST_PIXELS)
+    box = view.intersect(plan.region).middle(MOST_PIXELS)
     if plane not in plan.planes or not box.size:
         raise InputError(NOT_SEGMENTED)
     maps = ClassMapStore(run.folder, plan).read(plan.planes.index(plane), box)
     return Heat(plane, box, heat_map(maps, plan.diameter))
-
-
-def middle_of(box: Box, most: int) -> Box:
-    """Cut a box down to at most so many pixels around its middle; its proportions stay."""
-    if box.size <= most:
-        return box
-    share = math.sqrt(most / box.size)
-    sides = [max(1, int(side * share)) for side in box.shape]
-    sides = [min(side, most // min(sides)) for side in sides]  # where the other was rounded up
-    start = [a + (n - side) // 2 for a, n, side in zip(box.start, box.shape, sides, strict=True)]
-    return Box((start[0], start[1]), (start[0] + sides[0], start[1] + sides[1]))

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from napari_unet.image import Box, Image, check_dtype, guess_axes
 from napari_unet.labels.edits import extents
-from napari_unet.plugin.hooks import layer_pixel_size
-from napari_unet.plugin.session.open_region import region_of
+from napari_unet.plugin.layers.labels_files import layer_pixel_size
+from napari_unet.plugin.layers.region import region_of
 
 AXIS_NAMES = {"channel": "C", "channels": "C", "time": "T", "slice": "Z", "depth": "Z"}
 BESIDE = "napari_unet_beside"  # in the metadata of layers that accompany a result

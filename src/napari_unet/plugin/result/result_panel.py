@@ -16,15 +16,15 @@ from napari_unet.errors import InputError
 from napari_unet.image import Image
 from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.plugin.correct.classes_section import ClassesSection
-from napari_unet.plugin.correct.correcting import Correcting
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.result.correcting import Correcting
+from napari_unet.plugin.result.handover import leave, left_on, without
+from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.segment.segment_form import SegmentForm
-from napari_unet.plugin.session.handover import leave, left_on, without
-from napari_unet.plugin.session.result_registry import Result
 
 if TYPE_CHECKING:
     from napari_unet.plugin.correct.correct_section import CorrectSection
-    from napari_unet.plugin.result.restoring import Restoring
+    from napari_unet.plugin.correct.restoring import Restoring
     from napari_unet.plugin.session.slides import Slides
 
 NO_IMAGE = "There is no image. Open one, or take one from File → Open Sample."

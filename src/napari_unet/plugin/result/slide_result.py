@@ -12,9 +12,9 @@ from napari_unet.execution.events import Started
 from napari_unet.execution.run import BlockDone, TileWritten
 from napari_unet.image import Image
 from napari_unet.io.ome_zarr import LabelPyramid
-from napari_unet.plugin.hooks import METADATA_KEY
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.session.incremental import IncrementalSegmentation
+from napari_unet.plugin.layers.labels_files import METADATA_KEY
+from napari_unet.plugin.result.incremental import IncrementalSegmentation
 from napari_unet.segmentation import record
 from napari_unet.settings import SegmentSettings
 

@@ -13,12 +13,11 @@ from napari_unet.image import Image
 from napari_unet.labels.live_labels import Assembly
 from napari_unet.models.library import Model
 from napari_unet.planning.planner import Where
-from napari_unet.plugin.correct.classes import colour_dict
-from napari_unet.plugin.correct.uncertainty_job import middle_of
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.class_colours import colour_dict
+from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.retrain.retrain_form import SHOW_NEW
 from napari_unet.plugin.session.part import Part
-from napari_unet.plugin.session.result_registry import Result
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
 
@@ -131,7 +130,7 @@ class Previewing(Part):
         if pixels <= LARGE:
             return Where(centre=view.centre if view.size else None)
         plane = layers.current_plane(self._viewer, source, image)
-        return Where(middle_of(view, LARGE) if view.size else None, (plane,))
+        return Where(view.middle(LARGE) if view.size else None, (plane,))
 
     def show(self, on: bool) -> None:
         """Show the preview in place of the result, or the result again; made now if it is not."""

@@ -10,18 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.client import Engine
-from napari_unet.errors import ModelError, SaveError
+from napari_unet.errors import SaveError
 from napari_unet.execution.events import Waiting
 from napari_unet.finetuning import class_parent, gather, keep, painting_of
 from napari_unet.image import Image
 from napari_unet.io.training_pairs import Pairs, read_pairs
 from napari_unet.journal.identity import identity_of
-from napari_unet.labels.painted import painted_objects
-from napari_unet.models.card import ModelCard
+from napari_unet.labels.painted import check_classes, painted_objects
 from napari_unet.models.disk import explained
-from napari_unet.models.library import Model, lineage, load_model, user_folder
+from napari_unet.models.library import Model, load_model, user_folder
 from napari_unet.models.names import free_name
-from napari_unet.plugin.correct.classes import check_classes, objects_parent
+from napari_unet.models.parents import choose_parent, objects_parent
 from napari_unet.settings import FinetuneSettings
 from napari_unet.training.events import FinetuneInputs, Finished, TrainingEvent
 
@@ -183,50 +182,3 @@ def new_name(parent: str, added: str = ADDED) -> str:
     """Return a free name for a model retrained from another."""
     stem = parent[:LONGEST].rstrip()
     return free_name(stem if added in stem else stem + added)
-
-
-def choose_parent(
-    active: Model, images: Sequence[str], objects: int, *, made: frozenset[str]
-) -> tuple[Model, str]:
-    """Choose the model to begin with, and say why where a person may wonder.
-
-    A model made of paint is not taught further: its parent is taught anew, with all the paint
-    so far. That needs all the paint: where some of its images are neither open nor in the folder,
-    it is taught further after all, or what it learned from them would be lost.
-
-    Parameters
-    ----------
-    active : Model
-        The model in use.
-    images : sequence of str
-        Fingerprints of the images that are painted on now.
-    objects : int
-        What is painted on them.
-    made : frozenset of str
-        sha256 of models made of this session's paint: there, fewer objects mean that some were
-        taken back, not that an image is missing.
-    """
-    card = active.card
-    if not card.images:
-        return active, ""
-    gone = not set(card.taught_images) <= set(images) or len(images) < card.images
-    if gone or (active.sha not in made and objects < card.painted_objects):
-        return active, (
-            f"Not all of what {card.name!r} was taught is here, so that model itself learns on. "
-            "Open its images too, with what was painted on them, or add their folder, to begin "
-            "with the model it was made from."
-        )
-    parent = _parent(active)
-    if parent is None:
-        return active, f"What {card.name!r} was made from is gone, so that model itself learns on."
-    return parent, ""
-
-
-def _parent(model: Model) -> Model | None:
-    cards: list[ModelCard] = lineage(model.path)
-    if len(cards) < 2:
-        return None
-    try:
-        return load_model(cards[1].name)
-    except ModelError:  # its file was given another name by hand
-        return None

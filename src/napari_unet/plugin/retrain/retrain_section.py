@@ -24,7 +24,7 @@ from napari_unet.plugin.retrain.retrain_job import (
     retrain,
 )
 from napari_unet.plugin.segment.segment_form import AVERAGE
-from napari_unet.plugin.session.jobs import Job, in_background, sentence
+from napari_unet.plugin.widgets.jobs import Job, in_background, sentence
 from napari_unet.training.events import TrainingStep
 
 if TYPE_CHECKING:

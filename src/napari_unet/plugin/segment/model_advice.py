@@ -11,8 +11,8 @@ from napari_unet.models.library import Model, bundled_models
 from napari_unet.planning.model_selection import best_model
 from napari_unet.planning.planner import Where
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.session.jobs import Job
 from napari_unet.plugin.session.part import Part
+from napari_unet.plugin.widgets.jobs import Job
 
 if TYPE_CHECKING:
     from napari_unet.plugin.segment_panel import SegmentPanel

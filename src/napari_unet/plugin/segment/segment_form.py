@@ -14,7 +14,7 @@ from napari_unet.image import Image
 from napari_unet.models.library import load_card, model_files
 from napari_unet.planning.planner import Where
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.segment.rectangles import selected_box
+from napari_unet.plugin.layers.rectangles import selected_box
 from napari_unet.plugin.widgets.fold import Fold
 from napari_unet.plugin.widgets.scrolling import Scrolling
 from napari_unet.plugin.widgets.setting_widgets import field_widget, keep_narrow, side_by_side

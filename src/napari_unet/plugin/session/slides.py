@@ -16,23 +16,17 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import InputError, UNetError
 from napari_unet.execution.class_map_cache import Scratch
-from napari_unet.execution.label_edits import GRID
-from napari_unet.image import Box, Image
+from napari_unet.execution.label_edits import GRID, RegionSource
+from napari_unet.image import Box, Image, read_region
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.labels.painted import UNLABELLED
 from napari_unet.models.library import load_model
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.region import Region, region_layer, region_of
+from napari_unet.plugin.result.incremental import IncrementalSegmentation
+from napari_unet.plugin.result.result import REPLACED, Result
 from napari_unet.plugin.result.slide_result import SlideResult, slide_result, slide_results
-from napari_unet.plugin.session.incremental import IncrementalSegmentation
-from napari_unet.plugin.session.jobs import in_background
-from napari_unet.plugin.session.open_region import (
-    Region,
-    RegionSource,
-    read_region,
-    region_layer,
-    region_of,
-)
-from napari_unet.plugin.session.result_registry import REPLACED, Result
+from napari_unet.plugin.widgets.jobs import in_background
 from napari_unet.settings import APPLICATION
 
 if TYPE_CHECKING:
@@ -233,7 +227,7 @@ class Slides(Container):  # type: ignore[type-arg]
                 continue
             result = self._host.result_of(other)
             painted = result is not None and result.correcting.any
-            if wanted.labels is None or (part.taken.growing is wanted.growing and painted):
+            if wanted.labels is None or (part.taken.labels is wanted.growing and painted):
                 return other
         return None
 
@@ -296,7 +290,7 @@ class Slides(Container):  # type: ignore[type-arg]
         if host.busy or result is None or not result.correcting.fits:
             host.say(WAIT if host.busy else NOTHING_NEW if result is None else REPLACED)
             return
-        if part.taken.growing is not whole.growing:  # other labels than it was taken from
+        if part.taken.labels is not whole.growing:  # other labels than it was taken from
             part.taken = RegionSource(whole.growing, part.box.shape)
         shown, changed = changes(part, result)
         if not changed.any():

@@ -5,7 +5,7 @@ from typing import Any
 
 from napari.layers import Layer
 
-from napari_unet.plugin.session.result_registry import Result
+from napari_unet.plugin.result.result import Result
 
 LEFT = "napari_unet_left"  # in the metadata of a layer that was a result
 

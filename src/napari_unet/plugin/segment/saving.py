@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.io.ome_zarr import ENDING, copy_labels
-from napari_unet.plugin.hooks import write_labels
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.labels_files import write_labels
+from napari_unet.plugin.result.result import REPLACED, Result
 from napari_unet.plugin.result.slide_result import SlideResult
-from napari_unet.plugin.session.jobs import in_background
 from napari_unet.plugin.session.part import Part
-from napari_unet.plugin.session.result_registry import REPLACED, Result
+from napari_unet.plugin.widgets.jobs import in_background
 from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from napari_unet.journal.journal import class_identity, journal_folder
 from napari_unet.journal.recovery import Recovery, recoverable, replay
 from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.labels.reopen import as_labels, belongs
-from napari_unet.plugin.hooks import METADATA_KEY
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.session.jobs import in_background
+from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.session.part import Part
+from napari_unet.plugin.widgets.jobs import in_background
 
 Found = tuple[Recovery, NDArray[np.uint32]]
 

@@ -20,12 +20,12 @@ from napari_unet.journal.recovery import (
     replay,
     supersede,
 )
-from napari_unet.plugin.correct.classes import DEFAULT
+from napari_unet.models.class_names import DEFAULT
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.session.jobs import in_background
-from napari_unet.plugin.session.open_region import region_of
-from napari_unet.plugin.session.result_registry import Result
+from napari_unet.plugin.layers.region import region_of
+from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.slides import Wanted
+from napari_unet.plugin.widgets.jobs import in_background
 from napari_unet.plugin.widgets.setting_widgets import side_by_side
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
 

@@ -20,8 +20,8 @@ from napari_unet.labels.live_labels import LiveLabels, Plane
 from napari_unet.labels.reopen import put_on_top
 from napari_unet.labels.watershed import Patch
 from napari_unet.planning.planner import Where
-from napari_unet.plugin.correct.correcting import Correcting
 from napari_unet.plugin.layers.layers import Redraw
+from napari_unet.plugin.result.correcting import Correcting
 from napari_unet.segmentation import decoding, record
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
