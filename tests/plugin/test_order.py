@@ -17,7 +17,7 @@ from napari_unet.execution.class_map_cache import ClassMapCache
 from napari_unet.journal.journal import Journal
 from napari_unet.plugin.correct.keys import Keys
 from napari_unet.plugin.result.correcting import Correcting
-from napari_unet.plugin.result.handover import LEFT
+from napari_unet.plugin.result.handover import HANDOVER
 from napari_unet.plugin.segment_panel import SegmentPanel
 
 SHAPE = (60, 80)
@@ -58,8 +58,8 @@ def before(monkeypatch, owner: type, name: str, note) -> None:
 
 def make(panel: SegmentPanel, *, classes: bool):
     """Make a result of the only image."""
-    layer = panel.image.value
-    return panel._result(layer, panel.opened(layer), classes=classes)
+    layer = panel.form.image.value
+    return panel.session.results.make(layer, panel.session.opened(layer), classes=classes)
 
 
 def test_classes_are_dressed_then_watched_then_kept_safe(viewer, panel, monkeypatch, qtbot):
@@ -91,21 +91,21 @@ def test_a_journal_of_classes_gets_their_names_at_once(panel, monkeypatch, qtbot
     monkeypatch.setattr(Journal, "note", noting)
     result = make(panel, classes=CLASSES)
     qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=10_000)
-    assert notes == [("classes", panel.classes.names)]
+    assert notes == [("classes", panel.session.class_names.names)]
 
 
 def test_a_result_that_is_shown_is_active_and_its_kind_is_worked_on(viewer, panel):
-    image = panel.image.value
-    panel.take_corrections(image, np.ones(SHAPE, np.uint32), classes=CLASSES)
-    classes = panel.current_result()
+    image = panel.form.image.value
+    panel.session.take_corrections(image, np.ones(SHAPE, np.uint32), classes=CLASSES)
+    classes = panel.session.results.current
     assert classes.classes
     assert viewer.layers.selection.active == classes.layer
-    panel.take_corrections(image, np.ones(SHAPE, np.uint32), classes=OBJECTS)
-    objects = panel.current_result()
+    panel.session.take_corrections(image, np.ones(SHAPE, np.uint32), classes=OBJECTS)
+    objects = panel.session.results.current
     assert not objects.classes
     assert viewer.layers.selection.active == objects.layer
     viewer.layers.selection.active = classes.layer
-    assert panel.current_result() is classes
+    assert panel.session.results.current is classes
 
 
 def test_closing_down_lets_go_of_results_before_the_engine_ends(viewer, panel, monkeypatch, qtbot):
@@ -117,7 +117,9 @@ def test_closing_down_lets_go_of_results_before_the_engine_ends(viewer, panel, m
         monkeypatch,
         Correcting,
         "close",
-        lambda c: events.append(("corrections", panel.closed, LEFT in c.layer.metadata)),
+        lambda c: events.append(
+            ("corrections", panel.session.closed, HANDOVER in c.layer.metadata)
+        ),
     )
     before(monkeypatch, Journal, "close", lambda _: events.append("journal"))
     before(monkeypatch, Engine, "close", lambda _: events.append("engine"))
@@ -125,7 +127,7 @@ def test_closing_down_lets_go_of_results_before_the_engine_ends(viewer, panel, m
     panel.close_down()
     panel.close_down()
     assert events == ["keys", ("corrections", True, False), "journal", "engine", "cache"]
-    assert result.layer.metadata[LEFT].result is result
+    assert result.layer.metadata[HANDOVER].result is result
     assert not result.layer.keymap
 
 
@@ -140,8 +142,8 @@ def test_the_next_panel_takes_over_in_the_same_order(viewer, panel, monkeypatch,
     before(monkeypatch, Correcting, "keep_in", lambda _: events.append("kept"))
     other = SegmentPanel(viewer)
     try:
-        assert LEFT not in result.layer.metadata
-        taken = other.result_of(viewer.layers["cells"], classes=CLASSES)
+        assert HANDOVER not in result.layer.metadata
+        taken = other.session.results.of(viewer.layers["cells"], classes=CLASSES)
         assert taken.layer == result.layer
         assert (taken.painted() == 2).sum() == 16
         qtbot.waitUntil(lambda: taken.correcting.journal is not None, timeout=10_000)
@@ -157,5 +159,5 @@ def test_a_removed_layer_ends_its_corrections_and_they_are_offered(viewer, panel
     result.layer.data[5:9, 5:9] = 2
     qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=10_000)
     viewer.layers.remove(result.layer)
-    assert panel.current_result() is None
+    assert panel.session.results.current is None
     qtbot.waitUntil(lambda: "Corrections of" in panel.restoring.said.text, timeout=10_000)

@@ -46,19 +46,20 @@ class KeptRun:
         What was computed.
     folder : Path
         Where its class maps are.
-    have : frozenset of Key
+    cached_tiles : frozenset of Key
         Tiles whose class maps are there.
     """
 
     plan: SegmentPlan
     folder: Path
-    have: frozenset[Key]
+    cached_tiles: frozenset[Key]
 
     def check(self) -> None:
         """Raise `InputError`, with what to do, if it cannot tell where the model is unsure."""
         if self.plan.card.kind == "classes":
             raise InputError(CLASSES)
-        if not self.have or not self.folder.exists():  # a later run may have needed the room
+        # a later run may have needed the room
+        if not self.cached_tiles or not self.folder.exists():
             raise InputError(NOTHING_KEPT)
 
     def blocks(self, plane: Plane, centre: tuple[float, float]) -> list[Key]:
@@ -70,7 +71,9 @@ class KeptRun:
 
         near = sorted(self.plan.blocks(centre), key=distance)  # keeps the order within a plane
         return [
-            key for key in near if all((key[0], t) in self.have for t in self.plan.needs(key[1]))
+            key
+            for key in near
+            if all((key[0], t) in self.cached_tiles for t in self.plan.needs(key[1]))
         ]
 
 
@@ -99,14 +102,14 @@ class Heat:
         return self.box.start[0] + shift, self.box.start[1] + shift
 
 
-def spot_events(
+def uncertainty_events(
     run: KeptRun,
     backend: Backend,
     painted: Painted,
     view: tuple[Plane, tuple[float, float]],
     count: int = 5,
 ) -> Generator[Waiting | Ranked, None, None]:
-    """Rank the spots where the model is least sure; no network runs.
+    """Rank the regions where the model is least sure; no network runs.
 
     Parameters
     ----------
@@ -119,7 +122,7 @@ def spot_events(
     view : tuple
         Plane and image pixel ``(y, x)`` to begin at.
     count : int, default 5
-        Most spots to rank.
+        Most regions to rank.
 
     Yields
     ------

@@ -22,6 +22,18 @@ BESIDE = "napari_unet_beside"  # in the metadata of layers that accompany a resu
 REFRESH_SHARE = 0.05  # of the time may go into redrawing while tiles stream in
 
 
+def image_layers(viewer: Viewer) -> list[ImageLayer]:
+    """Return the image layers that a person can choose, in their order."""
+    images = (layer for layer in viewer.layers if isinstance(layer, ImageLayer))
+    return [layer for layer in images if not is_beside(layer)]
+
+
+def channel_count(layer: ImageLayer | None, axes: str) -> int:
+    """Return how many channels a layer has with some axes, which need not fit."""
+    shape, axes = finest(layer).shape if layer is not None else (), axes.upper()
+    return int(shape[axes.index("C")]) if "C" in axes and len(axes) == len(shape) else 1
+
+
 def finest(layer: ImageLayer) -> Any:
     """Return the layer's array, the finest level of a pyramid."""
     return layer.data[0] if layer.multiscale else layer.data

@@ -8,12 +8,10 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from numpy.typing import NDArray
-from psygnal import SignalInstance
 
 from napari_unet.errors import InputError
 from napari_unet.execution.class_map_cache import ClassMapCache
 from napari_unet.execution.events import Events, Started, TileDone, run
-from napari_unet.execution.run import BlockDone
 from napari_unet.execution.tasks import Backend
 from napari_unet.image import Box, Image
 from napari_unet.labels.live_labels import LiveLabels, Plane
@@ -27,7 +25,6 @@ from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
 from napari_unet.tiling.schedule import Schedule
 
-LONG = 300  # seconds from which on minutes are told
 REPLACED = (
     "The result's array was replaced by one of another shape, or of numbers too small for ids. "
     "Press Segment to make a new result; the layer stays as it is."
@@ -50,7 +47,7 @@ class Result:
         The layer it was made from.
     image : Image
         The image as it was when the last run began.
-    plan, folder, budget, have
+    plan, folder, budget, cached_tiles
         Of the last run: to decode again without the network.
     region, planes
         What all runs so far have segmented: a box, and planes.
@@ -63,7 +60,7 @@ class Result:
     plan: SegmentPlan | None = None
     folder: Path | None = None
     budget: int = 0
-    have: set[Key] = field(default_factory=set)
+    cached_tiles: set[Key] = field(default_factory=set)
     region: Box | None = None
     planes: set[Plane] = field(default_factory=set)
     correcting: Correcting = field(kw_only=True)
@@ -71,11 +68,6 @@ class Result:
     def __post_init__(self) -> None:
         self._redraw = Redraw(self.layer)
         self._begun = False
-
-    @property
-    def painting_changed(self) -> SignalInstance:
-        """Emitted a moment after corrections changed."""
-        return self.correcting.changed
 
     def painted(self) -> NDArray[np.uint32]:
         """Return the painted array ``(..., Y, X)`` of now; objects painted in part as a whole."""
@@ -92,10 +84,10 @@ class Result:
         return self.live.assembly.count
 
     @property
-    def whole(self) -> bool:
+    def all_maps_kept(self) -> bool:
         """Whether all class maps of the last run are kept."""
-        plan = self.plan
-        return plan is not None and len(self.have) == len(plan.planes) * len(plan.tiles.tiles)
+        plan, kept = self.plan, len(self.cached_tiles)
+        return plan is not None and kept == len(plan.planes) * len(plan.tiles.tiles)
 
     def fits(self, image: Image) -> bool:
         """Whether the layer still has the shape of the image, and room for ids."""
@@ -119,10 +111,10 @@ class Result:
         self.correcting.look_everywhere()
         self.layer.refresh()
 
-    def go_on_from(self, left: "Result") -> None:
+    def go_on_from(self, previous: "Result") -> None:
         """Go on where another result of the same layer was left; `live` is that one's."""
         self._begun = True
-        self.region, self.planes = left.region, left.planes
+        self.region, self.planes = previous.region, previous.planes
         if self.live.marks.any():
             self.correcting.marks_layer()
         self.correcting.look_everywhere()
@@ -182,7 +174,7 @@ class Result:
             nothing = Patch(box, np.zeros(box.shape, np.int32), 0)
             self.live.update(self.layer.data, plane, box, nothing, 0)
         self.plan = self.folder = None
-        self.have = set()
+        self.cached_tiles = set()
         self.layer.refresh()
 
     def in_view(self, key: Key, view: Box) -> bool:
@@ -214,9 +206,9 @@ class Result:
         if plan is None or folder is None:
             return
         if not folder.exists():  # a later run needed the room: the network must look again
-            self.have.clear()
-        blocks = plan.blocks(view) if self.whole else near
-        schedule = Schedule(plan, blocks, self.have, self.budget)
+            self.cached_tiles.clear()
+        blocks = plan.blocks(view) if self.all_maps_kept else near
+        schedule = Schedule(plan, blocks, self.cached_tiles, self.budget)
         backend.open(plan, folder)
         yield from run(plan, self.image, decoding(plan, settings), backend, schedule)
 
@@ -229,16 +221,9 @@ class Result:
         if self.classes:
             return "Done."
         text = f"{self.count} objects, about {self.plan.diameter:.0f} px in diameter."
-        if not self.whole:
+        if not self.all_maps_kept:
             text += (
                 " The image is larger than what is kept for the sliders: they act on the current "
                 "view; press Segment to apply them everywhere."
             )
         return text
-
-
-def progress(event: TileDone | BlockDone, done: int, seconds: float) -> str:
-    """Return how far a run is that has done some tiles in some seconds; others were there."""
-    left = seconds / done * (event.total - event.done)
-    span = f"{left:.0f} s" if left < LONG else f"{left / 60:.0f} min"
-    return f"Tile {event.done} of {event.total}, about {span} left"

@@ -31,7 +31,7 @@ class SlideResult:
         Where it is shown.
     source : weakref to napari Image layer
         The large image.
-    growing : Growing
+    incremental : IncrementalSegmentation
         The labels.
     layer : Labels or None
         Shows them, once there is something to show.
@@ -41,7 +41,7 @@ class SlideResult:
 
     viewer: Viewer
     source: "weakref.ref[ImageLayer]"
-    growing: IncrementalSegmentation
+    incremental: IncrementalSegmentation
     layer: Labels | None = None
     note: str = ""
 
@@ -51,12 +51,12 @@ class SlideResult:
     @property
     def image(self) -> Image:
         """What is segmented."""
-        return self.growing.image
+        return self.incremental.image
 
     @property
     def classes(self) -> bool:
         """Whether it holds classes rather than objects."""
-        return self.growing.model.card.kind == "classes"
+        return self.incremental.model.card.kind == "classes"
 
     def started(self, event: Started) -> None:
         """Show the folder, which is there now."""
@@ -64,9 +64,12 @@ class SlideResult:
         if self.layer is not None or source is None:
             return
         name = f"{source.name} {'classes' if self.classes else 'objects'}"
-        levels = LabelPyramid(self.growing.output).levels
+        levels = LabelPyramid(self.incremental.output).levels
         self.layer = layers.add_result(self.viewer, source, self.image, name, levels)
-        self.layer.metadata = {SLIDE: self, METADATA_KEY: record(event.plan, self.growing.settings)}
+        self.layer.metadata = {
+            SLIDE: self,
+            METADATA_KEY: record(event.plan, self.incremental.settings),
+        }
         self._redraw = layers.Redraw(self.layer)
 
     def place(self, event: TileWritten | BlockDone) -> None:
@@ -86,7 +89,7 @@ class SlideResult:
         if self.classes:
             return f"Done. {self.note}".strip()
         how = self.note or "To correct some, zoom in and press Edit this view."
-        return f"{self.growing.objects} objects. {how}"
+        return f"{self.incremental.objects} objects. {how}"
 
 
 def slide_results(viewer: Viewer, source: Layer | None) -> list[SlideResult]:

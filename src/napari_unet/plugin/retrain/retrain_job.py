@@ -67,7 +67,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything is cut out; teaching begins.
+    """Everything is cut out; training begins.
 
     Attributes
     ----------
@@ -129,10 +129,10 @@ def retrain(work: Work, engine: Engine) -> Generator[RetrainEvent, None, None]:
         card = class_parent(parent.card, image, names) if names else parent.card
         paintings.append(painting_of(image, painted, card))
     name = new_name(parent.card.name, CLASSES if names else ADDED)
-    teaching = gather(paintings, parent, name, work.settings, class_names=names)
-    teaching = replace(teaching, in_use=active)
+    inputs = gather(paintings, parent, name, work.settings, class_names=names)
+    inputs = replace(inputs, in_use=active)
     yield Prepared(parent, f"{work.remark} {remark}".strip())
-    yield from _taught(engine, teaching)
+    yield from _taught(engine, inputs)
 
 
 def _all_pairs(
@@ -148,16 +148,16 @@ def _all_pairs(
     return pairs
 
 
-def _taught(engine: Engine, teaching: FinetuneInputs) -> Generator[RetrainEvent, None, None]:
-    name, left = str(teaching.card["name"]), False
+def _taught(engine: Engine, inputs: FinetuneInputs) -> Generator[RetrainEvent, None, None]:
+    name, left = str(inputs.card["name"]), False
     with explained("Making room for the new model"):
         user_folder().parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent))
     try:
-        for event in engine.finetune(teaching, folder / "new.safetensors"):
+        for event in engine.finetune(inputs, folder / "new.safetensors"):
             if isinstance(event, Finished):
                 left = True  # until it is in the library this file is all there is of it
-                model = _kept(event, teaching.in_use or teaching.parent, name)
+                model = _kept(event, inputs.in_use or inputs.parent, name)
                 left = event.report.outcome == "preview"
                 yield FinetuneResult(
                     model, model.card.name if event.report.outcome == "accepted" else name
