@@ -34,7 +34,7 @@ from benchmarks.common.evaluation import (
 from benchmarks.common.image_sets import CELLS, Sample, cell_samples, samples, taught_cells
 from benchmarks.common.matching import THRESHOLDS, count
 from benchmarks.common.tables import ROOT, markdown, write_table
-from napari_unet.execution.local import LocalBackend
+from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.models.card import describe
 from napari_unet.models.library import Model, bundled_models, load_model
 from napari_unet.planning.model_selection import best_model
@@ -167,7 +167,7 @@ def measure_chosen(arguments: argparse.Namespace, *, write: bool) -> None:
 
 def _chosen(sample: Sample, models: list[Model], folder: Path) -> str:
     """Name of the model that an image gets."""
-    looking = best_model(sample.image(), models, LocalBackend(), Where(), folder / "class-maps")
+    looking = best_model(sample.image(), models, ThreadExecutor(), Where(), folder / "class-maps")
     return Notes().follow(looking).card.name
 
 

@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 
 from benchmarks.common.slides import CHUNK, write_slide
 from benchmarks.common.tables import ROOT, markdown, write_table
-from napari_unet.cli.slide import segment_slide
 from napari_unet.models.library import load_model
+from napari_unet.segmentation import segment_slide
 from napari_unet.settings import SegmentSettings
 
 PARTS = {"memory": "memory", "million": "million", "workers": "scale-out"}  # and their tables

@@ -74,18 +74,18 @@ def pictures(target: Path) -> None:
         _until(lambda: False, 0.6)
         taken.append(viewer.window.screenshot(canvas_only=False, flash=False)[..., :3])
 
-    panel.segment.native.click()
-    _until(lambda: not panel.busy, 120)
+    panel.segment.segment.native.click()
+    _until(lambda: not panel.session.runs.busy, 120)
     picture()
-    result = panel.current_result()
+    result = panel.session.results.current
     _paint(panel, result, *strokes(np.asarray(viewer.layers[0].data)))
     picture()
-    panel.retrain.time.value = SECONDS
-    panel.retrain.retrain.native.click()
+    panel.retrain.form.time.value = SECONDS
+    panel.retrain.form.retrain.native.click()
     _until(lambda: False, 0.7 * SECONDS)
     picture()
-    _until(lambda: not panel.busy, 300)
-    _until(lambda: not panel.busy, 60)
+    _until(lambda: not panel.session.runs.busy, 300)
+    _until(lambda: not panel.session.runs.busy, 60)
     picture()
     print(panel.sentence)
     viewer.close()
@@ -111,7 +111,7 @@ def _paint(panel: Any, result: Any, cells: NDArray[Any], background: NDArray[np.
     result.correcting.brush_background(on=True)
     marks = result.correcting.marks_layer()
     marks.data_setitem(np.nonzero(background), 1)
-    panel._viewer.layers.selection.active = layer
+    panel.session.viewer.layers.selection.active = layer
 
 
 def main() -> int:

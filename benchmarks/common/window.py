@@ -30,7 +30,8 @@ from benchmarks.common.tables import ROOT
 from napari_unet.image import Box
 from napari_unet.labels.painted import UNLABELLED, take_whole
 from napari_unet.plugin.layers.layers import visible_box
-from napari_unet.plugin.segment.segment_form import VIEW
+from napari_unet.plugin.result.slide_result import slide_result
+from napari_unet.plugin.session.session import VIEW
 from napari_unet.plugin.synthetic_nuclei import nuclei_window
 
 PLUGIN, PANEL = "napari-unet-interactive", "Segment, retrain"
@@ -74,10 +75,10 @@ def cold(*, warm: bool) -> Samples:
         _until(lambda: False, WARM)
         start = time.perf_counter()
     _click(panel)
-    _until(lambda: _shown(viewer) or not panel.busy, LIMIT)
+    _until(lambda: _shown(viewer) or _idle(panel), LIMIT)
     seconds = time.perf_counter() - start
     _check(panel, found=_shown(viewer))
-    _until(lambda: not panel.busy, LIMIT)
+    _until(lambda: _idle(panel), LIMIT)
     viewer.close()
     return {"warm" if warm else "at once": [seconds]}
 
@@ -87,18 +88,22 @@ def cancels(number: int, *, side: int = CANCELLED) -> Samples:
     viewer, panel = _with_image(side)
     start = time.perf_counter()
     _click(panel)
-    _until(lambda: not panel.busy, LIMIT)
+    _until(lambda: _idle(panel), LIMIT)
     whole = time.perf_counter() - start
     _check(panel, found=_shown(viewer))
     moments, seconds = np.random.default_rng(SEED), list[float]()
     while len(seconds) < number:
         _click(panel)
-        _until(lambda: not panel.busy, moments.uniform(0.02, 0.6) * whole)
-        if not panel.busy:
+        _until(lambda: _idle(panel), moments.uniform(0.02, 0.6) * whole)
+        if _idle(panel):
             continue
         start = time.perf_counter()
         _click(panel)
-        _until(lambda: not panel.busy and panel.segment.text == "Segment", LIMIT, poll=1)
+        _until(
+            lambda: _idle(panel) and panel.segment.segment.text == "Segment",
+            LIMIT,
+            poll=1,
+        )
         seconds.append(time.perf_counter() - start)
     viewer.close()
     return {"cancel": seconds}
@@ -112,7 +117,7 @@ def lag(side: int, *, profile: bool) -> Samples:
         _until(lambda: False, IDLE)
     with _ticks() as busy, _late_stacks(busy, report=profile):
         _click(panel)
-        _until(lambda: not panel.busy, LIMIT)
+        _until(lambda: _idle(panel), LIMIT)
     _check(panel, found=_shown(viewer))
     viewer.close()
     return {"idle": _delays(idle), f"{side}": _delays(busy)}
@@ -123,26 +128,26 @@ def slide(path: str, levels: int, seconds: float, picture: str, *, profile: bool
     viewer, panel = _with_slide(path, levels)
     with _ticks() as busy, _late_stacks(busy, report=profile):
         _click(panel)
-        _until(lambda: not panel.busy, seconds)
+        _until(lambda: _idle(panel), seconds)
     with _ticks() as both, _moving(viewer):
-        _until(lambda: not panel.busy, seconds / 2)
+        _until(lambda: _idle(panel), seconds / 2)
     if picture:
         viewer.reset_view()
         _until(lambda: False, 3.0)
         viewer.screenshot(picture, canvas_only=False)
     start = time.perf_counter()
-    if panel.busy:
+    if not _idle(panel):
         _click(panel)
-    _until(lambda: not panel.busy, LIMIT)
+    _until(lambda: _idle(panel), LIMIT)
     stopped = time.perf_counter() - start
-    result = panel.slides.result_of(viewer.layers[0])
+    result = slide_result(panel.session.viewer, viewer.layers[0])
     _check(panel, found=result is not None)
-    start, objects = time.perf_counter(), result.growing.objects
+    start, objects = time.perf_counter(), result.incremental.objects
     _click(panel)
-    _until(lambda: result.growing.objects > objects or not panel.busy, LIMIT)
+    _until(lambda: result.incremental.objects > objects or _idle(panel), LIMIT)
     ready = time.perf_counter() - start
     _click(panel)
-    _until(lambda: not panel.busy, LIMIT)
+    _until(lambda: _idle(panel), LIMIT)
     with _ticks() as moved, _moving(viewer):
         _until(lambda: False, seconds / 2)
     viewer.close()
@@ -154,13 +159,13 @@ def view(path: str, levels: int) -> Samples:
     """Time from the click to the labels of what is in view, each pixel of it on the screen."""
     viewer, panel = _with_slide(path, levels)
     viewer.scene.camera.zoom = 1.0
-    panel.where.value = VIEW
+    panel.form.where.value = VIEW
     _until(lambda: False, 1.0)
     layer = viewer.layers[0]
-    area = math.prod(visible_box(viewer, layer, panel.opened(layer)).shape) / 1e6
+    area = math.prod(visible_box(viewer, layer, panel.session.opened(layer)).shape) / 1e6
     start = time.perf_counter()
     _click(panel)
-    _until(lambda: _shown(viewer) and not panel.busy, LIMIT)
+    _until(lambda: _shown(viewer) and _idle(panel), LIMIT)
     seconds = time.perf_counter() - start
     viewer.close()
     return {"view": [seconds], "megapixels": [area]}
@@ -172,7 +177,7 @@ def _with_slide(path: str, levels: int) -> tuple[napari.Viewer, Any]:
     viewer.add_image(pyramid(Path(path), levels), name="slide", multiscale=True)
     panel = _open_panel(viewer)
     _until(lambda: False, WARM)
-    panel.diameter.value = 27
+    panel.form.diameter.value = 27
     return viewer, panel
 
 
@@ -199,9 +204,9 @@ def cycles(number: int, *, side: int = TAUGHT) -> Samples:
     """What is open after a few and after many runs that were cancelled, and redraws of a layer."""
     viewer, panel = _with_image(side)
     _click(panel)
-    _until(lambda: not panel.busy, LIMIT)
+    _until(lambda: _idle(panel), LIMIT)
     _check(panel, found=_shown(viewer))
-    moments, layer = np.random.default_rng(SEED), panel.current_result().layer
+    moments, layer = np.random.default_rng(SEED), panel.session.results.current.layer
     found: Samples = {}
     for name, turn in (("own", lambda: layer.refresh()), ("cancelled", lambda: _click(panel))):
         for cycle in range(number + FIRST):
@@ -209,10 +214,17 @@ def cycles(number: int, *, side: int = TAUGHT) -> Samples:
                 for what, count in _open_things().items():
                     found.setdefault(f"{name} {what}", []).append(count)
             turn()
-            _until(lambda: not panel.busy, moments.uniform(0.02, 0.5) if panel.busy else 0.02)
-            if panel.busy:
+            _until(
+                lambda: _idle(panel),
+                0.02 if _idle(panel) else moments.uniform(0.02, 0.5),
+            )
+            if not _idle(panel):
                 _click(panel)
-            _until(lambda: not panel.busy and panel.segment.text == "Segment", LIMIT, poll=1)
+            _until(
+                lambda: _idle(panel) and panel.segment.segment.text == "Segment",
+                LIMIT,
+                poll=1,
+            )
     viewer.close()
     return found
 
@@ -234,20 +246,24 @@ def _open_things() -> dict[str, float]:
 def retraining(seconds: float, *, profile: bool) -> Samples:
     """How late ticks come while strokes are painted, without a job and while a model is taught."""
     viewer, panel = _with_image(TAUGHT)
-    panel.take_corrections(panel.image.value, _painted_corner())
-    layer = panel.current_result().layer
+    panel.session.take_corrections(panel.form.image.value, _painted_corner())
+    layer = panel.session.results.current.layer
     strokes = Strokes(viewer, layer, Box((20, CORNER + 20), (TAUGHT - 20, TAUGHT - 20)))
     _until(lambda: False, WARM)
     with _ticks() as alone, strokes.painting():
         _until(lambda: False, IDLE)
-    panel.retrain.time.value = seconds
+    panel.retrain.form.time.value = seconds
     before, done = np.count_nonzero(layer.data), strokes.done
     with _ticks() as busy, _late_stacks(busy, report=profile), strokes.painting():
-        panel.retrain.retrain.native.click()
+        panel.retrain.form.retrain.native.click()
         _until(lambda: not panel.retrain.running, LIMIT)
-    if not panel.retrain.outcome or strokes.done == done or np.count_nonzero(layer.data) <= before:
+    if (
+        not panel.retrain.form.outcome
+        or strokes.done == done
+        or np.count_nonzero(layer.data) <= before
+    ):
         raise RuntimeError(f"nothing was taught, or no stroke was painted: {panel.sentence}")
-    _until(lambda: not panel.busy, LIMIT)  # a better model segments at once
+    _until(lambda: _idle(panel), LIMIT)  # a better model segments at once
     viewer.close()
     return {"painting": _delays(alone), "retraining": _delays(busy)}
 
@@ -283,12 +299,16 @@ def _with_image(side: int) -> tuple[napari.Viewer, Any]:
 
 
 def _click(panel: Any) -> None:
-    panel.segment.native.click()
+    panel.segment.segment.native.click()
 
 
 def _shown(viewer: napari.Viewer) -> bool:
     layers = [layer for layer in viewer.layers if isinstance(layer, napari.layers.Labels)]
     return any(bool(layer.data.any()) for layer in layers)
+
+
+def _idle(panel: Any) -> bool:
+    return not panel.session.runs.busy
 
 
 def _check(panel: Any, *, found: bool) -> None:

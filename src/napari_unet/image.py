@@ -5,6 +5,7 @@ first pixel. The array is only ever indexed with slices and integers; it is neve
 """
 
 import itertools
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -90,6 +91,16 @@ class Box:
         (y0, x0), (y1, x1) = self.start, self.stop
         start = y0 // grid * grid, x0 // grid * grid
         return Box(start, (-(-y1 // grid) * grid, -(-x1 // grid) * grid))
+
+    def middle(self, most: int) -> "Box":
+        """Return at most so many pixels around the middle; the proportions stay."""
+        if self.size <= most:
+            return self
+        share = math.sqrt(most / self.size)
+        sides = [max(1, int(side * share)) for side in self.shape]
+        sides = [min(side, most // min(sides)) for side in sides]  # where the other was rounded up
+        start = [a + (n - m) // 2 for a, n, m in zip(self.start, self.shape, sides, strict=True)]
+        return Box((start[0], start[1]), (start[0] + sides[0], start[1] + sides[1]))
 
     def union(self, other: "Box") -> "Box":
         """Return the smallest box around both, neither of them empty."""
@@ -256,6 +267,19 @@ class Image:
                 f"cannot be read ({error}). The file may be damaged or not copied to its end: copy "
                 "it again, or segment a region that leaves this part out."
             ) from error
+
+
+def read_region(image: Image, plane: tuple[int, ...], box: Box) -> NDArray[Any]:
+    """Read a part with all axes and channels of the image; iterated axes have length 1."""
+    leading = iter(plane)
+    index: list[slice] = []
+    for axis in image.axes:
+        if axis in "YX":
+            index.append(box.slices["YX".index(axis)])
+        else:
+            first = None if axis == "C" else next(leading)
+            index.append(slice(None) if first is None else slice(first, first + 1))
+    return np.array(image.data[tuple(index)])
 
 
 def check_dtype(dtype: Any) -> None:

@@ -62,7 +62,7 @@ def image(viewer):
 @pytest.fixture
 def panel(viewer, qtbot) -> Iterator[SegmentPanel]:
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
-    qtbot.waitUntil(panel.segment.native.isVisible, timeout=PATIENCE)
+    qtbot.waitUntil(panel.segment.segment.native.isVisible, timeout=PATIENCE)
     yield panel
     panel.close_down()
 
@@ -76,9 +76,9 @@ def network(monkeypatch) -> Network:
 @pytest.fixture
 def painted(network, panel, image, click, idle):
     """Segmented, and an object painted where the model saw none."""
-    click(panel.segment)
+    click(panel.segment.segment)
     idle()
-    result = panel.current_result()
+    result = panel.session.results.current
     result.layer.data[150:160, 20:40] = 9
     return result
 
@@ -132,7 +132,7 @@ def tick(qtbot) -> Callable[[object], None]:
 @pytest.fixture
 def idle_of(qtbot) -> Callable[[SegmentPanel], None]:
     """Wait until no job of a panel runs and no file is being written."""
-    return lambda panel: qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    return lambda panel: qtbot.waitUntil(lambda: not panel.session.runs.busy, timeout=PATIENCE)
 
 
 @pytest.fixture

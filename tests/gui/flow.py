@@ -11,31 +11,21 @@ from napari_unet.execution.events import ObjectsFound, Started, Waiting
 from napari_unet.image import Box
 from napari_unet.labels.watershed import Patch
 from napari_unet.models.card import SUFFIX, sha256_of
-from napari_unet.models.library import bundled_folder, load_model, user_folder
+from napari_unet.models.library import load_model, user_folder
 from napari_unet.models.names import free_name
 from napari_unet.models.report import Report
-from napari_unet.models.store import part_copy
 from napari_unet.planning.planner import SIDE
-from napari_unet.plugin import segment_panel
 from napari_unet.plugin.retrain import preview, retrain_section
 from napari_unet.plugin.retrain.retrain_job import FinetuneResult
+from napari_unet.plugin.session import segmentation_runs
+from napari_unet.plugin.session.session import Engine
 from napari_unet.tiling.plan import SegmentPlan
+from tests.library import put
 
 PLUGIN, PANEL = "napari-unet-interactive", "Segment, retrain"
 SHAPE = (200, 300)
 ALL = Box((0, 0), SHAPE)
 A, B, C = Box((40, 40), (80, 80)), Box((40, 84), (80, 124)), Box((120, 150), (170, 250))
-BUNDLED = bundled_folder() / f"nuclei{SUFFIX}"
-
-
-def put(name: str, folder: Path | None = None, **changes: object) -> Path:
-    """Put a copy of the bundled model into the person's folder, or another one."""
-    folder = folder or user_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{name}{SUFFIX}"
-    with part_copy(BUNDLED, folder, {"name": name, **changes}) as part:
-        part.replace(target)
-    return target
 
 
 class Network:
@@ -57,9 +47,9 @@ class Network:
         self.outcome = "preview"
         self.went_on = False
         monkeypatch.setattr(preview, "segment_events", self._segment)
-        monkeypatch.setattr(segment_panel, "segment_events", self._segment)
+        monkeypatch.setattr(segmentation_runs, "segment_events", self._segment)
         monkeypatch.setattr(retrain_section, "retrain", self._retrain)
-        monkeypatch.setattr(segment_panel.Engine, "warm_up", lambda *_: None)
+        monkeypatch.setattr(Engine, "warm_up", lambda *_: None)
 
     def _segment(self, image, model, settings, _backend, *, where) -> Iterator:
         self.asked.append((model.card.name, where))

@@ -11,12 +11,12 @@ from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import QPoint, Qt
 
 from napari_unet.engine.client import Engine
+from napari_unet.journal.identity import identity_of
 from napari_unet.journal.journal import journal_folder
 from napari_unet.journal.recovery import recoverable, replay
 from napari_unet.labels.painted import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
 from napari_unet.labels.watershed import Patch
 from napari_unet.plugin.correct.keys import KEYS, NAPARIS_KEYS
-from napari_unet.plugin.result.restoring import identity_of
 from napari_unet.plugin.segment_panel import SegmentPanel
 
 PATIENCE = 30_000  # milliseconds
@@ -49,11 +49,10 @@ def panel(viewer, image):
 
 @pytest.fixture
 def result(viewer, image, panel, qtbot):
-    result = panel._result(image, panel.opened(image), classes=False)
+    result = panel.session.results.make(image, panel.session.opened(image), classes=False)
     says(panel, result, [A, B, C])
     viewer.layers.selection.active = result.layer
-    panel._describe()
-    panel.correct.refresh()
+    panel.session.refresh()
     qtbot.wait(100)  # the dock takes its room before the image is fitted to the rest
     viewer.reset_view()
     qtbot.wait(100)
@@ -269,11 +268,11 @@ def test_show_what_counts(viewer, image, panel, result, qtbot):
     qtbot.waitUntil(lambda: not overlay[10:20, 10:20].any(), timeout=PATIENCE)
     assert panel.correct.show_corrected.value
     other = viewer.add_image(np.zeros(SHAPE, np.uint16), name="others")
-    panel.image.value = other
-    panel._result(other, panel.opened(other), classes=False)
+    panel.form.image.value = other
+    panel.session.results.make(other, panel.session.opened(other), classes=False)
     panel.correct.refresh()
     assert not panel.correct.show_corrected.value
-    panel.image.value = image
+    panel.form.image.value = image
     assert panel.correct.show_corrected.value
     viewer.layers["cells corrected"].visible = False
     panel.correct.refresh()
@@ -285,10 +284,10 @@ def test_take_a_labels_layer(viewer, image, panel, click, qtbot):
     labels[A.slices], labels[C.slices] = 41, 17
     viewer.add_labels(labels, name="by hand")
     click(panel.correct.other_labels.toggleButton())
-    panel.correct.labels_layer.value = viewer.layers["by hand"]
-    click(panel.correct.take)
+    panel.correct.others.layer.value = viewer.layers["by hand"]
+    click(panel.correct.others.take)
     assert "by hand" in panel.sentence
-    result = panel.current_result()
+    result = panel.session.results.current
     np.testing.assert_array_equal(result.layer.data, labels)  # with their ids
     assert result.layer.data is not labels
     np.testing.assert_array_equal(
@@ -333,10 +332,10 @@ def test_restart_offers_and_restores(viewer, image, panel, result, hand, click, 
         assert "strokes" in again.restoring.restore.text
         click(again.restoring.restore)
         qtbot.waitUntil(lambda: "are restored" in again.sentence, timeout=PATIENCE)
-        result = again.current_result()
+        result = again.session.results.current
         np.testing.assert_array_equal(result.painted(), painted)
         assert not any(path.exists() for path in files)
-        found = recoverable(journal_folder(), identity_of(again.opened(image)))
+        found = recoverable(journal_folder(), identity_of(again.session.opened(image)))
         assert found == []  # the new one is alive
         known_journal(qtbot, result)
         np.testing.assert_array_equal(kept(image, again), painted)

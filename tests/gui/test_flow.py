@@ -4,7 +4,7 @@ from threading import Event
 
 import numpy as np
 import pytest
-from flow import ALL, SHAPE, A, B, C, put, sha_of
+from flow import ALL, SHAPE, A, B, C, sha_of
 from hand import Hand
 from qtpy.QtCore import Qt
 
@@ -13,9 +13,10 @@ from napari_unet.journal.recovery import replay
 from napari_unet.models import store
 from napari_unet.models.card import SUFFIX
 from napari_unet.models.library import user_folder
-from napari_unet.plugin.hooks import write_labels
-from napari_unet.plugin.segment.segment_form import PLANE, RECTANGLE, VIEW
+from napari_unet.plugin.layers.labels_files import write_labels
 from napari_unet.plugin.segment_panel import SegmentPanel
+from napari_unet.plugin.session.session import RECTANGLE, VIEW
+from tests.library import put
 
 PATIENCE = 60_000  # milliseconds
 LEFT = Qt.MouseButton.LeftButton
@@ -27,7 +28,7 @@ def panel(viewer, image, network, qtbot):
     viewer.window.resize(1500, 1000)
     panel = SegmentPanel(viewer)
     viewer.window.add_dock_widget(panel, name="panel")
-    qtbot.waitUntil(panel.segment.native.isVisible, timeout=PATIENCE)
+    qtbot.waitUntil(panel.segment.segment.native.isVisible, timeout=PATIENCE)
     yield panel
     panel.close_down()
 
@@ -51,30 +52,30 @@ def test_a_preview_is_looked_at_before_it_is_decided_about(
 ):
     network.finds[CANDIDATE] = [B, C]
     shown = painted.layer.data.copy()
-    click(panel.retrain.retrain)
+    click(panel.retrain.form.retrain)
     idle()
     preview = viewer.layers["cells preview"]
     np.testing.assert_array_equal(preview.data > 0, expected(B, C, paint=False))
     assert not preview.visible
     assert not preview.editable
-    assert panel.retrain.look.text in panel.sentence
-    assert preview not in panel.correct.labels_layer.choices
-    click(panel.retrain.look)
+    assert panel.retrain.form.look.text in panel.sentence
+    assert preview not in panel.correct.others.layer.choices
+    click(panel.retrain.form.look)
     assert preview.visible
     assert not painted.layer.visible
-    click(panel.retrain.look)
+    click(panel.retrain.form.look)
     assert not preview.visible
     assert painted.layer.visible
-    click(panel.retrain.look)
+    click(panel.retrain.form.look)
     np.testing.assert_array_equal(painted.layer.data, shown)
     assert painted.plan.card.name == "nuclei"
-    click(panel.retrain.keep if wanted else panel.retrain.discard)
+    click(panel.retrain.form.keep if wanted else panel.retrain.form.discard)
     idle()
     assert "cells preview" not in viewer.layers
     assert painted.layer.visible
-    assert panel.model.value == (CANDIDATE if wanted else "nuclei")
+    assert panel.form.model.value == (CANDIDATE if wanted else "nuclei")
     assert list(user_folder().parent.glob("candidate-*")) == []
-    assert not panel.retrain.look.native.isVisible()
+    assert not panel.retrain.form.look.native.isVisible()
     now = expected(B, C) if wanted else shown > 0
     np.testing.assert_array_equal(painted.layer.data > 0, now)
     assert (painted.layer.data[150:160, 20:40] == 9).all()
@@ -84,7 +85,7 @@ def test_of_a_large_image_the_view_is_previewed(
     viewer, panel, network, painted, click, idle, monkeypatch
 ):
     monkeypatch.setattr("napari_unet.plugin.retrain.preview.LARGE", 5000)
-    click(panel.retrain.retrain)
+    click(panel.retrain.form.retrain)
     idle()
     name, where = network.asked[-1]
     assert name == CANDIDATE
@@ -96,12 +97,12 @@ def test_the_box_makes_a_preview_that_could_not_be_made(
     viewer, panel, network, painted, click, idle
 ):
     viewer.dims.ndisplay = 3
-    click(panel.retrain.retrain)
+    click(panel.retrain.form.retrain)
     idle()
     assert "2-D" in panel.sentence
     assert "cells preview" not in viewer.layers
     viewer.dims.ndisplay = 2
-    click(panel.retrain.look)
+    click(panel.retrain.form.look)
     idle()
     assert viewer.layers["cells preview"].visible
     assert viewer.layers["cells preview"].data.any()
@@ -110,26 +111,26 @@ def test_the_box_makes_a_preview_that_could_not_be_made(
 def test_a_preview_is_not_lost_by_a_retraining_without_result(
     viewer, panel, network, painted, click, idle, qtbot
 ):
-    click(panel.retrain.retrain)
+    click(panel.retrain.form.retrain)
     idle()
     for network.outcome in ("cancel", "error"):
-        click(panel.retrain.retrain)
-        assert not panel.retrain.keep.enabled
+        click(panel.retrain.form.retrain)
+        assert not panel.retrain.form.keep.enabled
         if network.outcome == "cancel":
             qtbot.waitUntil(lambda: network.went_on, timeout=PATIENCE)
-            click(panel.retrain.cancel)
+            click(panel.retrain.form.cancel)
         idle()
-        assert "too few to tell" in panel.retrain.outcome
-        assert panel.retrain.keep.enabled
-        assert panel.retrain.keep.native.isVisible()
+        assert "too few to tell" in panel.retrain.form.outcome
+        assert panel.retrain.form.keep.enabled
+        assert panel.retrain.form.keep.native.isVisible()
         assert "cells preview" in viewer.layers
     viewer.layers.remove(painted.layer)
-    click(panel.retrain.retrain)
+    click(panel.retrain.form.retrain)
     idle()
     assert "Nothing is painted" in panel.sentence
-    click(panel.retrain.keep)
+    click(panel.retrain.form.keep)
     idle()
-    assert panel.model.value == CANDIDATE
+    assert panel.form.model.value == CANDIDATE
     assert (user_folder() / f"{CANDIDATE}{SUFFIX}").exists()
 
 
@@ -143,30 +144,16 @@ def test_a_new_model_segments_everything_again_wherever_it_is_pressed(
     network.outcome, network.finds[CANDIDATE] = "accepted", [C]
     viewer.scene.camera.zoom *= 4
     qtbot.wait(100)
-    panel.where.value = where  # no rectangle is drawn
-    click(panel.retrain.retrain)
+    panel.form.where.value = where  # no rectangle is drawn
+    click(panel.retrain.form.retrain)
     idle()
-    assert panel.model.value == CANDIDATE
+    assert panel.form.model.value == CANDIDATE
     assert network.asked[-1][1].region == ALL
     np.testing.assert_array_equal(painted.layer.data > 0, expected(C))
     assert painted.layer.metadata["napari_unet"]["model"] == CANDIDATE
-    click(panel.retrain.back)
+    click(panel.retrain.form.back)
     idle()
     np.testing.assert_array_equal(painted.layer.data > 0, expected(A, B))
-
-
-def test_only_what_was_segmented_is_segmented_again(viewer, panel, network, click, idle):
-    stack = viewer.add_image(np.zeros((5, *SHAPE), np.uint16), name="stack")
-    panel.image.value = stack
-    panel.where.value = PLANE
-    for plane in (3, 1):
-        viewer.dims.set_point(0, plane)
-        click(panel.segment)
-        idle()
-    viewer.dims.set_point(0, 4)
-    panel.segment_again(panel.current_result())
-    idle()
-    assert network.asked[-1][1].planes == ((1,), (3,))
 
 
 def test_in_the_3d_view_it_is_said_that_the_old_objects_stay(
@@ -174,9 +161,9 @@ def test_in_the_3d_view_it_is_said_that_the_old_objects_stay(
 ):
     network.outcome, network.finds[CANDIDATE] = "accepted", [C]
     viewer.dims.ndisplay = 3
-    click(panel.retrain.retrain)
+    click(panel.retrain.form.retrain)
     idle()
-    assert panel.model.value == CANDIDATE
+    assert panel.form.model.value == CANDIDATE
     assert "found by the one before" in panel.sentence
     assert "2-D view" in panel.sentence
     np.testing.assert_array_equal(painted.layer.data > 0, expected(A, B))
@@ -190,13 +177,13 @@ def reopened(viewer, panel, image, path):
     viewer.layers.clear()
     viewer.add_image(image.data.copy(), name="cells")
     [labels] = viewer.open(path, plugin="napari-unet-interactive")
-    panel.correct.labels_layer.value = labels
+    panel.correct.others.layer.value = labels
     return labels
 
 
 def is_result(panel, labels, qtbot):
     qtbot.waitUntil(lambda: "is the result now" in panel.sentence, timeout=PATIENCE)
-    result = panel.current_result()
+    result = panel.session.results.current
     assert result.layer == labels
     qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=PATIENCE)
     return result
@@ -207,13 +194,13 @@ def test_a_saved_tiff_goes_on_with_its_corrections(
 ):
     qtbot.waitUntil(lambda: painted.correcting.journal is not None, timeout=PATIENCE)
     painted.layer.scale = (1, 1)
-    panel.save_to(tmp_path / "cells_labels.ome.tif")
+    panel.saving.save_to(tmp_path / "cells_labels.ome.tif")
     idle()
     painted.layer.data[180:190, 20:40] = 11  # since then
     before, files = painted.painted(), painted.correcting.journal.paths
     shown = painted.layer.data.copy()
     labels = reopened(viewer, panel, image, tmp_path / "cells_labels.ome.tif")
-    click(panel.correct.go_on)
+    click(panel.correct.others.go_on)
     result = is_result(panel, labels, qtbot)
     assert "before" in panel.sentence
     np.testing.assert_array_equal(labels.data, shown)
@@ -223,7 +210,7 @@ def test_a_saved_tiff_goes_on_with_its_corrections(
     np.testing.assert_array_equal(replay(result.correcting.journal.paths)[0], before)
     assert not panel.restoring.visible
     network.finds["nuclei"] = [C]
-    click(panel.segment)
+    click(panel.segment.segment)
     idle()
     assert [layer.name for layer in viewer.layers if "objects" in layer.name] == []
     found = expected(C)
@@ -235,7 +222,7 @@ def test_a_saved_tiff_goes_on_with_its_corrections(
 def test_without_a_journal_labels_count_as_the_model_s(
     viewer, image, panel, network, painted, click, idle, qtbot, tmp_path
 ):
-    panel.save_to(tmp_path / "cells_labels.tif")
+    panel.saving.save_to(tmp_path / "cells_labels.tif")
     idle()
     journals = painted.correcting.journal
     shown = painted.layer.data.copy()
@@ -244,14 +231,14 @@ def test_without_a_journal_labels_count_as_the_model_s(
         path.unlink()
     labels = reopened(viewer, panel, image, tmp_path / "cells_labels.tif")
     assert labels.data.dtype == np.uint16
-    click(panel.correct.go_on)
+    click(panel.correct.others.go_on)
     result = is_result(panel, labels, qtbot)
     np.testing.assert_array_equal(labels.data, shown)
     assert not result.painted().any()
     labels.data[180:190, 20:40] = 70_000
     assert set(np.unique(result.painted())) == {0, 70_000}
     network.finds["nuclei"] = [A, C]
-    click(panel.segment)
+    click(panel.segment.segment)
     idle()
     found = expected(A, C, paint=False)
     found[180:190, 20:40] = True
@@ -263,27 +250,29 @@ def test_going_on_takes_the_place_of_a_result(viewer, image, panel, painted, cli
     other = np.zeros(SHAPE, np.int64)
     other[C.slices] = 5
     labels = viewer.add_labels(other, name="by hand")
-    panel.image.value = image
+    panel.form.image.value = image
     click(panel.correct.other_labels.toggleButton())
-    panel.correct.labels_layer.value = labels
-    click(panel.correct.go_on)
+    panel.correct.others.layer.value = labels
+    click(panel.correct.others.go_on)
     is_result(panel, labels, qtbot)
     assert painted.layer in viewer.layers
-    assert painted.layer in panel.correct.labels_layer.choices
-    assert len(panel.results()) == 1
-    assert not any(slider.visible for slider in panel.sliders)  # nothing to make them anew from
-    click(panel.segment)
-    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
-    assert all(slider.visible for slider in panel.sliders)
+    assert painted.layer in panel.correct.others.layer.choices
+    assert len(panel.session.results.all()) == 1
+    assert not any(
+        slider.visible for slider in panel.form.sliders
+    )  # nothing to make them anew from
+    click(panel.segment.segment)
+    qtbot.waitUntil(lambda: not panel.session.runs.busy, timeout=PATIENCE)
+    assert all(slider.visible for slider in panel.form.sliders)
 
 
 def test_labels_that_are_no_ids_are_a_sentence(viewer, image, panel, click):
     labels = viewer.add_labels(np.full(SHAPE, -5), name="odd")
     click(panel.correct.other_labels.toggleButton())
-    panel.correct.labels_layer.value = labels
-    click(panel.correct.go_on)
+    panel.correct.others.layer.value = labels
+    click(panel.correct.others.go_on)
     assert "-5" in panel.sentence
-    assert panel.current_result() is None
+    assert panel.session.results.current is None
 
 
 def test_saved_classes_go_on_as_classes(viewer, image, panel, click, qtbot):
@@ -293,12 +282,12 @@ def test_saved_classes_go_on_as_classes(viewer, image, panel, click, qtbot):
     labels = viewer.add_labels(
         classes, name="cells_classes", metadata={"napari_unet": {"class_names": names}}
     )
-    panel.correct.labels_layer.value = labels
-    click(panel.correct.go_on)
+    panel.correct.others.layer.value = labels
+    click(panel.correct.others.go_on)
     result = is_result(panel, labels, qtbot)
     assert result.classes
-    assert panel.classes.on
-    assert panel.classes.names == tuple(names)
+    assert panel.session.results.classes
+    assert panel.session.class_names.names == tuple(names)
     assert not result.painted().any()
     labels.data[0:5, 0:5] = 2
     assert set(np.unique(result.painted())) == {0, 2}
@@ -314,11 +303,11 @@ def again(viewer, panel, qtbot):
 
     def close_and_open(meanwhile=lambda: None) -> SegmentPanel:
         viewer.window.remove_dock_widget("all")
-        qtbot.waitUntil(lambda: panel.closed, timeout=PATIENCE)
+        qtbot.waitUntil(lambda: panel.session.closed, timeout=PATIENCE)
         meanwhile()
         opened.append(SegmentPanel(viewer))
         viewer.window.add_dock_widget(opened[0], name="again")
-        qtbot.waitUntil(opened[0].segment.native.isVisible, timeout=PATIENCE)
+        qtbot.waitUntil(opened[0].segment.segment.native.isVisible, timeout=PATIENCE)
         return opened[0]
 
     yield close_and_open
@@ -329,7 +318,6 @@ def again(viewer, panel, qtbot):
 def test_keys_are_free_once_the_panel_is_closed(viewer, panel, painted, again, qtbot):
     layer = painted.layer
     painted.correcting.brush_background()
-    panel.correct.paint_background(on=True)
     marks = viewer.layers["cells marks"]
     assert len(layer.keymap) > 5
     assert marks.keymap
@@ -348,7 +336,7 @@ def test_keys_are_free_once_the_panel_is_closed(viewer, panel, painted, again, q
         viewer.layers.remove("another")
 
     panel = again(meanwhile)
-    assert panel.current_result().layer == layer
+    assert panel.session.results.current.layer == layer
     assert len(layer.keymap) > 5
     viewer.layers.selection.active = layer
     hand.move(60, 60)
@@ -372,7 +360,7 @@ def test_the_next_panel_goes_on_with_the_result(
         layer.data[180:190, 20:40] = 11
 
     panel = again(meanwhile)
-    result = panel.current_result()
+    result = panel.session.results.current
     assert result.layer == layer
     assert [other.name for other in viewer.layers].count("cells marks") == 1
     expected_paint = old.copy()
@@ -382,8 +370,8 @@ def test_the_next_panel_goes_on_with_the_result(
     np.testing.assert_array_equal(replay(result.correcting.journal.paths)[0], expected_paint)
     assert not panel.restoring.visible
     network.finds["nuclei"] = [B, C]
-    click(panel.segment)
-    qtbot.waitUntil(lambda: not panel.busy, timeout=PATIENCE)
+    click(panel.segment.segment)
+    qtbot.waitUntil(lambda: not panel.session.runs.busy, timeout=PATIENCE)
     assert [other.name for other in viewer.layers if "objects" in other.name] == ["cells objects"]
     found = expected(A, B, C)  # A was confirmed
     found[180:190, 20:40] = True
@@ -396,19 +384,19 @@ def test_the_next_panel_goes_on_with_the_result(
 
 def test_a_rename_is_followed_and_a_loss_is_told(panel, network, painted, qtbot):
     put("mine")
-    panel.model.reset_choices()
-    panel.model.value = "mine"
-    panel.sliders[0].value = 0.8
+    panel.form.model.reset_choices()
+    panel.form.model.value = "mine"
+    panel.form.sliders[0].value = 0.8
     store.duplicate("mine", "a copy")
-    qtbot.waitUntil(lambda: "a copy" in panel.model.choices, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "a copy" in panel.form.model.choices, timeout=PATIENCE)
     store.rename("mine", "ours")
-    qtbot.waitUntil(lambda: panel.model.value == "ours", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: panel.form.model.value == "ours", timeout=PATIENCE)
     assert "'mine' is called 'ours' now" in panel.sentence
-    assert panel.sliders[0].value == 0.8
+    assert panel.form.sliders[0].value == 0.8
     store.rename("ours", "theirs")
-    qtbot.waitUntil(lambda: panel.model.value == "theirs", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: panel.form.model.value == "theirs", timeout=PATIENCE)
     store.delete("theirs")
-    qtbot.waitUntil(lambda: panel.model.value == "nuclei", timeout=PATIENCE)
+    qtbot.waitUntil(lambda: panel.form.model.value == "nuclei", timeout=PATIENCE)
     assert "'theirs' is not in the library any more. 'nuclei' is chosen" in panel.sentence
 
 
@@ -423,16 +411,16 @@ def test_a_result_removed_while_it_is_saved(
         return write_labels(*arguments)
 
     gone = Event()
-    monkeypatch.setattr("napari_unet.plugin.result.saving.write_labels", write_later)
+    monkeypatch.setattr("napari_unet.plugin.segment.saving.write_labels", write_later)
     qtbot.waitUntil(lambda: painted.correcting.journal is not None, timeout=PATIENCE)
     shown = painted.layer.data.copy()
-    panel.save_to(tmp_path / "cells_labels.tif")
+    panel.saving.save_to(tmp_path / "cells_labels.tif")
     viewer.layers.remove(painted.layer)
     gone.set()
     idle()  # an error in a slot would fail the test
     assert panel.sentence == f"Saved {tmp_path / 'cells_labels.tif'}."
     np.testing.assert_array_equal(read_labels(tmp_path / "cells_labels.tif")[0], shown)
-    panel.save_to(tmp_path / "nothing.tif")
+    panel.saving.save_to(tmp_path / "nothing.tif")
     assert "nothing to save" in panel.sentence
 
 
@@ -443,13 +431,13 @@ def test_a_replaced_result_is_left_out_with_a_sentence(
     if others:
         network.outcome = "refused"
         viewer.add_image(np.zeros(SHAPE, np.uint16), name="second")
-        click(panel.segment)
+        click(panel.segment.segment)
         idle()
-        panel.current_result().layer.data[0:9, 0:9] = 3
+        panel.session.results.current.layer.data[0:9, 0:9] = 3
     painted.layer.data = painted.layer.data[:50, :50].copy()
-    click(panel.retrain.retrain)
+    click(panel.retrain.form.retrain)
     idle()
-    said = panel.retrain.outcome if others else panel.sentence
+    said = panel.retrain.form.outcome if others else panel.sentence
     assert "replaced by one of another shape or kind: cells objects" in said
     assert ("Nothing is painted" in said) is not others
 
@@ -459,28 +447,28 @@ def test_a_replaced_result_is_left_out_with_a_sentence(
 
 def test_back_to_any_earlier_model(panel, network, painted, click, idle, qtbot):
     section, network.outcome = panel.retrain, "accepted"
-    assert not section.back.native.isVisible()
+    assert not section.form.back.native.isVisible()
     put("root")
     put("mine", parent="root", parent_sha=sha_of("root"))
-    panel.model.reset_choices()
-    panel.model.value = "mine"
-    qtbot.waitUntil(lambda: section.earlier.choices == ("root",), timeout=PATIENCE)
+    panel.form.model.reset_choices()
+    panel.form.model.value = "mine"
+    qtbot.waitUntil(lambda: section.form.earlier.choices == ("root",), timeout=PATIENCE)
     for _ in range(2):
-        click(section.retrain)
+        click(section.form.retrain)
         idle()
-    assert panel.model.value == "mine retrained 2"
+    assert panel.form.model.value == "mine retrained 2"
     wanted = ("mine retrained", "mine", "root")
-    qtbot.waitUntil(lambda: section.earlier.choices == wanted, timeout=PATIENCE)
-    assert section.earlier.value == "mine retrained"
+    qtbot.waitUntil(lambda: section.form.earlier.choices == wanted, timeout=PATIENCE)
+    assert section.form.earlier.value == "mine retrained"
     network.finds["root"] = [C]
-    section.earlier.value = "root"
-    click(section.back)
+    section.form.earlier.value = "root"
+    click(section.form.back)
     idle()
-    assert panel.model.value == "root"
+    assert panel.form.model.value == "root"
     np.testing.assert_array_equal(painted.layer.data > 0, expected(C))
-    section.earlier.value = "mine"
-    click(section.back)
+    section.form.earlier.value = "mine"
+    click(section.form.back)
     idle()
-    assert panel.model.value == "mine"
+    assert panel.form.model.value == "mine"
     np.testing.assert_array_equal(painted.layer.data > 0, expected(A, B))
-    qtbot.waitUntil(lambda: section.earlier.choices == ("root",), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: section.form.earlier.choices == ("root",), timeout=PATIENCE)

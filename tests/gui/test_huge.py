@@ -11,8 +11,9 @@ from scipy.ndimage import gaussian_filter
 from napari_unet.image import Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.segment.segment_form import VIEW, WHOLE
-from napari_unet.plugin.session.open_region import region_of
+from napari_unet.plugin.layers.region import region_of
+from napari_unet.plugin.result.slide_result import slide_result
+from napari_unet.plugin.session.session import VIEW, WHOLE
 from tests.strategies import blob_labels
 
 SIDE, CHUNK, STEP = 100_000, 1024, 16
@@ -45,21 +46,21 @@ def slide(viewer, monkeypatch, tmp_path: Path):
 
 @pytest.fixture
 def panel(slide, panel):
-    panel.model.value = "nuclei"
-    panel.diameter.value = 22
+    panel.form.model.value = "nuclei"
+    panel.form.diameter.value = 22
     return panel
 
 
 def test_the_view_is_segmented_alone(viewer, panel, slide, click, idle):
     box = layers.visible_box(viewer, slide, Image(slide.data[0], "YX"))
     assert max(box.shape) < 1000
-    panel.where.value = VIEW
-    click(panel.segment)
+    panel.form.where.value = VIEW
+    click(panel.segment.segment)
     idle()
-    assert panel.problem is None
-    part = region_of(panel.image.value)
+    assert panel.session.runs.problem is None
+    part = region_of(panel.form.image.value)
     assert part.box.intersect(box) == box
-    result = panel.current_result()
+    result = panel.session.results.current
     assert result.layer.data.max() > 20
     assert result.layer.data.shape == part.box.shape
 
@@ -68,15 +69,15 @@ def test_all_of_it_begins_where_one_looks_and_can_be_stopped(
     viewer, panel, slide, click, idle, qtbot
 ):
     box = layers.visible_box(viewer, slide, Image(slide.data[0], "YX"))
-    panel.where.value = WHOLE
-    click(panel.segment)
-    qtbot.waitUntil(lambda: panel.slides.result_of(slide) is not None, timeout=PATIENCE)
-    output = panel.slides.result_of(slide).growing.output
+    panel.form.where.value = WHOLE
+    click(panel.segment.segment)
+    qtbot.waitUntil(lambda: slide_result(panel.session.viewer, slide) is not None, timeout=PATIENCE)
+    output = slide_result(panel.session.viewer, slide).incremental.output
 
     def there() -> bool:
         return bool(np.asarray(LabelPyramid(output).levels[0][box.slices]).any())
 
     qtbot.waitUntil(there, timeout=PATIENCE)
-    click(panel.segment)  # Cancel
+    click(panel.segment.segment)  # Cancel
     idle()
     assert "go on" in panel.sentence

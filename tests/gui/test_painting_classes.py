@@ -3,22 +3,16 @@
 import numpy as np
 import pytest
 import tifffile
-from flow import put
 from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit
 
 from napari_unet import segment
-from napari_unet.errors import InputError
-from napari_unet.finetuning import class_parent, gather, painting_of
-from napari_unet.image import Image
 from napari_unet.labels.painted import BACKGROUND, CLASSES
 from napari_unet.models.card import describe
-from napari_unet.models.library import load_card, load_model
-from napari_unet.network.outputs import Kind
-from napari_unet.plugin.correct.classes import DEFAULT, names_of, objects_parent, tidy
+from napari_unet.models.class_names import DEFAULT
+from napari_unet.models.library import load_card
 from napari_unet.plugin.segment_panel import SegmentPanel
-from napari_unet.settings import FinetuneSettings
 
 PATIENCE = 300_000  # milliseconds
 LEFT = Qt.MouseButton.LeftButton
@@ -39,8 +33,8 @@ def stripes() -> tuple[np.ndarray, np.ndarray]:
 def image(viewer, panel, qtbot):
     viewer.window.resize(1500, 900)
     layer = viewer.add_image(stripes()[0], name="tissue", rgb=True)
-    panel.image.value = layer
-    panel.retrain.time.min = panel.retrain.time.value = 20
+    panel.form.image.value = layer
+    panel.retrain.form.time.min = panel.retrain.form.time.value = 20
     qtbot.wait(100)  # the dock takes its room before the image is fitted to the rest
     viewer.reset_view()
     qtbot.wait(100)
@@ -101,16 +95,16 @@ def test_a_model_of_three_classes(
     assert isinstance(layer, Labels)
     assert layer.data.shape == SHAPE
     paint(palette, hand, choose)
-    painted = panel.current_result().painted()
+    painted = panel.session.results.current.painted()
     assert set(np.unique(painted)) == {0, 1, 2, BACKGROUND}
     qtbot.waitUntil(lambda: "2 classes" in panel.correct.counter.text, timeout=PATIENCE)
-    click(panel.retrain.retrain)
+    click(panel.retrain.form.retrain)
     qtbot.waitUntil(lambda: not panel.retrain.running, timeout=PATIENCE)
     idle()
-    assert panel.model.value == "nuclei classes", panel.sentence
+    assert panel.form.model.value == "nuclei classes", panel.sentence
     card = load_card("nuclei classes")
-    assert card.kind == Kind.CLASSES
-    assert card.class_names == palette.names == ("glass", "stroma", "nuclei")
+    assert not card.finds_objects
+    assert card.class_names == panel.session.class_names.names == ("glass", "stroma", "nuclei")
     assert card.spec.in_channels == card.spec.classes == 3
     assert "glass, stroma, nuclei" in dict(describe(card))["Finds"]
     shown = np.asarray(layer.data)  # no new layer: the paint grew
@@ -123,32 +117,32 @@ def test_a_model_of_three_classes(
     assert layer.metadata["napari_unet"]["class_names"] == ["glass", "stroma", "nuclei"]
     assert "tissue objects" not in viewer.layers
     # what the model found is no paint of the person
-    np.testing.assert_array_equal(panel.current_result().painted(), painted)
-    click(panel.retrain.back)
+    np.testing.assert_array_equal(panel.session.results.current.painted(), painted)
+    click(panel.retrain.form.back)
     idle()
-    assert panel.model.value == "nuclei"
+    assert panel.form.model.value == "nuclei"
     np.testing.assert_array_equal(layer.data, np.where(painted == BACKGROUND, 0, painted))
 
 
 def test_too_little_is_a_sentence(panel, palette, hand, click, choose, qtbot):
     for numbers, words in (((), "at least one class"), ((1,), "Only one class is painted")):
         paint(palette, hand, choose, rows=(80,), numbers=numbers)
-        click(panel.retrain.retrain)
+        click(panel.retrain.form.retrain)
         qtbot.waitUntil(lambda: not panel.retrain.running, timeout=PATIENCE)
         assert words in panel.sentence
-        assert panel.model.value == "nuclei"
-    result = panel.current_result()
+        assert panel.form.model.value == "nuclei"
+    result = panel.session.results.current
     result.layer.data[:10, :10] = CLASSES + 3
     result.correcting.look_everywhere()
-    click(panel.retrain.retrain)
+    click(panel.retrain.form.retrain)
     qtbot.waitUntil(lambda: not panel.retrain.running, timeout=PATIENCE)
     assert f"Class {CLASSES + 3} is painted" in panel.sentence
 
 
 def test_the_palette(viewer, panel, palette, hand, click, choose, name_class, tick, qtbot):
-    assert palette.names == DEFAULT
+    assert panel.session.class_names.names == DEFAULT
     click(palette.add)
-    assert palette.names[-1] == "class 3"
+    assert panel.session.class_names.names[-1] == "class 3"
     layer = viewer.layers["tissue classes"]
     assert viewer.layers.selection.active == layer
     assert (layer.mode, layer.selected_label) == ("paint", 3)
@@ -158,40 +152,20 @@ def test_the_palette(viewer, panel, palette, hand, click, choose, name_class, ti
     assert "is painted" in panel.sentence
     hand.undo()
     click(palette.remove)
-    assert palette.names == DEFAULT
+    assert panel.session.class_names.names == DEFAULT
     choose(palette, 0)
     assert viewer.layers.selection.active.name == "tissue classes marks"
     name_class(palette, 2, "class 1")  # taken
-    assert palette.names == DEFAULT
-    assert not panel.sliders[0].visible
+    assert panel.session.class_names.names == DEFAULT
+    assert not panel.form.sliders[0].visible
     layer.data[20:30, 20:30] = 5  # by number alone
-    qtbot.waitUntil(lambda: len(palette.names) == 6, timeout=PATIENCE)
-    assert list(layer.features["class"]) == list(palette.names)
+    qtbot.waitUntil(lambda: len(panel.session.class_names.names) == 6, timeout=PATIENCE)
+    assert list(layer.features["class"]) == list(panel.session.class_names.names)
     tick(palette.switch)
     assert not palette.list.isVisible()
     viewer.layers.selection.active = layer
-    assert palette.on
+    assert panel.session.results.classes
     assert palette.list.currentRow() == layer.selected_label
-
-
-def test_objects_and_classes_side_by_side(viewer, panel, palette, hand, choose, image, tick):
-    paint(palette, hand, choose, rows=(40, 80))
-    tick(palette.switch)
-    labels = np.zeros(SHAPE, np.uint32)
-    labels[20:40, 20:40] = 7
-    panel.take_corrections(image, labels)
-    objects, classes = viewer.layers["tissue objects"], viewer.layers["tissue classes"]
-    assert panel.current_result().layer is objects
-    assert palette.to_teach()[0] == ()
-    assert "the objects are taught" in palette.to_teach()[1]
-    viewer.layers.selection.active = classes
-    assert palette.to_teach()[0] == palette.names
-    assert "the classes are taught" in palette.to_teach()[1]
-    objects.data[:] = 0
-    panel.result_of(image, classes=False).correcting.marks[:] = 0
-    palette.show_on(on=False)
-    assert palette.to_teach() == (palette.names, "")
-    assert palette.on
 
 
 def test_restart_restores_objects_classes_and_names(
@@ -199,11 +173,11 @@ def test_restart_restores_objects_classes_and_names(
 ):
     name_class(palette, 2, "nuclei")
     paint(palette, hand, choose, rows=(40, 80))
-    painted = panel.current_result().painted()
+    painted = panel.session.results.current.painted()
     labels = np.zeros(SHAPE, np.uint32)
     labels[20:40, 20:40] = 7
-    panel.take_corrections(image, labels, classes=False)
-    journals = [result.correcting for result in panel.results()]
+    panel.session.take_corrections(image, labels, classes=False)
+    journals = [result.correcting for result in panel.session.results.all()]
     assert len(journals) == 2
     qtbot.waitUntil(lambda: all(j.journal is not None for j in journals), timeout=PATIENCE)
     panel.close_down()  # as when the window is closed
@@ -218,63 +192,25 @@ def test_restart_restores_objects_classes_and_names(
         click(again.restoring.restore)
         offer = again.restoring
         qtbot.waitUntil(lambda: "Classes painted" in offer.said.text, timeout=PATIENCE)
-        assert not again.classes.on
+        assert not again.session.results.classes
         click(offer.restore)
-        qtbot.waitUntil(lambda: again.classes.on and not again.busy, timeout=PATIENCE)
+        qtbot.waitUntil(
+            lambda: again.session.results.classes and not again.session.runs.busy, timeout=PATIENCE
+        )
         qtbot.waitUntil(lambda: "are restored" in again.sentence, timeout=PATIENCE)
-        assert again.classes.names == ("background", "class 1", "nuclei")
-        assert again.current_result().layer.name == "again classes"
-        np.testing.assert_array_equal(again.current_result().painted(), painted)
-        objects = again.result_of(again.image.value, classes=False)
+        assert again.session.class_names.names == ("background", "class 1", "nuclei")
+        assert again.session.results.current.layer.name == "again classes"
+        np.testing.assert_array_equal(again.session.results.current.painted(), painted)
+        objects = again.session.results.of(again.form.image.value, classes=False)
         np.testing.assert_array_equal(objects.painted(), labels)
     finally:
         again.close_down()
 
 
-def test_names_of_any_model_can_be_shown():
-    card = load_card("nuclei")
-    spec = type(card.spec)(3, 4, distance=False)
-    for given, shown in (
-        (("a", "b", "c", "d"), ("a", "b", "c", "d")),
-        (("a",), ("background", "class 1", "class 2", "class 3")),
-    ):
-        changed = card.model_copy(update={"kind": Kind.CLASSES, "spec": spec, "class_names": given})
-        assert names_of(changed) == shown
-    assert tidy(["", "a", "a", "x" * 90])[:3] == ("background", "a", "class 2")
-    assert len(tidy(["x"] * 40)) == len(set(tidy(["x"] * 40))) == CLASSES
-
-
 def test_saved_with_the_names(panel, palette, hand, choose, qtbot, idle, tmp_path):
     paint(palette, hand, choose, rows=(80,))
-    panel.save_to(tmp_path / "classes.ome.tif")
+    panel.saving.save_to(tmp_path / "classes.ome.tif")
     idle()
     saved = tifffile.imread(tmp_path / "classes.ome.tif")
-    np.testing.assert_array_equal(saved, panel.current_result().layer.data)
+    np.testing.assert_array_equal(saved, panel.session.results.current.layer.data)
     assert saved.max() == 2
-
-
-def test_what_objects_are_taught_to(tmp_path):
-    root = load_model("nuclei")
-    assert objects_parent(root) is root
-    for name, sha in (("tissue", root.sha), ("orphan", "0" * 64)):
-        parent = "nuclei" if name == "tissue" else "gone"
-        changes = {"name": name, "kind": Kind.CLASSES, "parent": parent, "parent_sha": sha}
-        put(**changes)
-    assert objects_parent(load_model("tissue")).card.name == "nuclei"
-    with pytest.raises(InputError, match="'orphan' finds classes"):
-        objects_parent(load_model("orphan"))
-
-
-def test_as_many_channels_as_the_image_has(tmp_path):
-    """Two channels, one of them chosen, and colour: each gives a network of its own."""
-    pixels = np.random.default_rng(0).integers(0, 4000, (2, 64, 64), np.uint16)
-    painted = np.zeros((64, 64), np.uint32)
-    painted[10:20, 10:20], painted[40:50, 40:50] = 1, 2
-    parent = load_model("nuclei")
-    for channel, expected in ((None, 2), (1, 1)):
-        image = Image(pixels, "CYX", channel)
-        card = class_parent(parent.card, image, DEFAULT)
-        painting = painting_of(image, painted, card)
-        teaching = gather([painting], parent, "x", FinetuneSettings(), class_names=DEFAULT)
-        assert teaching.card["spec"]["in_channels"] == expected
-        assert {len(example.image) for example in teaching.windows} == {expected}

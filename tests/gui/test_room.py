@@ -29,7 +29,7 @@ def panel(viewer, image, network, qtbot, monkeypatch):
     monkeypatch.setattr(retrain_section, "retrain", with_curve)
     viewer.window.resize(*SCREEN)
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
-    qtbot.waitUntil(panel.segment.native.isVisible, timeout=PATIENCE)
+    qtbot.waitUntil(panel.segment.segment.native.isVisible, timeout=PATIENCE)
     away()
     yield panel
     panel.close_down()
@@ -60,7 +60,7 @@ def fits(panel, viewer) -> bool:
     assert (window.width(), window.height()) == SCREEN
     assert not scrolling.horizontalScrollBar().isVisible()
     assert scrolling.widget().width() <= scrolling.viewport().width()
-    for widget in (panel.segment.native, panel.save.native, panel._sentence):
+    for widget in (panel.segment.segment.native, panel.saving.save.native, panel._sentence):
         assert shown(widget)
     return True
 
@@ -72,18 +72,18 @@ def test_every_state_fits(viewer, panel, network, painted, click, idle, qtbot):
     width, viewport = panel.native.width(), panel._scrolling.viewport().width()
     for outcome in ("refused", "preview", "accepted", "accepted", "cancel", "error"):
         network.outcome = outcome
-        click(panel.retrain.retrain)
+        click(panel.retrain.form.retrain)
         qtbot.wait(100)
         assert fits(panel, viewer)
         if outcome == "cancel":
-            click(panel.retrain.cancel)
+            click(panel.retrain.form.cancel)
         idle()
         qtbot.wait(100)
         assert fits(panel, viewer)
         if outcome == "preview":
-            click(panel.retrain.look)
+            click(panel.retrain.form.look)
             assert fits(panel, viewer)
-            click(panel.retrain.discard)
+            click(panel.retrain.form.discard)
     assert bar(panel).isVisible()
     for fold in folds(panel):
         click(fold.toggleButton())
@@ -96,19 +96,19 @@ def test_a_low_window_stays_low(viewer, panel, painted, click, idle, qtbot):
     dock = panel.native.parentWidget()
     dock.setFloating(True)
     dock.resize(dock.width(), TALLEST)
-    click(panel.retrain.retrain)
+    click(panel.retrain.form.retrain)
     idle()
     qtbot.wait(100)
     assert dock.height() == TALLEST
-    for widget in (panel.segment.native, panel._sentence):
+    for widget in (panel.segment.segment.native, panel._sentence):
         assert shown(widget)
-    qtbot.waitUntil(lambda: shown(panel.retrain.keep.native), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: shown(panel.retrain.form.keep.native), timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("text", ["", "word", "word " * 200, "/a/path/without/blanks" * 30])
 def test_the_message_is_seen_and_widens_nothing(viewer, panel, qtbot, text):
     least = panel.native.minimumSizeHint().width()
-    panel.say(text)
+    panel.session.say(text)
     qtbot.wait(50)
     assert panel.sentence == text
     assert fits(panel, viewer)
@@ -131,18 +131,28 @@ def test_long_names_widen_nothing(viewer, panel, painted, qtbot):
 
 def folds(panel):
     correct = panel.correct
-    return correct.other_labels, correct.other_classes, correct.keys, panel.retrain.other_images
+    return (
+        correct.other_labels,
+        correct.other_classes,
+        correct.keys,
+        panel.retrain.form.other_images,
+    )
 
 
 def test_what_everybody_needs_is_there_at_once(viewer, panel, painted):
-    for widget in (panel.segment, panel.save, panel.correct.brush, panel.retrain.retrain):
+    for widget in (
+        panel.segment.segment,
+        panel.saving.save,
+        panel.correct.brush,
+        panel.retrain.form.retrain,
+    ):
         assert shown(widget.native)
         assert widget.enabled
 
 
 def test_what_is_folded_is_a_click_away(panel, painted, click):
-    correct, retrain = panel.correct, panel.retrain
-    inside = correct.go_on.native, panel.classes.switch.native, None, retrain.folder.add.native
+    go_on, folder = panel.correct.others.go_on, panel.retrain.form.folder
+    inside = go_on.native, panel.classes.switch.native, None, folder.add.native
     for fold, widget in zip(folds(panel), inside, strict=True):
         widget = widget or fold.content()
         assert not widget.isVisible()
@@ -161,15 +171,15 @@ def test_the_keys_are_listed_whole(panel, click, qtbot):
 
 
 def test_saved_labels_that_are_opened_are_offered(viewer, image, panel, painted, idle, tmp_path):
-    panel.save_to(tmp_path / "cells_labels.ome.tif")
+    panel.saving.save_to(tmp_path / "cells_labels.ome.tif")
     idle()
     viewer.layers.remove(painted.layer)
     assert not panel.correct.other_labels.isExpanded()
     viewer.add_labels(np.zeros(SHAPE, np.uint8), name="not from here")
     assert not panel.correct.other_labels.isExpanded()
     [labels] = viewer.open(tmp_path / "cells_labels.ome.tif", plugin=PLUGIN)
-    assert panel.correct.labels_layer.value is labels
-    assert panel.correct.go_on.native.isVisible()
+    assert panel.correct.others.layer.value is labels
+    assert panel.correct.others.go_on.native.isVisible()
     panel.correct.other_labels.collapse(animate=False)
     panel.correct.refresh()
     assert not panel.correct.other_labels.isExpanded()  # folded by the person
@@ -178,10 +188,10 @@ def test_saved_labels_that_are_opened_are_offered(viewer, image, panel, painted,
 def test_classes_unfold_with_a_layer_of_classes(viewer, panel, painted, click, tick):
     click(panel.correct.other_classes.toggleButton())
     tick(panel.classes.switch)
-    assert panel.classes.on  # though the layer of objects was active
+    assert panel.session.results.classes  # though the layer of objects was active
     classes = viewer.layers.selection.active
     viewer.layers.selection.active = painted.layer
-    assert not panel.classes.on
+    assert not panel.session.results.classes
     click(panel.correct.other_classes.toggleButton())
     assert not panel.classes.list.isVisible()
     viewer.layers.selection.active = classes
@@ -217,49 +227,49 @@ def test_the_curve_and_what_came_of_it_are_scrolled_to(
 ):
     network.outcome = "cancel"
     panel.retrain.start()
-    qtbot.waitUntil(lambda: shown(panel.retrain.curve), timeout=PATIENCE)
-    click(panel.retrain.cancel)
+    qtbot.waitUntil(lambda: shown(panel.retrain.form.curve), timeout=PATIENCE)
+    click(panel.retrain.form.cancel)
     idle()
     for outcome, seen in (("preview", "discard"), ("accepted", "back")):
         network.outcome = outcome
         panel.retrain.start()
         bar(panel).setValue(0)
         idle()
-        widget = getattr(panel.retrain, seen).native
+        widget = getattr(panel.retrain.form, seen).native
         qtbot.waitUntil(lambda native=widget: shown(native), timeout=PATIENCE)
 
 
 def test_a_folded_section_unfolds_for_what_came(panel, painted, click, idle, qtbot):
-    section = panel.retrain.parentWidget()
+    section = panel.retrain.form.parentWidget()
     panel.retrain.start()
     click(section.toggleButton())
-    assert not panel.retrain.isVisible()
+    assert not panel.retrain.form.isVisible()
     idle()
-    qtbot.waitUntil(lambda: shown(panel.retrain.keep.native), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: shown(panel.retrain.form.keep.native), timeout=PATIENCE)
 
 
 def test_nothing_scrolls_away_under_the_mouse(panel, painted, idle, qtbot):
-    over(panel.where.native)
+    over(panel.form.where.native)
     panel.retrain.start()
     idle()
     qtbot.wait(600)
     assert bar(panel).value() == 0
-    assert not shown(panel.retrain.keep.native)
+    assert not shown(panel.retrain.form.keep.native)
     away()
-    qtbot.waitUntil(lambda: shown(panel.retrain.keep.native), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: shown(panel.retrain.form.keep.native), timeout=PATIENCE)
 
 
 def test_nothing_scrolls_away_from_who_types(viewer, panel, painted, low, idle, qtbot):
     panel.retrain.start()
     panel.native.activateWindow()
-    panel.diameter.native.setFocus()
-    qtbot.waitUntil(panel.diameter.native.hasFocus, timeout=PATIENCE)
+    panel.form.diameter.native.setFocus()
+    qtbot.waitUntil(panel.form.diameter.native.hasFocus, timeout=PATIENCE)
     bar(panel).setValue(0)
     idle()
     qtbot.wait(600)
     assert bar(panel).value() == 0
-    panel.diameter.native.clearFocus()
-    qtbot.waitUntil(lambda: shown(panel.retrain.keep.native), timeout=PATIENCE)
+    panel.form.diameter.native.clearFocus()
+    qtbot.waitUntil(lambda: shown(panel.retrain.form.keep.native), timeout=PATIENCE)
 
 
 def taken(widget: QWidget) -> bool:
@@ -274,16 +284,20 @@ def taken(widget: QWidget) -> bool:
     return turned.isAccepted()
 
 
+def chosen(panel):
+    return panel.session.intent, panel.retrain.form.settings()
+
+
 def test_the_wheel_changes_no_value_on_its_way(panel, painted, qtbot):
-    slider, spins = panel.sliders[0].native, panel.retrain.time.native
+    slider, spins = panel.form.sliders[0].native, panel.retrain.form.time.native
     inner = [*slider.findChildren(QAbstractSlider), *spins.findChildren(QAbstractSlider)]
     assert len(inner) >= 2
-    before = panel.settings(), panel.where.value, panel.retrain.settings()
-    for native in (panel.where.native, panel.diameter.native, *inner):
+    before = chosen(panel)
+    for native in (panel.form.where.native, panel.form.diameter.native, *inner):
         assert not taken(native)
-    assert (panel.settings(), panel.where.value, panel.retrain.settings()) == before
+    assert chosen(panel) == before
     panel.native.activateWindow()
-    panel.where.native.setFocus()  # clicked
-    qtbot.waitUntil(panel.where.native.hasFocus, timeout=PATIENCE)
-    assert taken(panel.where.native)
-    assert panel.where.value != before[1]
+    panel.form.where.native.setFocus()  # clicked
+    qtbot.waitUntil(panel.form.where.native.hasFocus, timeout=PATIENCE)
+    assert taken(panel.form.where.native)
+    assert panel.form.where.value != before[0].region

@@ -14,9 +14,9 @@ from qtpy.QtWidgets import QFileDialog
 from benchmarks.common.matching import count as count_matches
 from benchmarks.common.matching import match
 from napari_unet import read_image, segment
-from napari_unet.plugin.hooks import sample_folder
-from napari_unet.plugin.segment.segment_form import AVERAGE, PLANE, RECTANGLE, VIEW
+from napari_unet.plugin.samples import sample_folder
 from napari_unet.plugin.segment_panel import SegmentPanel
+from napari_unet.plugin.session.session import PLANE, RECTANGLE, VIEW
 
 
 @pytest.fixture
@@ -50,12 +50,12 @@ def result_of(viewer, name="nuclei") -> Labels:
 
 def test_sample_segment_save_reopen(viewer, nuclei, panel, click, idle, tmp_path):
     image, truth = nuclei
-    assert panel.image.value is image
-    click(panel.segment)
-    assert panel.segment.text == "Cancel"
+    assert panel.form.image.value is image
+    click(panel.segment.segment)
+    assert panel.segment.segment.text == "Cancel"
     idle()
     assert "objects" in panel.sentence
-    panel.save_to(tmp_path / "cells.ome.tif")
+    panel.saving.save_to(tmp_path / "cells.ome.tif")
     idle()
     assert panel.sentence == f"Saved {tmp_path / 'cells.ome.tif'}."
     saved = tifffile.imread(tmp_path / "cells.ome.tif")
@@ -67,7 +67,7 @@ def test_sample_segment_save_reopen(viewer, nuclei, panel, click, idle, tmp_path
 
 
 def test_panel_and_library_give_the_same_objects(viewer, nuclei, panel, click, idle):
-    click(panel.segment)
+    click(panel.segment.segment)
     idle()
     library = segment(read_image(sample_folder() / "nuclei.tif")).labels
     shown = result_of(viewer).data
@@ -76,7 +76,7 @@ def test_panel_and_library_give_the_same_objects(viewer, nuclei, panel, click, i
 
 
 def test_record_in_metadata(viewer, nuclei, panel, click, idle):
-    click(panel.segment)
+    click(panel.segment.segment)
     idle()
     record = result_of(viewer).metadata["napari_unet"]
     assert len(record["model_sha256"]) == 64
@@ -87,11 +87,11 @@ def test_record_in_metadata(viewer, nuclei, panel, click, idle):
 def test_cancel_keeps_finished_tiles(viewer, panel, click, idle, qtbot):
     big = np.tile(np.random.default_rng(0).integers(0, 4000, (512, 512), np.uint16), (6, 6))
     viewer.add_image(big, name="big")
-    panel.diameter.value = 20
-    click(panel.segment)
+    panel.form.diameter.value = 20
+    click(panel.segment.segment)
     qtbot.waitUntil(lambda: "Tile 1 " in panel.sentence, timeout=PATIENCE)
-    click(panel.segment)
-    qtbot.waitUntil(lambda: panel.segment.text == "Segment", timeout=2_000)
+    click(panel.segment.segment)
+    qtbot.waitUntil(lambda: panel.segment.segment.text == "Segment", timeout=2_000)
     assert panel.sentence == "Cancelled. What is finished stays."
     finished = result_of(viewer, "big").data.copy()
     qtbot.wait(500)
@@ -102,21 +102,21 @@ def test_killed_engine_is_one_sentence_and_the_next_click_works(viewer, panel, c
     viewer.open_sample("napari-unet-interactive", "nuclei")
     image = viewer.layers["nuclei"]
     image.data = np.tile(image.data, (3, 3))
-    panel.image.value = image
-    click(panel.segment)
+    panel.form.image.value = image
+    click(panel.segment.segment)
     qtbot.waitUntil(lambda: "Tile 1 " in panel.sentence, timeout=PATIENCE)
-    os.kill(panel.engine.pid, signal.SIGKILL)
+    os.kill(panel.session.engine.pid, signal.SIGKILL)
     idle()
     assert panel.sentence.startswith("The process that computes stopped unexpectedly (signal 9).")
     kept = result_of(viewer).data.any()
     assert kept
-    click(panel.segment)
+    click(panel.segment.segment)
     idle()
     assert "objects" in panel.sentence
 
 
 def test_painted_pixels_survive_sliders_and_another_run(viewer, nuclei, panel, click, idle, qtbot):
-    click(panel.segment)
+    click(panel.segment.segment)
     idle()
     layer = result_of(viewer)
     said = layer.data.copy()
@@ -132,13 +132,13 @@ def test_painted_pixels_survive_sliders_and_another_run(viewer, nuclei, panel, c
     def unchanged() -> None:
         np.testing.assert_array_equal(layer.data[painted], wanted)
 
-    for slider, values in zip(panel.sliders, ((0.9, 0.1), (0.8, 0.3), (60,)), strict=True):
+    for slider, values in zip(panel.form.sliders, ((0.9, 0.1), (0.8, 0.3), (60,)), strict=True):
         for value in (*values, slider.value):
             slider.value = value
             qtbot.wait(300)
             idle()
             unchanged()
-    click(panel.segment)
+    click(panel.segment.segment)
     idle()
     unchanged()
     assert result_of(viewer) is layer
@@ -147,13 +147,15 @@ def test_painted_pixels_survive_sliders_and_another_run(viewer, nuclei, panel, c
 
 
 def test_sliders_act_without_the_network(viewer, nuclei, panel, click, idle, qtbot, monkeypatch):
-    click(panel.segment)
+    click(panel.segment.segment)
     idle()
     before = result_of(viewer).data.copy()
     tasks = []
-    submit = panel.engine.submit
-    monkeypatch.setattr(panel.engine, "submit", lambda task: (tasks.append(task), submit(task)))
-    panel.sliders[0].value = 0.9
+    submit = panel.session.engine.submit
+    monkeypatch.setattr(
+        panel.session.engine, "submit", lambda task: (tasks.append(task), submit(task))
+    )
+    panel.form.sliders[0].value = 0.9
     qtbot.wait(300)
     idle()
     assert {type(task).__name__ for task in tasks} == {"Decode"}
@@ -164,7 +166,7 @@ def test_result_lies_on_the_image(viewer, nuclei, panel, click, idle):
     image, _ = nuclei
     image.scale, image.translate, image.rotate = (0.3, 0.2), (5, -7), 30
     image.shear, image.units = [0.1], ("um", "um")
-    click(panel.segment)
+    click(panel.segment.segment)
     idle()
     labels = result_of(viewer)
     assert labels.units == image.units
@@ -183,7 +185,7 @@ def test_kinds_of_images(viewer, nuclei, panel, click, idle, kind):
         viewer.add_image(np.stack([byte] * 3, axis=-1), name="a")
     elif kind == "channels":
         viewer.add_image(np.stack([plane, plane // 3]), axis_labels=("c", "y", "x"), name="a")
-        panel.channel.value = "0"
+        panel.form.channel.value = "0"
     elif kind == "time":
         viewer.add_image(np.stack([plane, plane[::-1], plane]), scale=(3, 1, 1), name="a")
         expected = (3, *plane.shape)
@@ -191,7 +193,7 @@ def test_kinds_of_images(viewer, nuclei, panel, click, idle, kind):
         viewer.add_image([plane, plane[::2, ::2]], name="a", multiscale=True)
     else:
         viewer.add_image(da.from_array(plane, chunks=100), name="a")
-    click(panel.segment)
+    click(panel.segment.segment)
     idle()
     labels = result_of(viewer, "a").data
     assert labels.shape == expected
@@ -204,17 +206,17 @@ def test_kinds_of_images(viewer, nuclei, panel, click, idle, kind):
 def test_only_a_part(viewer, nuclei, panel, click, idle, qtbot, where):
     image, _ = nuclei
     image.data = np.stack([image.data] * 2)
-    panel.image.value = image
+    panel.form.image.value = image
     viewer.dims.set_point(0, 1)
     if where == VIEW:
         viewer.scene.camera.zoom *= 4
     if where == RECTANGLE:
         corners = [[1, 100, 200], [1, 100, 400], [1, 300, 400], [1, 300, 200]]
         viewer.add_shapes([corners], shape_type="rectangle", ndim=3)
-        panel.image.value = image
+        panel.form.image.value = image
     qtbot.wait(200)
-    panel.where.value = where
-    click(panel.segment)
+    panel.form.where.value = where
+    click(panel.segment.segment)
     idle()
     labels = result_of(viewer).data
     assert labels[1].any()
@@ -227,47 +229,14 @@ def test_only_a_part(viewer, nuclei, panel, click, idle, qtbot, where):
         assert (labels[1] > 0).mean() < (labels[1] > 0).size
 
 
-def test_nothing_to_segment_is_a_sentence(viewer, panel, click):
-    click(panel.segment)
-    assert "no image" in panel.sentence
-
-
-def test_three_dimensional_view_is_a_sentence(viewer, panel, click):
-    viewer.add_image(np.zeros((5, 64, 64)))
-    viewer.dims.ndisplay = 3
-    click(panel.segment)
-    assert "2-D" in panel.sentence
-
-
-def test_wrong_axes_are_a_sentence(viewer, panel, click):
-    viewer.add_image(np.zeros((5, 64, 64)))
-    panel.axes.value = "Q"
-    click(panel.segment)
-    assert "axes" in panel.sentence
-    assert panel.segment.text == "Segment"
-
-
-def test_given_axes_and_channel_stay_with_their_image(viewer, panel):
-    image = viewer.add_image(np.zeros((4, 64, 64)), name="stains")
-    panel.image.value = image
-    assert panel.axes.value == "ZYX"
-    panel.axes.value, panel.channel.value = "CYX", "2"
-    viewer.add_labels(np.zeros((64, 64), np.uint32))  # what is on top of the image
-    assert (panel.axes.value, panel.channel.value) == ("CYX", "2")
-    panel.image.value = viewer.add_image(np.zeros((64, 64)), name="another")
-    assert panel.channel.value == AVERAGE
-    panel.image.value = image
-    assert (panel.axes.value, panel.channel.value) == ("CYX", "2")
-
-
 def test_corrections_on_given_axes_are_offered_again(viewer, panel, qtbot):
     pixels = np.random.default_rng(0).integers(0, 4000, (4, 64, 64), np.uint16)
     image = viewer.add_image(pixels, name="stains")
-    panel.image.value, panel.axes.value = image, "CYX"
+    panel.form.image.value, panel.form.axes.value = image, "CYX"
     painted = np.zeros((64, 64), np.uint32)
     painted[20:40, 20:40] = 7
-    panel.take_corrections(image, painted)
-    [result] = panel.results()
+    panel.session.take_corrections(image, painted)
+    [result] = panel.session.results.all()
     qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=PATIENCE)
     panel.close_down()  # as when napari is closed
     viewer.window.remove_dock_widget("all")
@@ -278,7 +247,7 @@ def test_corrections_on_given_axes_are_offered_again(viewer, panel, qtbot):
     try:
         qtbot.wait(500)
         assert not again.restoring.visible  # those of a stack would have another shape
-        again.axes.value = "CYX"
+        again.form.axes.value = "CYX"
         qtbot.waitUntil(lambda: again.restoring.visible, timeout=PATIENCE)
     finally:
         again.close_down()
@@ -290,11 +259,11 @@ def test_a_name_without_its_ending_replaces_no_file(painted, panel, click, idle,
     file.write_bytes(b"last week's")
     asked = iter([str(home / "cells"), str(file)])
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (next(asked), ""))
-    click(panel.save)
+    click(panel.saving.save)
     idle()
     assert "cells.ome.tif exists already" in panel.sentence
     assert file.read_bytes() == b"last week's"
-    click(panel.save)  # that file was chosen, so the dialog has asked
+    click(panel.saving.save)  # that file was chosen, so the dialog has asked
     idle()
     assert tifffile.imread(file).max() == 9
 
@@ -303,12 +272,12 @@ def test_labels_without_room_for_ids_are_no_result_any_more(painted, panel, clic
     """As *Convert data type* in napari's menu does."""
     layer = painted.layer
     layer.data = layer.data.astype(np.uint8)
-    assert panel.results() == []
-    panel.save_to(home / "narrow.ome.tif")
+    assert panel.session.results.all() == []
+    panel.saving.save_to(home / "narrow.ome.tif")
     assert "numbers too small for ids" in panel.sentence
-    click(panel.segment)
+    click(panel.segment.segment)
     idle()
-    assert panel.current_result() is not painted
+    assert panel.session.results.current is not painted
     layer.data = layer.data.astype(np.uint32)
     assert painted.correcting.fits
 
@@ -321,8 +290,8 @@ def test_layers_lost_in_the_middle(hidden_viewer, idle_of, qtbot, loss):
     big = np.tile(np.random.default_rng(0).integers(0, 4000, (512, 512), np.uint16), (4, 4))
     viewer.add_image(big, name="big")
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
-    panel.diameter.value = 20
-    panel.start()
+    panel.form.diameter.value = 20
+    panel.segment.start()
     qtbot.waitUntil(lambda: "Tile 1 " in panel.sentence, timeout=PATIENCE)
     if loss == "image removed":
         viewer.layers.remove("big")
@@ -332,25 +301,15 @@ def test_layers_lost_in_the_middle(hidden_viewer, idle_of, qtbot, loss):
         viewer.layers.remove("big objects")
     idle_of(panel)
     assert loss.split()[1] in panel.sentence
-    assert panel.segment.text == "Segment"
+    assert panel.segment.segment.text == "Segment"
     if loss != "result removed":
         assert result_of(viewer, "big").data.shape == big.shape
     panel.close_down()
 
 
-def test_panel_follows_the_active_layer(viewer, panel):
-    first = viewer.add_image(np.zeros((32, 32)), name="first")
-    second = viewer.add_image(np.zeros((32, 32)), name="second")
-    assert panel.image.value is second
-    viewer.layers.selection.active = first
-    assert panel.image.value is first
-    viewer.layers.remove("first")
-    assert panel.image.value is second
-
-
 def test_viewer_closed_in_the_middle(viewer, panel, click, qtbot):
     viewer.add_image(np.tile(np.arange(512, dtype=np.uint16), (2048, 4)), name="big")
-    click(panel.segment)
+    click(panel.segment.segment)
     qtbot.wait(300)
     viewer.close()
-    assert panel.engine.pid is None
+    assert panel.session.engine.pid is None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_unet.plugin.correct.uncertain_regions import BUSY, HEAT, NO_RESULT, OUTLINE
+from napari_unet.plugin.correct.uncertain_regions import HEAT, OUTLINE
 
 PATIENCE = 60_000  # milliseconds
 SHARE = 0.25  # of the time of a segmentation that a ranking may take
@@ -27,18 +27,20 @@ def image(viewer):
 @pytest.fixture
 def result(viewer, image, panel, click, idle, qtbot):
     """A result, and the seconds it took."""
-    panel.image.value = image
-    qtbot.waitUntil(panel.segment.native.isVisible, timeout=PATIENCE)
-    qtbot.waitUntil(lambda: panel.engine.pid is not None, timeout=PATIENCE)  # loads the model
+    panel.form.image.value = image
+    qtbot.waitUntil(panel.segment.segment.native.isVisible, timeout=PATIENCE)
+    qtbot.waitUntil(
+        lambda: panel.session.engine.pid is not None, timeout=PATIENCE
+    )  # loads the model
     begun = time.monotonic()
-    click(panel.segment)
+    click(panel.segment.segment)
     idle()
     viewer.reset_view()
-    return panel.current_result(), time.monotonic() - begun
+    return panel.session.results.current, time.monotonic() - begun
 
 
 def wait_found(qtbot, panel) -> None:
-    qtbot.waitUntil(lambda: not panel.correct.spots.running, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not panel.correct.uncertain.running, timeout=PATIENCE)
 
 
 def points_of(viewer) -> np.ndarray:
@@ -112,33 +114,18 @@ def test_heat_map_lies_on_the_image_and_goes_again(viewer, image, panel, result,
     heat = viewer.layers[HEAT]
     assert heat.data.max() > 100
     assert viewer.layers.selection.active is result.layer
-    assert panel.image.value is image
-    assert HEAT not in [str(choice) for choice in panel.image.choices]
+    assert panel.form.image.value is image
+    assert HEAT not in [str(choice) for choice in panel.form.image.choices]
     for corner, pixel in (((0, 0), (1.5, 1.5)), ((10, 20), (41.5, 81.5))):
         np.testing.assert_allclose(heat.data_to_world(corner), image.data_to_world(pixel))
     panel.correct.heat.value = False
     assert HEAT not in viewer.layers
 
 
-def test_without_a_result_it_is_a_sentence(viewer, image, panel, qtbot, monkeypatch):
-    panel.correct.spots.jump()
-    assert panel.sentence == NO_RESULT
-    panel.correct.spots.show_heat(on=True)
-    assert panel.sentence == NO_RESULT
-    panel._result(image, panel.opened(image), classes=False)
-    panel.correct.spots.jump()
-    assert "Press Segment" in panel.sentence
-    monkeypatch.setattr(type(panel), "busy", True)
-    panel.current_result().plan = panel.current_result().folder = object()
-    panel.correct.spots.jump()
-    assert panel.sentence == BUSY
-    assert not panel.correct.spots.running
-
-
 def test_another_run_takes_the_engine_over(viewer, panel, result, click, idle, qtbot):
-    panel.correct.spots.jump()
-    click(panel.segment)
-    assert not panel.correct.spots.running or panel.correct.spots._job.cancelled
+    panel.correct.uncertain.jump()
+    click(panel.segment.segment)
+    assert not panel.correct.uncertain.running or panel.correct.uncertain._job.cancelled
     idle()
     assert "objects" in panel.sentence
     wait_found(qtbot, panel)

@@ -8,7 +8,7 @@ from napari_unet.journal.journal import Journal, JournalHeader
 from napari_unet.journal.recovery import replay
 from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.labels.watershed import Patch
-from napari_unet.plugin.correct.correcting import Correcting
+from napari_unet.plugin.result.correcting import Correcting
 
 SHAPE = (120, 160)
 ALL = Box((0, 0), SHAPE)

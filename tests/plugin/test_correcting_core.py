@@ -10,7 +10,7 @@ from napari_unet.journal.journal import Journal, JournalHeader
 from napari_unet.journal.recovery import replay
 from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.labels.painted import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
-from napari_unet.plugin.correct.correcting import Correcting
+from napari_unet.plugin.result.correcting import Correcting
 
 
 def test_strokes_undo_and_redo_are_kept(scene):
@@ -161,7 +161,7 @@ def test_changes_before_the_image_is_known_are_not_lost(qapp, tmp_path):
 def test_listeners_are_told_once(scene, monkeypatch):
     told = []
     scene.correcting.changed.connect(lambda: told.append(1))
-    monkeypatch.setattr("napari_unet.plugin.correct.correcting.QUIET", 0.0)
+    monkeypatch.setattr("napari_unet.plugin.result.correcting.QUIET", 0.0)
     scene.layer.paint((100, 20), 9)
     scene.settle()
     for _ in range(3):

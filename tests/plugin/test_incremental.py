@@ -19,7 +19,7 @@ from napari_unet.image import Box, Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.models.library import load_model
 from napari_unet.network.outputs import Kind
-from napari_unet.plugin.session.incremental import IncrementalSegmentation
+from napari_unet.plugin.result.incremental import IncrementalSegmentation
 from tests.strategies import blob_labels, same_partition
 
 SETTINGS = SegmentSettings(diameter=18, tile=128)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from napari_unet.errors import EngineError, InputError
-from napari_unet.plugin.session.jobs import Job
+from napari_unet.plugin.widgets.jobs import Job
 
 
 def failing(error: Exception) -> Iterator[int]:

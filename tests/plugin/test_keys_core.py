@@ -8,7 +8,7 @@ from napari_unet.errors import InputError
 from napari_unet.image import Box
 from napari_unet.labels.watershed import Patch
 from napari_unet.plugin.correct.keys import Keys
-from napari_unet.plugin.segment.rectangles import correct_box
+from napari_unet.plugin.layers.rectangles import correct_box
 
 
 def test_a_label_chosen_while_tiles_come_in_stays_the_persons(scene):

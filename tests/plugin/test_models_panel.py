@@ -12,7 +12,7 @@ from napari_unet.models.card import CARD_KEY, SUFFIX, read_card
 from napari_unet.models.library import bundled_folder, load_model, user_folder
 from napari_unet.models.store import part_copy
 from napari_unet.plugin.models_panel import ModelsPanel
-from napari_unet.plugin.session.library_watch import LibraryWatch
+from napari_unet.plugin.widgets.library_watch import LibraryWatch
 
 PATIENCE = 30_000  # milliseconds
 BUNDLED = bundled_folder() / f"nuclei{SUFFIX}"

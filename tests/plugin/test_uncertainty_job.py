@@ -22,7 +22,7 @@ from napari_unet.models.library import load_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.planning.planner import Where
 from napari_unet.plugin.correct import uncertainty_job as spot_job
-from napari_unet.plugin.correct.uncertainty_job import KeptRun, heat_of, middle_of, spot_events
+from napari_unet.plugin.correct.uncertainty_job import KeptRun, heat_of, uncertainty_events
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
 from tests.strategies import blob_labels, class_maps, random_model
@@ -93,7 +93,7 @@ def ranked(
     view: tuple[tuple[int, ...], tuple[float, float]] = ((0,), (75.0, 95.0)),
     count: int = 5,
 ) -> tuple[UncertainRegion, ...]:
-    *before, last = spot_events(run, backend, painted, view, count)
+    *before, last = uncertainty_events(run, backend, painted, view, count)
     assert isinstance(last, Ranked)
     assert before
     assert all(isinstance(event, Waiting) for event in before)
@@ -141,7 +141,7 @@ def test_only_blocks_whose_maps_are_all_kept_and_only_so_many(
     run: KeptRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tile = run.plan.tiles.tiles[0]
-    without = replace(run, have=run.have - {(0, tile.index)})
+    without = replace(run, cached_tiles=run.cached_tiles - {(0, tile.index)})
     backend = Recording()
     ranked(without, backend)
     for task in backend.tasks:
@@ -156,18 +156,18 @@ def test_only_blocks_whose_maps_are_all_kept_and_only_so_many(
 def test_nothing_kept_is_a_sentence(run: KeptRun, tmp_path: Path) -> None:
     for empty in (replace(run, have=frozenset()), replace(run, folder=tmp_path / "gone")):
         with pytest.raises(InputError, match="Press Segment"):
-            list(spot_events(empty, ThreadExecutor(), nothing, ((0,), (0.0, 0.0))))
+            list(uncertainty_events(empty, ThreadExecutor(), nothing, ((0,), (0.0, 0.0))))
     assert not (tmp_path / "gone").exists()
     # one tile alone serves no block
     lonely = replace(run, have=frozenset({(0, 5)}))
     with pytest.raises(InputError, match="Press Segment"):
-        list(spot_events(lonely, ThreadExecutor(), nothing, ((0,), (0.0, 0.0))))
+        list(uncertainty_events(lonely, ThreadExecutor(), nothing, ((0,), (0.0, 0.0))))
 
 
 def test_a_class_model_does_not_tell(tmp_path: Path) -> None:
     run = kept(tmp_path, UNetSpec(classes=4, distance=False, base_filters=2, depth=2))
     with pytest.raises(InputError, match="tells classes apart"):
-        list(spot_events(run, ThreadExecutor(), nothing, ((0,), (0.0, 0.0))))
+        list(uncertainty_events(run, ThreadExecutor(), nothing, ((0,), (0.0, 0.0))))
     with pytest.raises(InputError, match="tells classes apart"):
         heat_of(run, (0,), Box((0, 0), SHAPE))
 
@@ -183,7 +183,7 @@ def test_where_the_model_is_sure_no_spot_comes(run: KeptRun) -> None:
 
 def test_stops_between_blocks(run: KeptRun) -> None:
     backend = Recording()
-    events = spot_events(run, backend, nothing, ((0,), (0.0, 0.0)))
+    events = uncertainty_events(run, backend, nothing, ((0,), (0.0, 0.0)))
     next(events)
     events.close()
     assert len(backend.tasks) == 1
@@ -210,7 +210,7 @@ def test_heat_of_what_was_not_segmented_is_a_sentence(run: KeptRun) -> None:
 @pytest.mark.parametrize("shape", [(10, 10), (100, 30), (3, 4000), (1, 90_000), (333, 777)])
 def test_middle_of_a_large_view(shape: tuple[int, int]) -> None:
     box = Box((7, 9), (7 + shape[0], 9 + shape[1]))
-    part = middle_of(box, 3000)
+    part = box.middle(3000)
     assert 0 < part.size <= 3000
     assert part.intersect(box) == part
     assert part.size > 0.6 * min(3000, box.size)  # sides are whole numbers

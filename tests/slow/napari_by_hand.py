@@ -32,14 +32,14 @@ class Window:
         import tifffile
         from qtpy.QtTest import QTest
 
-        from napari_unet.plugin.hooks import sample_folder
+        from napari_unet.plugin.samples import sample_folder
 
         self.viewer = napari.Viewer()
         self.viewer.window.resize(1000, 800)
         cells = tifffile.imread(sample_folder() / "nuclei.tif")[: SHAPE[0], : SHAPE[1]]
         self.image = self.viewer.add_image(cells, name="cells")
         _, self.panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
-        self.panel.image.value = self.image
+        self.panel.form.image.value = self.image
         QTest.qWait(100)  # the dock takes its room before the image is fitted to the rest
         self.viewer.reset_view()
         QTest.qWait(50)
@@ -55,11 +55,11 @@ class Window:
 
     def segment(self):
         """Press Segment, wait for the end, and return the result."""
-        self.click(self.panel.segment)
-        wait_until(lambda: not self.panel.busy, "the segmentation does not end")
-        if self.panel.problem:
-            raise RuntimeError(self.panel.problem)
-        return self.panel.current_result()
+        self.click(self.panel.segment.segment)
+        wait_until(lambda: not self.panel.session.runs.busy, "the segmentation does not end")
+        if self.panel.session.runs.problem:
+            raise RuntimeError(self.panel.session.runs.problem)
+        return self.panel.session.results.current
 
     def drag(self, points: Sequence[tuple[float, float]]) -> None:
         """Draw with the left button from point to point, in image pixels."""

@@ -127,3 +127,64 @@ class IdMap:
         ids, places = np.unique(labels, return_inverse=True)
         known = np.array([self._known[i] for i in ids.tolist()], np.uint32)
         return known[places].reshape(labels.shape)
+
+
+class RegionSource:
+    """A part of certain labels of the whole: what they were, and what was put back into them.
+
+    Parameters
+    ----------
+    labels : object or None
+        Those labels; None if the part was not taken from any.
+    shape : tuple of int
+        Of the part, pixels.
+    before : ndarray of uint32, optional
+        ``(Y, X)``, the part as it was in them.
+
+    Attributes
+    ----------
+    numbers : IdMap
+        Ids of the part in the whole.
+    put : ndarray of bool
+        ``(Y, X)``, painted pixels that were put back, and not painted anew since.
+    """
+
+    def __init__(
+        self,
+        labels: object | None,
+        shape: tuple[int, int],
+        before: NDArray[np.uint32] | None = None,
+    ) -> None:
+        self.labels, self.before = labels, before
+        self.numbers = IdMap(np.zeros((1, 1), np.uint32) if before is None else before)
+        self.put = np.zeros(shape, bool)
+        self.shown: NDArray[np.uint32] | None = None  # when it was put back last
+
+    def changes(
+        self, shown: NDArray[np.uint32], painted: NDArray[np.bool_], *, own: bool
+    ) -> NDArray[np.bool_]:
+        """Return which pixels ``(Y, X)`` a person changed and has not put back.
+
+        Parameters
+        ----------
+        shown : ndarray of uint32
+            ``(Y, X)``, the labels of the part now.
+        painted : ndarray of bool
+            ``(Y, X)``, what counts as painted.
+        own : bool
+            Whether the part was segmented by itself: then only what is painted counts, as all of
+            it differs from the whole.
+        """
+        changed = painted & ~self.put
+        if self.shown is not None:
+            changed |= painted & (shown != self.shown)
+        if self.before is not None and not own:
+            changed |= shown != self.before
+        return changed
+
+    def note(self, shown: NDArray[np.uint32], changed: NDArray[np.bool_]) -> None:
+        """Remember what was put back."""
+        self.put |= changed
+        self.shown = shown.copy()
+        if self.before is not None:
+            self.before[changed] = shown[changed]

@@ -26,6 +26,7 @@ from napari_unet.journal.records import (
     painted_more,
 )
 from napari_unet.labels.painted import CLASSES
+from napari_unet.labels.reopen import belongs
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,10 @@ class Recovery:
     saved: str | None
     class_names: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+
+
+Found = tuple[Recovery, NDArray[np.uint32]]
+"""A journal, and what was painted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,3 +355,31 @@ def _is_settled(path: Path) -> bool:
     except InputError:
         return False
     return not content.damaged and (not content.strokes or _saved(content.records) is not None)
+
+
+def find_painted(
+    folder: Path, identity: str, labels: NDArray[np.uint32], path: str
+) -> Found | None:
+    """Find what was painted on labels: in the journal that they agree with, or were saved from.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the journals are.
+    identity : str
+        Fingerprint of the image.
+    labels : ndarray of uint32
+        ``(..., Y, X)``.
+    path : str
+        File of the labels; empty if there is none.
+    """
+    saved_from: Found | None = None
+    for recovery in recoverable(folder, identity):
+        if recovery.header.shape != labels.shape:
+            continue
+        painted: Any = replay(recovery.paths)[0]
+        if belongs(painted, labels):
+            return recovery, painted
+        if path and path in recovery.files and saved_from is None:
+            saved_from = recovery, painted
+    return saved_from

@@ -223,6 +223,17 @@ def check_enough(painted: Sequence[NDArray[Any]], *, classes: bool = False) -> N
         )
 
 
+def check_classes(painted: Sequence[NDArray[np.uint32]], names: Sequence[str]) -> None:
+    """Raise `InputError` if painted arrays ``(..., Y, X)`` hold too little, or what is no class."""
+    highest = max((int(i) for p in painted for i in painted_ids(p)), default=0)
+    if highest >= len(names):
+        raise InputError(
+            f"Class {highest} is painted, and there are classes from 1 to {len(names) - 1} (at "
+            f"most {CLASSES - 1}). Erase it, or paint one of the others over it."
+        )
+    check_enough(painted, classes=True)
+
+
 def number_strokes(painted: NDArray[Any]) -> NDArray[np.uint32]:
     """Give every stroke of a painted class an id of its own, so that strokes can be held out.
 

@@ -1,1 +1,1 @@
-"""The napari plugin: panels, jobs, and the hooks the manifest names."""
+"""The napari plugin: panels, what they work on, and what the manifest names."""

@@ -28,17 +28,17 @@ def run_demo(output: Path | None) -> None:
     viewer.open_sample(PLUGIN, "nuclei")
     _, panel = viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
     assert isinstance(panel, SegmentPanel), "the manifest names this class"
-    panel.image.value = viewer.layers["nuclei"]
+    panel.session.choose(viewer.layers["nuclei"])
     QApplication.processEvents()  # the dock takes its room before the image is fitted to the rest
     viewer.reset_view()
-    panel.start()
+    panel.segment.start()
     if output is None:
         napari.run()
         return
     try:
         _wait(panel)
         output.mkdir(parents=True, exist_ok=True)
-        panel.save_to(output / "labels.tif")
+        panel.saving.save_to(output / "labels.tif")
         _wait(panel)
         viewer.window.screenshot(str(output / "screenshot.png"), canvas_only=False, flash=False)
     finally:
@@ -51,8 +51,8 @@ def _wait(panel: SegmentPanel) -> None:
     while settled < 0.5:
         QApplication.processEvents()
         time.sleep(0.01)
-        settled = 0.0 if panel.busy else settled + 0.01
+        settled = 0.0 if panel.session.runs.busy else settled + 0.01
         if time.monotonic() > end:
             raise UNetError(f"The demonstration did not end within {LIMIT:.0f} s.")
-    if panel.problem:
-        raise UNetError(panel.problem)
+    if panel.session.runs.problem:
+        raise UNetError(panel.session.runs.problem)

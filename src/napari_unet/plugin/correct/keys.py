@@ -22,8 +22,8 @@ from napari_unet.labels.edits import (
     split_along,
 )
 from napari_unet.labels.painted import painted_ids
-from napari_unet.plugin.correct.correcting import Correcting
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.result.correcting import Correcting
 
 DELETE, MERGE, SPLIT, CONFIRM, BRUSH = "D", "J", "S", "C", "G"
 NEXT, PREVIOUS, WHERE = "N", "Shift-N", "W"
@@ -63,7 +63,7 @@ class Keys:
     say : callable
         Shows a sentence.
     jump : callable
-        Leads to the next spot worth painting.
+        Leads to the next region worth painting.
     """
 
     viewer: Viewer
@@ -79,6 +79,7 @@ class Keys:
         if self._armed is not None:
             self._armed.put_back()
             self._armed = None
+        self.correcting.brushing.disconnect(self._on_brush, missing_ok=True)
         for key in self._bound:
             self.layer.bind_key(key, None)
         for marks in self._marks:
@@ -106,6 +107,13 @@ class Keys:
             if not self._is_taken(key):
                 self.layer.bind_key(key, _ignoring_argument(action), overwrite=True)
                 self._bound.add(key)
+        self.correcting.brushing.connect(self._on_brush)
+
+    def _on_brush(self, on: bool) -> None:
+        """Wait for a line no more, and let the keys work while background is painted."""
+        self.disarm()
+        if on:
+            self.bind_marks(self.correcting.marks_layer())
 
     def bind_marks(self, marks: Labels) -> None:
         """Bind the keys that are of use while the background brush paints."""

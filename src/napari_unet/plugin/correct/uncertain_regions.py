@@ -1,7 +1,7 @@
-"""Where to paint next, in the viewer: the jump to a spot, its outline, and the heat map."""
+"""Where to paint next, in the viewer: the jump to a region, its outline, and the heat map."""
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
@@ -20,46 +20,50 @@ from napari_unet.plugin.correct.uncertainty_job import (
     Heat,
     KeptRun,
     heat_of,
-    spot_events,
+    uncertainty_events,
 )
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.session.jobs import Job, in_background
-from napari_unet.plugin.session.part import Part
+from napari_unet.plugin.result.result import Result
+from napari_unet.plugin.session.session import Session
+from napari_unet.plugin.widgets.jobs import Job, in_background
 from napari_unet.tiling.plan import SegmentPlan
 
-if TYPE_CHECKING:
-    from napari_unet.plugin.segment_panel import SegmentPanel
-    from napari_unet.plugin.session.result_registry import Result
-
-COUNT = 5  # spots ranked at once
-READABLE = 120  # screen pixels; a spot's window is not shown smaller
+COUNT = 5  # regions ranked at once
+READABLE = 120  # screen pixels; a region's window is not shown smaller
 OUTLINE, HEAT = "where to paint next", "where the model is unsure"
 COLOUR = "#ffd21f"
 
 NO_RESULT = "There is no segmentation of this image yet. Press Segment first."
-BUSY = "Something else is computed just now. Wait for it or stop it, then try again."
 FLAT = "Spots are shown in planes. Switch to the 2-D view and try again."
 SURE = "The model is sure of everything it has segmented, except near what is painted."
 LOOKING = "Looking for the spots where the model is least sure…"
 
 
-class Spots(Part):
-    """Leads to the spots where the model is least sure, one press after the other."""
+class UncertainRegions:
+    """Leads to the regions where the model is least sure, one press after the other.
 
-    def __init__(self, host: "SegmentPanel") -> None:
-        super().__init__(host)
+    Parameters
+    ----------
+    session : Session
+        What is worked on.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._viewer = session, session.viewer
         self._job: Job | None = None
-        self._spots: tuple[UncertainRegion, ...] = ()
+        self._regions: tuple[UncertainRegion, ...] = ()
         self._next = 0
         self._found_for: tuple[SegmentPlan, int] | None = None  # the run, and edits so far
         self._outline: Shapes | None = None
         self._outlined: weakref.ref[Labels] | None = None  # the result it lies on
         self._heat: ImageLayer | None = None
         self._heat_wanted = False
+        session.runs.making_way.connect(self.stop)
+        session.runs.ended.connect(self.renew)
 
     @property
     def running(self) -> bool:
-        """Whether spots are being looked for."""
+        """Whether regions are being looked for."""
         return self._job is not None and self._job.running
 
     def stop(self) -> None:
@@ -68,7 +72,7 @@ class Spots(Part):
             self._job.cancel()  # the engine skips what is left as soon as its next job begins
 
     def renew(self) -> None:
-        """Forget the spots, and make a heat map that is shown anew: there was another run."""
+        """Forget the regions, and make a heat map that is shown anew: there was another run."""
         self._found_for = None
         if self._outline is not None and self._outline in self._viewer.layers:
             self._outline.visible = False
@@ -78,37 +82,38 @@ class Spots(Part):
     # ---- jumping ---------------------------------------------------------------------------
 
     def jump(self) -> None:
-        """Go to the best spot; to the next one if nothing was painted or segmented meanwhile."""
+        """Go to the best region; to the next one if nothing was painted or segmented meanwhile."""
         if self.running:
             return
         try:
             result, run = self._result()
         except InputError as error:
-            self._host.say(str(error))
+            self._session.say(str(error))
             return
         known = self._found_for
         same = known is not None and known[0] is run.plan and known[1] == result.correcting.edits
-        if same and self._next < len(self._spots):
+        if same and self._next < len(self._regions):
             self._show(result)
         else:
             self._look(result, run)
 
-    def _result(self) -> "tuple[Result, KeptRun]":
+    def _result(self) -> tuple[Result, KeptRun]:
         """Return the chosen image's result and its run; `InputError` if nothing can be told."""
-        result = self._host.current_result()
+        result = self._session.results.current
         if result is None or not result.correcting.fits:
             raise InputError(NO_RESULT)
         if result.plan is None or result.folder is None:
             raise InputError(NOTHING_KEPT)
         if self._viewer.dims.ndisplay != 2:
             raise InputError(FLAT)
-        if self._host.busy and not self.running:
-            raise InputError(BUSY)
-        run = KeptRun(result.plan, result.folder, frozenset(result.have))
+        reason = self._session.runs.reason_to_wait("try again")
+        if reason is not None:
+            raise InputError(reason)
+        run = KeptRun(result.plan, result.folder, frozenset(result.cached_tiles))
         run.check()
         return result, run
 
-    def _look(self, result: "Result", run: KeptRun) -> None:
+    def _look(self, result: Result, run: KeptRun) -> None:
         tracker = result.correcting.tracker
 
         def painted(plane: tuple[int, ...], box: Box) -> NDArray[np.uint32]:
@@ -117,54 +122,54 @@ class Spots(Part):
 
         plane, view = layers.shown_window(self._viewer, result.layer)
         self._found_for = run.plan, result.correcting.edits
-        self._spots, self._next = (), 0
-        events = spot_events(run, self._host.engine, painted, (plane, view.centre), COUNT)
-        self._host.say(LOOKING)
+        self._regions, self._next = (), 0
+        events = uncertainty_events(run, self._session.engine, painted, (plane, view.centre), COUNT)
+        self._session.say(LOOKING)
         self._job = job = Job(
             events, lambda event: self._found(event, result), lambda text: self._end(text, job)
         )
         job.start()
 
-    def _found(self, event: Waiting | Ranked, result: "Result") -> None:
+    def _found(self, event: Waiting | Ranked, result: Result) -> None:
         if not isinstance(event, Ranked) or result.layer not in self._viewer.layers:
             return
-        self._spots = event.spots
+        self._regions = event.spots
         if event.spots:
             self._show(result)
             return
         if self._outline is not None and self._outline in self._viewer.layers:
             self._outline.visible = False
-        self._host.say(SURE)
+        self._session.say(SURE)
 
     def _end(self, problem: str | None, job: Job) -> None:
-        if self._host.closed or job.cancelled:
+        if self._session.closed or job.cancelled:
             return
         if problem:
             self._found_for = None
-            if not self._host.busy:  # else another job has taken over, and says so itself
-                self._host.say(problem)
+            if not self._session.runs.busy:  # else another job has taken over, and says so itself
+                self._session.say(problem)
 
-    def _show(self, result: "Result") -> None:
-        spot, number = self._spots[self._next], self._next + 1
+    def _show(self, result: Result) -> None:
+        region, number = self._regions[self._next], self._next + 1
         self._next = number
         layer = result.layer
-        world = layer.data_to_world((*spot.plane, *(c - 0.5 for c in spot.centre)))
+        world = layer.data_to_world((*region.plane, *(c - 0.5 for c in region.centre)))
         dims, camera = self._viewer.dims, self._viewer.scene.camera
         for axis, position in enumerate(world[:-2], dims.ndim - layer.ndim):
             dims.set_point(axis, position)
         camera.center = (0.0, *world[-2:])
-        height = max(spot.box.shape) * float(np.abs(layer.scale[-2]))
+        height = max(region.box.shape) * float(np.abs(layer.scale[-2]))
         camera.zoom = max(camera.zoom, READABLE / height)
-        self._draw(spot, layer)
+        self._draw(region, layer)
         most = "least sure" if number == 1 else "unsure"
-        self._host.say(f"Spot {number} of {len(self._spots)}: the model is {most} here.")
+        self._session.say(f"Spot {number} of {len(self._regions)}: the model is {most} here.")
 
-    def _draw(self, spot: UncertainRegion, result: Labels) -> None:
-        line = outline(spot) - 0.5  # napari's pixels have their middle at whole numbers
-        points = np.column_stack([np.tile(spot.plane, (len(line), 1)), line])
+    def _draw(self, region: UncertainRegion, result: Labels) -> None:
+        line = outline(region) - 0.5  # napari's pixels have their middle at whole numbers
+        points = np.column_stack([np.tile(region.plane, (len(line), 1)), line])
         shapes = self._outline_on(result)
         shapes.visible = True
-        width = max(1.0, max(spot.box.shape) / 40)
+        width = max(1.0, max(region.box.shape) / 40)
         shapes.data = []
         shapes.add_polygons(points, edge_width=width, edge_color=COLOUR, face_color="transparent")
 
@@ -197,15 +202,15 @@ class Spots(Part):
         try:
             result, run = self._result()
         except InputError as error:
-            self._host.say(str(error))
+            self._session.say(str(error))
             return
         plane, view = layers.shown_window(self._viewer, result.layer)
 
         def done(heat: Heat | None, problem: str | None) -> None:
-            if self._host.closed or not self._heat_wanted:
+            if self._session.closed or not self._heat_wanted:
                 return
             if heat is None:
-                self._host.say(problem or "")
+                self._session.say(problem or "")
             elif result.layer in self._viewer.layers:
                 self._show_heat(heat, result.layer)
 

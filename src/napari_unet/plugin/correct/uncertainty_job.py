@@ -17,7 +17,7 @@ from napari_unet.image import Box
 from napari_unet.tiling.plan import Key, SegmentPlan
 
 MOST_BLOCKS = 64  # looked at for one ranking, so that a long stack takes seconds, not minutes
-MOST_PIXELS = 2**22  # of a class map that one heat map is made of
+MOST_PIXELS = 2**22  # of a probability map that one heat map is made of
 
 CLASSES = (
     "This model tells classes apart and does not say how unsure it is. Paint where its classes "
@@ -45,24 +45,25 @@ class KeptRun:
     plan : SegmentPlan
         What was computed.
     folder : Path
-        Where its class maps are.
-    have : frozenset of Key
-        Tiles whose class maps are there.
+        Where its probability maps are.
+    cached_tiles : frozenset of Key
+        Tiles whose probability maps are there.
     """
 
     plan: SegmentPlan
     folder: Path
-    have: frozenset[Key]
+    cached_tiles: frozenset[Key]
 
     def check(self) -> None:
         """Raise `InputError`, with what to do, if it cannot tell where the model is unsure."""
         if not self.plan.card.finds_objects:
             raise InputError(CLASSES)
-        if not self.have or not self.folder.exists():  # a later run may have needed the room
+        # a later run may have needed the room
+        if not self.cached_tiles or not self.folder.exists():
             raise InputError(NOTHING_KEPT)
 
     def blocks(self, plane: Plane, centre: tuple[float, float]) -> list[Key]:
-        """Blocks whose class maps are all there, nearest first; other planes after `plane`."""
+        """Blocks that have all probability maps, nearest first; other planes after `plane`."""
         planes = self.plan.planes
 
         def distance(key: Key) -> float:
@@ -70,7 +71,9 @@ class KeptRun:
 
         near = sorted(self.plan.blocks(centre), key=distance)  # keeps the order within a plane
         return [
-            key for key in near if all((key[0], t) in self.have for t in self.plan.needs(key[1]))
+            key
+            for key in near
+            if all((key[0], t) in self.cached_tiles for t in self.plan.needs(key[1]))
         ]
 
 
@@ -99,19 +102,19 @@ class Heat:
         return self.box.start[0] + shift, self.box.start[1] + shift
 
 
-def spot_events(
+def uncertainty_events(
     run: KeptRun,
     executor: Executor,
     painted: Painted,
     view: tuple[Plane, tuple[float, float]],
     count: int = 5,
 ) -> Generator[Waiting | Ranked, None, None]:
-    """Rank the spots where the model is least sure; no network runs.
+    """Rank the regions where the model is least sure; no network runs.
 
     Parameters
     ----------
     run : KeptRun
-        Whose class maps to look at; those of at most `MOST_BLOCKS` blocks.
+        Whose probability maps to look at; those of at most `MOST_BLOCKS` blocks.
     executor : Executor
         Looks.
     painted : callable
@@ -119,7 +122,7 @@ def spot_events(
     view : tuple
         Plane and image pixel ``(y, x)`` to begin at.
     count : int, default 5
-        Most spots to rank.
+        Most regions to rank.
 
     Yields
     ------
@@ -158,7 +161,7 @@ def heat_of(run: KeptRun, plane: Plane, view: Box) -> Heat:
     Parameters
     ----------
     run : KeptRun
-        Whose class maps to read.
+        Whose probability maps to read.
     plane : tuple of int
         Indices along the leading axes.
     view : Box
@@ -173,19 +176,8 @@ def heat_of(run: KeptRun, plane: Plane, view: Box) -> Heat:
 
     run.check()
     plan = run.plan
-    box = middle_of(view.intersect(plan.region), MOST_PIXELS)
+    box = view.intersect(plan.region).middle(MOST_PIXELS)
     if plane not in plan.planes or not box.size:
         raise InputError(NOT_SEGMENTED)
     maps = ProbabilityMapStore(run.folder, plan).read(plan.planes.index(plane), box)
     return Heat(plane, box, heat_map(maps, plan.diameter))
-
-
-def middle_of(box: Box, most: int) -> Box:
-    """Cut a box down to at most so many pixels around its middle; its proportions stay."""
-    if box.size <= most:
-        return box
-    share = math.sqrt(most / box.size)
-    sides = [max(1, int(side * share)) for side in box.shape]
-    sides = [min(side, most // min(sides)) for side in sides]  # where the other was rounded up
-    start = [a + (n - side) // 2 for a, n, side in zip(box.start, box.shape, sides, strict=True)]
-    return Box((start[0], start[1]), (start[0] + sides[0], start[1] + sides[1]))

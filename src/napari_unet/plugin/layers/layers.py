@@ -15,13 +15,25 @@ from numpy.typing import NDArray
 
 from napari_unet.image import Box, Image, check_dtype, guess_axes
 from napari_unet.labels.edits import extents
-from napari_unet.plugin.hooks import layer_pixel_size
-from napari_unet.plugin.session.open_region import region_of
+from napari_unet.plugin.layers.labels_files import layer_pixel_size
+from napari_unet.plugin.layers.region import region_of
 
 AXIS_NAMES = {"channel": "C", "channels": "C", "time": "T", "slice": "Z", "depth": "Z"}
 BESIDE = "napari_unet_beside"  # in the metadata of layers that accompany a result
 _LOOKS: "WeakKeyDictionary[ImageLayer, tuple[Any, dict[Any, Any]]]" = WeakKeyDictionary()
 REFRESH_SHARE = 0.05  # of the time may go into redrawing while tiles stream in
+
+
+def image_layers(viewer: Viewer) -> list[ImageLayer]:
+    """Return the image layers that a person can choose, in their order."""
+    images = (layer for layer in viewer.layers if isinstance(layer, ImageLayer))
+    return [layer for layer in images if not is_beside(layer)]
+
+
+def channel_count(layer: ImageLayer | None, axes: str) -> int:
+    """Return how many channels a layer has with some axes, which need not fit."""
+    shape, axes = finest(layer).shape if layer is not None else (), axes.upper()
+    return int(shape[axes.index("C")]) if "C" in axes and len(axes) == len(shape) else 1
 
 
 def finest(layer: ImageLayer) -> Any:

@@ -4,7 +4,7 @@ from napari import Viewer
 from napari.layers import Labels, Layer
 
 from napari_unet.plugin.layers.layers import BESIDE
-from napari_unet.plugin.session.result_registry import Result
+from napari_unet.plugin.result.result import Result
 
 
 class PreviousResult:

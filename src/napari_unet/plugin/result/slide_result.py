@@ -11,9 +11,9 @@ from napari.layers import Labels, Layer
 from napari_unet.execution.events import ObjectsFound, Started, TileWritten
 from napari_unet.image import Image
 from napari_unet.io.ome_zarr import LabelPyramid
-from napari_unet.plugin.hooks import METADATA_KEY
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.session.incremental import IncrementalSegmentation
+from napari_unet.plugin.layers.labels_files import METADATA_KEY
+from napari_unet.plugin.result.incremental import IncrementalSegmentation
 from napari_unet.segmentation import record
 from napari_unet.settings import SegmentSettings
 
@@ -30,7 +30,7 @@ class SlideResult:
         Where it is shown.
     source : weakref to napari Image layer
         The large image.
-    growing : Growing
+    incremental : IncrementalSegmentation
         The labels.
     layer : Labels or None
         Shows them, once there is something to show.
@@ -40,7 +40,7 @@ class SlideResult:
 
     viewer: Viewer
     source: "weakref.ref[ImageLayer]"
-    growing: IncrementalSegmentation
+    incremental: IncrementalSegmentation
     layer: Labels | None = None
     note: str = ""
 
@@ -50,12 +50,12 @@ class SlideResult:
     @property
     def image(self) -> Image:
         """What is segmented."""
-        return self.growing.image
+        return self.incremental.image
 
     @property
     def classes(self) -> bool:
         """Whether it holds classes rather than objects."""
-        return not self.growing.model.card.finds_objects
+        return not self.incremental.model.card.finds_objects
 
     def started(self, event: Started) -> None:
         """Show the folder, which is there now."""
@@ -63,9 +63,12 @@ class SlideResult:
         if self.layer is not None or source is None:
             return
         name = f"{source.name} {'classes' if self.classes else 'objects'}"
-        levels = LabelPyramid(self.growing.output).levels
+        levels = LabelPyramid(self.incremental.output).levels
         self.layer = layers.add_result(self.viewer, source, self.image, name, levels)
-        self.layer.metadata = {SLIDE: self, METADATA_KEY: record(event.plan, self.growing.settings)}
+        self.layer.metadata = {
+            SLIDE: self,
+            METADATA_KEY: record(event.plan, self.incremental.settings),
+        }
         self._redraw = layers.Redraw(self.layer)
 
     def place(self, event: TileWritten | ObjectsFound) -> None:
@@ -85,7 +88,7 @@ class SlideResult:
         if self.classes:
             return f"Done. {self.note}".strip()
         how = self.note or "To correct some, zoom in and press Edit this view."
-        return f"{self.growing.objects} objects. {how}"
+        return f"{self.incremental.objects} objects. {how}"
 
 
 def slide_results(viewer: Viewer, source: Layer | None) -> list[SlideResult]:

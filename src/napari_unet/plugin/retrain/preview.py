@@ -1,7 +1,6 @@
 """What a model that nobody has agreed to yet would find, beside the result it leaves alone."""
 
 import weakref
-from typing import TYPE_CHECKING
 
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
@@ -13,24 +12,18 @@ from napari_unet.image import Image
 from napari_unet.labels.live_labels import Assembly
 from napari_unet.models.library import Model
 from napari_unet.planning.planner import Where
-from napari_unet.plugin.correct.classes import colour_dict
-from napari_unet.plugin.correct.uncertainty_job import middle_of
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.class_colours import colour_dict
+from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.retrain.retrain_form import SHOW_NEW
-from napari_unet.plugin.session.part import Part
-from napari_unet.plugin.session.result_registry import Result
+from napari_unet.plugin.session.session import Session
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
-
-if TYPE_CHECKING:
-    from napari_unet.plugin.segment_panel import SegmentPanel
 
 LARGE = 2**22  # pixels of all planes; of a larger image only the view is looked at
 NO_IMAGE = f"Open an image and tick {SHOW_NEW!r}, to see what the new model finds on it."
 FLAT = f"Previews are made of planes. Switch to the 2-D view and tick {SHOW_NEW!r}."
-BUSY = (
-    f"Something is still running. When it has ended, tick {SHOW_NEW!r} to see the new model's work."
-)
+THEN = f"tick {SHOW_NEW!r} to see the new model's work"
 TOO_LARGE = (
     "This image is too large to preview the new model on. Open a part of it (Current view, "
     f"Segment), and tick {SHOW_NEW!r} there."
@@ -83,11 +76,17 @@ class Preview:
         return READY if self.classes else f"{self._found.count} objects. {READY}"
 
 
-class Previewing(Part):
-    """Makes the preview of a candidate, shows it, and takes it away."""
+class Previewing:
+    """Makes the preview of a candidate, shows it, and takes it away.
 
-    def __init__(self, host: "SegmentPanel") -> None:
-        super().__init__(host)
+    Parameters
+    ----------
+    session : Session
+        What is worked on.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session, self._viewer = session, session.viewer
         self._model: Model | None = None
         self._preview: Preview | None = None
 
@@ -95,34 +94,35 @@ class Previewing(Part):
         """Look at the chosen image, or what is in view of a large one, with a candidate."""
         self.remove()
         self._model = model
-        if self._host.busy:
-            self._host.say(BUSY)
+        reason = self._session.runs.reason_to_wait(THEN)
+        if reason is not None:
+            self._session.say(reason)
             return
         try:
             self._start(model)
         except UNetError as error:
-            self._host.say(str(error))
+            self._session.say(str(error))
         except MemoryError:
-            self._host.say(TOO_LARGE)
+            self._session.say(TOO_LARGE)
 
     def _start(self, model: Model) -> None:
-        host, source = self._host, self._host.image.value
+        session, source = self._session, self._session.intent.layer
         if source is None or self._viewer.dims.ndisplay == 3:
-            host.say(NO_IMAGE if source is None else FLAT)
+            session.say(NO_IMAGE if source is None else FLAT)
             return
-        image, classes = host.opened(source), not model.card.finds_objects
+        image, classes = session.opened(source), not model.card.finds_objects
         # the candidate's own thresholds: those of the sliders were chosen for another model
-        settings = SegmentSettings(model=str(model.path), diameter=host.diameter.value or None)
+        settings = SegmentSettings(model=str(model.path), diameter=session.intent.diameter)
         layer = layers.add_result(self._viewer, source, image, f"{source.name} preview")
         layer.metadata, layer.visible, layer.editable = {layers.BESIDE: True}, False, False
         if classes:
             layer.colormap = DirectLabelColormap(color_dict=colour_dict())
-        host.correct.refresh()  # it is none of the layers that can be chosen there
+        session.results.changed.emit()  # it is none of the layers that can be chosen
         self._preview = Preview(layer, source, image, classes=classes)
         where = self._part(source, image)
-        host.say("Looking at the image with the new model…")
-        events = segment_events(image, model, settings, host.engine, where=where)
-        host.run(events, self._preview, settings)
+        session.say("Looking at the image with the new model…")
+        events = segment_events(image, model, settings, session.engine, where=where)
+        session.runs.start(events, self._preview, settings)
 
     def _part(self, source: ImageLayer, image: Image) -> Where:
         view, pixels = layers.visible_box(self._viewer, source, image), 1
@@ -131,12 +131,12 @@ class Previewing(Part):
         if pixels <= LARGE:
             return Where(centre=view.centre if view.size else None)
         plane = layers.current_plane(self._viewer, source, image)
-        return Where(middle_of(view, LARGE) if view.size else None, (plane,))
+        return Where(view.middle(LARGE) if view.size else None, (plane,))
 
     def show(self, on: bool) -> None:
         """Show the preview in place of the result, or the result again; made now if it is not."""
-        preview, source = self._preview, self._host.image.value
-        if on and self._model is not None and not self._host.busy:
+        preview, source = self._preview, self._session.intent.layer
+        if on and self._model is not None and not self._session.runs.busy:
             there = preview is not None and preview.layer in self._viewer.layers
             if preview is None or not there or not preview.complete or preview.source() != source:
                 self.begin(self._model)
@@ -149,14 +149,14 @@ class Previewing(Part):
             result.layer.visible = not on
 
     def _result(self, preview: Preview) -> Result | None:
-        return self._host.result_of(preview.source(), classes=preview.classes)
+        return self._session.results.of(preview.source(), classes=preview.classes)
 
     def remove(self) -> None:
         """Take the preview away, and show the result again."""
         preview, self._preview, self._model = self._preview, None, None
-        if preview is None or self._host.closed:
+        if preview is None or self._session.closed:
             return
-        self._host.stop_showing(preview)
+        self._session.runs.cancel(only=preview)
         result = self._result(preview)
         if preview.layer.visible and result is not None:
             result.layer.visible = True

@@ -51,26 +51,26 @@ class RetrainForm(QWidget):
         self._outcome.hide()
 
     def _lay_out(self) -> None:
-        self.learning, self.result = QWidget(), QWidget()  # what it does, and what came of it
+        self.progress_part, self.outcome_part = QWidget(), QWidget()
         self.other_images = Fold(FOLDER, self.folder)
         time = QFormLayout()
         time.addRow(self.time.label, self.time.native)
-        layout, learning, result = QVBoxLayout(self), QVBoxLayout(), QVBoxLayout()
-        for one in (layout, learning, result):
+        layout, progress, outcome = QVBoxLayout(self), QVBoxLayout(), QVBoxLayout()
+        for one in (layout, progress, outcome):
             one.setContentsMargins(0, 0, 0, 0)
         left = Qt.AlignmentFlag.AlignLeft
-        learning.addLayout(side_by_side(self.retrain, self.cancel))
-        learning.addWidget(self.progress.native)
-        learning.addWidget(self.curve)
-        self.learning.setLayout(learning)
-        result.addWidget(self._outcome)
-        result.addWidget(self.look.native, alignment=left)
-        result.addLayout(side_by_side(self.keep, self.discard))
-        result.addWidget(self.compare.native, alignment=left)
-        result.addLayout(side_by_side(self.back, self.earlier))
-        self.result.setLayout(result)
+        progress.addLayout(side_by_side(self.retrain, self.cancel))
+        progress.addWidget(self.progress.native)
+        progress.addWidget(self.curve)
+        self.progress_part.setLayout(progress)
+        outcome.addWidget(self._outcome)
+        outcome.addWidget(self.look.native, alignment=left)
+        outcome.addLayout(side_by_side(self.keep, self.discard))
+        outcome.addWidget(self.compare.native, alignment=left)
+        outcome.addLayout(side_by_side(self.back, self.earlier))
+        self.outcome_part.setLayout(outcome)
         layout.addLayout(time)
-        for widget in (self.other_images, self.learning, self.result):
+        for widget in (self.other_images, self.progress_part, self.outcome_part):
             layout.addWidget(widget)
 
     @property

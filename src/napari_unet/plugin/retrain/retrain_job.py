@@ -10,18 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.engine.client import Engine
-from napari_unet.errors import ModelError, SaveError
+from napari_unet.errors import SaveError
 from napari_unet.execution.events import Waiting
 from napari_unet.finetuning import class_parent, gather, keep, painting_of
 from napari_unet.image import Image
 from napari_unet.io.training_pairs import Pairs, read_pairs
 from napari_unet.journal.identity import identity_of
-from napari_unet.labels.painted import painted_objects
-from napari_unet.models.card import ModelCard
+from napari_unet.labels.painted import check_classes, painted_objects
 from napari_unet.models.files import explained
-from napari_unet.models.library import Model, lineage, load_model, user_folder
+from napari_unet.models.library import Model, load_model, user_folder
 from napari_unet.models.names import free_name
-from napari_unet.plugin.correct.classes import check_classes, objects_parent
+from napari_unet.models.parents import choose_parent, objects_parent
 from napari_unet.settings import FinetuneSettings
 from napari_unet.training.events import FinetuneInputs, Finished, TrainingEvent
 
@@ -68,7 +67,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything is cut out; teaching begins.
+    """Everything is cut out; training begins.
 
     Attributes
     ----------
@@ -130,10 +129,10 @@ def retrain(work: Work, engine: Engine) -> Generator[RetrainEvent, None, None]:
         card = class_parent(parent.card, image, names) if names else parent.card
         paintings.append(painting_of(image, painted, card))
     name = new_name(parent.card.name, CLASSES if names else ADDED)
-    teaching = gather(paintings, parent, name, work.settings, class_names=names)
-    teaching = replace(teaching, in_use=active)
+    inputs = gather(paintings, parent, name, work.settings, class_names=names)
+    inputs = replace(inputs, in_use=active)
     yield Prepared(parent, f"{work.remark} {remark}".strip())
-    yield from _taught(engine, teaching)
+    yield from _taught(engine, inputs)
 
 
 def _all_pairs(
@@ -149,16 +148,16 @@ def _all_pairs(
     return pairs
 
 
-def _taught(engine: Engine, teaching: FinetuneInputs) -> Generator[RetrainEvent, None, None]:
-    name, left = str(teaching.card["name"]), False
+def _taught(engine: Engine, inputs: FinetuneInputs) -> Generator[RetrainEvent, None, None]:
+    name, left = str(inputs.card["name"]), False
     with explained("Making room for the new model"):
         user_folder().parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent))
     try:
-        for event in engine.finetune(teaching, folder / "new.safetensors"):
+        for event in engine.finetune(inputs, folder / "new.safetensors"):
             if isinstance(event, Finished):
                 left = True  # until it is in the library this file is all there is of it
-                model = _kept(event, teaching.in_use or teaching.parent, name)
+                model = _kept(event, inputs.in_use or inputs.parent, name)
                 left = event.report.outcome == "preview"
                 yield FinetuneResult(
                     model, model.card.name if event.report.outcome == "accepted" else name
@@ -183,50 +182,3 @@ def new_name(parent: str, added: str = ADDED) -> str:
     """Return a free name for a model retrained from another."""
     stem = parent[:LONGEST].rstrip()
     return free_name(stem if added in stem else stem + added)
-
-
-def choose_parent(
-    active: Model, images: Sequence[str], objects: int, *, made: frozenset[str]
-) -> tuple[Model, str]:
-    """Choose the model to begin with, and say why where a person may wonder.
-
-    A model made of paint is not taught further: its parent is taught anew, with all the paint
-    so far. That needs all the paint: where some of its images are neither open nor in the folder,
-    it is taught further after all, or what it learned from them would be lost.
-
-    Parameters
-    ----------
-    active : Model
-        The model in use.
-    images : sequence of str
-        Fingerprints of the images that are painted on now.
-    objects : int
-        What is painted on them.
-    made : frozenset of str
-        sha256 of models made of this session's paint: there, fewer objects mean that some were
-        taken back, not that an image is missing.
-    """
-    card = active.card
-    if not card.images:
-        return active, ""
-    gone = not set(card.taught_images) <= set(images) or len(images) < card.images
-    if gone or (active.sha not in made and objects < card.painted_objects):
-        return active, (
-            f"Not all of what {card.name!r} was taught is here, so that model itself learns on. "
-            "Open its images too, with what was painted on them, or add their folder, to begin "
-            "with the model it was made from."
-        )
-    parent = _parent(active)
-    if parent is None:
-        return active, f"What {card.name!r} was made from is gone, so that model itself learns on."
-    return parent, ""
-
-
-def _parent(model: Model) -> Model | None:
-    cards: list[ModelCard] = lineage(model.path)
-    if len(cards) < 2:
-        return None
-    try:
-        return load_model(cards[1].name)
-    except ModelError:  # its file was given another name by hand
-        return None

@@ -1,21 +1,18 @@
 """Chooses the bundled model that fits an image, until the person has chosen one."""
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image as ImageLayer
 
 from napari_unet.errors import UNetError
 from napari_unet.execution.events import Event
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
 from napari_unet.image import Image
-from napari_unet.models.library import Model, bundled_models
+from napari_unet.models.library import Model, bundled_models, model_files
 from napari_unet.planning.model_selection import best_model
 from napari_unet.planning.planner import Where
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.session.jobs import Job
-from napari_unet.plugin.session.part import Part
-
-if TYPE_CHECKING:
-    from napari_unet.plugin.segment_panel import SegmentPanel
+from napari_unet.plugin.session.session import Intent, Session
+from napari_unet.plugin.widgets.jobs import Job
 
 FITS = (
     "{name} knows more of what is in this image than {other}, so it is chosen. Press Segment, or "
@@ -23,18 +20,23 @@ FITS = (
 )
 
 
-class ModelAdvice(Part):
+class ModelAdvice:
     """Looks at each new image with every bundled model, in the background.
 
     A model that the person chose, or that was retrained, is never replaced.
+
+    Parameters
+    ----------
+    session : Session
+        What is worked on.
     """
 
-    def __init__(self, host: "SegmentPanel", cache: ProbabilityMapCache) -> None:
-        super().__init__(host)
-        self._cache = cache
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._job: Job | None = None
-        self._own = host.model.value  # what was chosen here, or at the beginning
-        host.image.changed.connect(self.look)
+        self._own = session.intent.model  # what was chosen here, or at the beginning
+        session.intent_changed.connect(self._on_intent)
+        session.runs.making_way.connect(self.stop)
 
     @property
     def running(self) -> bool:
@@ -46,19 +48,23 @@ class ModelAdvice(Part):
         if self._job is not None and self._job.running:
             self._job.cancel()
 
-    def look(self, *_: Any) -> None:
+    def _on_intent(self, now: Intent, before: Intent) -> None:
+        if now.layer is not before.layer:
+            self.look()
+
+    def look(self) -> None:
         """Look at the chosen image, if the choice of the model is still open."""
-        host = self._host
+        session = self._session
         self.stop()
-        layer = host.image.value
-        if host.closed or layer is None or host.busy or host.has_result(layer):
+        layer = session.intent.layer
+        if session.closed or layer is None or session.runs.busy or session.results.has(layer):
             return
-        if host.model.value != self._own or self._viewer.dims.ndisplay == 3:
+        if session.intent.model != self._own or session.viewer.dims.ndisplay == 3:
             return
-        image = host.describe(layer, quietly=True)
+        image = session.describe(layer, quietly=True)
         if image is None:
             return
-        plane = layers.current_plane(self._viewer, layer, image)
+        plane = layers.current_plane(session.viewer, layer, image)
         events = self._events(image, Where(planes=(plane,)))
         self._job = Job(events, lambda event: self._advise(event, layer), lambda _problem: None)
         self._job.start()
@@ -69,18 +75,20 @@ class ModelAdvice(Part):
         except UNetError:  # a damaged one is told when it is used
             return
         if len(models) > 1:
+            session = self._session
             found = yield from best_model(
-                image, models, self._host.engine, where, self._cache.reserve()
+                image, models, session.engine, where, session.cache.reserve()
             )
             yield found
 
-    def _advise(self, event: Event | Model, layer: Any) -> None:
-        if not isinstance(event, Model) or self._host.image.value is not layer:
+    def _advise(self, event: Event | Model, layer: ImageLayer) -> None:
+        session = self._session
+        if not isinstance(event, Model) or session.intent.layer is not layer:
             return
-        box = self._host.model
-        if box.value != self._own or event.card.name not in box.choices:
+        name, other = event.card.name, session.intent.model
+        if other != self._own or name not in model_files():
             return
-        other, self._own = box.value, event.card.name
-        if other != event.card.name:
-            box.value = event.card.name
-            self._host.say(FITS.format(name=event.card.name, other=other))
+        self._own = name
+        if other != name:
+            session.intend(model=name)
+            session.say(FITS.format(name=name, other=other))

@@ -1,6 +1,6 @@
 """Keeps to the model in use when the library changes: follows a new name, tells of a loss."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from magicgui.widgets import ComboBox
@@ -9,6 +9,7 @@ from napari_unet.errors import UNetError
 from napari_unet.models.card import sha256_of
 from napari_unet.models.library import model_files
 from napari_unet.models.store import renamed
+from napari_unet.plugin.session.session import Intent, Session
 
 RENAMED = "The model {old!r} is called {new!r} now, and is still the one in use."
 GONE = "The model {old!r} is not in the library any more. {new!r} is chosen now."
@@ -16,26 +17,30 @@ NONE = "The model {old!r} is not in the library any more, and there is no other.
 
 
 class ModelInUse:
-    """Follows the model that is chosen in a combo box.
+    """Follows the model that is chosen.
 
     Parameters
     ----------
+    session : Session
+        What is worked on.
     box : ComboBox
         Names of the models; its choices come from the library.
-    say : callable
-        Shows a sentence.
     """
 
-    def __init__(self, box: ComboBox, say: Callable[[str], None]) -> None:
-        self._box, self._say = box, say
+    def __init__(self, session: Session, box: ComboBox) -> None:
+        self._session, self._box = session, box
         self._file: tuple[Path, int, int] | None = None  # the file the sha256 was taken of
         self._sha = ""
         self._note()
-        box.changed.connect(self._note)
+        session.intent_changed.connect(self._on_intent)
 
-    def _note(self, *_: object) -> None:
+    def _on_intent(self, now: Intent, before: Intent) -> None:
+        if now.model != before.model:
+            self._note()
+
+    def _note(self) -> None:
         """Remember what the chosen file is: once it is gone it cannot be asked."""
-        path = model_files().get(self._box.value or "")
+        path = model_files().get(self._session.intent.model)
         if path is None:
             return
         try:
@@ -58,11 +63,11 @@ class ModelInUse:
             with self._box.changed.blocked():  # it is the same model: sliders stay as they are
                 self._box.reset_choices()
                 self._box.value = new
-            self._note()
+            self._session.intend(model=new)
         else:
             self._box.reset_choices()
         said = RENAMED if new else GONE if self._box.value else NONE
-        self._say(said.format(old=old, new=self._box.value))
+        self._session.say(said.format(old=old, new=self._box.value))
 
     def _renamed(self, sha: str, known: Iterable[str]) -> str:
         try:

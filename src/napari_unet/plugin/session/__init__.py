@@ -1,1 +1,1 @@
-"""What the panel's parts share: results, jobs, the open region, runs on large images."""
+"""What the person works on, without widgets: intent, results, runs, journals, names of classes."""

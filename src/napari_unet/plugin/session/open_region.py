@@ -1,154 +1,175 @@
-"""Parts of a large image that are shown, corrected and taught as images of their own."""
+"""Opens a part of a large image as an image of its own, to be painted on and put back."""
 
 import weakref
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
-from napari.layers import Layer
-from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
-from napari_unet.execution.label_edits import IdMap
-from napari_unet.image import Box, Image
-from napari_unet.plugin.session.incremental import IncrementalSegmentation
+from napari_unet.errors import InputError, UNetError
+from napari_unet.execution.label_edits import GRID, RegionSource
+from napari_unet.image import Box, Image, read_region
+from napari_unet.io.ome_zarr import LabelPyramid
+from napari_unet.plugin.layers.region import Region, region_layer, region_of
+from napari_unet.plugin.result.incremental import IncrementalSegmentation
+from napari_unet.plugin.result.slide_result import SlideResult
+from napari_unet.plugin.session.run_controller import Activity
+from napari_unet.plugin.session.session import Session
+from napari_unet.plugin.widgets.jobs import in_background
 
-REGION = "napari_unet_region"  # in the metadata of such a part's image layer
+MOST = 4096  # pixels; side of the largest part that is opened at once: a large screen's
+TOO_LARGE = (
+    "The part is {} × {} px; at most {} × {} px of a large image are opened at once. Zoom in, "
+    "draw a smaller rectangle, or choose Whole image."
+)
+EMPTY = "Nothing of this image is in view. Move it into the view, or press the house in the corner."
+Then = Callable[[ImageLayer], None]
 
 
-@dataclass(eq=False)
-class Region:
-    """Where a part comes from.
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """A part of a large image that is to become an image of its own.
 
     Attributes
     ----------
-    source : weakref to napari Image layer
-        The large image.
+    layer : napari Image layer
+        The large image in the viewer.
+    image : Image
+        The same for the core.
     plane : tuple of int
         Indices along its iterated axes.
-    number : int
-        Number of that plane.
     box : Box
         Its pixels there.
-    taken : Taken
-        What it has to do with labels of the whole.
+    labels : SlideResult or None
+        Labels of the whole to begin with.
     """
 
-    source: "weakref.ref[ImageLayer]"
+    layer: ImageLayer
+    image: Image
     plane: tuple[int, ...]
-    number: int
     box: Box
-    taken: "RegionSource"
+    labels: SlideResult | None = None
 
-    def __deepcopy__(self, _memo: Any) -> "Region":
-        return self  # a copy of the layer shows the same part
+    @property
+    def incremental(self) -> IncrementalSegmentation | None:
+        """What the labels are kept in."""
+        return None if self.labels is None else self.labels.incremental
 
 
-class RegionSource:
-    """A part of certain labels of the whole: what they were, and what was put back into them.
+def open_view(session: Session, wanted: Wanted, then: Then) -> None:
+    """Show a part that the person chose, read now unless it is open already.
 
     Parameters
     ----------
-    growing : Growing or None
-        Those labels; None if the part was not taken from any.
-    shape : tuple of int
-        Of the part, pixels.
-    before : ndarray of uint32, optional
-        ``(Y, X)``, the part as it was in them.
+    session : Session
+        Where it is shown.
+    wanted : Wanted
+        The part, with the whole's labels if they are wanted.
+    then : callable
+        Called with the part's layer.
 
-    Attributes
+    Raises
+    ------
+    InputError
+        If nothing of the image is wanted, or too much at once.
+    """
+    there = _shown(session, wanted)
+    if there is not None:
+        session.choose(there)
+        then(there)
+        return
+    whole = Box((0, 0), wanted.image.shape)
+    if not wanted.box.intersect(whole).size:
+        raise InputError(EMPTY)
+    box = wanted.box.on_grid(GRID).intersect(whole)  # so that it can be put back
+    if max(box.shape) > MOST:
+        raise InputError(TOO_LARGE.format(*box.shape, MOST, MOST))
+    open_region(session, replace(wanted, box=box), then)
+
+
+def _shown(session: Session, wanted: Wanted) -> ImageLayer | None:
+    """Return a part that is open already and holds all of what is wanted of the same labels.
+
+    Labels that grew since are read anew, unless something is painted.
+    """
+    for other in session.viewer.layers:
+        part = region_of(other)
+        if part is None or part.source() is not wanted.layer or part.plane != wanted.plane:
+            continue
+        box = wanted.box
+        if not isinstance(other, ImageLayer) or not box.size or part.box.intersect(box) != box:
+            continue
+        result = session.results.of(other)
+        painted = result is not None and result.correcting.any
+        if wanted.labels is None or (part.taken.labels is wanted.incremental and painted):
+            return other
+    return None
+
+
+def open_region(session: Session, wanted: Wanted, then: Then) -> None:
+    """Read a part of a large image in the background, add it as a layer, and go on.
+
+    Parameters
     ----------
-    numbers : Renumbering
-        Ids of the part in the whole.
-    put : ndarray of bool
-        ``(Y, X)``, painted pixels that were put back, and not painted anew since.
+    session : Session
+        Where it is shown.
+    wanted : Wanted
+        The part.
+    then : callable
+        Called with the part's layer.
     """
 
-    def __init__(
-        self,
-        growing: IncrementalSegmentation | None,
-        shape: tuple[int, int],
-        before: NDArray[np.uint32] | None = None,
-    ) -> None:
-        self.growing, self.before = growing, before
-        self.numbers = IdMap(np.zeros((1, 1), np.uint32) if before is None else before)
-        self.put = np.zeros(shape, bool)
-        self.shown: NDArray[np.uint32] | None = None  # when it was put back last
+    def read() -> tuple[NDArray[Any], RegionSource]:
+        labels, box, before = wanted.incremental, wanted.box, None
+        if labels is not None:
+            before = _labels_in(labels.output, wanted.plane, box)
+        pixels = read_region(wanted.image, wanted.plane, box)
+        return pixels, RegionSource(labels, box.shape, before)
 
-    def changes(
-        self, shown: NDArray[np.uint32], painted: NDArray[np.bool_], *, own: bool
-    ) -> NDArray[np.bool_]:
-        """Return which pixels ``(Y, X)`` a person changed and has not put back.
+    def done(found: Any, problem: str | None) -> None:
+        session.runs.end(Activity.REGION)
+        if session.closed or wanted.layer not in session.viewer.layers:
+            return
+        try:
+            if problem is None:
+                then(_add(session, wanted, *found))
+        except UNetError as error:
+            problem = str(error)
+        if problem:
+            session.say(problem)
 
-        Parameters
-        ----------
-        shown : ndarray of uint32
-            ``(Y, X)``, the labels of the part now.
-        painted : ndarray of bool
-            ``(Y, X)``, what counts as painted.
-        own : bool
-            Whether the part was segmented by itself: then only what is painted counts, as all of
-            it differs from the whole.
-        """
-        changed = painted & ~self.put
-        if self.shown is not None:
-            changed |= painted & (shown != self.shown)
-        if self.before is not None and not own:
-            changed |= shown != self.before
-        return changed
-
-    def note(self, shown: NDArray[np.uint32], changed: NDArray[np.bool_]) -> None:
-        """Remember what was put back."""
-        self.put |= changed
-        self.shown = shown.copy()
-        if self.before is not None:
-            self.before[changed] = shown[changed]
+    session.runs.begin(Activity.REGION)
+    session.say("Reading this part…")
+    in_background(read, done)
 
 
-def region_of(layer: Layer | None) -> Region | None:
-    """Return where a layer's part comes from; None for a whole image."""
-    found = layer.metadata.get(REGION) if layer is not None else None
-    return found if isinstance(found, Region) else None
+def _add(session: Session, wanted: Wanted, pixels: NDArray[Any], taken: RegionSource) -> ImageLayer:
+    """Show a part right above its image, with its labels."""
+    layer, there = wanted.layer, session.viewer.layers
+    number = list(wanted.image.planes()).index(wanted.plane)
+    region = Region(weakref.ref(layer), wanted.plane, number, wanted.box, taken)
+    part = region_layer(layer, wanted.image, region, pixels)
+    there.insert(there.index(layer) + 1, part)
+    session.choose(part)
+    if wanted.labels is not None and taken.before is not None:
+        _show_labels(session, part, taken.before, classes=wanted.labels.classes)
+    return part
 
 
-def read_region(image: Image, plane: tuple[int, ...], box: Box) -> NDArray[Any]:
-    """Read a part with all axes and channels of the image; iterated axes have length 1."""
-    leading = iter(plane)
-    index: list[slice] = []
-    for axis in image.axes:
-        if axis in "YX":
-            index.append(box.slices["YX".index(axis)])
-        else:
-            first = None if axis == "C" else next(leading)
-            index.append(slice(None) if first is None else slice(first, first + 1))
-    return np.array(image.data[tuple(index)])
+def _show_labels(
+    session: Session, layer: ImageLayer, labels: NDArray[np.uint32], *, classes: bool
+) -> None:
+    """Make labels ``(Y, X)`` of a part of a large image what the model said of it."""
+    result = session.results.make(layer, session.opened(layer), classes=classes)
+    result.layer.data[...] = labels
+    result.take_up(result.layer.data, None)
+    session.results.show(result)
 
 
-def region_layer(
-    layer: ImageLayer, image: Image, region: Region, pixels: NDArray[Any]
-) -> ImageLayer:
-    """Make an image layer of a part, which lies on the large image where it was."""
-    leading = iter(region.plane)
-    box = dict(zip("YX", region.box.start, strict=True))
-    axes = image.axes[:-1] if layer.rgb else image.axes
-    first = [box[a] if a in box else 0 if a == "C" else next(leading) for a in axes]
-    grid = Affine(
-        scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear
-    )
-    y, x = region.box.start
-    return ImageLayer(
-        pixels,
-        rgb=layer.rgb,
-        name=f"{layer.name} at {y}, {x}",
-        scale=layer.scale,
-        translate=grid(first),
-        rotate=layer.rotate,
-        shear=layer.shear,
-        affine=layer.affine,
-        units=layer.units,
-        axis_labels=tuple(axes.lower()),
-        contrast_limits=None if layer.rgb else layer.contrast_limits,
-        colormap=layer.colormap if not layer.rgb else None,
-        metadata={REGION: region},
-    )
+def _labels_in(output: Path, plane: tuple[int, ...], box: Box) -> NDArray[np.uint32]:
+    """Read a part ``(Y, X)`` of the labels in a folder."""
+    return np.array(LabelPyramid(output).levels[0][(*plane, *box.slices)], np.uint32)

@@ -1,244 +1,186 @@
-"""A result in the viewer: its labels layer, what the model said, and how to say it anew."""
+"""Which image has which results: objects, classes, or both."""
 
 import weakref
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from napari import Viewer
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
-from numpy.typing import NDArray
-from psygnal import SignalInstance
+from psygnal import Signal
 
 from napari_unet.errors import InputError
-from napari_unet.execution.events import Events, ObjectsFound, Started
-from napari_unet.execution.executors import Executor, Job
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
-from napari_unet.execution.run import live_run
-from napari_unet.image import Box, Image
-from napari_unet.labels.live_labels import LiveLabels, Plane
-from napari_unet.labels.reopen import put_on_top
-from napari_unet.labels.watershed import Patch
-from napari_unet.planning.planner import Where
-from napari_unet.plugin.correct.correcting import Correcting
-from napari_unet.plugin.layers.layers import Redraw
-from napari_unet.segmentation import decoding, record
-from napari_unet.settings import SegmentSettings
-from napari_unet.tiling.plan import Key, SegmentPlan
+from napari_unet.image import Image
+from napari_unet.labels.live_labels import LiveLabels
+from napari_unet.plugin.layers import layers
+from napari_unet.plugin.result.correcting import Correcting
+from napari_unet.plugin.result.incremental import is_large
+from napari_unet.plugin.result.result import Result
 
-LONG = 300  # seconds from which on minutes are told
-REPLACED = (
-    "The result's array was replaced by one of another shape, or of numbers too small for ids. "
-    "Press Segment to make a new result; the layer stays as it is."
+NO_IMAGE = "There is no image. Open one, or take one from File → Open Sample."
+IN_PARTS = (
+    "This image is too large to be painted on as a whole. Choose Current view or Selected "
+    "rectangle and press Segment; what opens can be painted on."
 )
+KeepSafe = Callable[[ImageLayer, Result, Sequence[Path]], None]
 
 
-@dataclass(eq=False)
-class Result:
-    """One labels layer that the model fills and the person paints on.
+class ResultRegistry:
+    """Results of the images that are open.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    keep_safe : callable
+        Gives a new result its journal; takes the image, the result, and the files of the journal
+        that the new one replaces. Called last, when all who listen to `added` know the result.
 
     Attributes
     ----------
-    layer : Labels
-        Where the person sees and paints.
-    live : LiveLabels
-        What the model said, and which pixels the person corrected.
-    correcting : Correcting
-        What the person said.
-    source : weakref to napari Image layer
-        The layer it was made from.
-    image : Image
-        The image as it was when the last run began.
-    plan, folder, budget, have
-        Of the last run: to decode again without the network.
-    region, planes
-        What all runs so far have segmented: a box, and planes.
+    chosen : Image layer or None
+        The image that the person works on.
+    classes : bool
+        Whether the person works on its classes rather than its objects.
     """
 
-    layer: Labels
-    live: LiveLabels
-    source: "weakref.ref[ImageLayer]"
-    image: Image
-    plan: SegmentPlan | None = None
-    folder: Path | None = None
-    budget: int = 0
-    have: set[Key] = field(default_factory=set)
-    region: Box | None = None
-    planes: set[Plane] = field(default_factory=set)
-    correcting: Correcting = field(kw_only=True)
+    added = Signal(Result)
+    removed = Signal(Result)  # nobody looks after it any more, but its layer stays
+    lost = Signal(Result)  # its layer was removed
+    kind_changed = Signal(bool)  # whether classes are worked on, also where it stays as it was
+    changed = Signal()  # what there is of the chosen image is to be shown anew
 
-    def __post_init__(self) -> None:
-        self._redraw = Redraw(self.layer)
-        self._begun = False
+    def __init__(self, viewer: Viewer, keep_safe: KeepSafe) -> None:
+        self._viewer, self._keep_safe = viewer, keep_safe
+        self.chosen: ImageLayer | None = None
+        self.classes = False
+        self._results: dict[bool, weakref.WeakKeyDictionary[ImageLayer, Result]]  # classes or not
+        self._results = {classes: weakref.WeakKeyDictionary() for classes in (False, True)}
+        self._open: list[Result] = []  # whose corrections are looked after
+        viewer.layers.events.removed.connect(self._on_removed)
 
-    @property
-    def painting_changed(self) -> SignalInstance:
-        """Emitted a moment after corrections changed."""
-        return self.correcting.changed
-
-    def painted(self) -> NDArray[np.uint32]:
-        """Return the painted array ``(..., Y, X)`` of now; objects painted in part as a whole."""
-        return self.correcting.painted()
+    # ---- what there is ---------------------------------------------------------------------
 
     @property
-    def classes(self) -> bool:
-        """Whether it holds classes rather than objects."""
-        return self.live.assembly.classes
+    def current(self) -> Result | None:
+        """The result of the chosen image that is worked on: its objects or its classes."""
+        return self.of(self.chosen)
 
-    @property
-    def count(self) -> int:
-        """Objects of the last run."""
-        return self.live.assembly.count
-
-    @property
-    def whole(self) -> bool:
-        """Whether all probability maps of the last run are kept."""
-        plan = self.plan
-        return plan is not None and len(self.have) == len(plan.planes) * len(plan.tiles.tiles)
-
-    def fits(self, image: Image) -> bool:
-        """Whether the layer still has the shape of the image, and room for ids."""
-        return image.labels_shape == self.live.corrected.shape and self.correcting.fits
-
-    def take_up(self, labels: NDArray[np.uint32], painted: NDArray[np.uint32] | None) -> None:
-        """Take what the layer shows as what the model said, with corrections on top.
+    def of(self, layer: ImageLayer | None, *, classes: bool | None = None) -> Result | None:
+        """Return the result of an image, None if there is none any more.
 
         Parameters
         ----------
-        labels : ndarray of uint32
-            ``(..., Y, X)``, what the layer shows.
-        painted : ndarray of uint32 or None
-            ``(..., Y, X)``, what a person painted on just these labels.
+        layer : Image layer or None
+            The image.
+        classes : bool, optional
+            Whether its classes or its objects; by default what is worked on.
         """
-        self._begun = True
-        self.live.assembly.take_up(labels)
-        if painted is not None:
-            put_on_top(self.correcting.tracker, self.layer.data, painted)
-            self.correcting.marks_layer().refresh()
-        self.correcting.look_everywhere()
-        self.layer.refresh()
+        kind = self.classes if classes is None else classes
+        result = self._results[kind].get(layer) if layer is not None else None
+        return result if result is not None and result.layer in self._viewer.layers else None
 
-    def go_on_from(self, left: "Result") -> None:
-        """Go on where another result of the same layer was left; `live` is that one's."""
-        self._begun = True
-        self.region, self.planes = left.region, left.planes
-        if self.live.marks.any():
-            self.correcting.marks_layer()
-        self.correcting.look_everywhere()
+    def has(self, layer: ImageLayer | None) -> bool:
+        """Whether an image was given a result of the kind that is worked on."""
+        return layer is not None and layer in self._results[self.classes]
 
-    def begin(self) -> None:
-        """Prepare for a run: what is painted is locked, and ids the person uses are left alone."""
-        correcting = self.correcting
-        # In a new result there is nothing to find, and looking would cost its memory.
-        worth = correcting.fits and (self._begun or correcting.any)
-        painted = self.painted() if worth else None
-        self._begun = True
-        self.live.begin(
-            self.layer.data,
-            above=int(self.layer.selected_label),
-            painted=painted if correcting.any else None,
-        )
+    def all(self, *, classes: bool | None = None) -> list[Result]:
+        """Return the results of all open images: objects, classes, or by default both."""
+        return [result for result in self._there(classes) if result.correcting.fits]
 
-    def started(self, event: Started) -> None:
-        """Note the plan of a run."""
-        plan = self.plan = event.plan
-        self.folder, self.budget, self.have = event.folder, event.budget, event.cached_tiles
-        self.region = plan.region if self.region is None else self.region.union(plan.region)
-        self.planes.update(plan.planes)
+    def replaced(self, *, classes: bool) -> list[str]:
+        """Return the names of results that are none any more: their array was replaced."""
+        return [r.layer.name for r in self._there(classes) if not r.correcting.fits]
 
-    def everywhere(self, centre: tuple[float, float] | None, cache: ProbabilityMapCache) -> Where:
-        """Return all that was segmented so far, the whole image if nothing was.
+    def _there(self, classes: bool | None) -> list[Result]:
+        kinds = (False, True) if classes is None else (classes,)
+        images = layers.image_layers(self._viewer)
+        found = (self.of(image, classes=kind) for image in images for kind in kinds)
+        return [result for result in found if result is not None]
 
-        Parameters
-        ----------
-        centre : tuple of float or None
-            Image pixel to begin at.
-        cache : ProbabilityMapCache
-            Where to keep the probability maps.
-        """
-        return Where(self.region, tuple(sorted(self.planes)) or None, centre, cache)
+    def looks_after(self, result: Result) -> bool:
+        """Whether a result's corrections are followed, and its layer is there."""
+        return result in self._open and result.layer in self._viewer.layers
 
-    def place(self, event: ObjectsFound) -> None:
-        """Show one block's objects, except where the person painted."""
-        if not self.correcting.fits:
-            raise InputError(REPLACED)
-        self.live.update(self.layer.data, event.plane, event.owned, event.patch, event.block)
-        self._redraw.soon()
+    # ---- new results -----------------------------------------------------------------------
 
-    def finish(self, settings: SegmentSettings) -> None:
-        """Draw everything, and keep the record of how it was made with the layer."""
-        self.layer.refresh()
-        if self.plan is not None:
-            self.layer.metadata = {
-                **self.layer.metadata,
-                "napari_unet": record(self.plan, settings),
-            }
+    def make(self, layer: ImageLayer, image: Image, *, classes: bool) -> Result:
+        """Return the image's result if its layer is still there and fits, else a new one."""
+        result = self.of(layer, classes=classes)
+        if result is not None and result.fits(image):
+            return result
+        if is_large(image):
+            raise InputError(IN_PARTS)
+        live = LiveLabels.empty(image.labels_shape, classes=classes)
+        name = f"{layer.name} classes" if classes else f"{layer.name} objects"
+        labels = layers.add_result(self._viewer, layer, image, name)
+        return self.take_in(layer, image, labels, live)
 
-    def forget(self) -> None:
-        """Take away what the model said; what is painted stays."""
-        self.begin()
-        for plane, box in self.correcting.tracker.blocks():
-            nothing = Patch(box, np.zeros(box.shape, np.int32), 0)
-            self.live.update(self.layer.data, plane, box, nothing, 0)
-        self.plan = self.folder = None
-        self.have = set()
-        self.layer.refresh()
-
-    def in_view(self, key: Key, view: Box) -> bool:
-        """Whether a block of the last run is shown."""
-        assert self.plan is not None, "asked only after a run"
-        return self.plan.owned(self.plan.tiles.tiles[key[1]]).intersect(view).size > 0
-
-    def decode_again(
+    def take_in(
         self,
-        settings: SegmentSettings,
-        executor: Executor,
-        view: tuple[float, float],
-        near: list[Key],
-    ) -> Events:
-        """Decode with other thresholds, without the network where the probability map is kept.
+        layer: ImageLayer,
+        image: Image,
+        labels: Labels,
+        live: LiveLabels,
+        *,
+        instead_of: Sequence[Path] = (),
+    ) -> Result:
+        """Look after a labels layer as the result of an image.
 
         Parameters
         ----------
-        settings : SegmentSettings
-            With the thresholds wanted.
-        executor : Executor
-            Computes.
-        view : tuple of float
-            Image pixel in the middle of what is shown; blocks near it come first.
-        near : list of Key
-            Blocks in view: the only ones decoded where not every probability map is kept.
+        layer, image
+            The image, in the viewer and for the core.
+        labels : Labels
+            Holds a uint32 array of the image's shape.
+        live : LiveLabels
+            What the model said so far.
+        instead_of : sequence of Path
+            Files of the journal that was kept of it until now.
         """
-        plan, folder = self.plan, self.folder
-        if plan is None or folder is None:
-            return
-        if not folder.exists():  # a later run needed the room: the network must look again
-            self.have.clear()
-        blocks = plan.blocks(view) if self.whole else near
-        job = Job(plan, decoding(plan, settings), self.image, folder)
-        with closing(live_run(job, blocks, self.have, self.budget).events(executor)) as events:
-            yield from (event for event in events if not isinstance(event, Started))
+        classes = live.assembly.classes
+        beside = labels.name if classes else layer.name
+        correcting = Correcting(self._viewer, labels, live, name=beside)
+        result = Result(labels, live, weakref.ref(layer), image, correcting=correcting)
+        self._results[classes][layer] = result
+        self._open.append(result)
+        self.added.emit(result)
+        self._keep_safe(layer, result, instead_of)
+        return result
 
-    def conclusion(self, *, cancelled: bool) -> str:
-        """Return what a run has found, or that it was cancelled."""
-        if cancelled:
-            return "Cancelled. What is finished stays."
-        if self.plan is None:
-            return ""
-        if self.classes:
-            return "Done."
-        text = f"{self.count} objects, about {self.plan.diameter:.0f} px in diameter."
-        if not self.whole:
-            text += (
-                " The image is larger than what is kept for the sliders: they act on the current "
-                "view; press Segment to apply them everywhere."
-            )
-        return text
+    # ---- what is worked on -----------------------------------------------------------------
 
+    def work_on(self, *, classes: bool) -> None:
+        """Work on classes, or on objects, of whatever image is chosen."""
+        self.classes = classes
+        self.kind_changed.emit(classes)
 
-def progress(event: ObjectsFound, done: int, seconds: float) -> str:
-    """Return how far a run is that has done some tiles in some seconds; others were there."""
-    left = seconds / done * (event.total - event.done)
-    span = f"{left:.0f} s" if left < LONG else f"{left / 60:.0f} min"
-    return f"Tile {event.done} of {event.total}, about {span} left"
+    def show(self, result: Result) -> None:
+        """Make a result the one that is worked on."""
+        self.work_on(classes=result.classes)
+        self._viewer.layers.selection.active = result.layer
+        self.changed.emit()
+
+    # ---- the end of a result ---------------------------------------------------------------
+
+    def remove(self, result: Result) -> None:
+        """Look after a result no longer; its layer stays."""
+        self.removed.emit(result)
+        result.correcting.close()
+        source = result.source()
+        if source is not None and self._results[result.classes].get(source) is result:
+            del self._results[result.classes][source]
+        self._open.remove(result)
+
+    @property
+    def followed(self) -> list[Result]:
+        """All results whose corrections are looked after."""
+        return [*self._open]
+
+    def _on_removed(self, *_: Any) -> None:
+        """Let go of results whose layer was removed; their journal can be restored."""
+        for result in [r for r in self._open if r.layer not in self._viewer.layers]:
+            self._open.remove(result)
+            result.correcting.close()
+            self.lost.emit(result)

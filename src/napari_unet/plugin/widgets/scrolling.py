@@ -115,11 +115,7 @@ class Scrolling(QScrollArea):
         self._held = widget, time.monotonic() + HELD
 
     def _scroll_to(self, widget: QWidget) -> None:
-        """Show the end of a widget, but rather its beginning, scrolling no more than needed."""
-        top = widget.mapTo(self._content, widget.rect().topLeft()).y()
-        height = self.height() - 2 * self.frameWidth()
-        lowest = top + widget.height() + MARGIN - height
-        self._bar.setValue(min(max(self._bar.value(), lowest), top - MARGIN))
+        self.ensureWidgetVisible(widget, 0, MARGIN)
         self._left_at = self._bar.value()
 
     def _hold(self) -> None:

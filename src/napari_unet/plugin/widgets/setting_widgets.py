@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from magicgui.widgets import create_widget
+from magicgui.widgets import Container, create_widget
 from pydantic.fields import FieldInfo
 from qtpy.QtWidgets import QComboBox, QHBoxLayout
 
@@ -58,6 +58,13 @@ def side_by_side(*widgets: Any) -> QHBoxLayout:
     row = QHBoxLayout()
     for widget in widgets:
         row.addWidget(widget.native)
+    return row
+
+
+def row_of(*widgets: Any) -> Container[Any]:
+    """Return a row of magicgui widgets as a widget."""
+    row: Container[Any] = Container(widgets=widgets, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
     return row
 
 

@@ -1,27 +1,17 @@
-"""What napari calls by the manifest: the labels writer and reader, and the sample data.
-
-Nothing here imports torch, and napari loads this module only when one of the commands is used.
-"""
+"""Labels in files: the writer and the reader that the manifest names, and what they ask a layer."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from napari_unet.errors import InputError
-from napari_unet.io.images import read_image
 from napari_unet.io.tiff import read_labels, save_labels
 from napari_unet.io.tiff_header import read_header
 from napari_unet.io.units import PIXEL, micrometers, unit_name
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
-LARGE_SHAPE = (8192, 8192)  # pixels
-LARGE_CHUNK = 512
-LARGE_GREY = (200, 9000)  # display range, given so that napari need not compute the whole image
 METADATA_KEY = "napari_unet"  # of layer.metadata, where a run leaves its settings
 
 
@@ -95,62 +85,6 @@ def layer_axes(meta: Mapping[str, Any], ndim: int) -> str | None:
     letters = "".join(str(name).upper() for name in meta.get("axis_labels") or ())
     fits = len(letters) == len(set(letters)) == ndim and letters.isalpha()
     return letters if fits and letters.endswith("YX") else None
-
-
-def sample_folder() -> Path:
-    """Return the folder of sample files, of an installed package or of a working copy."""
-    installed = Path(str(files("napari_unet") / "sample_data"))
-    return installed if installed.is_dir() else Path(__file__).resolve().parents[3] / "sample_data"
-
-
-def sample_nuclei() -> list[LayerTuple]:
-    """Return real 16-bit nuclei and, hidden, their ground truth (npe2 sample)."""
-    image = read_image(sample_folder() / "nuclei.tif")
-    truth = read_image(sample_folder() / "nuclei_truth.tif")
-    return [
-        (image.data, {"name": "nuclei"}, "image"),
-        (truth.data, {"name": "ground truth", "visible": False}, "labels"),
-    ]
-
-
-def sample_tissue() -> list[LayerTuple]:
-    """Return the stained tissue that scikit-image ships in its wheel (npe2 sample)."""
-    import skimage.data
-
-    samples: Any = skimage.data  # lazy and without types
-    return [(samples.immunohistochemistry(), {"name": "tissue", "rgb": True}, "image")]
-
-
-def sample_large() -> list[LayerTuple]:
-    """Return a large synthetic image and, hidden, its ground truth, both lazy (npe2 sample).
-
-    ``(Y, X)``, 8192 × 8192, uint16 and uint32 dask arrays; computed where they are looked at.
-    """
-    image, truth = large_arrays(LARGE_SHAPE, LARGE_CHUNK)
-    return [
-        (image, {"name": "synthetic nuclei", "contrast_limits": LARGE_GREY}, "image"),
-        (truth, {"name": "ground truth", "visible": False}, "labels"),
-    ]
-
-
-def large_arrays(shape: tuple[int, int], chunk: int) -> tuple[Any, Any]:
-    """Return image and labels as dask arrays ``(Y, X)`` in square chunks of `chunk` pixels."""
-    import dask.array
-
-    lazy: Any = dask.array  # without types
-    chunks = lazy.core.normalize_chunks((chunk, chunk), shape=shape)
-    image, labels = (
-        lazy.map_blocks(_synthetic_block, i, shape[1], chunks=chunks, dtype=d, meta=np.empty(0, d))
-        for i, d in enumerate((np.uint16, np.uint32))
-    )
-    return image, labels
-
-
-def _synthetic_block(which: int, columns: int, block_info: Any = None) -> Any:
-    from napari_unet.plugin.synthetic_nuclei import nuclei_window
-
-    (y0, y1), (x0, x1) = block_info[None]["array-location"]
-    return nuclei_window((y0, x0), (y1 - y0, x1 - x0), columns)[which]
 
 
 def _read_labels_layer(path: str) -> list[LayerTuple]:

@@ -1,13 +1,13 @@
-"""What a panel leaves on its layers when it is closed, so that the next one can go on."""
+"""What a panel hands over to the next one on its layers when it is closed."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from napari.layers import Layer
 
-from napari_unet.plugin.session.result_registry import Result
+from napari_unet.plugin.result.result import Result
 
-LEFT = "napari_unet_left"  # in the metadata of a layer that was a result
+HANDOVER = "napari_unet_left"  # in the metadata of a layer that was a result
 
 
 class HandoverState:
@@ -22,15 +22,15 @@ class HandoverState:
 
 def leave(result: Result, names: tuple[str, ...]) -> None:
     """Leave a result with its layer."""
-    result.layer.metadata = {**result.layer.metadata, LEFT: HandoverState(result, names)}
+    result.layer.metadata = {**result.layer.metadata, HANDOVER: HandoverState(result, names)}
 
 
-def left_on(layer: Layer) -> HandoverState | None:
+def handed_over(layer: Layer) -> HandoverState | None:
     """Return what was left with a layer; a copy of the layer has nothing."""
-    left = layer.metadata.get(LEFT)
+    left = layer.metadata.get(HANDOVER)
     return left if isinstance(left, HandoverState) and layer == left.result.layer else None
 
 
 def without(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a layer's metadata without what was left there."""
-    return {key: value for key, value in metadata.items() if key != LEFT}
+    """Return a layer's metadata without what was handed over."""
+    return {key: value for key, value in metadata.items() if key != HANDOVER}

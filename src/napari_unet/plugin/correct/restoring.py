@@ -1,36 +1,32 @@
 """Corrections left behind by a crash, or by a window that was closed: found, offered, restored."""
 
-import weakref
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from magicgui.widgets import Container, PushButton
 from napari.layers import Image as ImageLayer
+from qtpy.QtCore import QTimer
 
-from napari_unet.errors import InputError, UNetError
+from napari_unet.errors import UNetError
 from napari_unet.image import Box, Image
-from napari_unet.journal.identity import identity_of, place_in, region_identity
-from napari_unet.journal.journal import Journal, JournalHeader, class_identity, journal_folder
+from napari_unet.journal.identity import place_in, region_identity
+from napari_unet.journal.journal import JournalHeader, class_identity, journal_folder
 from napari_unet.journal.recovery import (
     Recovery,
     clean,
     recoverable,
     recoverable_regions,
     replay,
-    supersede,
 )
-from napari_unet.plugin.correct.classes import DEFAULT
+from napari_unet.models.class_names import DEFAULT
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.session.jobs import in_background
-from napari_unet.plugin.session.open_region import region_of
-from napari_unet.plugin.session.result_registry import Result
-from napari_unet.plugin.session.slides import Wanted
+from napari_unet.plugin.session.journals import hand_over
+from napari_unet.plugin.session.open_region import Wanted, open_region
+from napari_unet.plugin.session.session import Intent, Session
+from napari_unet.plugin.widgets.jobs import in_background
 from napari_unet.plugin.widgets.setting_widgets import side_by_side
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
 
-if TYPE_CHECKING:
-    from napari_unet.plugin.segment_panel import SegmentPanel
+OFFER_DELAY = 300  # milliseconds from the loss of a result to the offer to restore it
 
 
 class Restoring(Container):  # type: ignore[type-arg]
@@ -38,19 +34,16 @@ class Restoring(Container):  # type: ignore[type-arg]
 
     Parameters
     ----------
-    host : SegmentPanel
-        The panel it is part of.
+    session : Session
+        What is worked on.
     """
 
-    def __init__(self, host: "SegmentPanel") -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__(labels=False, visible=False)
-        self._host = host
-        self._identities: weakref.WeakKeyDictionary[ImageLayer, tuple[Any, str, str]]
-        self._identities = weakref.WeakKeyDictionary()
+        self._session = session
         self._offered: tuple[ImageLayer, Recovery] | None = None
         self._next: list[Recovery] = []  # of the same image, offered afterwards
         self._declined: set[str] = set()  # tokens
-        self._closed = False
         self.said = Wrapped(most=3)
         self.restore, self.not_now = PushButton(text="Restore"), PushButton(text="Not now")
         self.margins = (0, 0, 0, 0)
@@ -59,95 +52,47 @@ class Restoring(Container):  # type: ignore[type-arg]
         layout.addLayout(side_by_side(self.restore, self.not_now))
         self.restore.clicked.connect(self._restore)
         self.not_now.clicked.connect(self._decline)
+        self._timer = QTimer(self.native)  # ends with the panel
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self.look)
+        session.intent_changed.connect(self._on_intent)
+        session.results.lost.connect(self._on_lost)
+        session.journals.taken_over.connect(self._pass_over)
         in_background(lambda: clean(journal_folder()), lambda _removed, _problem: None)
 
-    def close_down(self) -> None:
-        """Offer nothing any more."""
-        self._closed = True
+    # ---- when to look ----------------------------------------------------------------------
 
-    # ---- identity --------------------------------------------------------------------------
+    def _on_intent(self, now: Intent, before: Intent) -> None:
+        if now.layer is not before.layer or now.axes != before.axes:  # or it fits these axes only
+            self.look()
 
-    def identify(self, layer: ImageLayer, image: Image, then: Callable[[str], None]) -> None:
-        """Find out who an image is, in the background, and tell `then` on the main thread."""
-        array, axes, identity = self._identities.get(layer, (None, "", ""))
-        if array is image.data and axes == image.axes:
-            then(identity)
-            return
+    def _on_lost(self) -> None:
+        self._timer.start(OFFER_DELAY)
 
-        def identified(found: str | None, problem: str | None) -> None:
-            if found is None:
-                self._say(f"Your corrections of this image cannot be kept safe. {problem}")
-                return
-            self._identities[layer] = (image.data, image.axes, found)
-            then(found)
-
-        part = region_of(layer)
-
-        def who() -> str:
-            whole = identity_of(image.whole or image)
-            return whole if part is None else region_identity(whole, part.number, part.box.start)
-
-        in_background(who, identified)
-
-    def pass_over(self, token: str) -> None:
-        """Do not offer a journal that somebody has taken over already."""
+    def _pass_over(self, token: str) -> None:
+        """Do not offer a journal that a result goes on from."""
         self._declined.add(token)
         if self._offered is not None and self._offered[1].header.token == token:
             self._decline()
 
-    def keep_safe(
-        self, layer: ImageLayer, result: Result, model: str, instead_of: Sequence[Path] = ()
-    ) -> None:
-        """Give a result its journal, as soon as the image is identified.
-
-        Parameters
-        ----------
-        layer, result, model
-            The image, its result and the model in use.
-        instead_of : sequence of Path
-            Files of the journal that the new one holds everything of; they are set aside.
-        """
-        image, name, path = result.image, result.layer.name, layer.source.path
-
-        def keep(identity: str) -> None:
-            axes = f"{image.leading_axes}YX"
-            try:
-                header = JournalHeader(
-                    class_identity(identity) if result.classes else identity,
-                    image.labels_shape,
-                    axes,
-                    image.name,
-                    path,
-                    model,
-                    name,
-                )
-            except InputError as error:
-                self._say(str(error))
-                return
-            journal = Journal(journal_folder(), header)
-            result.correcting.keep_in(journal)
-            if instead_of:
-                in_background(lambda: hand_over(journal, instead_of), lambda *_: None)
-            if result.classes:
-                self._host.classes.note_names(result)
-
-        self.identify(layer, image, keep)
-
-    def _say(self, text: str) -> None:
-        if not self._closed:
-            self._host.say(text)
-
     # ---- the offer -------------------------------------------------------------------------
 
-    def look_for(self, layer: ImageLayer | None) -> None:
-        """Offer what is left of an image, if there is anything."""
+    def look(self) -> None:
+        """Offer what is left of the chosen image, if there is anything."""
+        session, layer = self._session, self._session.intent.layer
+        if session.closed:
+            return
         self._offered = None
         self.visible = False
-        if layer is None:
-            return
-        image = self._host.describe(layer, quietly=True)
-        if image is not None:
-            self.identify(layer, image, lambda identity: self._search(layer, image, identity))
+        image = session.describe(layer, quietly=True) if layer is not None else None
+        if layer is not None and image is not None:
+            session.journals.identify(
+                layer, image, lambda identity: self._search(layer, image, identity)
+            )
+
+    def _is_over(self, layer: ImageLayer) -> bool:
+        """Whether there is nobody any more to whom something of a layer could be offered."""
+        return self._session.closed or self._session.intent.layer is not layer
 
     def _search(self, layer: ImageLayer, image: Image, identity: str) -> None:
         def search() -> list[list[Recovery]]:
@@ -158,10 +103,10 @@ class Restoring(Container):  # type: ignore[type-arg]
             return kinds
 
         def found(kinds: list[list[Recovery]] | None, problem: str | None) -> None:
-            if self._closed or self._host.image.value is not layer:
+            if self._is_over(layer):
                 return
             if problem:
-                self._host.say(problem)
+                self._session.say(problem)
             fitting = (
                 [
                     r
@@ -177,16 +122,16 @@ class Restoring(Container):  # type: ignore[type-arg]
         in_background(search, found)
 
     def _offer_next(self, layer: ImageLayer) -> None:
-        if self._next and not self._closed and self._host.image.value is layer:
+        if self._next and not self._is_over(layer):
             self._offer(layer, self._next.pop(0))
 
     def _is_of_classes(self, layer: ImageLayer, recovery: Recovery) -> bool:
-        return not recovery.header.identity.startswith(self._identities[layer][-1])
+        return not recovery.header.identity.startswith(self._session.journals.identity_of(layer))
 
     def _place(self, layer: ImageLayer, recovery: Recovery) -> tuple[int, Box] | None:
         """Return plane and pixels of what was painted on a part of a layer's image."""
         found = place_in(recovery.header.identity)
-        if found is None or place_in(self._identities[layer][-1]) is not None:
+        if found is None or place_in(self._session.journals.identity_of(layer)) is not None:
             return None
         plane, (y, x) = found
         height, width = recovery.header.shape[-2:]
@@ -219,14 +164,14 @@ class Restoring(Container):  # type: ignore[type-arg]
             return
         layer, recovery = self._offered
         self._offered, self.visible = None, False
-        image = self._host.describe(layer)
+        image = self._session.describe(layer)
         if image is None:
             return
         classes = self._is_of_classes(layer, recovery)
 
         def replayed(found: tuple[Any, JournalHeader] | None, problem: str | None) -> None:
-            if self._closed or found is None:
-                self._say(problem or "")
+            if self._session.closed or found is None:
+                self._session.say(problem or "")
                 return
             place = self._place(layer, recovery)
             if place is None:
@@ -235,49 +180,41 @@ class Restoring(Container):  # type: ignore[type-arg]
             number, box = place
 
             def take(part: ImageLayer) -> None:
-                whole = self._identities[layer][-1]  # so the journal is there at once
+                whole = self._session.journals.identity_of(layer)  # so the journal is there at once
                 own = region_identity(whole, number, box.start)
-                axes = self._host.axes_of(part)
-                self._identities[part] = (layers.finest(part), axes, own)
+                axes = self._session.axes_of(part)
+                self._session.journals.know(part, layers.finest(part), axes, own)
                 self._take(part, recovery, found[0], classes=classes)
 
             plane = list(image.planes())[number]
-            self._host.slides.open_region(Wanted(layer, image, plane, box), take)
+            open_region(self._session, Wanted(layer, image, plane, box), take)
 
-        self._host.say("Restoring your corrections…")
+        self._session.say("Restoring your corrections…")
         in_background(lambda: replay(recovery.paths), replayed)
 
     def _take(self, layer: ImageLayer, recovery: Recovery, painted: Any, *, classes: bool) -> None:
         """Put what was painted onto a layer's result."""
         try:
             if classes:
-                self._host.classes.adopt_names(recovery.class_names or DEFAULT)
-            self._host.take_corrections(layer, painted, classes=classes)
+                self._session.class_names.adopt(recovery.class_names or DEFAULT)
+            self._session.take_corrections(layer, painted, classes=classes)
         except UNetError as error:
-            self._host.say(str(error))
+            self._session.say(str(error))
         else:
             self._supersede(layer, recovery, classes=classes)
 
     def _supersede(self, layer: ImageLayer, recovery: Recovery, *, classes: bool) -> None:
         """Set the old journal aside once the new one has everything."""
-        result = self._host.result_of(layer, classes=classes)
+        result = self._session.results.of(layer, classes=classes)
         journal = result.correcting.journal if result is not None else None
         if journal is None:
             return  # the old one stays, and is offered again
         journal.note("restored", path=str(recovery.paths[0]))
 
         def done(complete: bool | None, problem: str | None) -> None:
-            if not self._closed:
+            if not self._session.closed:
                 said = "Your corrections are restored; no run changes them."
-                self._host.say(problem or (said if complete else journal.problem or said))
+                self._session.say(problem or (said if complete else journal.problem or said))
                 self._offer_next(layer)
 
         in_background(lambda: hand_over(journal, recovery.paths), done)
-
-
-def hand_over(journal: Journal, old: Sequence[Path]) -> bool:
-    """Set an old journal's files aside once a new one holds everything; False if it does not."""
-    if not journal.flush(60.0):
-        return False
-    supersede(old)
-    return True

@@ -4,6 +4,7 @@ All that is ever computed of an image with one model belongs to one plan, so a p
 later fits to what is there, and what was stopped goes on.
 """
 
+import math
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -30,10 +31,17 @@ from napari_unet.segmentation import decoding, record
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
+LARGE = 10**8  # pixels of a plane from which on its labels are kept in a folder
+TOTAL = 10**9  # pixels of all planes from which on the same is done: 4 GB of labels
 NO_ROOM = (
     "The labels could not be written to {folder}: {error}. Make room on that disk and try again; "
     "what is painted is in its own file and is not lost."
 )
+
+
+def is_large(image: Image) -> bool:
+    """Whether an image is so large that its labels are kept in a folder."""
+    return math.prod(image.shape) > LARGE or math.prod(image.labels_shape) > TOTAL
 
 
 @contextmanager
@@ -152,7 +160,7 @@ class IncrementalSegmentation:
             ``(Y, X)``, the part as it is.
         changed : ndarray of bool
             ``(Y, X)``, which of its pixels to take.
-        numbers : Renumbering
+        numbers : IdMap
             Of this part.
         """
         assert self._ledger is not None, "parts are of labels that are there"

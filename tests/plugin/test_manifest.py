@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from npe2.io_utils import _read, _write
 
 import napari_unet
 from napari_unet.io.tiff_header import read_header
-from napari_unet.plugin import hooks
+from napari_unet.plugin import samples
+from napari_unet.plugin.layers import labels_files
 
 NAME = "napari-unet-interactive"
 MANIFEST = Path(napari_unet.__file__).parent / "napari.yaml"
@@ -37,7 +39,9 @@ def test_every_id_is_declared_and_every_menu_is_open():
     assert set(parts.menus) <= MenuId.contributables()
     for name in declared.values():
         module, attribute = name.split(":")
-        assert module != "napari_unet.plugin.hooks" or hasattr(hooks, attribute)
+        assert find_spec(module) is not None
+        modules = {one.__name__: one for one in (samples, labels_files)}
+        assert module not in modules or hasattr(modules[module], attribute)
     assert declared[f"{NAME}.panel"] == "napari_unet.plugin.segment_panel:SegmentPanel"
 
 
@@ -78,8 +82,8 @@ def test_reader_declines_what_is_not_ours(tmp_path):
     foreign = tmp_path / "b_labels.tif"
     foreign.write_bytes(b"II*\0 not a TIFF")
     for path in (str(foreign), str(tmp_path / "missing.tif"), [str(foreign)]):
-        assert hooks.get_labels_reader(path) is None
-    assert hooks.get_labels_reader(str(hooks.sample_folder() / "nuclei_truth.tif")) is None
+        assert labels_files.get_labels_reader(path) is None
+    assert labels_files.get_labels_reader(str(samples.sample_folder() / "nuclei_truth.tif")) is None
 
 
 @pytest.mark.parametrize(
@@ -93,38 +97,39 @@ def test_reader_declines_what_is_not_ours(tmp_path):
     ],
 )
 def test_pixel_size_of_a_layer(meta, wanted):
-    assert hooks.layer_pixel_size(meta, 2) == wanted
+    assert labels_files.layer_pixel_size(meta, 2) == wanted
 
 
 def test_multiscale_labels_are_saved_at_the_finest_level(tmp_path):
     layer = Labels([np.eye(64, dtype=int), np.eye(64, dtype=int)[::2, ::2]], multiscale=True)
     path = str(tmp_path / "a.tif")
-    hooks.write_labels(path, *layer.as_layer_data_tuple()[:2])
+    labels_files.write_labels(path, *layer.as_layer_data_tuple()[:2])
     assert read_header(path).shape == (64, 64)
 
 
 def test_samples():
-    (image, _, _), (truth, attributes, kind) = hooks.sample_nuclei()
+    (image, _, _), (truth, attributes, kind) = samples.sample_nuclei()
     assert (image.dtype, image.shape, kind) == (np.uint16, truth.shape, "labels")
     assert len(np.unique(truth)) - 1 >= 30
     assert not attributes["visible"]
     assert image[truth > 0].mean() > 2 * image[truth == 0].mean()
-    assert hooks.sample_tissue()[0][0].shape == (512, 512, 3)
+    assert samples.sample_tissue()[0][0].shape == (512, 512, 3)
     for file in ("LICENSE-mnfinder", "README.md"):
-        assert "Lucian DiPeso" in (hooks.sample_folder() / file).read_text()
+        assert "Lucian DiPeso" in (samples.sample_folder() / file).read_text()
 
 
 def test_large_sample_is_lazy_and_the_same_however_it_is_cut():
-    image, truth = (layer[0] for layer in hooks.sample_large())
+    image, truth = (layer[0] for layer in samples.sample_large())
     assert image.shape == truth.shape == (8192, 8192)
     assert (image.dtype, truth.dtype) == (np.uint16, np.uint32)
     window = np.s_[900:1300, 7900:8192]
-    again, again_truth = hooks.large_arrays((8192, 8192), 300)
+    again, again_truth = samples.large_arrays((8192, 8192), 300)
     np.testing.assert_array_equal(image[window].compute(), again[window].compute())
     np.testing.assert_array_equal(truth[window].compute(), again_truth[window].compute())
     assert truth[window].compute().max() > 6000
 
 
-def test_hooks_load_without_torch():
-    code = "import sys, napari_unet.plugin.hooks; sys.exit('torch' in sys.modules)"
+def test_samples_and_files_load_without_torch():
+    code = "import sys, napari_unet.plugin.samples, napari_unet.plugin.layers.labels_files; "
+    code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -54,6 +54,7 @@ class Correcting:
     """
 
     changed = Signal()  # something was painted or taken back, a moment ago
+    brushing = Signal(bool)  # the background brush is about to paint, or objects and classes again
     trouble = Signal(str)  # a sentence about the journal; empty once it is over
 
     def __init__(self, viewer: Viewer, layer: Labels, live: LiveLabels, *, name: str) -> None:
@@ -300,6 +301,7 @@ class Correcting:
 
     def brush_background(self, *, on: bool = True) -> None:
         """Let the person paint background; with `on` false, objects again."""
+        self.brushing.emit(on)
         active = self.layer
         if on:
             active = self.marks_layer()

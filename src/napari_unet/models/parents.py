@@ -1,0 +1,76 @@
+"""Which model a retraining begins with: the one in use, or one that it was made from."""
+
+from collections.abc import Sequence
+
+from napari_unet.errors import InputError, ModelError
+from napari_unet.models.card import ModelCard
+from napari_unet.models.library import Model, lineage, load_model
+
+
+def objects_parent(active: Model) -> Model:
+    """Return the model that objects are taught to: itself, or where it finds classes an ancestor.
+
+    Raises
+    ------
+    InputError
+        If no ancestor in the library finds objects.
+    """
+    if active.card.finds_objects:
+        return active
+    for card in lineage(active.path)[1:]:
+        if card.finds_objects:
+            try:
+                return load_model(card.name)
+            except ModelError:  # its file was given another name by hand
+                break
+    raise InputError(
+        f"{active.card.name!r} finds classes, and objects are painted. Choose a model that finds "
+        "objects, or paint classes."
+    )
+
+
+def choose_parent(
+    active: Model, images: Sequence[str], objects: int, *, made: frozenset[str]
+) -> tuple[Model, str]:
+    """Choose the model to begin with, and say why where a person may wonder.
+
+    A model made of paint is not taught further: its parent is taught anew, with all the paint
+    so far. That needs all the paint: where some of its images are neither open nor in the folder,
+    it is taught further after all, or what it learned from them would be lost.
+
+    Parameters
+    ----------
+    active : Model
+        The model in use.
+    images : sequence of str
+        Fingerprints of the images that are painted on now.
+    objects : int
+        What is painted on them.
+    made : frozenset of str
+        sha256 of models made of this session's paint: there, fewer objects mean that some were
+        taken back, not that an image is missing.
+    """
+    card = active.card
+    if not card.images:
+        return active, ""
+    gone = not set(card.taught_images) <= set(images) or len(images) < card.images
+    if gone or (active.sha not in made and objects < card.painted_objects):
+        return active, (
+            f"Not all of what {card.name!r} was taught is here, so that model itself learns on. "
+            "Open its images too, with what was painted on them, or add their folder, to begin "
+            "with the model it was made from."
+        )
+    parent = _parent(active)
+    if parent is None:
+        return active, f"What {card.name!r} was made from is gone, so that model itself learns on."
+    return parent, ""
+
+
+def _parent(model: Model) -> Model | None:
+    cards: list[ModelCard] = lineage(model.path)
+    if len(cards) < 2:
+        return None
+    try:
+        return load_model(cards[1].name)
+    except ModelError:  # its file was given another name by hand
+        return None

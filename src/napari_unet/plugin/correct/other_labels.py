@@ -1,0 +1,195 @@
+"""Labels of a file or another layer: taken as corrections, or gone on with as the result."""
+
+import weakref
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import ComboBox, Container, PushButton
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+
+from napari_unet.errors import UNetError
+from napari_unet.image import Image
+from napari_unet.journal.journal import class_identity, journal_folder
+from napari_unet.journal.recovery import Found, find_painted
+from napari_unet.labels.live_labels import LiveLabels
+from napari_unet.labels.painted import take_whole
+from napari_unet.labels.reopen import as_labels
+from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.labels_files import METADATA_KEY
+from napari_unet.plugin.session.session import Session
+from napari_unet.plugin.widgets.jobs import in_background
+from napari_unet.plugin.widgets.setting_widgets import keep_narrow, row_of
+
+CHOOSE = "Choose a labels layer first; it must have the image's shape."
+LOOKING = "Looking for what was painted on these labels…"
+TAKEN = "{name} is the result now: what you paint on it counts as corrections."
+LOCKED = "{name} is the result now, with what was painted on it before; no run changes that."
+NO_JOURNAL = (
+    " No record of earlier corrections was found, so all of it counts as what the model found."
+)
+GONE = "The image or the labels layer was removed."
+
+
+class OtherLabels(Container):  # type: ignore[type-arg]
+    """Choice of a labels layer that fits the chosen image, and what can be done with it.
+
+    Parameters
+    ----------
+    session : Session
+        What is worked on.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(labels=False)
+        self._session = session
+        self._offered: weakref.WeakSet[Labels] = weakref.WeakSet()  # saved labels to go on with
+        self._reopen = ReopenLabels(session)
+        self.layer = ComboBox(
+            choices=self._fitting,
+            nullable=True,
+            tooltip="A labels layer of the image's shape, such as one that was saved earlier",
+        )
+        self.take = PushButton(
+            text="Take as corrections", tooltip="It is right everywhere, also where it is empty"
+        )
+        self.go_on = PushButton(
+            text="Go on with it",
+            tooltip="Work on in this layer: it counts as what the model found, what is painted on "
+            "it from now on as corrections; earlier corrections are found again",
+        )
+        keep_narrow(self.layer)
+        self.extend([self.layer, row_of(self.take, self.go_on)])
+        self.take.clicked.connect(self._press_take)
+        self.go_on.clicked.connect(self._press_go_on)
+
+    def refresh(self, *, offer: bool) -> None:
+        """Show the layers there are; with `offer`, choose one that was saved from here."""
+        self.layer.reset_choices()
+        self.take.enabled = self.go_on.enabled = bool(self.layer.choices)
+        if offer:
+            self._offer_saved()
+
+    def _fitting(self, _widget: Any = None) -> list[Labels]:
+        """Return the labels layers of the image's shape that are none of ours."""
+        session, image = self._session, self._session.intent.layer
+        described = session.describe(image, quietly=True) if image is not None else None
+        ours = {id(result.layer) for result in session.results.all()}
+        return [
+            layer
+            for layer in session.viewer.layers
+            if isinstance(layer, Labels)
+            and described is not None
+            and id(layer) not in ours
+            and not layers.is_beside(layer)
+            and not layer.multiscale
+            and tuple(layer.data.shape) == described.labels_shape
+        ]
+
+    def _offer_saved(self) -> None:
+        """Choose and show labels that were saved from here, when they have just been opened."""
+        for layer in self.layer.choices:
+            if layer is not None and METADATA_KEY in layer.metadata and layer not in self._offered:
+                self._offered.add(layer)
+                self.layer.value = layer
+                self._session.reveal.emit(self.native)
+
+    def _press_take(self) -> None:
+        session, chosen, image = self._session, self.layer.value, self._session.intent.layer
+        if chosen is None or image is None:
+            session.say(CHOOSE)
+            return
+        try:
+            session.take_corrections(image, take_whole(chosen.data))
+        except UNetError as error:
+            session.say(str(error))
+        else:
+            session.say(f"All of {chosen.name} counts as corrected now.")
+
+    def _press_go_on(self) -> None:
+        session, chosen, image = self._session, self.layer.value, self._session.intent.layer
+        reason = session.runs.reason_to_wait("press the button again")
+        if chosen is None or image is None or reason:
+            session.say(CHOOSE if chosen is None or image is None else reason or "")
+            return
+        try:
+            self._reopen.begin(image, chosen)
+        except UNetError as error:
+            session.say(str(error))
+
+
+class ReopenLabels:
+    """Makes a labels layer the result of an image: saved last week, or a result without a panel.
+
+    Parameters
+    ----------
+    session : Session
+        What is worked on.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def begin(self, source: ImageLayer, labels: Labels) -> None:
+        """Take a labels layer over, and what was painted on it; raises `UNetError`."""
+        session = self._session
+        image = session.opened(source)
+        record = labels.metadata.get(METADATA_KEY) or {}
+        names = tuple(record.get("class_names") or ())
+        classes = bool(names) or session.results.classes
+        copy, path = as_labels(np.asarray(labels.data)), str(labels.source.path or "")
+        old = session.results.of(source, classes=classes)
+        if old is not None:
+            session.let_go(old)  # so that its journal is found: it may be that of these labels
+
+        def identified(identity: str) -> None:
+            own = class_identity(identity) if classes else identity
+            in_background(lambda: find_painted(journal_folder(), own, copy, path), found)
+
+        def found(painted: Found | None, problem: str | None) -> None:
+            if session.closed:
+                return
+            try:
+                if problem is None and self._has_both(source, labels):
+                    if classes and names:
+                        session.class_names.adopt(names)
+                    self._take(image, source, labels, painted, classes=classes)
+            except UNetError as error:
+                problem = str(error)
+            if problem:
+                session.say(problem)
+
+        session.say(LOOKING)
+        session.journals.identify(source, image, identified)
+
+    def _has_both(self, source: ImageLayer, labels: Labels) -> bool:
+        """Whether both layers are there still, and the labels are no result yet."""
+        session, there = self._session, self._session.viewer.layers
+        if source not in there or labels not in there:
+            session.say(GONE)
+            return False
+        # else the button was pressed twice
+        return all(result.layer != labels for result in session.results.all())
+
+    def _take(
+        self,
+        image: Image,
+        source: ImageLayer,
+        labels: Labels,
+        painted: Found | None,
+        *,
+        classes: bool,
+    ) -> None:
+        session = self._session
+        array = as_labels(np.asarray(labels.data))  # of now, and wide enough for any id
+        labels.data = array.copy()
+        layers.put_on_grid(labels, source, image)
+        live = LiveLabels.empty(image.labels_shape, classes=classes)
+        if painted:
+            session.journals.taken_over.emit(painted[0].header.token)
+        old = painted[0].paths if painted else ()
+        result = session.results.take_in(source, image, labels, live, instead_of=old)
+        result.take_up(array, painted[1] if painted else None)
+        session.results.show(result)
+        said = LOCKED if painted else TAKEN + ("" if result.correcting.any else NO_JOURNAL)
+        session.say(said.format(name=labels.name))

@@ -1,0 +1,100 @@
+"""What a retraining is taught: what is painted on the open images, and a folder of pairs."""
+
+from pathlib import Path
+
+from napari_unet.io.training_pairs import Pairs
+from napari_unet.plugin.retrain.retrain_job import Work
+from napari_unet.plugin.session.session import Session
+from napari_unet.settings import FinetuneSettings
+
+LEFT_OUT = "Left out, because its array was replaced by one of another shape or kind: {names}."
+BOTH = {
+    True: "Objects are painted too; the classes are taught. To teach the "
+    "objects, untick the box 'Paint classes instead of objects'.",
+    False: "Classes are painted too; the objects are taught. To teach the "
+    "classes, tick the box 'Paint classes instead of objects'.",
+}
+
+
+def names_to_teach(session: Session, *, objects: bool = False) -> tuple[tuple[str, ...], str]:
+    """Return the names of the classes if they are to be taught; and why, if one may wonder.
+
+    The kind that is worked on decides, unless only one of objects and classes is painted.
+
+    Parameters
+    ----------
+    session : Session
+        What is worked on; its kind follows what is taught.
+    objects : bool, default False
+        Whether there are objects to teach besides those that are painted.
+    """
+    _take_channels(session)
+    results = session.results
+    painted = {False: objects, True: False}
+    for result in results.all():
+        result.correcting.look_everywhere()
+        painted[result.classes] |= result.correcting.any
+    classes = results.classes or (painted[True] and not painted[False])
+    if classes != results.classes:
+        results.work_on(classes=classes)
+        results.changed.emit()
+    names = session.class_names.names if classes else ()
+    return names, BOTH[classes] if all(painted.values()) else ""
+
+
+def _take_channels(session: Session) -> None:
+    """Teach the channels that are chosen now, which Segment will give to the model."""
+    layer = session.intent.layer
+    result = session.results.of(layer, classes=True)
+    if layer is None or result is None:
+        return
+    image = session.describe(layer, quietly=True)
+    if image is not None and result.fits(image):
+        result.image = image
+
+
+def gather_work(
+    session: Session, settings: FinetuneSettings, folder: Pairs | None, made: frozenset[str]
+) -> tuple[Work, str]:
+    """Copy all that is painted.
+
+    Parameters
+    ----------
+    session : Session
+        What is worked on.
+    settings : FinetuneSettings
+        Time and seed.
+    folder : Pairs or None
+        Files to teach objects from as well.
+    made : frozenset of str
+        sha256 of the models that were made of this session's paint.
+
+    Returns
+    -------
+    work : Work
+        What is taught.
+    left_out : str
+        A sentence about paint that cannot be used; empty if all can.
+    """
+    pairs, files = [], set[Path]()
+    names, remark = names_to_teach(session, objects=folder is not None)
+    replaced = session.results.replaced(classes=bool(names))
+    left_out = LEFT_OUT.format(names=", ".join(replaced)) if replaced else ""
+    for result in session.results.all(classes=bool(names)):
+        painted, source = result.painted(), result.source()
+        if painted.any():
+            pairs.append((result.image, painted))
+            if source is not None and source.source.path:
+                files.add(Path(source.source.path))
+    work = Work(
+        pairs,
+        session.intent.model,
+        made,
+        settings,
+        names,
+        f"{remark} {left_out}".strip(),
+        folder=None if names else folder,
+        known=frozenset(files),
+        channel=session.intent.channel,
+    )
+    return work, left_out

@@ -1,0 +1,132 @@
+"""Save labels…: asks for a file, writes a copy in the background, and notes it in the journal."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from magicgui.widgets import PushButton
+from qtpy.QtWidgets import QFileDialog
+
+from napari_unet.io.ome_zarr import ENDING, copy_labels
+from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.labels_files import write_labels
+from napari_unet.plugin.result.result import REPLACED, Result
+from napari_unet.plugin.result.slide_result import SlideResult, slide_result
+from napari_unet.plugin.session.run_controller import Activity
+from napari_unet.plugin.session.session import Session
+from napari_unet.plugin.widgets.jobs import in_background
+from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
+
+OME_TIFF = ".ome.tif"
+NOTHING = "There is nothing to save: the image has no result any more. Press Segment first."
+
+
+def with_ending(path: Path, ending: str) -> Path:
+    """Return a path with an ending, added if it has none."""
+    return path if path.suffix else path.with_name(path.name + ending)
+
+
+class Saving:
+    """Button that writes the labels of the chosen image.
+
+    Parameters
+    ----------
+    session : Session
+        What is worked on.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.save = PushButton(text="Save labels…", enabled=False)
+        self.save.clicked.connect(self.ask)
+        session.intent_changed.connect(self.refresh)
+        session.results.changed.connect(self.refresh)
+
+    def refresh(self) -> None:
+        """Offer to save where there is something."""
+        results = self._session.results
+        self.save.enabled = results.has(results.chosen) or self._slide() is not None
+
+    def _slide(self) -> SlideResult | None:
+        layer = self._session.intent.layer
+        return slide_result(self._session.viewer, layer) if layer is not None else None
+
+    def ask(self) -> None:
+        """Ask for a file and write it."""
+        slide, result = self._slide(), self._session.results.current
+        found = slide or result
+        if found is None:
+            self._session.say(NOTHING)
+            return
+        kind = "classes" if found.classes else "labels"
+        ending = ENDING if slide else OME_TIFF
+        suggestion = f"{found.image.name}_{kind}{ending}"
+        offered = f"Labels ({f'*{ENDING} ' if slide else ''}*.ome.tif *.tif)"
+        parent = self.save.native.window()
+        chosen, _ = QFileDialog.getSaveFileName(parent, "Save labels", suggestion, offered)
+        if chosen:
+            path = with_ending(Path(chosen), ending)
+            if path != Path(chosen) and path.exists():  # the dialog has asked for another name
+                self._session.say(NOT_ASKED.format(path.name, "Save labels…"))
+            else:
+                self.save_to(path)
+
+    def save_to(self, path: Path) -> None:
+        """Write the labels, in the background, as they are now."""
+        session, slide, result = self._session, self._slide(), self._session.results.current
+        reason = session.runs.reason_to_wait("save") if slide is not None else None
+        if reason:
+            session.say(reason)
+        elif slide is not None:
+            path = with_ending(path, ENDING)
+            self._write(path, _writer_of_slide(slide, path), lambda: None)
+        elif result is None:
+            session.say(NOTHING)
+        elif not result.correcting.fits:
+            session.say(REPLACED)
+        else:
+            self._save_result(result, with_ending(path, OME_TIFF))
+
+    def _save_result(self, result: Result, path: Path) -> None:
+        result.correcting.look_everywhere()
+        edits = result.correcting.edits
+        data, meta = result.layer.data.copy(), layers.attributes(result.layer)
+
+        def note() -> None:
+            if result.correcting.edits == edits:
+                self._note(result, path)
+
+        self._write(path, lambda: write_labels(str(path), data, meta), note)
+
+    def _write(self, path: Path, write: Callable[[], Any], note: Callable[[], None]) -> None:
+        session, runs = self._session, self._session.runs
+        session.say(f"Saving {path.name}…")
+        runs.problem = None
+
+        def saved(_files: Any, problem: str | None) -> None:
+            runs.end(Activity.SAVING)
+            if session.closed:
+                return
+            runs.problem = problem
+            session.say(problem or f"Saved {path}.")
+            if not problem:
+                note()
+
+        runs.begin(Activity.SAVING)
+        in_background(write, saved)
+
+    def _note(self, result: Result, path: Path) -> None:
+        """Note in the journal that the file holds everything that was painted."""
+        journal = result.correcting.journal
+        # the journal of a layer that was removed meanwhile is closed, and is offered to be restored
+        if journal is not None and result.layer in self._session.viewer.layers:
+            journal.note("saved", path=str(path))
+
+
+def _writer_of_slide(slide: SlideResult, path: Path) -> Callable[[], Any]:
+    """Return what writes the labels of a large image: a folder, or a file read from it."""
+    if path.suffix.lower() == ENDING:
+        return lambda: copy_labels(slide.incremental.output, path)
+    assert slide.layer is not None, "only what is shown is saved"
+    data, meta = [*slide.layer.data], layers.attributes(slide.layer)
+    return lambda: write_labels(str(path), data, meta)

@@ -1,0 +1,66 @@
+"""The button Segment, its progress, and the sliders that make the objects anew."""
+
+from magicgui.widgets import ProgressBar, PushButton
+from superqt.utils import qdebounced
+
+from napari_unet.errors import UNetError
+from napari_unet.execution.events import ObjectsFound
+from napari_unet.plugin.session.run_controller import Activity
+from napari_unet.plugin.session.segmentation_runs import decode_again, segment
+from napari_unet.plugin.session.session import Intent, Session
+
+SLIDER_DELAY = 150  # milliseconds a slider must rest before the objects are made anew
+
+
+class SegmentSection:
+    """Starts and cancels runs, and shows how far they are.
+
+    Parameters
+    ----------
+    session : Session
+        What is worked on.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.segment = PushButton(text="Segment")
+        self.progress = ProgressBar(visible=False)
+        self._decode = qdebounced(lambda: decode_again(session), timeout=SLIDER_DELAY)
+        self.segment.clicked.connect(self._press)
+        session.runs.started.connect(self._show_started)
+        session.runs.found.connect(self._show_progress)
+        session.runs.ended.connect(self._show_ended)
+        session.runs.activity_changed.connect(self._take_turns)
+        session.intent_changed.connect(self._on_intent)
+
+    def _press(self) -> None:
+        if self._session.runs.segmenting:
+            self._session.runs.cancel()
+        else:
+            self.start()
+
+    def start(self) -> None:
+        """Segment what is chosen; the person is told if that is not possible."""
+        try:
+            segment(self._session)
+        except UNetError as error:
+            self._session.say(str(error))
+
+    def _on_intent(self, now: Intent, before: Intent) -> None:
+        if now.model != before.model:
+            self._session.warm_up()
+        elif now.decode != before.decode:
+            self._decode()
+
+    def _show_started(self) -> None:
+        self.segment.text = "Cancel"
+        self.progress.visible, self.progress.value = True, 0
+
+    def _show_progress(self, event: ObjectsFound) -> None:
+        self.progress.max, self.progress.value = event.total, event.done
+
+    def _show_ended(self) -> None:
+        self.segment.text, self.progress.visible = "Segment", False
+
+    def _take_turns(self) -> None:
+        self.segment.enabled = not self._session.runs.doing(Activity.RETRAINING)

@@ -1,0 +1,46 @@
+"""Which model a retraining begins with."""
+
+import pytest
+
+from napari_unet.errors import InputError
+from napari_unet.models.library import load_model
+from napari_unet.models.parents import choose_parent, objects_parent
+from tests.library import put
+
+
+@pytest.fixture(autouse=True)
+def library(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path)
+
+
+def test_which_model_is_taught():
+    root = load_model("nuclei")
+    assert choose_parent(root, ["a"], 3, made=frozenset()) == (root, "")
+    child = load_model(put("child", parent="nuclei", parent_sha=root.sha, images=2,
+                           taught_images=["a", "b"], painted_objects=9))  # fmt: skip
+    made = frozenset([child.sha])
+    both, one, other = ["a", "b"], ["a"], ["a", "c", "d"]
+    assert choose_parent(child, both, 9, made=frozenset())[0].card.name == "nuclei"
+    assert choose_parent(child, both, 8, made=made)[0].card.name == "nuclei"
+    for images, objects, ours in (
+        (both, 8, frozenset()), (one, 9, frozenset()), (one, 9, made), (other, 50, frozenset()),
+    ):  # fmt: skip
+        chosen, remark = choose_parent(child, images, objects, made=ours)
+        assert chosen is child
+        assert "that model itself learns on" in remark
+    orphan = load_model(put("orphan", parent="gone", parent_sha="0" * 64, images=1))
+    chosen, remark = choose_parent(orphan, both, 50, made=frozenset())
+    assert chosen is orphan
+    assert "What 'orphan' was made from is gone" in remark
+
+
+def test_what_objects_are_taught_to(tmp_path):
+    root = load_model("nuclei")
+    assert objects_parent(root) is root
+    for name, sha in (("tissue", root.sha), ("orphan", "0" * 64)):
+        parent = "nuclei" if name == "tissue" else "gone"
+        changes = {"name": name, "kind": "classes", "parent": parent, "parent_sha": sha}
+        put(**changes)
+    assert objects_parent(load_model("tissue")).card.name == "nuclei"
+    with pytest.raises(InputError, match="'orphan' finds classes"):
+        objects_parent(load_model("orphan"))

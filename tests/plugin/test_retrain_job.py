@@ -1,0 +1,39 @@
+"""What happens when a person presses Retrain, beside the window."""
+
+import numpy as np
+import pytest
+
+from napari_unet.finetuning import class_parent, gather, painting_of
+from napari_unet.image import Image
+from napari_unet.models.class_names import DEFAULT
+from napari_unet.models.library import load_model
+from napari_unet.plugin.retrain.retrain_job import new_name
+from napari_unet.settings import FinetuneSettings
+from tests.library import put
+
+
+@pytest.fixture(autouse=True)
+def library(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path)
+
+
+def test_the_new_name_is_free_and_no_longer_than_allowed():
+    assert new_name("nuclei") == "nuclei retrained"
+    put("nuclei retrained")
+    assert new_name("nuclei") == new_name("nuclei retrained") == "nuclei retrained 2"
+    assert len(new_name("x" * 80)) <= 80
+
+
+def test_as_many_channels_as_the_image_has(tmp_path):
+    """Two channels, one of them chosen, and colour: each gives a network of its own."""
+    pixels = np.random.default_rng(0).integers(0, 4000, (2, 64, 64), np.uint16)
+    painted = np.zeros((64, 64), np.uint32)
+    painted[10:20, 10:20], painted[40:50, 40:50] = 1, 2
+    parent = load_model("nuclei")
+    for channel, expected in ((None, 2), (1, 1)):
+        image = Image(pixels, "CYX", channel)
+        card = class_parent(parent.card, image, DEFAULT)
+        painting = painting_of(image, painted, card)
+        teaching = gather([painting], parent, "x", FinetuneSettings(), class_names=DEFAULT)
+        assert teaching.card["spec"]["in_channels"] == expected
+        assert {len(example.image) for example in teaching.examples} == {expected}

@@ -1,0 +1,413 @@
+"""The session without a window: intent, turns, runs, and what a retraining is taught."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_unet.errors import InputError
+from napari_unet.execution.events import Waiting
+from napari_unet.image import Image
+from napari_unet.labels.painted import BACKGROUND
+from napari_unet.models.class_names import DEFAULT
+from napari_unet.models.library import load_card, load_model
+from napari_unet.plugin.correct.uncertain_regions import NO_RESULT, UncertainRegions
+from napari_unet.plugin.result import incremental
+from napari_unet.plugin.retrain.painted_inputs import gather_work, names_to_teach
+from napari_unet.plugin.segment import model_advice
+from napari_unet.plugin.segment.model_advice import ModelAdvice
+from napari_unet.plugin.segment.segment_form import AVERAGE, SegmentForm
+from napari_unet.plugin.segment.segment_section import SegmentSection
+from napari_unet.plugin.session.run_controller import Activity
+from napari_unet.plugin.session.segmentation_runs import decode_again, segment, segment_again
+from napari_unet.plugin.session.session import PLANE, Session
+from napari_unet.settings import FinetuneSettings
+from tests.gui.flow import SHAPE, C, Network
+
+PATIENCE = 20_000  # milliseconds
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path / "data")
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _name: tmp_path / "cache")
+
+
+@pytest.fixture
+def network(monkeypatch) -> Network:
+    return Network(monkeypatch)
+
+
+@pytest.fixture
+def session(qapp, network) -> Iterator[Session]:
+    session = Session(ViewerModel())
+    session.intend(model="nuclei")
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def image(session):
+    layer = session.viewer.add_image(np.zeros(SHAPE, np.uint16), name="cells")
+    session.choose(layer)
+    return layer
+
+
+@pytest.fixture
+def said(session) -> list[str]:
+    texts: list[str] = []
+    session.said.connect(texts.append)
+    return texts
+
+
+@pytest.fixture
+def idle(session, qtbot):
+    return lambda: qtbot.waitUntil(lambda: not session.runs.busy, timeout=PATIENCE)
+
+
+# ---- the intent ----------------------------------------------------------------------------
+
+
+def test_listeners_are_told_what_changed_and_only_then(session, image):
+    told = []
+    session.intent_changed.connect(lambda now, before: told.append((now.diameter, before.diameter)))
+    session.intend(diameter=20.0)
+    session.intend(diameter=20.0)
+    assert told == [(20.0, None)]
+    with pytest.raises(AttributeError):
+        session.intent.diameter = 30.0
+
+
+def test_given_axes_and_channel_stay_with_their_image(session):
+    stains = session.viewer.add_image(np.zeros((4, 64, 64)), name="stains")
+    session.choose(stains)
+    assert session.intent.axes == "ZYX"
+    session.give("CYX", 2)
+    session.refresh()  # as when a layer is added
+    assert (session.intent.axes, session.intent.channel) == ("CYX", 2)
+    session.choose(session.viewer.add_image(np.zeros((64, 64)), name="another"))
+    assert (session.intent.axes, session.intent.channel) == ("YX", None)
+    session.choose(stains)
+    assert (session.intent.axes, session.intent.channel) == ("CYX", 2)
+    assert session.opened(stains).channel == 2
+
+
+def test_an_array_that_was_replaced_is_looked_at_again(session):
+    layer = session.viewer.add_image(np.zeros((64, 64)))
+    session.choose(layer)
+    layer.data = np.zeros((3, 64, 64))
+    assert session.opened(layer).axes == session.intent.axes == "ZYX"
+
+
+def test_wrong_axes_are_a_sentence(session, said):
+    layer = session.viewer.add_image(np.zeros((5, 64, 64)))
+    session.choose(layer)
+    session.give("Q", None)
+    with pytest.raises(InputError, match="axes"):
+        segment(session)
+    assert session.describe(layer, quietly=True) is None
+    assert said == []
+    assert session.describe(layer) is None
+    assert "axes" in said[0]
+
+
+# ---- turns ---------------------------------------------------------------------------------
+
+
+def test_one_place_knows_what_to_wait_for(session):
+    runs = session.runs
+    assert runs.reason_to_wait("save") is None
+    assert not runs.busy
+    runs.begin(Activity.SAVING)
+    assert runs.reason_to_wait("press Retrain").endswith("Wait a moment, then press Retrain.")
+    runs.begin(Activity.REGION)
+    assert runs.reason_to_wait() == "Another part is being read or put back. Wait a moment."
+    runs.begin(Activity.RETRAINING)
+    reason = "The model is being retrained. Wait for it or stop it, then press Segment."
+    assert runs.reason_to_wait("press Segment") == reason
+    assert runs.reason_to_wait(beside=set(Activity)) is None
+    for activity in Activity:
+        runs.end(activity)
+    assert runs.reason_to_wait("save") is None
+
+
+@pytest.mark.parametrize("activity", [Activity.RETRAINING, Activity.REGION])
+def test_no_run_begins_beside_what_needs_the_engine_or_the_image(session, image, network, activity):
+    session.runs.begin(activity)
+    with pytest.raises(InputError, match=r"Wait .*, then press Segment\."):
+        segment(session)
+    assert network.asked == []
+
+
+def test_a_retraining_makes_what_only_looks_stop(session):
+    stopped = []
+    session.runs.making_way.connect(lambda: stopped.append(1))
+    session.runs.begin(Activity.SAVING)
+    assert stopped == []
+    session.runs.begin(Activity.RETRAINING)
+    assert stopped == [1]
+
+
+def test_what_hinders_a_run_is_said(session, said):
+    section = SegmentSection(session)
+    section.start()
+    assert "no image" in said[-1]
+    session.choose(session.viewer.add_image(np.zeros((5, 64, 64))))
+    session.viewer.dims.ndisplay = 3
+    section.start()
+    assert "2-D" in said[-1]
+    session.viewer.dims.ndisplay = 2
+    session.give("Q", None)
+    section.start()
+    assert "axes" in said[-1]
+    assert section.segment.text == "Segment"
+
+
+def test_where_to_paint_next_needs_a_result_and_its_turn(session, image, said):
+    regions = UncertainRegions(session)
+    for asked in (regions.jump, lambda: regions.show_heat(on=True)):
+        asked()
+        assert said[-1] == NO_RESULT
+    result = session.results.make(image, session.opened(image), classes=False)
+    regions.jump()
+    assert "Press Segment" in said[-1]
+    result.plan = result.folder = object()
+    session.runs.begin(Activity.SAVING)
+    regions.jump()
+    assert said[-1] == session.runs.reason_to_wait("try again")
+    assert not regions.running
+
+
+# ---- the form ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def form(session) -> SegmentForm:
+    return SegmentForm(session)
+
+
+def test_the_form_shows_the_axes_and_the_channel_of_the_image(session, form):
+    stains = session.viewer.add_image(np.zeros((4, 64, 64)), name="stains")
+    assert form.image.value is stains
+    assert form.axes.value == "ZYX"
+    form.axes.value, form.channel.value = "CYX", "2"
+    session.viewer.add_labels(np.zeros((64, 64), np.uint32))  # what is on top of the image
+    assert (form.axes.value, form.channel.value) == ("CYX", "2")
+    session.viewer.add_image(np.zeros((64, 64)), name="another")
+    form.image.value = session.viewer.layers["another"]
+    assert form.channel.value == AVERAGE
+    form.image.value = stains
+    assert (form.axes.value, form.channel.value) == ("CYX", "2")
+    assert session.settings().model == "nuclei"
+
+
+def test_the_form_follows_the_active_layer(session, form):
+    first = session.viewer.add_image(np.zeros((32, 32)), name="first")
+    second = session.viewer.add_image(np.zeros((32, 32)), name="second")
+    assert form.image.value is session.intent.layer is second
+    session.viewer.layers.selection.active = first
+    assert form.image.value is session.intent.layer is first
+    session.viewer.layers.remove("first")
+    assert form.image.value is session.intent.layer is second
+    session.viewer.layers.remove("second")
+    assert form.image.value is session.intent.layer is None
+
+
+def test_another_model_brings_its_own_thresholds(session, form):
+    form.sliders[0].value = 0.9
+    assert session.intent.decode.sensitivity == 0.9
+    session.intend(model="cells-phase")
+    assert form.model.value == "cells-phase"
+    assert session.intent.decode is None
+    assert form.sliders[0].value == load_card("cells-phase").decode.sensitivity
+
+
+# ---- runs ----------------------------------------------------------------------------------
+
+
+def test_a_run_fills_a_result_and_says_how_far_it_is(session, image, said, idle):
+    told = []
+    for name in ("started", "planned", "found", "ended"):
+        getattr(session.runs, name).connect(lambda *_, name=name: told.append(name))
+    segment(session)
+    assert session.runs.segmenting
+    idle()
+    assert told == ["started", "planned", "found", "ended"]
+    result = session.results.current
+    assert result.count == 2
+    assert result.layer.metadata["napari_unet"]["model"] == "nuclei"
+    assert session.viewer.layers.selection.active == result.layer
+    assert said[0] == "Looking at the image…"
+    assert said[1].startswith("Tile 1 of 1")
+    assert said[2].startswith("2 objects")
+
+
+def test_only_what_was_segmented_is_segmented_again(session, network, idle):
+    stack = session.viewer.add_image(np.zeros((5, *SHAPE), np.uint16), name="stack")
+    session.choose(stack)
+    session.intend(region=PLANE)
+    for plane in (3, 1):
+        session.viewer.dims.set_point(0, plane)
+        segment(session)
+        idle()
+    session.viewer.dims.set_point(0, 4)
+    segment_again(session, session.results.current)
+    idle()
+    assert network.asked[-1][1].planes == ((1,), (3,))
+
+
+def test_another_model_finds_its_own_objects_around_the_paint(session, image, network, idle):
+    segment(session)
+    idle()
+    result = session.results.current
+    result.layer.data[150:160, 20:40] = 9
+    network.finds["nuclei"] = [C]
+    segment_again(session, result)
+    idle()
+    expected = np.zeros(SHAPE, bool)
+    expected[C.slices] = True
+    expected[150:160, 20:40] = True
+    np.testing.assert_array_equal(result.layer.data > 0, expected)
+    assert (result.layer.data[150:160, 20:40] == 9).all()
+
+
+@pytest.mark.parametrize("loss", ["image removed", "image replaced", "layer removed"])
+def test_a_run_whose_layers_are_lost_ends_with_a_reason(session, image, said, idle, loss):
+    segment(session)
+    result = session.results.current
+    if loss == "image removed":
+        session.viewer.layers.remove(image)
+    elif loss == "image replaced":
+        image.data = np.zeros((50, 50), np.uint16)
+    else:
+        session.viewer.layers.remove(result.layer)
+    idle()
+    assert loss.split()[1] in session.runs.problem
+    assert said[-1] == session.runs.problem
+    assert not result.layer.data.any()
+
+
+def test_a_run_that_another_one_replaces_ends_in_silence(session, image, said, network, idle):
+    segment(session)
+    idle()
+    ended = []
+    session.runs.ended.connect(lambda: ended.append(1))
+    result = session.results.current
+    segment_again(session, result)
+    segment_again(session, result)
+    idle()
+    assert ended == [1]
+    assert said[-1].startswith("2 objects")
+
+
+def test_the_thresholds_wait_for_a_retraining(session, image, monkeypatch, idle):
+    segment(session)
+    idle()
+    session.runs.begin(Activity.RETRAINING)
+    monkeypatch.setattr(session.runs, "start", lambda *_: pytest.fail("the engine is in use"))
+    decode_again(session)
+
+
+def test_many_planes_are_a_large_image_too(monkeypatch):
+    """Labels of 200 planes of 9000² px would take 65 GB of memory."""
+    monkeypatch.setattr(incremental, "LARGE", 10**8)
+    for planes, large in ((200, True), (5, False)):
+        data = np.broadcast_to(np.uint8(0), (planes, 9000, 9000))
+        assert incremental.is_large(Image(data, "ZYX")) is large
+
+
+def test_nothing_is_said_once_it_is_closed(session, image, said):
+    session.close()
+    session.say("Nobody listens.")
+    assert said == []
+
+
+# ---- results and classes -------------------------------------------------------------------
+
+
+def test_labels_without_room_for_ids_are_no_result_any_more(session, image):
+    session.take_corrections(image, np.ones(SHAPE, np.uint32))
+    result = session.results.current
+    result.layer.data = result.layer.data.astype(np.uint8)
+    assert session.results.all() == []
+    assert session.results.replaced(classes=False) == ["cells objects"]
+    assert session.results.make(image, session.opened(image), classes=False) is not result
+
+
+def test_names_that_a_person_chose_are_kept_when_a_model_brings_its_own(session, image):
+    names = session.class_names
+    names.adopt(("glass", "stroma"))
+    assert names.names == ("glass", "stroma")
+    session.take_corrections(image, np.ones(SHAPE, np.uint32), classes=True)
+    names.adopt(("a", "b", "c"))
+    assert names.names == ("glass", "stroma", "c")
+    assert list(session.results.current.layer.features["class"]) == list(names.names)
+
+
+def test_a_painted_class_is_not_removed(session, image):
+    assert session.class_names.names == DEFAULT
+    session.take_corrections(image, np.full(SHAPE, 2, np.uint32), classes=True)
+    with pytest.raises(InputError, match="'class 2' is painted"):
+        session.class_names.remove_last()
+    session.class_names.add()
+    session.class_names.remove_last()
+    assert session.class_names.names == DEFAULT
+
+
+def test_objects_and_classes_side_by_side(session, image):
+    painted = np.zeros(SHAPE, np.uint32)
+    painted[20:40, 20:40] = 1
+    session.take_corrections(image, painted, classes=True)
+    session.take_corrections(image, painted, classes=False)
+    names, remark = names_to_teach(session)
+    assert names == ()
+    assert "the objects are taught" in remark
+    session.results.work_on(classes=True)
+    names, remark = names_to_teach(session)
+    assert names == session.class_names.names
+    assert "the classes are taught" in remark
+    session.results.of(image, classes=False).layer.data[:] = 0
+    session.results.of(image, classes=False).correcting.marks[:] = 0
+    session.results.work_on(classes=False)
+    assert names_to_teach(session) == (session.class_names.names, "")
+    assert session.results.classes
+
+
+def test_a_replaced_result_is_left_out_with_a_sentence(session, image):
+    other = session.viewer.add_image(np.zeros(SHAPE, np.uint16), name="second")
+    painted = np.where(np.arange(SHAPE[1]) < 9, 3, BACKGROUND).astype(np.uint32)
+    painted = np.broadcast_to(painted, SHAPE).copy()
+    for layer in (image, other):
+        session.take_corrections(layer, painted)
+    session.results.of(image).layer.data = np.zeros((50, 50), np.uint32)
+    work, left_out = gather_work(session, FinetuneSettings(), None, frozenset())
+    assert "replaced by one of another shape or kind: cells objects" in left_out
+    assert [pair[0].name for pair in work.pairs] == ["second"]
+    assert left_out in work.remark
+
+
+# ---- which model ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def phase(monkeypatch) -> None:
+    """Every image looks like cells in phase contrast."""
+
+    def looks(*_):
+        yield Waiting()
+        return load_model("cells-phase")
+
+    monkeypatch.setattr(model_advice, "best_model", looks)
+
+
+def test_the_model_that_fits_is_chosen_and_said(session, phase, said, qtbot):
+    advice = ModelAdvice(session)
+    session.choose(session.viewer.add_image(np.zeros(SHAPE, np.uint16)))
+    qtbot.waitUntil(lambda: session.intent.model == "cells-phase", timeout=PATIENCE)
+    assert said[-1].startswith("cells-phase knows more of what is in this image than nuclei")
+    qtbot.waitUntil(lambda: not advice.running, timeout=PATIENCE)
+    session.intend(model="nuclei")  # a person's choice
+    session.choose(session.viewer.add_image(np.zeros(SHAPE, np.uint16)))
+    assert not advice.running
+    assert session.intent.model == "nuclei"
