@@ -36,6 +36,7 @@ AS_IT_IS = Looking()
 KEY = ("name", "minutes", "limit", "recipe")
 MINUTES = 6.0  # of one core for each training
 AVERAGING = 0.99  # of the weights; a short training has no time for a slow average
+LATER = {"far", "made_up", "diameter"}  # knobs that came after the first rows; nothing where unset
 SCRIPT = ROOT / "scripts" / "train_base_model.py"
 SHOWN = ((0.5, 0), (0.7, 2), (0.9, 5))  # thresholds, and where they are among all
 LONG = ((0.5, 0), (0.7, 2), (0.8, 4), (0.9, 5))
@@ -95,7 +96,12 @@ BY_NAME = {choice.name: choice for choice in CHOICES}
 def fingerprint(change: dict[str, Any]) -> str:
     """Short name of the recipe for nuclei with other knobs; another recipe has another."""
     recipe = NUCLEI.changed(change)
-    content = [recipe.record(), recipe.card.model_dump(mode="json")]
+    knobs, card = recipe.record(), recipe.card.model_dump(mode="json")
+    for part in (knobs, card["spec"]):  # rows measured before there were these knobs stay valid
+        for name in LATER & part.keys():
+            if not part[name]:
+                del part[name]
+    content = [knobs, card]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
 
 

@@ -269,8 +269,8 @@ class Sampler:
             classes, distance = torch.zeros_like(classes), torch.zeros_like(distance)
         if truths == 3:
             return torch.cat([image, distance, weights * inside, classes])
+        # mirrored objects are as large as real ones; those that the image's edge cuts are unknown
         diameter = diameter_seen(planes[3:4].float(), grid)
-        diameter[inside == 0] = UNKNOWN
         return torch.cat([image, distance, weights * inside * (not far), classes, diameter])
 
     def _place(

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import quantiles
@@ -131,6 +132,29 @@ def test_files_are_short() -> None:
         str(path): n for path in MODULES if (n := len(path.read_text("utf-8").split("\n"))) > 401
     }
     assert not long
+
+
+def test_folders_can_be_overseen() -> None:
+    """At most 8 modules beside the folders and in each of the plugin's, 12 in any other."""
+    counts = {folder: len(list(folder.glob("*.py"))) for folder in {p.parent for p in MODULES}}
+    for folder, count in counts.items():
+        plugin = "plugin" in folder.relative_to(PACKAGE).parts
+        assert count <= (8 if plugin or folder == PACKAGE else 12), folder
+
+
+def imports_of(path: Path) -> set[str]:
+    """Modules of the project that a module imports, for annotations and inside functions, too."""
+    known, found = {dotted(module) for module in MODULES}, set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (names | {node.module}) & known
+    return found - {dotted(path)}
+
+
+def test_no_circle_of_imports() -> None:
+    graph = {dotted(path): imports_of(path) for path in MODULES if path.name != "__init__.py"}
+    TopologicalSorter(graph).prepare()  # raises CycleError
 
 
 def test_functions_are_short() -> None:

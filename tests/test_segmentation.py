@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import torch
 import zarr
 
 from napari_unet import Segmentation, segment
@@ -15,6 +16,7 @@ from napari_unet.errors import InputError, ModelError
 from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import NOT_NUMBERS, ObjectsFound, Started, Waiting
 from napari_unet.image import Box, Image
+from napari_unet.inference.threads import AHEAD
 from napari_unet.models.card import NEAR
 from napari_unet.models.library import Model, load_model
 from napari_unet.models.weights import load_model as load_network
@@ -292,7 +294,8 @@ def test_a_consumer_can_stop_between_any_two_windows(model: Model) -> None:
     events = list(segment_events(image, model, SegmentSettings(tile=32), ThreadExecutor()))
     assert isinstance(events[0], Waiting)
     gaps = np.diff([i for i, e in enumerate(events) if isinstance(e, Waiting)])
-    assert gaps.max() <= 3
+    at_once = AHEAD * torch.get_num_threads()  # what threads may have done meanwhile
+    assert gaps.max() <= 1 + at_once
 
 
 def test_the_record_says_how_the_labels_were_made(model: Model) -> None:

@@ -33,11 +33,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def no_leaks() -> Iterator[None]:
     """No thread of ours and no child process outlives the viewer."""
-    before = children()
+    before, threads = children(), set(threading.enumerate())
     yield
     for pid in children() - before:
         psutil.Process(pid).wait(5)
-    ours = [t.name for t in threading.enumerate() if t.name.startswith("napari-unet")]
+    left = (
+        set(threading.enumerate()) - threads
+    )  # not what tests before this one left in the process
+    ours = [thread.name for thread in left if thread.name.startswith("napari-unet")]
     assert children() - before == set()
     assert ours == []
 

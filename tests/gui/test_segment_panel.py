@@ -158,7 +158,7 @@ def test_sliders_act_without_the_network(viewer, nuclei, panel, click, idle, qtb
     panel.form.sliders[0].value = 0.9
     qtbot.wait(300)
     idle()
-    assert {type(task).__name__ for task in tasks} == {"Decode"}
+    assert {type(task).__name__ for task in tasks} == {"DecodeBlock"}
     assert (result_of(viewer).data > 0).sum() > (before > 0).sum()
 
 

@@ -36,4 +36,4 @@ def test_as_many_channels_as_the_image_has(tmp_path):
         painting = painting_of(image, painted, card)
         teaching = gather([painting], parent, "x", FinetuneSettings(), class_names=DEFAULT)
         assert teaching.card["spec"]["in_channels"] == expected
-        assert {len(example.image) for example in teaching.examples} == {expected}
+        assert {len(window.image) for window in teaching.windows} == {expected}

@@ -145,7 +145,7 @@ def test_only_blocks_whose_maps_are_all_kept_and_only_so_many(
     backend = Recording()
     ranked(without, backend)
     for task in backend.tasks:
-        if isinstance(task, Suggest) and task.plane == 0:
+        if isinstance(task, Suggest) and task.key[0] == 0:
             assert tile.index not in run.plan.needs(task.key[1])
     monkeypatch.setattr(spot_job, "MOST_BLOCKS", 3)
     backend = Recording()
@@ -154,12 +154,12 @@ def test_only_blocks_whose_maps_are_all_kept_and_only_so_many(
 
 
 def test_nothing_kept_is_a_sentence(run: KeptRun, tmp_path: Path) -> None:
-    for empty in (replace(run, have=frozenset()), replace(run, folder=tmp_path / "gone")):
+    for empty in (replace(run, cached_tiles=frozenset()), replace(run, folder=tmp_path / "gone")):
         with pytest.raises(InputError, match="Press Segment"):
             list(uncertainty_events(empty, ThreadExecutor(), nothing, ((0,), (0.0, 0.0))))
     assert not (tmp_path / "gone").exists()
     # one tile alone serves no block
-    lonely = replace(run, have=frozenset({(0, 5)}))
+    lonely = replace(run, cached_tiles=frozenset({(0, 5)}))
     with pytest.raises(InputError, match="Press Segment"):
         list(uncertainty_events(lonely, ThreadExecutor(), nothing, ((0,), (0.0, 0.0))))
 

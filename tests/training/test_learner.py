@@ -99,3 +99,16 @@ def test_a_window_seen_by_valid_convolutions_is_what_inference_sees(
     whole = probabilities(network, image)
     assert maps.shape == (3, *shape)
     assert np.abs(maps[0].astype(int) - 255 * whole[1]).max() <= 1
+
+
+def test_strokes_leave_the_diameter_output_alone() -> None:
+    spec = replace(CARD.spec, base_filters=2, diameter=True)
+    card = CARD.model_copy(update={"spec": spec})
+    learner = Learner(UNet(spec), Samples([window()], card), Samples([], card))
+    assert np.isfinite(learner.step(0.5))
+    gradient = learner.network.head.weight.grad
+    assert gradient is not None
+    assert gradient[: spec.index_of("diameter")].abs().max() > 0
+    assert (gradient[spec.slice_of("diameter")] == 0).all()
+    image = window().image
+    assert probability_map(learner.network.eval(), card, image).shape == (3, 64, 64)

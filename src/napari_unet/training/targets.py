@@ -179,6 +179,9 @@ class Regression:
         Whether painted objects teach it, too; else only images that are labelled throughout.
     anywhere : bool
         Whether it is learned where the classes are not, at pixels of weight 0.
+    by_size : bool
+        Whether pixels of small objects count more, up to 4 times: a small object has few of them.
+        The target is then the logarithm of a size.
     """
 
     target: Callable[[NDArray[np.integer], float], NDArray[np.float32]]
@@ -187,12 +190,15 @@ class Regression:
     inside: float = 1.0
     painted: bool = True
     anywhere: bool = False
+    by_size: bool = False
 
 
 REGRESSIONS = {
     "distance": Regression(lambda labels, _: distance_target(labels), beta=0.1, inside=5.0),
     # a guide for the search for the size; the outlines come first
-    "diameter": Regression(diameter_target, beta=0.25, share=0.3, painted=False, anywhere=True),
+    "diameter": Regression(
+        diameter_target, beta=0.25, share=0.3, painted=False, anywhere=True, by_size=True
+    ),
 }
 """How every output of `UNetSpec.outputs` but the classes is taught, by its name."""
 
