@@ -25,6 +25,9 @@ SAMPLE_WINDOWS = 64  # so at most 4 megapixels decide the grey-value range
 # Pixels of a plane from which on those are so few that they may miss all objects.
 SPARSE = 2 * 10**8
 
+Plane = tuple[int, ...]
+"""Indices along the axes before Y and X."""
+
 
 class ArrayLike(Protocol):
     """What NumPy, dask and zarr arrays have in common."""

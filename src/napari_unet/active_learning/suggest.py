@@ -21,7 +21,7 @@ from napari_unet.active_learning.uncertainty import (
     uncertainty,
     uncertainty_of,
 )
-from napari_unet.image import Box
+from napari_unet.image import Box, Plane
 
 WINDOW = 2.5  # diameters; side of what is pooled and shown
 APART = 1.5  # diameters; closest that two spots lie
@@ -40,8 +40,6 @@ __all__ = [
     "suggest_spots",
     "uncertainty",
 ]
-
-Plane = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.execution.patches import scratch_of
-from napari_unet.image import Box
+from napari_unet.image import Box, Plane
 from napari_unet.io.atomic import lock
 from napari_unet.io.ome_zarr import HALVINGS, LabelPyramid
-from napari_unet.labels.live_labels import Plane, index_of
+from napari_unet.labels.live_labels import index_of
 
 GRID = 2**HALVINGS  # pixels; boxes that are put back begin on a multiple of it
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.image import Box
+from napari_unet.image import Box, Plane
 from napari_unet.labels.edits import Edit, extents, object_box
-from napari_unet.labels.live_labels import PERSONAL, LiveLabels, Plane, index_of
+from napari_unet.labels.live_labels import PERSONAL, LiveLabels, index_of
 from napari_unet.labels.painted import (
     BACKGROUND,
     MARK_BACKGROUND,

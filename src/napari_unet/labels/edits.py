@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
-from napari_unet.image import Box
+from napari_unet.image import Box, Plane
 from napari_unet.labels.painted import MARK_BACKGROUND, MARK_CONFIRMED, MARK_NONE
 
 WINDOW = 64  # pixels on each side of a point where looking for an object begins
@@ -28,7 +28,6 @@ SMALLEST_PIECE = 4  # pixels; what a line along an edge crumbles off stays with 
 STRIPE = 1024  # rows looked at together
 
 Point = tuple[float, float]
-Plane = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.image import Box
+from napari_unet.image import Box, Plane
 from napari_unet.labels.painted import (
     MARK_BACKGROUND,
     MARK_NONE,
@@ -19,7 +19,6 @@ from napari_unet.labels.watershed import Patch
 
 PERSONAL = 2**26  # ids from here on are a person's; counting on from there would take memory
 FRINGE = 0.5  # of an object's own thickness; what is left of it thinner than that is no object
-Plane = tuple[int, ...]
 
 
 @dataclass(slots=True, eq=False)

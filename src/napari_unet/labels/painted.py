@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
-from napari_unet.image import Box
+from napari_unet.image import Box, Plane
 
 UNLABELLED = 0
 BACKGROUND = 2**31 - 1  # no id: assembly would need gigabytes to count up to it
@@ -25,7 +25,6 @@ CLASSES = 16  # of a class model, background among them, at most
 FEWEST_TO_JUDGE = 4  # objects; with fewer, holding one out costs more than it tells
 STRIPE = 2**22  # pixels looked at together, so that temporary arrays stay small
 
-Plane = tuple[int, ...]
 _ID, _X0, _Y1, _X1, _AREA = 0, 2, 3, 4, 5  # columns of a table of runs or of objects
 
 

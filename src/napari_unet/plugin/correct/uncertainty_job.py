@@ -13,7 +13,7 @@ from napari_unet.active_learning.uncertainty import HEAT_STEP, heat_map
 from napari_unet.errors import InputError
 from napari_unet.execution.events import HEARTBEAT, Waiting
 from napari_unet.execution.executors import Executor, Job, Rank, Ranked, Suggest
-from napari_unet.image import Box
+from napari_unet.image import Box, Plane
 from napari_unet.tiling.plan import Key, SegmentPlan
 
 MOST_BLOCKS = 64  # looked at for one ranking, so that a long stack takes seconds, not minutes
@@ -31,7 +31,6 @@ NOT_SEGMENTED = (
     "What is in view was not segmented. Move to a part that was, or press Segment for this one."
 )
 
-Plane = tuple[int, ...]
 Painted = Callable[[Plane, Box], NDArray[Any]]
 """Gives the painted array ``(Y, X)`` of a box of a plane."""
 

@@ -6,9 +6,9 @@ import numpy as np
 from napari import Viewer
 from napari.layers import Labels
 
-from napari_unet.image import Box
+from napari_unet.image import Box, Plane
 from napari_unet.labels.change_tracker import ChangeTracker
-from napari_unet.labels.live_labels import Plane, index_of
+from napari_unet.labels.live_labels import index_of
 from napari_unet.labels.painted import BACKGROUND
 from napari_unet.plugin.layers import layers
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_unet.image import Box
+from napari_unet.image import Box, Plane
 from napari_unet.journal.journal import Journal
 from napari_unet.labels.change_tracker import BLOCK, Change, ChangeTracker, cut
 from napari_unet.labels.edits import Edit, confirm, mark_box
-from napari_unet.labels.live_labels import LiveLabels, Plane, index_of
+from napari_unet.labels.live_labels import LiveLabels, index_of
 from napari_unet.labels.painted import MARK_BACKGROUND
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.overlay import Overlay

@@ -22,9 +22,8 @@ from napari_unet.execution.label_edits import EditedPyramid, IdMap
 from napari_unet.execution.ledger import Ledger
 from napari_unet.execution.patches import patches_of
 from napari_unet.execution.run import written_run
-from napari_unet.image import Box, Image
+from napari_unet.image import Box, Image, Plane
 from napari_unet.io.ome_zarr import LabelPyramid
-from napari_unet.labels.live_labels import Plane
 from napari_unet.models.library import Model
 from napari_unet.planning.planner import Where, make_plan
 from napari_unet.segmentation import decoding, record

@@ -15,8 +15,8 @@ from napari_unet.execution.events import Events, ObjectsFound, Started
 from napari_unet.execution.executors import Executor, Job
 from napari_unet.execution.probability_map_cache import ProbabilityMapCache
 from napari_unet.execution.run import live_run
-from napari_unet.image import Box, Image
-from napari_unet.labels.live_labels import LiveLabels, Plane
+from napari_unet.image import Box, Image, Plane
+from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.labels.reopen import put_on_top
 from napari_unet.labels.watershed import Patch
 from napari_unet.planning.planner import Where

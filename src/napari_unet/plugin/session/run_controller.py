@@ -81,7 +81,7 @@ class RunController:
     activity_changed = Signal()  # something began or ended that others wait for
     started = Signal()
     planned = Signal(SegmentPlan)
-    found = Signal(object)  # ObjectsFound or ObjectsFound
+    found = Signal(ObjectsFound)
     ended = Signal()
 
     def __init__(self, viewer: Viewer, engine: Engine, say: Callable[[str], None]) -> None:
