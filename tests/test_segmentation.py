@@ -14,7 +14,7 @@ from napari_unet import Segmentation, segment
 from napari_unet.errors import InputError, ModelError
 from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import NOT_NUMBERS, ObjectsFound, Started, Waiting
-from napari_unet.execution.executors import ComputeBlock, Order, PredictTile
+from napari_unet.execution.orders import ComputeBlock, Order, PredictTile
 from napari_unet.image import Box, Image
 from napari_unet.models.card import NEAR
 from napari_unet.models.library import Model, load_model

@@ -20,8 +20,7 @@ from benchmarks.common.rows import Row, Rows
 from napari_unet.errors import UNetError
 from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import Started
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
-from napari_unet.execution.probability_maps import ProbabilityMapStore
+from napari_unet.execution.probability_maps import ProbabilityMapCache, ProbabilityMapStore
 from napari_unet.image import Image
 from napari_unet.labels.painted import BACKGROUND, take_whole
 from napari_unet.models.library import Model, load_model

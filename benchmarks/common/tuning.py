@@ -18,8 +18,7 @@ from benchmarks.common.matching import Matching, count, match
 from benchmarks.common.tables import markdown
 from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import Started
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
-from napari_unet.execution.probability_maps import ProbabilityMapStore
+from napari_unet.execution.probability_maps import ProbabilityMapCache, ProbabilityMapStore
 from napari_unet.image import Image
 from napari_unet.labels.watershed import decode
 from napari_unet.models.library import Model

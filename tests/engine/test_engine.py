@@ -27,19 +27,19 @@ from napari_unet.engine.worker import Worker
 from napari_unet.errors import EngineError, ModelError
 from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import Event, ObjectsFound, Started
-from napari_unet.execution.executors import (
+from napari_unet.execution.executors import Executor
+from napari_unet.execution.ledger import BlockResult, WritableTile
+from napari_unet.execution.orders import (
     Answer,
     ComputeBlock,
     DecodeBlock,
     DropMaps,
     DropObjects,
-    Executor,
     PredictTile,
     TilePredicted,
     TileStored,
     WriteTile,
 )
-from napari_unet.execution.ledger import BlockResult, WritableTile
 from napari_unet.image import Box, Image
 from napari_unet.inference.threads import WorkerThreads
 from napari_unet.labels.live_labels import Assembly, empty_labels

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from napari_unet.active_learning.suggest import UncertainRegion
 from napari_unet.engine.messages import from_message, to_message
 from napari_unet.engine.protocol import Message, read_message, write_message
-from napari_unet.execution.executors import Rank, Ranked, Suggest
+from napari_unet.execution.orders import Rank, Ranked, Suggest
 from napari_unet.image import Box
 
 whole = st.integers(0, 2**40)

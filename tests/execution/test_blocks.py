@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from napari_unet import segment
 from napari_unet.execution.block_worker import ArraySink, BlockWorker, Storage
-from napari_unet.execution.executors import DecodeBlock, DropObjects, Job, WriteTile
 from napari_unet.execution.ledger import BlockResult, Ledger
+from napari_unet.execution.orders import DecodeBlock, DropObjects, Job, WriteTile
 from napari_unet.execution.patches import Patches, PatchesInFolder, PatchesInMemory
 from napari_unet.image import Box
 from napari_unet.inference.predict import Predictor

@@ -16,7 +16,7 @@ from skimage.transform import rescale
 
 from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import Started
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.image import Box
 from napari_unet.models.library import load_model
 from napari_unet.planning.object_size import (

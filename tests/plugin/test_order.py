@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_unet.engine.client import Engine
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.journal.journal import Journal
 from napari_unet.plugin.correct.keys import Keys
 from napari_unet.plugin.result.correcting import Correcting

@@ -27,7 +27,7 @@ from napari_unet.engine.messages import (
 )
 from napari_unet.engine.protocol import Message, read_message, write_message
 from napari_unet.execution.events import HEARTBEAT, Waiting
-from napari_unet.execution.executors import Answer, ComputeBlock, Job, Order, PredictTile
+from napari_unet.execution.orders import Answer, ComputeBlock, Job, Order, PredictTile
 from napari_unet.settings import MEMORY_PAGES
 from napari_unet.tiling.plan import SegmentPlan
 from napari_unet.training.events import Finished, TrainingEvent, TrainingStep

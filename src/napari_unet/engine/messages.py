@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from napari_unet.engine.protocol import Message
-from napari_unet.execution.executors import Answer, Array, Order, Ranked, TilePredicted, TileStored
 from napari_unet.execution.ledger import BlockResult
+from napari_unet.execution.orders import Answer, Array, Order, Ranked, TilePredicted, TileStored
 from napari_unet.image import Box
 from napari_unet.labels.watershed import Patch
 from napari_unet.settings import DecodeSettings
@@ -36,7 +36,7 @@ class Warm:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Begin a job of orders; see `execution.executors.Job`.
+    """Begin a job of orders; see `execution.orders.Job`.
 
     Attributes
     ----------

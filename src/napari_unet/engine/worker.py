@@ -36,7 +36,7 @@ from napari_unet.engine.messages import (
 )
 from napari_unet.engine.protocol import read_message, write_message
 from napari_unet.errors import UNetError
-from napari_unet.execution.executors import (
+from napari_unet.execution.orders import (
     ComputeBlock,
     DecodeBlock,
     DropMaps,

@@ -16,22 +16,21 @@ from napari_unet.execution.events import (
     TileWritten,
     Waiting,
 )
-from napari_unet.execution.executors import (
+from napari_unet.execution.executors import Executor, abandoning
+from napari_unet.execution.ledger import BlockResult, Ledger
+from napari_unet.execution.orders import (
     Answer,
     ComputeBlock,
     DecodeBlock,
     DropMaps,
     DropObjects,
-    Executor,
     Job,
     PredictTile,
     Ranked,
     TilePredicted,
     TileStored,
     WriteTile,
-    abandoning,
 )
-from napari_unet.execution.ledger import BlockResult, Ledger
 from napari_unet.tiling.plan import Key
 from napari_unet.tiling.schedule import Schedule
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Event, Notice, Waiting
 from napari_unet.execution.executors import Executor
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.image import SPARSE, Box, Image, sample_boxes
 from napari_unet.inference.memory import SHARE, free_memory
 from napari_unet.intensity import grey_limits, has_contrast

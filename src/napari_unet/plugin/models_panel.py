@@ -26,7 +26,7 @@ from napari_unet.models import store
 from napari_unet.models.card import SUFFIX, describe, plain, sha256_of
 from napari_unet.models.library import bundled_folder, lineage, model_files
 from napari_unet.models.names import free_name
-from napari_unet.plugin.widgets.jobs import in_background, sentence
+from napari_unet.plugin.widgets.background import in_background, sentence
 from napari_unet.plugin.widgets.library_watch import LibraryWatch
 from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
 

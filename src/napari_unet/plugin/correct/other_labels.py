@@ -18,7 +18,7 @@ from napari_unet.labels.reopen import as_labels
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.session.session import Session
-from napari_unet.plugin.widgets.jobs import in_background
+from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import keep_narrow, row_of
 
 CHOOSE = "Choose a labels layer first; it must have the image's shape."

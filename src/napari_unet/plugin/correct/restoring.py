@@ -22,7 +22,7 @@ from napari_unet.plugin.layers import layers
 from napari_unet.plugin.session.journals import hand_over
 from napari_unet.plugin.session.open_region import Wanted, open_region
 from napari_unet.plugin.session.session import Intent, Session
-from napari_unet.plugin.widgets.jobs import in_background
+from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import side_by_side
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
 

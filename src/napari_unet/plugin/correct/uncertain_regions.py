@@ -12,10 +12,10 @@ from napari_unet.active_learning.suggest import UncertainRegion, outline
 from napari_unet.active_learning.uncertainty import HEAT_STEP
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Waiting
-from napari_unet.execution.executors import Ranked
+from napari_unet.execution.orders import Ranked
 from napari_unet.image import Box
 from napari_unet.labels.live_labels import index_of
-from napari_unet.plugin.correct.uncertainty_job import (
+from napari_unet.plugin.correct.uncertainty_events import (
     NOTHING_KEPT,
     Heat,
     KeptRun,
@@ -25,7 +25,7 @@ from napari_unet.plugin.correct.uncertainty_job import (
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
-from napari_unet.plugin.widgets.jobs import Job, in_background
+from napari_unet.plugin.widgets.background import BackgroundTask, in_background
 from napari_unet.tiling.plan import SegmentPlan
 
 COUNT = 5  # regions ranked at once
@@ -50,7 +50,7 @@ class UncertainRegions:
 
     def __init__(self, session: Session) -> None:
         self._session, self._viewer = session, session.viewer
-        self._job: Job | None = None
+        self._task: BackgroundTask | None = None
         self._regions: tuple[UncertainRegion, ...] = ()
         self._next = 0
         self._found_for: tuple[SegmentPlan, int] | None = None  # the run, and edits so far
@@ -64,12 +64,12 @@ class UncertainRegions:
     @property
     def running(self) -> bool:
         """Whether regions are being looked for."""
-        return self._job is not None and self._job.running
+        return self._task is not None and self._task.running
 
     def stop(self) -> None:
         """Stop looking, because the engine has something else to do."""
-        if self._job is not None and self._job.running:
-            self._job.cancel()  # the engine skips what is left as soon as its next job begins
+        if self._task is not None and self._task.running:
+            self._task.cancel()  # the engine skips what is left as soon as its next job begins
 
     def renew(self) -> None:
         """Forget the regions, and make a heat map that is shown anew: there was another run."""
@@ -125,10 +125,10 @@ class UncertainRegions:
         self._regions, self._next = (), 0
         events = uncertainty_events(run, self._session.engine, painted, (plane, view.centre), COUNT)
         self._session.say(LOOKING)
-        self._job = job = Job(
-            events, lambda event: self._found(event, result), lambda text: self._end(text, job)
+        self._task = task = BackgroundTask(
+            events, lambda event: self._found(event, result), lambda text: self._end(text, task)
         )
-        job.start()
+        task.start()
 
     def _found(self, event: Waiting | Ranked, result: Result) -> None:
         if not isinstance(event, Ranked) or result.layer not in self._viewer.layers:
@@ -141,12 +141,12 @@ class UncertainRegions:
             self._outline.visible = False
         self._session.say(SURE)
 
-    def _end(self, problem: str | None, job: Job) -> None:
-        if self._session.closed or job.cancelled:
+    def _end(self, problem: str | None, task: BackgroundTask) -> None:
+        if self._session.closed or task.cancelled:
             return
         if problem:
             self._found_for = None
-            if not self._session.runs.busy:  # else another job has taken over, and says so itself
+            if not self._session.runs.busy:  # else a run has taken over, and says so itself
                 self._session.say(problem)
 
     def _show(self, result: Result) -> None:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from napari_unet.engine.client import Engine
 from napari_unet.errors import SaveError
 from napari_unet.execution.events import Event, Events
-from napari_unet.execution.executors import Job
 from napari_unet.execution.label_edits import EditedPyramid, IdMap
 from napari_unet.execution.ledger import Ledger
+from napari_unet.execution.orders import Job
 from napari_unet.execution.patches import patches_of
 from napari_unet.execution.run import written_run
 from napari_unet.image import Box, Image, Plane

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Events, ObjectsFound, Started
-from napari_unet.execution.executors import Executor, Job
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.executors import Executor
+from napari_unet.execution.orders import Job
+from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.execution.run import live_run
 from napari_unet.image import Box, Image, Plane
 from napari_unet.labels.live_labels import LiveLabels

@@ -14,15 +14,15 @@ from napari_unet.engine.client import Engine
 from napari_unet.errors import InputError
 from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import Started, Waiting
-from napari_unet.execution.executors import DropMaps, Executor, Order, Ranked, Suggest
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
-from napari_unet.execution.probability_maps import ProbabilityMapStore
+from napari_unet.execution.executors import Executor
+from napari_unet.execution.orders import DropMaps, Order, Ranked, Suggest
+from napari_unet.execution.probability_maps import ProbabilityMapCache, ProbabilityMapStore
 from napari_unet.image import Box, Image
 from napari_unet.models.library import load_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.planning.planner import Where
-from napari_unet.plugin.correct import uncertainty_job as spot_job
-from napari_unet.plugin.correct.uncertainty_job import KeptRun, heat_of, uncertainty_events
+from napari_unet.plugin.correct import uncertainty_events as spot_job
+from napari_unet.plugin.correct.uncertainty_events import KeptRun, heat_of, uncertainty_events
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
 from tests.strategies import blob_labels, class_maps, random_model
