@@ -30,7 +30,7 @@ from benchmarks.common.annotator import (
 )
 from benchmarks.common.evaluation import DATA
 from benchmarks.common.image_sets import DOMAINS, Scene, scenes
-from benchmarks.common.retraining import Found, compare, figures, gathered, teach
+from benchmarks.common.retraining import Found, compare, figures, gathered, retrain
 from benchmarks.common.rows import RESULTS, Row, Rows, read_rows
 from benchmarks.common.tables import ROOT, TABLE, markdown, write_table
 from napari_unet.errors import UNetError
@@ -62,7 +62,7 @@ def paint(sheets: Sequence[Sheet], count: int, share: float, random: Generator) 
     share : float
         Part of them that is wrong.
     random : Generator
-        Which, and the hand.
+        Which cells, and the strokes.
     """
     places = [(s, c) for s in sheets if s.scene.painted_on for c in cells_of(s.scene.truth)]
     chosen = [places[i] for i in random.permutation(len(places))[:count]]
@@ -169,16 +169,17 @@ class Trial:
         row: Row = {"domain": domain, "cells": count, "wrong": wrong}
         try:
             settings = FinetuneSettings(time_limit=self.seconds, seed=number)
-            teaching = gathered(self.parent, sheets, settings)
-            taught = teach(teaching, self.rows.beside / "candidate.safetensors")
+            inputs = gathered(self.parent, sheets, settings)
+            retrained = retrain(inputs, self.rows.beside / "candidate.safetensors")
         except UNetError as error:
             return row | {"outcome": "error", "sentence": str(error)}
-        found = Found(taught.model, [sheet.scene for sheet in sheets])
+        found = Found(retrained.model, [sheet.scene for sheet in sheets])
         before = figures(compare(sheets, lambda i: self.first[domain](chosen[i])))
         after = figures(compare(sheets, found))
         return {
             **row, "before": before, "after": after, "change": after["0.5"] - before["0.5"],
-            **taught.report.model_dump(), "seconds_in_all": round(time.perf_counter() - begun, 1),
+            **retrained.report.model_dump(),
+            "seconds_in_all": round(time.perf_counter() - begun, 1),
         }  # fmt: skip
 
 

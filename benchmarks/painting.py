@@ -81,7 +81,7 @@ def _settings(arguments: argparse.Namespace, rows: Rows) -> list[Setting]:
 def _modes(domain: str, asked: Sequence[str] | None) -> list[str]:
     modes = list(asked or (MODES if domain == "usiigaci" else MODES[:1]))
     if "suggested" in modes and not can_suggest():
-        print(f"{domain}: no spots are suggested by this version, so that mode is left out")
+        print(f"{domain}: this version suggests no uncertain regions, so that mode is left out")
         modes.remove("suggested")
     return modes
 

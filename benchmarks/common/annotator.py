@@ -6,7 +6,7 @@ each view a few cells are painted and a few strokes drawn on background. Which c
 - ``worst``: those of the view that the result gets most wrong; slivers, of less than half the usual
   diameter, come last: a person sees a large cell that is missed before them;
 - ``random``: any of the view;
-- ``suggested``: those nearest the spots that the program suggests, in their order.
+- ``suggested``: those nearest the uncertain regions that the program suggests, in their order.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,12 +72,12 @@ class Eyes:
     ----------
     labels : callable
         Number of a scene to what the current model finds there, ``(Y, X)``.
-    spots : callable
-        Number of a scene to the suggested spots ``(y, x)`` in image pixels, best first.
+    regions : callable
+        Number of a scene to the suggested regions ``(y, x)`` in image pixels, best first.
     """
 
     labels: Callable[[int], NDArray[np.integer]]
-    spots: Callable[[int], Sequence[UncertainRegion]] = lambda _: ()
+    regions: Callable[[int], Sequence[UncertainRegion]] = lambda _: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class Annotator:
     mode : {"worst", "random", "suggested"}
         Which cells are painted.
     seed : int
-        Decides views and hand.
+        Decides views and strokes.
     """
 
     def __init__(self, scenes: Sequence[Scene], mode: str, seed: int) -> None:
@@ -143,7 +143,7 @@ class Annotator:
 
         What comes depends on the seed, on what is painted already, and on what the person sees.
         """
-        views, hand = (np.random.default_rng([self.seed, self.count, i]) for i in (1, 2))
+        views, strokes = (np.random.default_rng([self.seed, self.count, i]) for i in (1, 2))
         turn, empty = self.count // PER_VIEW, 0
         while self.count < total and empty < len(self._order):
             number = self._order[turn % len(self._order)]
@@ -151,7 +151,7 @@ class Annotator:
             chosen = self._chosen(number, view, eyes, views)[: min(PER_VIEW, total - self.count)]
             empty = 0 if chosen else empty + 1
             if chosen:
-                self._paint_view(number, chosen, view, eyes, hand)
+                self._paint_view(number, chosen, view, eyes, strokes)
             turn += 1
 
     def _left(self, number: int) -> list[Cell]:
@@ -175,7 +175,7 @@ class Annotator:
         """Cells to paint, the first ones first."""
         left = self._left(number)
         if self.mode == "suggested":
-            return nearest(left, eyes.spots(number))
+            return nearest(left, eyes.regions(number))
         seen = [c for c in left if _holds(view, c.centre)]
         order = [seen[i] for i in random.permutation(len(seen))]
         if self.mode == "random":
@@ -192,23 +192,23 @@ class Annotator:
         return sorted(order, key=wrong)
 
     def _paint_view(
-        self, number: int, chosen: list[Cell], view: Box, eyes: Eyes, hand: Generator
+        self, number: int, chosen: list[Cell], view: Box, eyes: Eyes, strokes: Generator
     ) -> None:
         sheet, found = self.sheets[number], eyes.labels(number)
         for cell in chosen:
-            paint_cell(sheet, cell, found, hand)
+            paint_cell(sheet, cell, found, strokes)
         if self.mode == "suggested":  # the view is where the suggestion leads to
             y, x = (round(c) - VIEW // 2 for c in chosen[0].centre)
             whole = Box((0, 0), sheet.scene.image.shape)
             view = Box((y, x), (y + VIEW, x + VIEW)).intersect(whole)
         for _ in range(max(1, round(len(chosen) / CELLS_PER_STROKE))):
-            paint_stroke(sheet, view, found, hand)
+            paint_stroke(sheet, view, found, strokes)
 
 
-def nearest(cells: Sequence[Cell], spots: Sequence[UncertainRegion]) -> list[Cell]:
-    """Take for every spot the nearest cell that is not taken yet."""
+def nearest(cells: Sequence[Cell], regions: Sequence[UncertainRegion]) -> list[Cell]:
+    """Take for every region the nearest cell that is not taken yet."""
     left, chosen = list(cells), []
-    for y, x in spots:
+    for y, x in regions:
         if left:
             best = min(left, key=lambda c: (c.centre[0] - y) ** 2 + (c.centre[1] - x) ** 2)
             left.remove(best)
@@ -216,8 +216,8 @@ def nearest(cells: Sequence[Cell], spots: Sequence[UncertainRegion]) -> list[Cel
     return chosen
 
 
-def _holds(box: Box, spot: UncertainRegion) -> bool:
-    return all(a <= s < b for a, s, b in zip(box.start, spot, box.stop, strict=True))
+def _holds(box: Box, region: UncertainRegion) -> bool:
+    return all(a <= s < b for a, s, b in zip(box.start, region, box.stop, strict=True))
 
 
 def overlap(
@@ -280,7 +280,7 @@ def brushed(inside: Mask, random: Generator) -> Mask:
     inside : ndarray of bool
         ``(Y, X)``, the object, with room around it.
     random : Generator
-        The hand.
+        Decides the strokes.
     """
     radius = BRUSH * float(np.sqrt(inside.sum() / np.pi))
     reached = _distance(inside) > radius
@@ -333,7 +333,7 @@ def stroke(background: Mask, wrong: Mask, random: Generator) -> Mask:
     wrong : ndarray of bool
         ``(Y, X)``, objects that are not there.
     random : Generator
-        The hand.
+        Decides the strokes.
     """
     if not background.any():
         return np.zeros(background.shape, bool)

@@ -25,7 +25,7 @@ from napari_unet.labels.watershed import object_diameters, typical_diameter
 MODALITIES = ("fluo", "colour", "brightfield_grey")
 MNFINDER = "mnfinder val"
 CELLS = "usiigaci val"
-TAUGHT = "usiigaci train, every sixth"
+TRAINED_ON = "usiigaci train, every sixth"
 DOMAINS = ("usiigaci", "other", "isbi2012_em")
 FIRST_SCORED = 20  # slice of isbi2012_em
 BASE = 12  # images that show what is forgotten
@@ -71,12 +71,12 @@ def cell_samples(data: Path, limit: int | None = None) -> list[Sample]:
     return _pairs(data / "usiigaci" / "val", CELLS)[:limit]
 
 
-def taught_cells(data: Path, limit: int | None = None) -> list[Sample]:
+def training_cells(data: Path, limit: int | None = None) -> list[Sample]:
     """List some images that `cells-phase` was trained on: what it could do at best."""
-    return _pairs(data / "usiigaci" / "train", TAUGHT)[::6][:limit]
+    return _pairs(data / "usiigaci" / "train", TRAINED_ON)[::6][:limit]
 
 
-def taught_nuclei(data: Path) -> list[Sample]:
+def training_nuclei(data: Path) -> list[Sample]:
     """List the images that `nuclei` is trained on."""
     return [*_dsb2018(data / "dsb2018", "train"), *_pairs(data / "mnfinder" / "train", MNFINDER)]
 

@@ -1,9 +1,10 @@
-"""Other learners on the same strokes, for comparison: a random forest and an untaught U-Net.
+"""Other learners on the same strokes, for comparison: a random forest and an untrained U-Net.
 
 The forest's features are scikit-image's for trainable segmentation; the forest is scikit-learn's,
 with the settings of scikit-image's example. It tells object from background. Instances are made as
-for the network: the probability and the distance inside it make a class map, which is decoded.
-scikit-learn is not a dependency of the plugin: ``pip install -r benchmarks/requirements.txt``.
+for the network: the probability and the distance inside it make a probability map, which is
+decoded. scikit-learn is not a dependency of the plugin; install it with
+``pip install -r benchmarks/requirements.txt``.
 """
 
 from collections.abc import Sequence
@@ -45,7 +46,7 @@ LOOKED_AT = 8  # windows that set the statistics of BatchNorm, which retraining 
 
 
 class Forest:
-    """A forest taught with the paint of all sheets.
+    """A forest trained on the paint of all sheets.
 
     Parameters
     ----------
@@ -91,9 +92,9 @@ class Forest:
     def _pixels(self, random: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
         features, targets = [], []
         for sheet in self._painted:
-            known = sheet.painted != UNLABELLED
-            features.append(self._features(sheet.scene)[known])
-            targets.append(sheet.painted[known] != BACKGROUND)
+            labelled = sheet.painted != UNLABELLED
+            features.append(self._features(sheet.scene)[labelled])
+            targets.append(sheet.painted[labelled] != BACKGROUND)
         x, y = np.concatenate(features), np.concatenate(targets)
         kept = random.permutation(len(y))[:MOST]
         return x[kept], y[kept]
@@ -112,13 +113,13 @@ class Forest:
     def _thresholds(self) -> DecodeSettings:
         """Fit them on painted cells, as retraining does."""
         boxes = [(sheet, _middle(sheet)) for sheet in self._painted[:FITTED]]
-        windows = [Window(self.class_map(s.scene, b), s.painted[b.slices]) for s, b in boxes]
+        windows = [Window(self.probability_map(s.scene, b), s.painted[b.slices]) for s, b in boxes]
         areas = np.concatenate([np.bincount(_objects(s).ravel())[1:] for s in self._painted])
         usual = 2 * float(np.sqrt(np.median(areas[areas > 0]) / np.pi))
         start = DecodeSettings().with_smallest(SMALLEST * usual)
         return best_thresholds(windows, start)
 
-    def class_map(self, scene: Scene, box: Box | None = None) -> NDArray[np.uint8]:
+    def probability_map(self, scene: Scene, box: Box | None = None) -> NDArray[np.uint8]:
         """Make what the network would: cell, touching border (none), distance, 255 = 1."""
         features = self._features(scene, box)
         flat = features.reshape(-1, features.shape[-1])
@@ -130,7 +131,7 @@ class Forest:
 
     def __call__(self, number: int) -> NDArray[np.int32]:
         """Return the labels of one scene, ``(Y, X)``."""
-        return decode(self.class_map(self._scenes[number]), self.decode)
+        return decode(self.probability_map(self._scenes[number]), self.decode)
 
 
 def _objects(sheet: Sheet) -> NDArray[np.int64]:
@@ -148,7 +149,7 @@ def _middle(sheet: Sheet) -> Box:
     return box.intersect(Box((0, 0), sheet.scene.image.shape))
 
 
-def untaught(card: ModelCard, examples: Sequence[TrainingWindow], path: Path, seed: int) -> Model:
+def untrained(card: ModelCard, windows: Sequence[TrainingWindow], path: Path, seed: int) -> Model:
     """Save a network with random weights.
 
     Retraining keeps the parent's BatchNorm statistics, so this parent gets those of the images it
@@ -158,7 +159,7 @@ def untaught(card: ModelCard, examples: Sequence[TrainingWindow], path: Path, se
     ----------
     card : ModelCard
         Network and thresholds.
-    examples : sequence of Example
+    windows : sequence of TrainingWindow
         Windows of the images.
     path : Path
         Where to write the model.
@@ -173,10 +174,10 @@ def untaught(card: ModelCard, examples: Sequence[TrainingWindow], path: Path, se
     network.train()
     grid = card.spec.divisor
     with torch.no_grad():
-        for example in examples[:LOOKED_AT]:
-            height, width = (n // grid * grid for n in example.image.shape[1:])
+        for window in windows[:LOOKED_AT]:
+            height, width = (n // grid * grid for n in window.image.shape[1:])
             if height and width:
-                network(torch.from_numpy(example.image[None, :, :height, :width].copy()))
+                network(torch.from_numpy(window.image[None, :, :height, :width].copy()))
     fields = {"name": "scratch", "parent": "", "parent_sha": "", "scores": {}, "report": {}}
     save_model(path, network.eval(), card.model_copy(update=fields))
     return load_model(path)

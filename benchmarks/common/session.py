@@ -13,9 +13,17 @@ from numpy.typing import NDArray
 
 from benchmarks.common.annotator import PER_VIEW, Annotator, Eyes, Sheet, UncertainRegion
 from benchmarks.common.image_sets import Scene, base_scenes, training_crops
-from benchmarks.common.learners import Forest, untaught
+from benchmarks.common.learners import Forest, untrained
 from benchmarks.common.matching import count, match
-from benchmarks.common.retraining import Found, Taught, compare, figures, gathered, interval, teach
+from benchmarks.common.retraining import (
+    Found,
+    Retrained,
+    compare,
+    figures,
+    gathered,
+    interval,
+    retrain,
+)
 from benchmarks.common.rows import Row, Rows
 from napari_unet.errors import UNetError
 from napari_unet.execution.block_worker import ThreadExecutor
@@ -56,7 +64,7 @@ class Clock:
     """Time passed, and how much of it the processor worked for this program.
 
     A retraining has so many seconds, not so many steps: where other programs take the processor,
-    it learns less, but for one thread (see `teach`). Rows of several threads with few processor
+    it learns less, but for one thread (see `retrain`). Rows of several threads with few processor
     seconds should be measured again.
     """
 
@@ -159,16 +167,16 @@ class Session:
 
     def _step(self, k: int) -> Row:
         clock = Clock()
-        self.annotator.paint(k, Eyes(self.active, self._spots))
+        self.annotator.paint(k, Eyes(self.active, self._regions))
         self._save(k)
         row = {**self.key(k, "retrain"), **self._before(), "active_k": self.active_k}
         try:
-            taught = self._teach(k) if k else None
+            retrained = self._retrain(k) if k else None
         except UNetError as error:
             return {**row, "outcome": "error", "sentence": str(error), "ap": row["ap_parent"]}
-        row |= _told(taught)
-        model = taught.model if taught else self.setting.parent
-        found = Found(model, self.setting.scenes) if taught else self.first
+        row |= _told(retrained)
+        model = retrained.model if retrained else self.setting.parent
+        found = Found(model, self.setting.scenes) if retrained else self.first
         row |= self._scores(found) | {"base": self.setting.base.score(model)}
         if row["outcome"] == "accepted":
             row |= {"active_k": k, "ap_active": row["ap"]}
@@ -192,10 +200,10 @@ class Session:
         counts = compare(self.sheets, labels)
         return {"ap": figures(counts), "interval": interval(counts)}
 
-    def _teach(self, k: int) -> Taught:
+    def _retrain(self, k: int) -> Retrained:
         settings = FinetuneSettings(time_limit=self.setting.time, seed=self.seed)
-        teaching = gathered(self.setting.parent, self.sheets, settings)
-        return teach(replace(teaching, in_use=self.active.model), self._model(k))
+        inputs = gathered(self.setting.parent, self.sheets, settings)
+        return retrain(replace(inputs, in_use=self.active.model), self._model(k))
 
     def _model(self, k: int) -> Path:
         return self.folder / f"k{k}.safetensors"
@@ -221,7 +229,7 @@ class Session:
                 sheet.painted = file[f"painted{i}"]
                 sheet.done = set(file[f"done{i}"].tolist())
 
-    def _spots(self, number: int) -> Sequence[UncertainRegion]:
+    def _regions(self, number: int) -> Sequence[UncertainRegion]:
         return suggested(self.active.model, self.sheets[number])
 
     def beside(self, method: str) -> None:
@@ -236,13 +244,13 @@ class Session:
 
     def _other(self, method: str, k: int) -> Row:
         clock = Clock()
-        labels, row = self._taught_otherwise(method, k)
+        labels, row = self._train_otherwise(method, k)
         taken = clock.read()["seconds_in_all"]
         row = {"painted": self.annotator.count, "seconds": taken, **row, **self._scores(labels)}
         row["ap_parent"] = figures(compare(self.sheets, self.first))
         return row | clock.read()
 
-    def _taught_otherwise(self, method: str, k: int) -> tuple[Callable[[int], Labels], Row]:
+    def _train_otherwise(self, method: str, k: int) -> tuple[Callable[[int], Labels], Row]:
         if method == "full":
             model = full_model(self.setting)
             return Found(model, self.setting.scenes), {"base": self.setting.base.score(model)}
@@ -250,22 +258,22 @@ class Session:
             return (lambda number: np.zeros_like(self.sheets[number].scene.truth)), {}
         if method == "forest":
             return Forest(self.sheets, self.seed), {}
-        taught = self._from_scratch()
-        return Found(taught.model, self.setting.scenes), _told(taught)
+        retrained = self._from_scratch()
+        return Found(retrained.model, self.setting.scenes), _told(retrained)
 
-    def _from_scratch(self) -> Taught:
+    def _from_scratch(self) -> Retrained:
         settings = FinetuneSettings(time_limit=self.setting.time, seed=self.seed)
-        teaching = gathered(self.setting.parent, self.sheets, settings)
-        path = self.folder / "untaught.safetensors"
-        parent = untaught(teaching.parent.card, teaching.windows, path, self.seed)
-        return teach(replace(teaching, parent=parent), self.folder / "scratch.safetensors")
+        inputs = gathered(self.setting.parent, self.sheets, settings)
+        path = self.folder / "untrained.safetensors"
+        parent = untrained(inputs.parent.card, inputs.windows, path, self.seed)
+        return retrain(replace(inputs, parent=parent), self.folder / "scratch.safetensors")
 
 
-def _told(taught: Taught | None) -> Row:
+def _told(retrained: Retrained | None) -> Row:
     """What a retraining reports; nothing happens without paint."""
-    if taught is None:
+    if retrained is None:
         return {"outcome": "nothing painted", "seconds": 0.0, "steps": 0}
-    report = taught.report.model_dump()
+    report = retrained.report.model_dump()
     names = {
         "old": "held_old",
         "new": "held_new",
@@ -291,11 +299,11 @@ def full_model(setting: Setting) -> Model:
         crops = training_crops(setting.domain, setting.data)
         sheets = [Sheet(scene, take_whole(scene.truth)) for scene in crops if scene.truth.any()]
         settings = FinetuneSettings(time_limit=setting.full_time)
-        teaching = gathered(setting.parent, sheets, settings)
-        judging = [e for e in teaching.windows if e.held][:JUDGING]
-        examples = [e if e in judging else replace(e, held=()) for e in teaching.windows]
+        inputs = gathered(setting.parent, sheets, settings)
+        judging = [e for e in inputs.windows if e.held][:JUDGING]
+        windows = [e if e in judging else replace(e, held=()) for e in inputs.windows]
         part = path.with_name("part.safetensors")
-        report = teach(replace(teaching, examples=examples), part).report
+        report = retrain(replace(inputs, windows=windows), part).report
         part.rename(path)
         print(f"{setting.domain} fully trained: {report.sentence}", flush=True)
     return load_model(path)
@@ -307,21 +315,21 @@ def can_suggest() -> bool:
 
 
 def suggested(model: Model, sheet: Sheet) -> list[UncertainRegion]:
-    """Ask the program where to paint next on an image; spots in image pixels, best first."""
-    from napari_unet.active_learning.suggest import suggest_spots
+    """Ask the program where to paint next on an image; regions in image pixels, best first."""
+    from napari_unet.active_learning.suggest import suggest_regions
 
-    maps, plan = class_map(sheet.scene.image, model)
-    spots = suggest_spots(maps, sheet.painted, plan.diameter, PER_VIEW)
-    return [spot.centre for spot in spots]
+    maps, plan = probability_map(sheet.scene.image, model)
+    regions = suggest_regions(maps, sheet.painted, plan.diameter, PER_VIEW)
+    return [region.centre for region in regions]
 
 
-def class_map(image: Image, model: Model) -> tuple[NDArray[np.uint8], SegmentPlan]:
-    """Run the network as `segment` does; return the class map ``(3, Y, X)`` and the plan."""
-    with tempfile.TemporaryDirectory(prefix="napari-unet-spots-") as folder:
+def probability_map(image: Image, model: Model) -> tuple[NDArray[np.uint8], SegmentPlan]:
+    """Run the network as `segment` does; return the probability map ``(3, Y, X)`` and the plan."""
+    with tempfile.TemporaryDirectory(prefix="napari-unet-regions-") as folder:
         where = Where(cache=ProbabilityMapCache(Path(folder)))
         events = segment_events(image, model, SegmentSettings(), ThreadExecutor(), where=where)
         started = next(event for event in events if isinstance(event, Started))
         for _ in events:
-            pass  # the class map is written on the way
+            pass  # the probability map is written on the way
         plan = started.plan
         return ProbabilityMapStore(started.folder, plan).read(0, plan.region), plan

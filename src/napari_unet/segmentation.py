@@ -1,7 +1,7 @@
 """Use case: segment an image. Intent and facts → frozen plan → generator of events → result.
 
 The same generator serves the panel (with the engine), the command line and library calls
-(in this process): whoever consumes it may stop at any time, and what is done stays.
+(in this process): the consumer may stop at any time, and what is done stays.
 """
 
 import contextlib
@@ -162,8 +162,8 @@ def segment(
     notes, executor, where = Notes(progress), ThreadExecutor(), Where(anchored=True)
     labels = empty_labels(opened.labels_shape)
     with _folder(None) as folder:
-        looking = make_plan(opened, found, _computing_here(chosen), executor, where, folder)
-        planned = notes.follow(looking)
+        planning = make_plan(opened, found, _computing_here(chosen), executor, where, folder)
+        planned = notes.follow(planning)
         plan, cached, ledger = planned.plan, planned.cached_tiles, Ledger(planned.plan)
         maps = folder if cached else _waiting_maps(plan, ledger.missing, folder.with_name("tiles"))
         decode = decoding(plan, chosen)

@@ -97,8 +97,8 @@ def test_worst_are_those_that_are_missed() -> None:
 
 def test_suggested_takes_the_nearest_cell_of_each_spot_once() -> None:
     cells = cells_of(discs())
-    spots = [(20.0, 20.0), (21.0, 22.0), (180.0, 180.0)]
-    chosen = nearest(cells, spots)
+    regions = [(20.0, 20.0), (21.0, 22.0), (180.0, 180.0)]
+    chosen = nearest(cells, regions)
     assert chosen[0].id == 1
     assert chosen[2].id == 25
     assert len({cell.id for cell in chosen}) == 3
@@ -141,11 +141,11 @@ def test_brush_is_too_wide_for_a_thin_tail() -> None:
 def test_corrected_object_keeps_the_id_that_was_found() -> None:
     truth = discs()
     sheet = Sheet.blank(scene(truth))
-    hand = np.random.default_rng(0)
+    strokes = np.random.default_rng(0)
     merged = np.where(np.isin(truth, [1, 2]), 40, 0)
     first, second = cells_of(truth)[:2]
-    paint_cell(sheet, first, merged, hand)
-    paint_cell(sheet, second, merged, hand)
+    paint_cell(sheet, first, merged, strokes)
+    paint_cell(sheet, second, merged, strokes)
     assert set(np.unique(sheet.painted)) == {0, 40, 41}
 
 

@@ -208,7 +208,7 @@ def test_tiles_are_written_one_after_the_other(qtbot: Any) -> None:
 
 
 def test_hands_that_are_not_needed_any_more_go(engine: Engine, model: Model) -> None:
-    """Images of one tile and of many want different numbers of hands."""
+    """Images of one tile and of many want different numbers of threads."""
     small = Image(PICTURE[:40, :40], "YX")
     threads = []
     for _ in range(12):

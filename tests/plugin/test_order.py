@@ -160,4 +160,4 @@ def test_a_removed_layer_ends_its_corrections_and_they_are_offered(viewer, panel
     qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=10_000)
     viewer.layers.remove(result.layer)
     assert panel.session.results.current is None
-    qtbot.waitUntil(lambda: "Corrections of" in panel.restoring.said.text, timeout=10_000)
+    qtbot.waitUntil(lambda: "Corrections of" in panel.restoring.offer_text.text, timeout=10_000)

@@ -62,7 +62,7 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class Teach:
+class BeginTraining:
     """Begin a retraining; its windows follow."""
 
     plan: FinetunePlan
@@ -86,16 +86,16 @@ class Paint:
 
 
 @dataclass(frozen=True, slots=True)
-class Learn:
+class Train:
     """Retrain with all windows that came."""
 
 
 @dataclass(frozen=True, slots=True)
-class StopLearning:
+class StopTraining:
     """End the retraining that runs, and keep the best of it so far."""
 
 
-Request = Order | Warm | Open | Cancel | Teach | Window | Paint | Learn | StopLearning
+Request = Order | Warm | Open | Cancel | BeginTraining | Window | Paint | Train | StopTraining
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +173,11 @@ def from_message(message: Message) -> Request | Reply:
     return found
 
 
-def teaching_to_requests(teaching: "FinetuneInputs", target: Path) -> Iterator[Request]:
-    """Say everything one retraining needs: the settings, window after window, and `Learn`."""
-    yield Teach(teaching.plan(target))
-    for window in teaching.windows:
+def training_requests(inputs: "FinetuneInputs", target: Path) -> Iterator[Request]:
+    """Say everything one retraining needs: the settings, window after window, and `Train`."""
+    yield BeginTraining(inputs.plan(target))
+    for window in inputs.windows:
         yield Window(window.image)
         held, judged = tuple(window.held), tuple(window.judged)
         yield Paint(held, judged, window.zoom, window.painted)
-    yield Learn()
+    yield Train()

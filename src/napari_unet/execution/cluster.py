@@ -186,7 +186,7 @@ def check_workers(client: Client) -> None:
 def computing(client: Client, device: str, precision: str) -> tuple[str, str]:
     """Return the device and precision that "auto" means on the workers.
 
-    Where they differ, what all of them can do: a block must not depend on who computes it.
+    Where they differ, what all of them can do: a block must not depend on its worker.
     """
     check_workers(client)
     found = set(client.run(settled, device, precision).values())
@@ -195,7 +195,7 @@ def computing(client: Client, device: str, precision: str) -> tuple[str, str]:
 
 @contextmanager
 def cluster_executor(slide: SlidePlan, client: Client) -> Iterator[PoolExecutor]:
-    """Give who computes one image."""
+    """Give the executor of one slide."""
     with equipped(client, Path(slide.plan.model_path), slide.plan.model_sha) as (there, pool):
         worker = RemoteWorker(there.name, slide)
         yield PoolExecutor(worker, pool, lambda: AHEAD * threads_of(client))

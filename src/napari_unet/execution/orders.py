@@ -37,7 +37,7 @@ class Job:
         Whether these maps stay, compressed, after the run; else they only wait for their blocks.
     labels : ndarray of uint32, Path or None
         The sink: an array ``(..., Y, X)``, or an OME-Zarr folder; None = each block's objects come
-        back to whoever runs the plan, such as a live layer.
+        back with its answer, for a live layer.
     """
 
     plan: SegmentPlan
@@ -175,7 +175,7 @@ class TileStored:
 class Ranked:
     """The regions where the model is least sure, best first."""
 
-    spots: tuple[UncertainRegion, ...]
+    regions: tuple[UncertainRegion, ...]
 
 
 Answer = TilePredicted | BlockResult | TileStored | Ranked

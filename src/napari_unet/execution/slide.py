@@ -122,7 +122,7 @@ class SlideRequest:
 
     @property
     def note(self) -> Path:
-        """The file that says so."""
+        """The file that holds the request."""
         return scratch_of(self.output) / "job.json"
 
     def as_json(self) -> dict[str, Any]:

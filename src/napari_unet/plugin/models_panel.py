@@ -213,7 +213,7 @@ class ModelsPanel(QWidget):
     def _ask_name_and_duplicate(self) -> None:
         try:
             proposal = free_name(self.name)
-        except UNetError as error:  # a file that was named by hand
+        except UNetError as error:  # a file that a person has renamed
             self.say(sentence(error))
             proposal = ""
         self._ask_name("Duplicate", f"Name of the copy of {self.name!r}:", proposal, self.duplicate)

@@ -191,5 +191,5 @@ class ReopenLabels:
         result = session.results.take_in(source, image, labels, live, instead_of=old)
         result.take_up(array, painted[1] if painted else None)
         session.results.show(result)
-        said = LOCKED if painted else TAKEN + ("" if result.correcting.any else NO_JOURNAL)
-        session.say(said.format(name=labels.name))
+        text = LOCKED if painted else TAKEN + ("" if result.correcting.any else NO_JOURNAL)
+        session.say(text.format(name=labels.name))

@@ -34,9 +34,9 @@ OUTLINE, HEAT = "where to paint next", "where the model is unsure"
 COLOUR = "#ffd21f"
 
 NO_RESULT = "There is no segmentation of this image yet. Press Segment first."
-FLAT = "Spots are shown in planes. Switch to the 2-D view and try again."
+FLAT = "Uncertain regions are shown in planes. Switch to the 2-D view and try again."
 SURE = "The model is sure of everything it has segmented, except near what is painted."
-LOOKING = "Looking for the spots where the model is least sure…"
+LOOKING = "Looking for the regions where the model is least sure…"
 
 
 class UncertainRegions:
@@ -67,7 +67,7 @@ class UncertainRegions:
         return self._task is not None and self._task.running
 
     def stop(self) -> None:
-        """Stop looking, because the engine has something else to do."""
+        """Stop searching, because the engine has something else to do."""
         if self._task is not None and self._task.running:
             self._task.cancel()  # the engine skips what is left as soon as its next job begins
 
@@ -90,12 +90,12 @@ class UncertainRegions:
         except InputError as error:
             self._session.say(str(error))
             return
-        known = self._found_for
-        same = known is not None and known[0] is run.plan and known[1] == result.correcting.edits
+        last = self._found_for
+        same = last is not None and last[0] is run.plan and last[1] == result.correcting.edits
         if same and self._next < len(self._regions):
             self._show(result)
         else:
-            self._look(result, run)
+            self._search(result, run)
 
     def _result(self) -> tuple[Result, KeptRun]:
         """Return the chosen image's result and its run; `InputError` if nothing can be told."""
@@ -113,11 +113,11 @@ class UncertainRegions:
         run.check()
         return result, run
 
-    def _look(self, result: Result, run: KeptRun) -> None:
+    def _search(self, result: Result, run: KeptRun) -> None:
         tracker = result.correcting.tracker
 
         def painted(plane: tuple[int, ...], box: Box) -> NDArray[np.uint32]:
-            window: NDArray[np.uint32] = tracker.known[index_of(plane, box)]
+            window: NDArray[np.uint32] = tracker.recorded[index_of(plane, box)]
             return window.copy()
 
         plane, view = layers.shown_window(self._viewer, result.layer)
@@ -133,8 +133,8 @@ class UncertainRegions:
     def _found(self, event: Waiting | Ranked, result: Result) -> None:
         if not isinstance(event, Ranked) or result.layer not in self._viewer.layers:
             return
-        self._regions = event.spots
-        if event.spots:
+        self._regions = event.regions
+        if event.regions:
             self._show(result)
             return
         if self._outline is not None and self._outline in self._viewer.layers:
@@ -162,7 +162,7 @@ class UncertainRegions:
         camera.zoom = max(camera.zoom, READABLE / height)
         self._draw(region, layer)
         most = "least sure" if number == 1 else "unsure"
-        self._session.say(f"Spot {number} of {len(self._regions)}: the model is {most} here.")
+        self._session.say(f"Region {number} of {len(self._regions)}: the model is {most} here.")
 
     def _draw(self, region: UncertainRegion, result: Labels) -> None:
         line = outline(region) - 0.5  # napari's pixels have their middle at whole numbers

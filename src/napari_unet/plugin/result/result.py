@@ -42,9 +42,9 @@ class Result:
     layer : Labels
         Where the person sees and paints.
     live : LiveLabels
-        What the model said, and which pixels the person corrected.
+        What the model predicted, and which pixels the person corrected.
     correcting : Correcting
-        What the person said.
+        What the person painted.
     source : weakref to napari Image layer
         The layer it was made from.
     image : Image

@@ -40,20 +40,20 @@ class ModelAdvice:
 
     @property
     def running(self) -> bool:
-        """Whether an image is being looked at."""
+        """Whether the models are being compared."""
         return self._task is not None and self._task.running
 
     def stop(self) -> None:
-        """Stop looking, because the engine has something else to do."""
+        """Stop comparing, because the engine has something else to do."""
         if self._task is not None and self._task.running:
             self._task.cancel()
 
     def _on_intent(self, now: Intent, before: Intent) -> None:
         if now.layer is not before.layer:
-            self.look()
+            self.ask()
 
-    def look(self) -> None:
-        """Look at the chosen image, if the choice of the model is still open."""
+    def ask(self) -> None:
+        """Ask which model fits the chosen image, if the choice of the model is still open."""
         session = self._session
         self.stop()
         layer = session.intent.layer

@@ -56,7 +56,7 @@ class Target(Protocol):
         """Draw everything."""
 
     def conclusion(self, *, cancelled: bool) -> str:
-        """Return what is said in the end."""
+        """Return the sentence that the person reads in the end."""
 
 
 class RunController:
@@ -166,7 +166,7 @@ class RunController:
         task.start()
 
     def drop(self) -> None:
-        """Stop the run because another one follows; nothing is said of it."""
+        """Stop the run because another one follows; the person is not told."""
         if self._task is not None and self._task.running:
             self._task.cancel()
 

@@ -97,7 +97,7 @@ def in_background(
 
 
 def import_early(module: str) -> None:
-    """Import a module beside whatever else happens; nobody waits for it, at exit neither."""
+    """Import a module in a thread of its own, which the exit does not wait for."""
     threading.Thread(target=import_module, args=(module,), daemon=True).start()
 
 
