@@ -125,7 +125,7 @@ def test_heat_map_lies_on_the_image_and_goes_again(viewer, image, panel, result,
 def test_another_run_takes_the_engine_over(viewer, panel, result, click, idle, qtbot):
     panel.correct.uncertain.jump()
     click(panel.segment.segment)
-    assert not panel.correct.uncertain.running or panel.correct.uncertain._job.cancelled
+    assert not panel.correct.uncertain.running or panel.correct.uncertain._task.cancelled
     idle()
     assert "objects" in panel.sentence
     wait_found(qtbot, panel)

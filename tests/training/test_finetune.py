@@ -234,14 +234,14 @@ def test_the_new_model_must_beat_the_one_in_use(tmp_path: Path) -> None:
     assert against_worse.outcome == "accepted"
 
 
-def test_stopped_early_the_best_look_is_kept_and_not_the_last(tmp_path: Path) -> None:
+def test_stopped_early_the_best_so_far_is_kept_and_not_the_last(tmp_path: Path) -> None:
     work = Finetune.load(plan(tmp_path), [disc_example()])
     good = copy.deepcopy(work.learner.average)
-    assert work._glance() > 0.5
+    assert work._score_so_far() > 0.5
     with torch.no_grad():
         for weights in work.learner.average.parameters():
             weights.zero_()
-    assert work._glance() < 0.2  # nothing but chance
+    assert work._score_so_far() < 0.2  # nothing but chance
     assert work.best is not None
     assert work.trained().score.value > 0.5
     pairs = zip(work.trained().network.parameters(), good.parameters(), strict=True)
