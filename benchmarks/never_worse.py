@@ -61,7 +61,7 @@ def paint(sheets: Sequence[Sheet], count: int, share: float, random: Generator) 
     share : float
         Part of them that is wrong.
     random : Generator
-        Which, and the hand.
+        Which cells, and the strokes.
     """
     places = [(s, c) for s in sheets if s.scene.painted_on for c in cells_of(s.scene.truth)]
     chosen = [places[i] for i in random.permutation(len(places))[:count]]

@@ -106,7 +106,7 @@ class Annotator:
     mode : {"worst", "random"}
         Which cells are painted.
     seed : int
-        Decides views and hand.
+        Decides views and strokes.
     """
 
     def __init__(self, scenes: Sequence[Scene], mode: str, seed: int) -> None:
@@ -128,7 +128,7 @@ class Annotator:
         What comes depends on the seed, on what is painted already, and on what the person sees:
         `found` gives the labels ``(Y, X)`` of a scene, by its number.
         """
-        views, hand = (np.random.default_rng([self.seed, self.count, i]) for i in (1, 2))
+        views, strokes = (np.random.default_rng([self.seed, self.count, i]) for i in (1, 2))
         turn, empty = self.count // PER_VIEW, 0
         while self.count < total and empty < len(self._order):
             number = self._order[turn % len(self._order)]
@@ -136,7 +136,7 @@ class Annotator:
             chosen = self._chosen(number, view, found, views)[: min(PER_VIEW, total - self.count)]
             empty = 0 if chosen else empty + 1
             if chosen:
-                self._paint_view(number, chosen, view, found(number), hand)
+                self._paint_view(number, chosen, view, found(number), strokes)
             turn += 1
 
     def _left(self, number: int) -> list[Cell]:
@@ -177,13 +177,13 @@ class Annotator:
         return sorted(order, key=wrong)
 
     def _paint_view(
-        self, number: int, chosen: list[Cell], view: Box, found: Labels, hand: Generator
+        self, number: int, chosen: list[Cell], view: Box, found: Labels, strokes: Generator
     ) -> None:
         sheet = self.sheets[number]
         for cell in chosen:
-            paint_cell(sheet, cell, found, hand)
+            paint_cell(sheet, cell, found, strokes)
         for _ in range(max(1, round(len(chosen) / CELLS_PER_STROKE))):
-            paint_stroke(sheet, view, found, hand)
+            paint_stroke(sheet, view, found, strokes)
 
 
 def _holds(box: Box, point: Point) -> bool:
@@ -250,7 +250,7 @@ def brushed(inside: Mask, random: Generator) -> Mask:
     inside : ndarray of bool
         ``(Y, X)``, the object, with room around it.
     random : Generator
-        The hand.
+        Decides the strokes.
     """
     radius = BRUSH * float(np.sqrt(inside.sum() / np.pi))
     reached = _distance(inside) > radius
@@ -303,7 +303,7 @@ def stroke(background: Mask, wrong: Mask, random: Generator) -> Mask:
     wrong : ndarray of bool
         ``(Y, X)``, objects that are not there.
     random : Generator
-        The hand.
+        Decides the strokes.
     """
     if not background.any():
         return np.zeros(background.shape, bool)

@@ -19,7 +19,7 @@ from napari_unet.labels.watershed import object_diameters, typical_diameter
 MODALITIES = ("fluo", "colour", "brightfield_grey")
 MNFINDER = "mnfinder val"
 CELLS = "usiigaci val"
-TAUGHT = "usiigaci train, every sixth"
+TRAINED_ON = "usiigaci train, every sixth"
 BASE = 12  # images that show what is forgotten
 
 
@@ -61,12 +61,12 @@ def cell_samples(data: Path, limit: int | None = None) -> list[Sample]:
     return pairs_of(data / "usiigaci" / "val", CELLS)[:limit]
 
 
-def taught_cells(data: Path, limit: int | None = None) -> list[Sample]:
+def training_cells(data: Path, limit: int | None = None) -> list[Sample]:
     """List some images that `cells-phase` was trained on: what it could do at best."""
-    return pairs_of(data / "usiigaci" / "train", TAUGHT)[::6][:limit]
+    return pairs_of(data / "usiigaci" / "train", TRAINED_ON)[::6][:limit]
 
 
-def taught_nuclei(data: Path) -> list[Sample]:
+def training_nuclei(data: Path) -> list[Sample]:
     """List the images that `nuclei` is trained on."""
     return [*_dsb2018(data / "dsb2018", "train"), *pairs_of(data / "mnfinder" / "train", MNFINDER)]
 

@@ -1,6 +1,6 @@
 """One retraining as the command line does it, and its scores on what nobody painted.
 
-The new model is at hand also if it is refused.
+The new model is returned also if it is refused.
 """
 
 import time
@@ -33,7 +33,7 @@ Labels = NDArray[np.integer]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
+class Retrained:
     """What came of a retraining.
 
     Attributes
@@ -58,7 +58,7 @@ def gathered(parent: Model, sheets: Sequence[Sheet], settings: FinetuneSettings)
     return gather(paintings, parent, "painted", settings)
 
 
-def teach(teaching: FinetuneInputs, target: Path) -> Taught:
+def retrain(inputs: FinetuneInputs, target: Path) -> Retrained:
     """Retrain, and load what was written to `target`.
 
     With one thread the limit counts seconds of the processor, so that other programs take nothing
@@ -66,9 +66,9 @@ def teach(teaching: FinetuneInputs, target: Path) -> Taught:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     clock = time.process_time if torch.get_num_threads() == 1 else time.monotonic
-    for event in finetune_events(teaching.plan(target), teaching.windows, clock=clock):
+    for event in finetune_events(inputs.plan(target), inputs.windows, clock=clock):
         if isinstance(event, Finished):
-            return Taught(load_model(event.path), event.report)
+            return Retrained(load_model(event.path), event.report)
     raise AssertionError("the events end with Finished")
 
 
@@ -165,7 +165,8 @@ class Trial:
 
     def run(self, settings: FinetuneSettings, target: Path) -> Row:
         """Retrain, and return scores before and after, and what the report says."""
-        taught = teach(gathered(self.first.model, self.sheets, settings), target)
-        found = Found(taught.model, [sheet.scene for sheet in self.sheets])
+        inputs = gathered(self.first.model, self.sheets, settings)
+        retrained = retrain(inputs, target)
+        found = Found(retrained.model, [sheet.scene for sheet in self.sheets])
         row = self.scores(self.first, "before") | self.scores(found, "after")
-        return row | taught.report.model_dump()
+        return row | retrained.report.model_dump()

@@ -122,7 +122,7 @@ def test_what_counts_is_shown(scene):
     overlay = scene.viewer.layers["cells corrected"]
     assert scene.viewer.layers.selection.active is scene.layer
     assert overlay.data.shape == SHAPE
-    painted = scene.correcting.tracker.known
+    painted = scene.correcting.tracker.recorded
     shown = overlay.data > 0
     assert shown.any()
     assert (painted[shown] > 0).all()

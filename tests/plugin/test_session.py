@@ -1,4 +1,4 @@
-"""The session without a window: intent, turns, runs, and what a retraining is taught."""
+"""The session without a window: intent, turns, runs, and the inputs of a retraining."""
 
 from collections.abc import Iterator
 

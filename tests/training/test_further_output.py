@@ -88,7 +88,7 @@ def test_a_further_output_is_learned_kept_predicted_judged_and_decoded(tmp_path:
 
     maps[3] = 255 * (painted == 1)
     seen = judge.Window(maps, painted, channels=read.map_channels)
-    assert seen.verdict(read.decode).score == 1
+    assert seen.score(read.decode).value == 1
     box = tile.write
     patch = watershed.decode_block(maps, box, box, read.decode, box, read.map_channels)
     assert patch.count == 1

@@ -19,15 +19,15 @@ from napari_unet.engine.messages import (
     Open,
     Reply,
     Request,
-    StopLearning,
+    StopTraining,
     Warm,
     from_message,
-    teaching_to_requests,
     to_message,
+    training_requests,
 )
 from napari_unet.engine.protocol import Message, read_message, write_message
 from napari_unet.execution.events import HEARTBEAT, Waiting
-from napari_unet.execution.executors import Answer, ComputeBlock, Job, Order, PredictTile
+from napari_unet.execution.orders import Answer, ComputeBlock, Job, Order, PredictTile
 from napari_unet.settings import MEMORY_PAGES
 from napari_unet.tiling.plan import SegmentPlan
 from napari_unet.training.events import Finished, TrainingEvent, TrainingStep
@@ -151,13 +151,13 @@ class Engine:
             self._send(Cancel())
 
     def finetune(
-        self, teaching: "FinetuneInputs", target: Path
+        self, inputs: "FinetuneInputs", target: Path
     ) -> Generator[TrainingEvent | Waiting, None, None]:
         """Retrain a model; closing the generator, or `cancel`, ends it without a result.
 
         Parameters
         ----------
-        teaching : FinetuneInputs
+        inputs : FinetuneInputs
             Parent, windows of what was painted, card and settings.
         target : Path
             Model file that the process writes; its folder must exist.
@@ -176,7 +176,7 @@ class Engine:
         """
         job = self._begin(RETRAINING)
         try:
-            for request in teaching_to_requests(teaching, target):
+            for request in training_requests(inputs, target):
                 self._send(request, mine=True)
             while self._job == job:
                 for event in self._receive(HEARTBEAT):
@@ -196,7 +196,7 @@ class Engine:
     def stop(self) -> None:
         """End the retraining that runs, and keep the best of it so far."""
         if self.pid is not None:
-            self._send(StopLearning())
+            self._send(StopTraining())
 
     def collect(self, timeout: float) -> list[Answer]:
         """Return the answers of the open job so far, waiting up to `timeout` s for the first.
@@ -281,7 +281,7 @@ class Engine:
             raise self._death() from error
 
     def _listen(self, process: "subprocess.Popen[bytes]") -> None:
-        """Hand on what the child sends until it ends; None wakes whoever waits."""
+        """Pass on what the child sends until it ends; None wakes the waiting thread."""
         assert process.stdout is not None, "started with a pipe"
         try:
             with process.stdout as stream:

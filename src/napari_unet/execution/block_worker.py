@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from napari_unet.active_learning.suggest import UncertainRegionFinder
 from napari_unet.execution.events import NOT_NUMBERS
-from napari_unet.execution.executors import (
+from napari_unet.execution.executors import FutureOrders
+from napari_unet.execution.ledger import BlockResult, WritableTile
+from napari_unet.execution.orders import (
     AT_ONCE,
     Answer,
     ComputeBlock,
     DecodeBlock,
     DropMaps,
     DropObjects,
-    FutureOrders,
     Job,
     Order,
     PredictTile,
@@ -30,7 +31,6 @@ from napari_unet.execution.executors import (
     TileStored,
     WriteTile,
 )
-from napari_unet.execution.ledger import BlockResult, WritableTile
 from napari_unet.execution.patches import Patches, PatchesInFolder, PatchesInMemory, patches_of
 from napari_unet.execution.probability_maps import (
     MapsInFolder,
@@ -242,7 +242,7 @@ def has_holes(window: NDArray[Any]) -> bool:
 class ThreadExecutor:
     """An `executors.Executor`: threads of this process, for library calls and the command line.
 
-    The model stays loaded from job to job; threads come with the first order of a job.
+    The model stays loaded from job to job; each job gets threads of its own.
     """
 
     def __init__(self) -> None:
@@ -252,10 +252,12 @@ class ThreadExecutor:
         self._done: deque[Answer] = deque()
 
     def open(self, job: Job) -> None:
-        """Prepare for a job."""
+        """Prepare for a job, and hire its threads."""
         self.abandon()
         self._worker = BlockWorker(job, None, self.predictor_for(job.plan))
-        self._job = job
+        self._threads = WorkerThreads(threads_for(job.plan))
+        live = job.labels is None  # then ids follow the order in which blocks arrive
+        self._orders = FutureOrders(self._worker, self._threads.pool, in_order=live)
 
     def predictor_for(self, plan: SegmentPlan) -> Predictor | None:
         """Return the model a plan needs, if it is loaded."""
@@ -267,25 +269,16 @@ class ThreadExecutor:
     @property
     def ahead(self) -> int:
         """How many orders with pixels are given before their answers are back."""
-        self._hired()
-        assert self._threads is not None, "just hired"
+        assert self._threads is not None, "hired when the job was opened"
         return AHEAD * self._threads.count
-
-    def _hired(self) -> FutureOrders:
-        """Hire threads for the job, unless they are there."""
-        assert self._worker is not None, "an order comes after open"
-        if self._orders is None:
-            self._threads = WorkerThreads(threads_for(self._worker.plan))
-            live = self._job.labels is None  # then ids follow the order in which blocks arrive
-            self._orders = FutureOrders(self._worker, self._threads.pool, in_order=live)
-        return self._orders
 
     def submit(self, order: Order) -> None:
         """Queue an order."""
-        if not isinstance(order, AT_ONCE):
-            self._hired().submit(order)
-            return
         assert self._worker is not None, "an order comes after open"
+        assert self._orders is not None, "an order comes after open"
+        if not isinstance(order, AT_ONCE):
+            self._orders.submit(order)
+            return
         answer = self._worker.do(order)
         if answer is not None:
             self._done.append(answer)

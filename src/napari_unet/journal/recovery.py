@@ -1,4 +1,4 @@
-"""Journals that were left behind: find them, replay them, and clear away what nobody needs."""
+"""Journals that were left behind: find them, replay them, and clear away what is not needed."""
 
 import logging
 import time
@@ -218,7 +218,7 @@ def supersede(paths: Path | Sequence[Path]) -> list[Path]:
 
 
 def clean(folder: Path, now: float | None = None, days: float = 60) -> list[Path]:
-    """Remove journals that nobody needs any more; return them.
+    """Remove journals that are not needed any more; return them.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Names of channels: those of a network's outputs, and those of the probability map in bytes.
 
-Nobody else counts channels. A further output is one `Output` of the spec
+No other module counts channels. A further output is one `Output` of the spec
 (`network.spec.UNetSpec.outputs`), a target with its loss (`training.targets.REGRESSIONS`), and
 what decoding makes of it (`labels.watershed.decode`).
 """

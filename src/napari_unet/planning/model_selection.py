@@ -45,7 +45,7 @@ def best_model(
     for model in reversed(models):  # the first one stays loaded
         plan = yield from begin_plan(image, model, SegmentSettings(), where)
         with probe_folders(folder) as folders:
-            look = yield from find_object_size(plan, image, executor, folders)
-        fits[model.sha] = look.fit
+            probe = yield from find_object_size(plan, image, executor, folders)
+        fits[model.sha] = probe.fit
     first, best = models[0], max(models, key=lambda model: fits[model.sha])
     return best if fits[best.sha] > max(LEAST, CLEARLY * fits[first.sha]) else first

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_unet.execution.events import Event, ObjectsFound, Waiting
-from napari_unet.execution.executors import Executor, Job
+from napari_unet.execution.executors import Executor
+from napari_unet.execution.orders import Job
 from napari_unet.execution.run import live_run
 from napari_unet.image import SPARSE, Box, Image
 from napari_unet.intensity import normalise

@@ -26,7 +26,7 @@ from napari_unet.models import store
 from napari_unet.models.card import SUFFIX, describe, plain, sha256_of
 from napari_unet.models.library import bundled_folder, lineage, model_files
 from napari_unet.models.names import free_name
-from napari_unet.plugin.widgets.jobs import in_background, sentence
+from napari_unet.plugin.widgets.background import in_background, sentence
 from napari_unet.plugin.widgets.library_watch import LibraryWatch
 from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
 
@@ -213,7 +213,7 @@ class ModelsPanel(QWidget):
     def _ask_name_and_duplicate(self) -> None:
         try:
             proposal = free_name(self.name)
-        except UNetError as error:  # a file that was named by hand
+        except UNetError as error:  # a file that a person has renamed
             self.say(sentence(error))
             proposal = ""
         self._ask_name("Duplicate", f"Name of the copy of {self.name!r}:", proposal, self.duplicate)

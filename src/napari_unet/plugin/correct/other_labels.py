@@ -18,7 +18,7 @@ from napari_unet.labels.reopen import as_labels
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.session.session import Session
-from napari_unet.plugin.widgets.jobs import in_background
+from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import keep_narrow, row_of
 
 CHOOSE = "Choose a labels layer first; it must have the image's shape."
@@ -191,5 +191,5 @@ class ReopenLabels:
         result = session.results.take_in(source, image, labels, live, instead_of=old)
         result.take_up(array, painted[1] if painted else None)
         session.results.show(result)
-        said = LOCKED if painted else TAKEN + ("" if result.correcting.any else NO_JOURNAL)
-        session.say(said.format(name=labels.name))
+        text = LOCKED if painted else TAKEN + ("" if result.correcting.any else NO_JOURNAL)
+        session.say(text.format(name=labels.name))

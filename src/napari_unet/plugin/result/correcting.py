@@ -48,7 +48,7 @@ class Correcting:
     layer : Labels
         The result, on which the person paints.
     live : LiveLabels
-        What the model said.
+        What the model predicted.
     name : str
         Of the image, for the names of the layers beside it.
     """
@@ -99,8 +99,8 @@ class Correcting:
         shown = self.layer.data
         return (
             isinstance(shown, np.ndarray)
-            and shown.shape == self.tracker.known.shape
-            and shown.dtype.itemsize >= self.tracker.known.dtype.itemsize  # room for every id
+            and shown.shape == self.tracker.recorded.shape
+            and shown.dtype.itemsize >= self.tracker.recorded.dtype.itemsize  # room for every id
         )
 
     @property
@@ -277,7 +277,7 @@ class Correcting:
         owners = ((self.layer, shown), (self._marks_layer, self.marks))
         for edit, (layer, array) in zip(edits, owners, strict=False):
             _carry_out(edit, None if quiet else layer, array)
-        change = self.tracker.look(shown, plane, box)
+        change = self.tracker.compare(shown, plane, box)
         if change is None:
             return
         self.edits += 1

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Events, ObjectsFound, Started
-from napari_unet.execution.executors import Executor, Job
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.executors import Executor
+from napari_unet.execution.orders import Job
+from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.execution.run import live_run
 from napari_unet.image import Box, Image, Plane
 from napari_unet.labels.live_labels import LiveLabels
@@ -41,9 +42,9 @@ class Result:
     layer : Labels
         Where the person sees and paints.
     live : LiveLabels
-        What the model said, and which pixels the person corrected.
+        What the model predicted, and which pixels the person corrected.
     correcting : Correcting
-        What the person said.
+        What the person painted.
     source : weakref to napari Image layer
         The layer it was made from.
     image : Image

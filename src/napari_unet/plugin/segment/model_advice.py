@@ -12,7 +12,7 @@ from napari_unet.planning.model_selection import best_model
 from napari_unet.planning.planner import Where
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.session.session import Intent, Session
-from napari_unet.plugin.widgets.jobs import Job
+from napari_unet.plugin.widgets.background import BackgroundTask
 
 FITS = (
     "{name} knows more of what is in this image than {other}, so it is chosen. Press Segment, or "
@@ -33,27 +33,27 @@ class ModelAdvice:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._job: Job | None = None
+        self._task: BackgroundTask | None = None
         self._own = session.intent.model  # what was chosen here, or at the beginning
         session.intent_changed.connect(self._on_intent)
         session.runs.making_way.connect(self.stop)
 
     @property
     def running(self) -> bool:
-        """Whether an image is being looked at."""
-        return self._job is not None and self._job.running
+        """Whether the models are being compared."""
+        return self._task is not None and self._task.running
 
     def stop(self) -> None:
-        """Stop looking, because the engine has something else to do."""
-        if self._job is not None and self._job.running:
-            self._job.cancel()
+        """Stop comparing, because the engine has something else to do."""
+        if self._task is not None and self._task.running:
+            self._task.cancel()
 
     def _on_intent(self, now: Intent, before: Intent) -> None:
         if now.layer is not before.layer:
-            self.look()
+            self.ask()
 
-    def look(self) -> None:
-        """Look at the chosen image, if the choice of the model is still open."""
+    def ask(self) -> None:
+        """Ask which model fits the chosen image, if the choice of the model is still open."""
         session = self._session
         self.stop()
         layer = session.intent.layer
@@ -66,8 +66,10 @@ class ModelAdvice:
             return
         plane = layers.current_plane(session.viewer, layer, image)
         events = self._events(image, Where(planes=(plane,)))
-        self._job = Job(events, lambda event: self._advise(event, layer), lambda _problem: None)
-        self._job.start()
+        self._task = BackgroundTask(
+            events, lambda event: self._advise(event, layer), lambda _problem: None
+        )
+        self._task.start()
 
     def _events(self, image: Image, where: Where) -> Generator[Event | Model, None, None]:
         try:

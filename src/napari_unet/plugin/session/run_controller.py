@@ -15,7 +15,7 @@ from napari_unet.engine.client import Engine
 from napari_unet.execution.events import Event, Notice, ObjectsFound, Started, TileWritten
 from napari_unet.image import Image
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.widgets.jobs import Job
+from napari_unet.plugin.widgets.background import BackgroundTask
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
@@ -56,7 +56,7 @@ class Target(Protocol):
         """Draw everything."""
 
     def conclusion(self, *, cancelled: bool) -> str:
-        """Return what is said in the end."""
+        """Return the sentence that the person reads in the end."""
 
 
 class RunController:
@@ -87,9 +87,9 @@ class RunController:
     def __init__(self, viewer: Viewer, engine: Engine, say: Callable[[str], None]) -> None:
         self._viewer, self._engine, self._say = viewer, engine, say
         self._activities: set[Activity] = set()
-        self._job: Job | None = None
-        self._target: Target | None = None  # what the job fills
-        self._begun, self._done = 0.0, 0  # when the job began, and its tiles so far
+        self._task: BackgroundTask | None = None
+        self._target: Target | None = None  # what the task fills
+        self._begun, self._done = 0.0, 0  # when the task began, and its tiles so far
         self._closed = False
         self.problem: str | None = None
 
@@ -98,7 +98,7 @@ class RunController:
     @property
     def segmenting(self) -> bool:
         """Whether a run fills a result, or a preview."""
-        return self._job is not None and self._job.running
+        return self._task is not None and self._task.running
 
     def doing(self, activity: Activity) -> bool:
         """Whether something of a kind goes on."""
@@ -156,24 +156,24 @@ class RunController:
         self.making_way.emit()
         self._begun, self.problem, self._target = time.monotonic(), None, target
         self._done = 0
-        job = self._job = Job(
+        task = self._task = BackgroundTask(
             events,
             lambda event: self._on_event(event, target),
-            # a job that another one has replaced ends in silence
-            lambda problem: self._on_end(problem, target, settings) if job is self._job else None,
+            # a task that another one has replaced ends in silence
+            lambda problem: self._on_end(problem, target, settings) if task is self._task else None,
         )
         self.started.emit()
-        job.start()
+        task.start()
 
     def drop(self) -> None:
-        """Stop the run because another one follows; nothing is said of it."""
-        if self._job is not None and self._job.running:
-            self._job.cancel()
+        """Stop the run because another one follows; the person is not told."""
+        if self._task is not None and self._task.running:
+            self._task.cancel()
 
     def cancel(self, only: Target | None = None) -> None:
         """Stop the run, or only one that fills a certain target; finished tiles stay."""
-        if self._job is not None and self._job.running and only in (None, self._target):
-            self._job.cancel()
+        if self._task is not None and self._task.running and only in (None, self._target):
+            self._task.cancel()
             self._engine.cancel()
 
     def close(self) -> None:
@@ -216,7 +216,7 @@ class RunController:
     def _on_end(self, problem: str | None, target: Target, settings: SegmentSettings) -> None:
         if self._closed:
             return
-        cancelled = self._job is not None and self._job.cancelled
+        cancelled = self._task is not None and self._task.cancelled
         target.finish(settings)
         self.ended.emit()
         self.problem = problem or self.problem

@@ -5,7 +5,7 @@ import weakref
 from napari.layers import Image as ImageLayer
 
 from napari_unet.errors import InputError, UNetError
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.image import Box, Image
 from napari_unet.models.class_names import names_of
 from napari_unet.models.library import load_card, load_model

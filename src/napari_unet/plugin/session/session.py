@@ -16,8 +16,9 @@ from psygnal import Signal
 
 from napari_unet.engine.client import Engine
 from napari_unet.errors import InputError, UNetError
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache, Scratch
+from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.image import Image
+from napari_unet.io.scratch import Scratch
 from napari_unet.models.library import find_model
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.region import region_of
@@ -28,7 +29,7 @@ from napari_unet.plugin.session.class_names import ClassNames
 from napari_unet.plugin.session.journals import Journals
 from napari_unet.plugin.session.result_registry import NO_IMAGE, ResultRegistry
 from napari_unet.plugin.session.run_controller import RunController
-from napari_unet.plugin.widgets.jobs import sentence
+from napari_unet.plugin.widgets.background import sentence
 from napari_unet.settings import APPLICATION, DecodeSettings, SegmentSettings
 
 WHOLE, PLANE, VIEW, RECTANGLE = "Whole image", "This plane", "Current view", "Selected rectangle"

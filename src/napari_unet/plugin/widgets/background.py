@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 UNEXPECTED = "Something unexpected went wrong ({error}); what is finished stays. See the log."
 
 
-class Job:
-    """One run in napari's worker thread.
+class BackgroundTask:
+    """Events that a worker thread of napari makes, told on the main thread.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Job:
         self._worker.start()
 
     def cancel(self) -> None:
-        """Stop at the next event; nothing of this job is delivered after this call."""
+        """Stop at the next event; nothing of this task is delivered after this call."""
         self.cancelled = True
         self._worker.quit()
 
@@ -97,13 +97,13 @@ def in_background(
 
 
 def import_early(module: str) -> None:
-    """Import a module beside whatever else happens; nobody waits for it, at exit neither."""
+    """Import a module in a thread of its own, which the exit does not wait for."""
     threading.Thread(target=import_module, args=(module,), daemon=True).start()
 
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """The last event of a job that went wrong."""
+    """The last event of a task that went wrong."""
 
     error: Exception
 
