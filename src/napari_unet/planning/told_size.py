@@ -4,6 +4,7 @@ A look tells a size within some factor of the one that the network is used to. S
 looked at enlarged and reduced, the looks vote, and the size that they agree on is looked with.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -33,9 +34,12 @@ DIAMETER = "diameter"  # the output that tells
 SMALLEST, LARGEST = 6.0, 200.0  # pixels; diameters that are believed
 FOREGROUND = 128  # of 255; from there on a pixel is rather object than background
 SHARE = 0.05  # of the pixels at least count as objects: those that look most like it
-FIRST = (1.0, 0.5, 0.25, 2.0)  # magnifications that are looked with whatever is told
+OTHER = 0.5  # magnification that a first look is compared with
+FURTHER = (0.5, 0.25, 2.0)  # magnifications that are looked with where two looks do not agree
+APART = 1.3  # factor from which on two magnifications are different ones
+SAME = 1.2  # factor within which two looks tell the same
+RISING = 0.3  # octaves told for each octave of magnification; less says nothing
 TRUSTED = 0.7  # octaves from the usual size within which what is told is mostly right
-ALIKE = 0.4  # octaves within which two looks tell the same
 RIGHT = 1.1  # factor within which what is told confirms the size that was looked with
 REFINED = 3  # looks at most that come nearer to that
 UNSURE = (
@@ -72,6 +76,11 @@ class Told:
         return plan.card.object_diameter * 2**self.octaves / plan.zoom
 
     @property
+    def believed(self) -> float:
+        """The same, or the nearest diameter that objects may have."""
+        return believable(self.diameter)
+
+    @property
     def weight(self) -> float:
         """How far it is trusted: much where objects look as large as the network is used to."""
         return (self.share + SHARE) * math.exp(-((self.octaves / TRUSTED) ** 2))
@@ -80,7 +89,7 @@ class Told:
     def confirmed(self) -> bool:
         """Whether it tells the size that was looked with."""
         plan = self.probe.plan
-        possible = within(self.diameter / believable(self.diameter), RIGHT)
+        possible = within(self.diameter / self.believed, RIGHT)
         return possible and within(plan.card.zoom(self.diameter) / plan.zoom, RIGHT)
 
 
@@ -138,28 +147,64 @@ def best_told(card: ModelCard, look: Callable[[float], Telling]) -> Probing:
     look : callable
         Looks with a diameter, image pixels.
     """
-    looks = list[Told]()
-    for zoom in FIRST:
-        looks.append((yield from look(card.object_diameter / zoom)))
+    usual = card.object_diameter
+    first = yield from look(usual)
+    # What is told is told again in another size, or it says nothing of this image.
+    looks = [first, (yield from look(usual / OTHER if first.confirmed else first.diameter))]
+    if not alike(*looks):
+        for zoom in FURTHER:
+            further = yield from look(usual / zoom)
+            looks.append(further)
+    best = yield from _refined(looks, look)
+    if not (best.confirmed and rising(looks)):
+        yield Notice(UNSURE.format(best.believed))
+    return replace(best.probe, told=best.believed)
+
+
+def _refined(looks: list[Told], look: Callable[[float], Telling]) -> Telling:
+    """Come nearer to the size in which objects look as large as the network is used to."""
     for _ in range(REFINED):
-        latest = yield from look(agreed(looks))
-        if latest in looks:
-            break
-        looks.append(latest)
-    diameter = agreed(looks)
-    best = yield from look(diameter)
-    if not best.confirmed:
-        yield Notice(UNSURE.format(diameter))
-    return replace(best.probe, told=diameter)
+        best = min(looks, key=lambda told: abs(told.octaves))
+        if best.confirmed:
+            return best
+        again = yield from look(crossing(looks))
+        if again in looks:
+            return best
+        looks.append(again)
+    return min(looks, key=lambda told: abs(told.octaves))
 
 
-def agreed(looks: Sequence[Told]) -> float:
-    """Return the diameter that most looks tell, image pixels, by how far each is trusted."""
-    sizes = np.log2([believable(look.diameter) for look in looks])
-    weights = np.array([look.weight for look in looks])
-    near = np.exp(-(((sizes[:, None] - sizes) / ALIKE) ** 2)) * weights
-    votes = near[near.sum(axis=1).argmax()]
-    return believable(float(2 ** np.average(sizes, weights=votes)))
+def alike(one: Told, other: Told) -> bool:
+    """Whether two looks in quite different sizes tell the same."""
+    apart = within(one.probe.plan.zoom / other.probe.plan.zoom, APART)
+    return not apart and within(one.diameter / other.diameter, SAME)
+
+
+def rising(looks: Sequence[Told]) -> bool:
+    """Whether objects look larger where they are enlarged: else nothing is told."""
+    zooms = np.log2([look.probe.plan.zoom for look in looks])
+    octaves = np.array([look.octaves for look in looks])
+    zooms -= zooms.mean()
+    return float(zooms @ octaves) > RISING * float(zooms @ zooms)
+
+
+def crossing(looks: Sequence[Told]) -> float:
+    """Return the diameter, image pixels, that would look as large as the network is used to.
+
+    A network tells sizes nearer to its own than they are, the more the further they are from it.
+    Between a look that tells too small and one that tells too large this does not matter.
+    """
+    ordered = sorted(looks, key=lambda look: look.probe.plan.zoom)
+    usual = ordered[0].probe.plan.card.object_diameter
+    found = []
+    for small, large in itertools.pairwise(ordered):
+        if small.octaves <= 0 <= large.octaves and small.octaves < large.octaves:
+            share = small.octaves / (small.octaves - large.octaves)
+            low, high = (math.log2(look.probe.plan.zoom) for look in (small, large))
+            found.append((small.weight + large.weight, usual / 2 ** (low + share * (high - low))))
+    if found:
+        return believable(max(found)[1])
+    return min(looks, key=lambda look: abs(look.octaves)).believed
 
 
 def believable(diameter: float) -> float:
