@@ -103,8 +103,6 @@ def started(
 
 def test_a_size_that_is_told_whatever_is_seen_is_not_certain(tmp_path: Path) -> None:
     plan, notes = started(squares(30), model_that_tells(tmp_path, 0.2))
-    assert plan.found == pytest.approx(30 * 2**0.2, rel=0.02)
-    assert plan.zoom == 1
     assert notes == [UNSURE.format(plan.found)]
 
 
@@ -159,6 +157,7 @@ def test_looks_come_near_to_the_diameter(diameter: float, leaning: float, noise:
         return Told(ScaleProbe(seen), octaves + random.normal(0, 0.03), 0.2, 0.4)
 
     best = Notes().follow(best_told(CARD, look))
-    assert SMALLEST <= best.diameter <= LARGEST
-    assert best.diameter == pytest.approx(np.clip(diameter, SMALLEST, LARGEST), rel=0.2)
+    assert best is not None
+    assert SMALLEST <= best.agreed <= LARGEST
+    assert best.agreed == pytest.approx(np.clip(diameter, SMALLEST, LARGEST), rel=0.2)
     assert looks <= 2 + len(FURTHER) + REFINED

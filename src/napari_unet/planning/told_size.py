@@ -23,6 +23,7 @@ from napari_unet.planning.object_size import (
     Looks,
     Probing,
     ScaleProbe,
+    best_probe,
     busiest,
     find_object_size,
     of_one_plane,
@@ -38,6 +39,7 @@ OTHER = 0.5  # magnification that a first look is compared with
 FURTHER = (0.5, 0.25, 2.0)  # magnifications that are looked with where two looks do not agree
 APART = 1.3  # factor from which on two magnifications are different ones
 SAME = 1.2  # factor within which two looks tell the same
+ALIKE = 1.4  # factor within which what is told and what is found are taken together
 RISING = 0.3  # octaves told for each octave of magnification; less says nothing
 TRUSTED = 0.7  # octaves from the usual size within which what is told is mostly right
 RIGHT = 1.1  # factor within which what is told confirms the size that was looked with
@@ -78,7 +80,20 @@ class Told:
     @property
     def believed(self) -> float:
         """The same, or the nearest diameter that objects may have."""
-        return believable(self.diameter)
+        return round(believable(self.diameter), 1)
+
+    @property
+    def zoom(self) -> float:
+        """Network pixels for each image pixel."""
+        return self.probe.plan.zoom
+
+    @property
+    def agreed(self) -> float:
+        """The same, or the mean of it and of the objects that are found, where they are alike."""
+        found = self.probe.diameter
+        if found is None or not within(found / self.believed, ALIKE):
+            return self.believed
+        return believable(round(math.sqrt(found * self.believed), 1))
 
     @property
     def weight(self) -> float:
@@ -119,7 +134,18 @@ def find_size(
     def look(diameter: float) -> Telling:
         return told((yield from looks.at(centre, diameter)))
 
-    return (yield from best_told(expected.card, look))
+    best = yield from best_told(expected.card, look)
+    if best is not None and best.confirmed:
+        return replace(best.probe, told=best.agreed)
+    if best is None:
+        found = yield from best_probe(expected, lambda diameter: looks.at(centre, diameter))
+        if found.diameter is None:
+            return found
+        found = replace(found, told=believable(found.diameter))
+    else:
+        found = replace(best.probe, told=best.believed)
+    yield Notice(UNSURE.format(found.diameter))
+    return found
 
 
 def tells_size(card: ModelCard) -> bool:
@@ -137,8 +163,10 @@ def everywhere(plan: SegmentPlan, image: Image) -> tuple[SegmentPlan, Image]:
     return of_one_plane(wide), image
 
 
-def best_told(card: ModelCard, look: Callable[[float], Telling]) -> Probing:
-    """Decide which diameters to look with, and which one to believe; knows nothing of images.
+def best_told(
+    card: ModelCard, look: Callable[[float], Telling]
+) -> Generator[Event, None, Told | None]:
+    """Decide which diameters to look with, and which look to believe; knows nothing of images.
 
     Parameters
     ----------
@@ -146,32 +174,45 @@ def best_told(card: ModelCard, look: Callable[[float], Telling]) -> Probing:
         The model.
     look : callable
         Looks with a diameter, image pixels.
+
+    Returns
+    -------
+    Told or None
+        A look whose objects are as large as the network is used to, or the nearest one; None if
+        what is told says nothing.
     """
     usual = card.object_diameter
     first = yield from look(usual)
-    # What is told is told again in another size, or it says nothing of this image.
-    looks = [first, (yield from look(usual / OTHER if first.confirmed else first.diameter))]
-    if not alike(*looks):
+    # What is told must be told again in another size.
+    again = yield from look(usual / OTHER if first.confirmed else first.believed)
+    looks = _with(again, [first])
+    if not alike(first, again):
         for zoom in FURTHER:
-            further = yield from look(usual / zoom)
-            looks.append(further)
-    best = yield from _refined(looks, look)
-    if not (best.confirmed and rising(looks)):
-        yield Notice(UNSURE.format(best.believed))
-    return replace(best.probe, told=best.believed)
+            looks = _with((yield from look(usual / zoom)), looks)
+    elif first.confirmed or again.confirmed:
+        return min(looks, key=lambda told: abs(told.octaves))
+    return (yield from _refined(looks, look))
 
 
-def _refined(looks: list[Told], look: Callable[[float], Telling]) -> Telling:
+def _refined(
+    looks: list[Told], look: Callable[[float], Telling]
+) -> Generator[Event, None, Told | None]:
     """Come nearer to the size in which objects look as large as the network is used to."""
+    nearest: Told | None = None
     for _ in range(REFINED):
-        best = min(looks, key=lambda told: abs(told.octaves))
-        if best.confirmed:
-            return best
-        again = yield from look(crossing(looks))
-        if again in looks:
-            return best
-        looks.append(again)
-    return min(looks, key=lambda told: abs(told.octaves))
+        diameter = crossing(looks)
+        if diameter is None:
+            break
+        nearest = yield from look(diameter)
+        if nearest.confirmed or any(nearest.zoom == look.zoom for look in looks):
+            break
+        looks = _with(nearest, looks)
+    return nearest
+
+
+def _with(latest: Told, looks: Sequence[Told]) -> list[Told]:
+    """Add a look, in place of those in about the same size: between two, chance has its say."""
+    return [*(look for look in looks if not within(look.zoom / latest.zoom, APART)), latest]
 
 
 def alike(one: Told, other: Told) -> bool:
@@ -180,31 +221,30 @@ def alike(one: Told, other: Told) -> bool:
     return not apart and within(one.diameter / other.diameter, SAME)
 
 
-def rising(looks: Sequence[Told]) -> bool:
-    """Whether objects look larger where they are enlarged: else nothing is told."""
-    zooms = np.log2([look.probe.plan.zoom for look in looks])
-    octaves = np.array([look.octaves for look in looks])
-    zooms -= zooms.mean()
-    return float(zooms @ octaves) > RISING * float(zooms @ zooms)
-
-
-def crossing(looks: Sequence[Told]) -> float:
+def crossing(looks: Sequence[Told]) -> float | None:
     """Return the diameter, image pixels, that would look as large as the network is used to.
 
     A network tells sizes nearer to its own than they are, the more the further they are from it.
-    Between a look that tells too small and one that tells too large this does not matter.
+    Between a look that tells too small and one that tells too large this does not matter. None
+    where objects do not look larger in larger images.
     """
-    ordered = sorted(looks, key=lambda look: look.probe.plan.zoom)
+    ordered = sorted(looks, key=lambda look: look.zoom)
     usual = ordered[0].probe.plan.card.object_diameter
-    found = []
-    for small, large in itertools.pairwise(ordered):
-        if small.octaves <= 0 <= large.octaves and small.octaves < large.octaves:
-            share = small.octaves / (small.octaves - large.octaves)
-            low, high = (math.log2(look.probe.plan.zoom) for look in (small, large))
-            found.append((small.weight + large.weight, usual / 2 ** (low + share * (high - low))))
-    if found:
-        return believable(max(found)[1])
-    return min(looks, key=lambda look: abs(look.octaves)).believed
+    pairs = [pair for pair in itertools.pairwise(ordered) if slope(*pair) > RISING]
+    met = [pair for pair in pairs if pair[0].octaves <= 0 <= pair[1].octaves]
+    if met:
+        small, large = max(met, key=lambda pair: pair[0].weight + pair[1].weight)
+        return believable(usual / (small.zoom * 2 ** (-small.octaves / slope(small, large))))
+    for end in (ordered[:2], ordered[:-3:-1]):
+        away = 1 if end[0].zoom < end[1].zoom else -1
+        if all(away * look.octaves > 0 for look in ordered) and slope(*end) > RISING:
+            return end[0].believed
+    return None
+
+
+def slope(one: Told, other: Told) -> float:
+    """Octaves that are told more for each octave of magnification."""
+    return (one.octaves - other.octaves) / math.log2(one.zoom / other.zoom)
 
 
 def believable(diameter: float) -> float:
