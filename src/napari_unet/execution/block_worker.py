@@ -179,7 +179,7 @@ class BlockWorker:
     def _look(self, tile: Tile, pixels: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         """Return the probability map of a tile, and what the person should know."""
         plan, predictor = self.plan, self._loaded()
-        maps = predictor.probability_map(pixels, tile, plan.tiles, plan.limits)
+        maps = predictor.probability_map(pixels, tile, plan.tiles, plan.limits, plan.further)
         notes = [NOT_NUMBERS] if has_holes(pixels) else []
         if predictor.gave_up:
             notes.append(GAVE_UP)

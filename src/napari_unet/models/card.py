@@ -7,7 +7,7 @@ read without torch and without running anything the file brings along.
 import hashlib
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -138,7 +138,11 @@ class ModelCard(BaseModel):
     @property
     def map_channels(self) -> Channels:
         """Channels of its probability map."""
-        return map_channels(self.spec.outputs, self.kind)
+        return self.channels_with()
+
+    def channels_with(self, further: Collection[str] = ()) -> Channels:
+        """Channels of its probability map with outputs that are asked for by name."""
+        return map_channels(self.spec.outputs, self.kind, further)
 
     def zoom(self, diameter: float) -> float:
         """Factor to resize an image by, so that objects of `diameter` px suit the network.
