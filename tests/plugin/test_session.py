@@ -1,28 +1,34 @@
 """The session without a window: intent, turns, runs, and what a retraining is taught."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 
 from napari_unet.errors import InputError
-from napari_unet.execution.events import Waiting
+from napari_unet.execution.events import ObjectsFound, Started, Waiting
 from napari_unet.image import Image
 from napari_unet.labels.painted import BACKGROUND
+from napari_unet.labels.watershed import Patch
 from napari_unet.models.class_names import DEFAULT
 from napari_unet.models.library import load_card, load_model
 from napari_unet.plugin.correct.uncertain_regions import NO_RESULT, UncertainRegions
 from napari_unet.plugin.result import incremental
+from napari_unet.plugin.result import result as result_module
 from napari_unet.plugin.retrain.painted_inputs import gather_work, names_to_teach
 from napari_unet.plugin.segment import model_advice
 from napari_unet.plugin.segment.model_advice import ModelAdvice
 from napari_unet.plugin.segment.segment_form import AVERAGE, SegmentForm
 from napari_unet.plugin.segment.segment_section import SegmentSection
+from napari_unet.plugin.session import segmentation_runs
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.segmentation_runs import decode_again, segment, segment_again
 from napari_unet.plugin.session.session import PLANE, Session
-from napari_unet.settings import FinetuneSettings
+from napari_unet.settings import DecodeSettings, FinetuneSettings
+from napari_unet.tiling.plan import Key
 from tests.gui.flow import SHAPE, C, Network
 
 PATIENCE = 20_000  # milliseconds
@@ -223,6 +229,23 @@ def test_another_model_brings_its_own_thresholds(session, form):
     assert form.sliders[0].value == load_card("cells-phase").decode.sensitivity
 
 
+class DecodingRun:
+    """Makes the objects of the blocks that a slider asks for, as a block without objects."""
+
+    asked: ClassVar[list[list[Key]]] = []
+
+    def __init__(self, job, blocks, cached_tiles, budget) -> None:
+        self._plan, self._blocks = job.plan, [*blocks]
+        self.asked.append(self._blocks)
+
+    def events(self, _executor):
+        yield Started(self._plan, Path("/nowhere"), 0)
+        for plane, number in self._blocks:
+            owned = self._plan.owned(self._plan.tiles.tiles[number])
+            nothing, at = Patch(owned, np.zeros(owned.shape, np.int32), 0), self._plan.planes[plane]
+            yield ObjectsFound((plane, number), at, owned, number, 0, 1, 1, nothing)
+
+
 # ---- runs ----------------------------------------------------------------------------------
 
 
@@ -299,6 +322,47 @@ def test_a_run_that_another_one_replaces_ends_in_silence(session, image, said, n
     idle()
     assert ended == [1]
     assert said[-1].startswith("2 objects")
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_a_run_that_found_nothing_leaves_the_record_of_what_is_shown(
+    session, image, monkeypatch, idle, qtbot, planned
+):
+    segment(session)
+    idle()
+    result, run = session.results.current, segmentation_runs.segment_events
+    record, plan = result.layer.metadata["napari_unet"], result.plan
+
+    def endless(*given, **where):
+        if planned:
+            yield next(run(*given, **where))
+        while True:
+            yield Waiting()
+
+    monkeypatch.setattr(segmentation_runs, "segment_events", endless)
+    plans = []
+    session.runs.planned.connect(plans.append)
+    session.intend(model="cells-phase", diameter=99.0, decode=DecodeSettings(sensitivity=0.9))
+    segment(session)
+    qtbot.waitUntil(lambda: len(plans) == planned, timeout=PATIENCE)
+    session.runs.cancel()
+    idle()
+    assert result.plan is plan
+    assert result.layer.metadata["napari_unet"] == record
+
+
+def test_a_slider_changes_nothing_but_thresholds_in_the_record(session, image, monkeypatch, idle):
+    segment(session)
+    idle()
+    record = session.results.current.layer.metadata["napari_unet"]
+    session.intend(model="cells-phase", diameter=99.0, decode=DecodeSettings(sensitivity=0.9))
+    monkeypatch.setattr(result_module, "live_run", DecodingRun)
+    decode_again(session)
+    idle()
+    changed = session.results.current.layer.metadata["napari_unet"]
+    assert changed["decode"]["sensitivity"] == 0.9
+    assert changed["settings"] == {**record["settings"], "decode": changed["decode"]}
+    assert {**changed, "settings": 0, "decode": 0} == {**record, "settings": 0, "decode": 0}
 
 
 def test_the_thresholds_wait_for_a_retraining(session, image, monkeypatch, idle):

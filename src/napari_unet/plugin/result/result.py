@@ -14,12 +14,13 @@ from napari_unet.errors import InputError
 from napari_unet.execution.events import Events, ObjectsFound, Started
 from napari_unet.execution.executors import Executor, Job
 from napari_unet.execution.probability_map_cache import ProbabilityMapCache
-from napari_unet.execution.run import live_run
+from napari_unet.execution.run import Run, live_run
 from napari_unet.image import Box, Image, Plane
 from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.labels.reopen import put_on_top
 from napari_unet.labels.watershed import Patch
 from napari_unet.planning.planner import Where
+from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.layers.layers import Redraw
 from napari_unet.plugin.result.correcting import Correcting
 from napari_unet.segmentation import decoding, record
@@ -48,8 +49,8 @@ class Result:
         The layer it was made from.
     image : Image
         The image as it was when the last run began.
-    plan, folder, budget, cached_tiles
-        Of the last run: to decode again without the network.
+    plan, settings, folder, budget, cached_tiles
+        Of the last run that found something: to decode again without the network.
     region, planes
         What all runs so far have segmented: a box, and planes.
     """
@@ -59,6 +60,7 @@ class Result:
     source: "weakref.ref[ImageLayer]"
     image: Image
     plan: SegmentPlan | None = None
+    settings: SegmentSettings = field(default_factory=SegmentSettings)
     folder: Path | None = None
     budget: int = 0
     cached_tiles: set[Key] = field(default_factory=set)
@@ -69,6 +71,8 @@ class Result:
     def __post_init__(self) -> None:
         self._redraw = Redraw(self.layer)
         self._begun = False
+        self._wanted = self.settings  # of the run that goes on
+        self._coming: Started | None = None  # of a run that has found nothing yet
 
     def painted(self) -> NDArray[np.uint32]:
         """Return the painted array ``(..., Y, X)`` of now; objects painted in part as a whole."""
@@ -120,8 +124,9 @@ class Result:
             self.correcting.marks_layer()
         self.correcting.look_everywhere()
 
-    def begin(self) -> None:
+    def begin(self, settings: SegmentSettings) -> None:
         """Prepare for a run: what is painted is locked, and ids the person uses are left alone."""
+        self._wanted, self._coming = settings, None
         correcting = self.correcting
         # In a new result there is nothing to find, and looking would cost its memory.
         worth = correcting.fits and (self._begun or correcting.any)
@@ -134,8 +139,12 @@ class Result:
         )
 
     def started(self, event: Started) -> None:
-        """Note the plan of a run."""
+        """Note the plan of a run; before it finds something the labels are those of another."""
+        self._coming = event
+
+    def _take_plan(self, event: Started) -> None:
         plan = self.plan = event.plan
+        self.settings, self._coming = self._wanted, None
         self.folder, self.budget = event.folder, event.budget
         self.cached_tiles = event.cached_tiles
         self.region = plan.region if self.region is None else self.region.union(plan.region)
@@ -157,21 +166,21 @@ class Result:
         """Show one block's objects, except where the person painted."""
         if not self.correcting.fits:
             raise InputError(REPLACED)
+        if self._coming is not None:
+            self._take_plan(self._coming)
         self.live.update(self.layer.data, event.plane, event.owned, event.patch, event.block)
         self._redraw.soon()
 
-    def finish(self, settings: SegmentSettings) -> None:
+    def finish(self) -> None:
         """Draw everything, and keep the record of how it was made with the layer."""
         self.layer.refresh()
         if self.plan is not None:
-            self.layer.metadata = {
-                **self.layer.metadata,
-                "napari_unet": record(self.plan, settings),
-            }
+            made = {METADATA_KEY: record(self.plan, self.settings)}
+            self.layer.metadata = {**self.layer.metadata, **made}
 
     def forget(self) -> None:
         """Take away what the model said; what is painted stays."""
-        self.begin()
+        self.begin(self.settings)
         for plane, box in self.correcting.tracker.blocks():
             nothing = Patch(box, np.zeros(box.shape, np.int32), 0)
             self.live.update(self.layer.data, plane, box, nothing, 0)
@@ -185,18 +194,12 @@ class Result:
         return self.plan.owned(self.plan.tiles.tiles[key[1]]).intersect(view).size > 0
 
     def decode_again(
-        self,
-        settings: SegmentSettings,
-        executor: Executor,
-        view: tuple[float, float],
-        near: list[Key],
+        self, executor: Executor, view: tuple[float, float], near: list[Key]
     ) -> Events:
-        """Decode with other thresholds, without the network where the probability map is kept.
+        """Decode with the thresholds that were given to `begin`, from the maps of the last plan.
 
         Parameters
         ----------
-        settings : SegmentSettings
-            With the thresholds wanted.
         executor : Executor
             Computes.
         view : tuple of float
@@ -205,15 +208,14 @@ class Result:
             Blocks in view: the only ones decoded where not every probability map is kept.
         """
         plan, folder = self.plan, self.folder
-        if plan is None or folder is None:
-            return
+        assert plan is not None, "asked only after a run"
+        assert folder is not None, "a plan that is kept comes with its folder"
         if not folder.exists():  # a later run needed the room: the network must look again
             self.cached_tiles.clear()
         blocks = plan.blocks(view) if self.all_maps_kept else near
-        job = Job(plan, decoding(plan, settings), self.image, folder)
-        run = live_run(job, blocks, self.cached_tiles, self.budget)
-        with closing(run.events(executor)) as events:
-            yield from (event for event in events if not isinstance(event, Started))
+        self.started(Started(plan, folder, self.budget, self.cached_tiles))
+        job = Job(plan, decoding(plan, self._wanted), self.image, folder)
+        return _unannounced(live_run(job, blocks, self.cached_tiles, self.budget), executor)
 
     def conclusion(self, *, cancelled: bool) -> str:
         """Return what a run has found, or that it was cancelled."""
@@ -230,3 +232,9 @@ class Result:
                 "view; press Segment to apply them everywhere."
             )
         return text
+
+
+def _unannounced(run: Run, executor: Executor) -> Events:
+    """Yield what a run tells, but not that it has started: its plan is known."""
+    with closing(run.events(executor)) as events:
+        yield from (event for event in events if not isinstance(event, Started))

@@ -16,7 +16,6 @@ from napari_unet.execution.events import Event, Notice, ObjectsFound, Started, T
 from napari_unet.image import Image
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.widgets.jobs import Job
-from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
 LONG = 300  # seconds from which on minutes are told
@@ -52,7 +51,7 @@ class Target(Protocol):
     def place(self, event: Any) -> None:
         """Show one block's objects."""
 
-    def finish(self, settings: SegmentSettings) -> None:
+    def finish(self) -> None:
         """Draw everything."""
 
     def conclusion(self, *, cancelled: bool) -> str:
@@ -139,9 +138,7 @@ class RunController:
 
     # ---- the run ---------------------------------------------------------------------------
 
-    def start(
-        self, events: Generator[Any, None, None], target: Target, settings: SegmentSettings
-    ) -> None:
+    def start(self, events: Generator[Any, None, None], target: Target) -> None:
         """Begin a run.
 
         Parameters
@@ -150,8 +147,6 @@ class RunController:
             `Started` first, then tiles.
         target : Target
             What it fills.
-        settings : SegmentSettings
-            Of the run.
         """
         self.making_way.emit()
         self._begun, self.problem, self._target = time.monotonic(), None, target
@@ -160,7 +155,7 @@ class RunController:
             events,
             lambda event: self._on_event(event, target),
             # a job that another one has replaced ends in silence
-            lambda problem: self._on_end(problem, target, settings) if job is self._job else None,
+            lambda problem: self._on_end(problem, target) if job is self._job else None,
         )
         self.started.emit()
         job.start()
@@ -213,11 +208,11 @@ class RunController:
         self.problem = reason
         return True
 
-    def _on_end(self, problem: str | None, target: Target, settings: SegmentSettings) -> None:
+    def _on_end(self, problem: str | None, target: Target) -> None:
         if self._closed:
             return
         cancelled = self._job is not None and self._job.cancelled
-        target.finish(settings)
+        target.finish()
         self.ended.emit()
         self.problem = problem or self.problem
         if self.problem:

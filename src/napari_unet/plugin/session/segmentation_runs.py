@@ -95,11 +95,11 @@ def _segment(session: Session, layer: ImageLayer, image: Image, where: Where) ->
         session.class_names.adopt(names_of(model.card))
     result = session.results.make(layer, image, classes=classes)
     result.image = image
-    result.begin()
+    result.begin(settings)
     session.viewer.layers.selection.active = result.layer  # ready to be painted on
     session.say(LOOKING)
     events = segment_events(image, model, settings, session.engine, where=where)
-    session.runs.start(events, result, settings)
+    session.runs.start(events, result)
 
 
 def _segment_large(session: Session, layer: ImageLayer, image: Image) -> None:
@@ -110,7 +110,7 @@ def _segment_large(session: Session, layer: ImageLayer, image: Image) -> None:
     result = _slide_result(session, layer, image)
     session.say(LOOKING)
     events = result.incremental.events(session.engine, plane, where.centre, only=only)
-    session.runs.start(events, result, result.incremental.settings)
+    session.runs.start(events, result)
 
 
 def _slide_result(session: Session, layer: ImageLayer, image: Image) -> SlideResult:
@@ -160,9 +160,9 @@ def decode_again(session: Session) -> None:
     if session.closed or session.runs.doing(Activity.RETRAINING):
         return
     session.runs.drop()
-    settings = session.settings()
-    result.begin()
+    # What made the result stays as it was, whatever else is chosen in the panel by now.
+    result.begin(result.settings.model_copy(update={"decode": session.intent.decode}))
     view = layers.visible_box(session.viewer, layer, result.image)
     near = [key for key in result.plan.blocks(view.centre) if result.in_view(key, view)]
-    events = result.decode_again(settings, session.engine, view.centre, near)
-    session.runs.start(events, result, settings)
+    events = result.decode_again(session.engine, view.centre, near)
+    session.runs.start(events, result)
