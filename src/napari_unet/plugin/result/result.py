@@ -31,6 +31,11 @@ REPLACED = (
     "The result's array was replaced by one of another shape, or of numbers too small for ids. "
     "Press Segment to make a new result; the layer stays as it is."
 )
+IN_VIEW = (
+    " The image is larger than what is kept for the sliders: they act on the current view; press "
+    "Segment to apply them everywhere."
+)
+IN_PART = " The last run was cancelled: this is what it finished. Press Segment to do all of it."
 
 
 @dataclass(eq=False)
@@ -73,6 +78,8 @@ class Result:
         self._begun = False
         self._wanted = self.settings  # of the run that goes on
         self._coming: Started | None = None  # of a run that has found nothing yet
+        self._found: set[Key] = set()  # blocks of the plan that were made so far
+        self._lost_maps = False  # of the plan, to a later run
 
     def painted(self) -> NDArray[np.uint32]:
         """Return the painted array ``(..., Y, X)`` of now; objects painted in part as a whole."""
@@ -87,12 +94,6 @@ class Result:
     def count(self) -> int:
         """Objects of the last run."""
         return self.live.assembly.count
-
-    @property
-    def all_maps_kept(self) -> bool:
-        """Whether all probability maps of the last run are kept."""
-        plan, kept = self.plan, len(self.cached_tiles)
-        return plan is not None and kept == len(plan.planes) * len(plan.tiles.tiles)
 
     def fits(self, image: Image) -> bool:
         """Whether the layer still has the shape of the image, and room for ids."""
@@ -143,7 +144,9 @@ class Result:
         self._coming = event
 
     def _take_plan(self, event: Started) -> None:
-        plan = self.plan = event.plan
+        plan = event.plan
+        if plan is not self.plan:
+            self.plan, self._found, self._lost_maps = plan, set(), False
         self.settings, self._coming = self._wanted, None
         self.folder, self.budget = event.folder, event.budget
         self.cached_tiles = event.cached_tiles
@@ -168,6 +171,7 @@ class Result:
             raise InputError(REPLACED)
         if self._coming is not None:
             self._take_plan(self._coming)
+        self._found.add(event.key)
         self.live.update(self.layer.data, event.plane, event.owned, event.patch, event.block)
         self._redraw.soon()
 
@@ -188,31 +192,52 @@ class Result:
         self.cached_tiles = set()
         self.layer.refresh()
 
-    def in_view(self, key: Key, view: Box) -> bool:
-        """Whether a block of the last run is shown."""
-        assert self.plan is not None, "asked only after a run"
-        return self.plan.owned(self.plan.tiles.tiles[key[1]]).intersect(view).size > 0
+    def to_decode(self, view: Box) -> list[Key]:
+        """Return the blocks that thresholds act on, those in view first.
 
-    def decode_again(
-        self, executor: Executor, view: tuple[float, float], near: list[Key]
-    ) -> Events:
-        """Decode with the thresholds that were given to `begin`, from the maps of the last plan.
+        They are those of the last run whose maps are all kept: the network does not run. Where
+        there was no room for all maps, they are those in view, and the network looks again.
+        """
+        plan = self.plan
+        if plan is None or self.folder is None:
+            return []
+        if not self.folder.exists():  # a later run needed the room
+            self.cached_tiles.clear()
+            self._lost_maps = True
+        chosen = self._maps_kept if self._room_for_maps else lambda key: self._in_view(key, view)
+        return [key for key in plan.blocks(view.centre) if key in self._found and chosen(key)]
+
+    @property
+    def _room_for_maps(self) -> bool:
+        """Whether all probability maps of the plan could be kept, of a finished run."""
+        plan = self.plan
+        assert plan is not None, "asked only after a run"
+        size = len(plan.planes) * sum(plan.tile_bytes(tile.index) for tile in plan.tiles.tiles)
+        return size <= self.budget and not self._lost_maps
+
+    def _maps_kept(self, key: Key) -> bool:
+        plan = self.plan
+        assert plan is not None, "asked only after a run"
+        return all((key[0], tile) in self.cached_tiles for tile in plan.needs(key[1]))
+
+    def _in_view(self, key: Key, view: Box) -> bool:
+        plan = self.plan
+        assert plan is not None, "asked only after a run"
+        return plan.owned(plan.tiles.tiles[key[1]]).intersect(view).size > 0
+
+    def decode_again(self, executor: Executor, blocks: list[Key]) -> Events:
+        """Decode some blocks of the last run with the thresholds that were given to `begin`.
 
         Parameters
         ----------
         executor : Executor
             Computes.
-        view : tuple of float
-            Image pixel in the middle of what is shown; blocks near it come first.
-        near : list of Key
-            Blocks in view: the only ones decoded where not every probability map is kept.
+        blocks : list of Key
+            As `to_decode` gives them.
         """
         plan, folder = self.plan, self.folder
         assert plan is not None, "asked only after a run"
         assert folder is not None, "a plan that is kept comes with its folder"
-        if not folder.exists():  # a later run needed the room: the network must look again
-            self.cached_tiles.clear()
-        blocks = plan.blocks(view) if self.all_maps_kept else near
         self.started(Started(plan, folder, self.budget, self.cached_tiles))
         job = Job(plan, decoding(plan, self._wanted), self.image, folder)
         return _unannounced(live_run(job, blocks, self.cached_tiles, self.budget), executor)
@@ -226,12 +251,9 @@ class Result:
         if self.classes:
             return "Done."
         text = f"{self.count} objects, about {self.plan.diameter:.0f} px in diameter."
-        if not self.all_maps_kept:
-            text += (
-                " The image is larger than what is kept for the sliders: they act on the current "
-                "view; press Segment to apply them everywhere."
-            )
-        return text
+        if not self._room_for_maps:
+            return text + IN_VIEW
+        return text if self._found.issuperset(self.plan.blocks()) else text + IN_PART
 
 
 def _unannounced(run: Run, executor: Executor) -> Events:

@@ -89,7 +89,7 @@ class RunController:
         self._job: Job | None = None
         self._target: Target | None = None  # what the job fills
         self._begun, self._done = 0.0, 0  # when the job began, and its tiles so far
-        self._closed = False
+        self._closed = self._decoding = False
         self.problem: str | None = None
 
     # ---- taking turns ----------------------------------------------------------------------
@@ -138,7 +138,14 @@ class RunController:
 
     # ---- the run ---------------------------------------------------------------------------
 
-    def start(self, events: Generator[Any, None, None], target: Target) -> None:
+    @property
+    def decoding(self) -> bool:
+        """Whether what runs only makes objects anew that are there, and may be replaced."""
+        return self.segmenting and self._decoding
+
+    def start(
+        self, events: Generator[Any, None, None], target: Target, *, decoding: bool = False
+    ) -> None:
         """Begin a run.
 
         Parameters
@@ -147,10 +154,12 @@ class RunController:
             `Started` first, then tiles.
         target : Target
             What it fills.
+        decoding : bool
+            Whether it only makes objects anew that are there.
         """
         self.making_way.emit()
         self._begun, self.problem, self._target = time.monotonic(), None, target
-        self._done = 0
+        self._done, self._decoding = 0, decoding
         job = self._job = Job(
             events,
             lambda event: self._on_event(event, target),
@@ -213,8 +222,8 @@ class RunController:
             return
         cancelled = self._job is not None and self._job.cancelled
         target.finish()
-        self.ended.emit()
         self.problem = problem or self.problem
+        self.ended.emit()
         if self.problem:
             self._say(self.problem)
         elif target.layer in self._viewer.layers:  # else it was taken away, which was said
