@@ -12,10 +12,13 @@ from napari.components import ViewerModel
 from napari_unet.errors import InputError
 from napari_unet.execution.events import ObjectsFound, Started, Waiting
 from napari_unet.image import Box, Image
+from napari_unet.journal.recovery import replay
 from napari_unet.labels.painted import BACKGROUND
 from napari_unet.labels.watershed import Patch
 from napari_unet.models.class_names import DEFAULT
 from napari_unet.models.library import load_card, load_model
+from napari_unet.plugin.correct import other_labels
+from napari_unet.plugin.correct.other_labels import ReopenLabels
 from napari_unet.plugin.correct.uncertain_regions import NO_RESULT, UncertainRegions
 from napari_unet.plugin.result import incremental
 from napari_unet.plugin.result import result as result_module
@@ -548,6 +551,55 @@ def test_a_replaced_result_is_left_out_with_a_sentence(session, image):
     assert "replaced by one of another shape or kind: cells objects" in left_out
     assert [pair[0].name for pair in work.pairs] == ["second"]
     assert left_out in work.remark
+
+
+@pytest.mark.parametrize("failure", ["removed", "unreadable", "running"])
+def test_a_result_stays_until_other_labels_take_its_place(
+    session, image, said, idle, qtbot, monkeypatch, failure
+):
+    segment(session)
+    idle()
+    result = session.results.current
+    qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=PATIENCE)
+    other = session.viewer.add_labels(np.zeros(SHAPE, np.uint32), name="last week")
+    if failure == "unreadable":
+        monkeypatch.setattr(other_labels, "find_painted", unreadable)
+    said.clear()
+    ReopenLabels(session).begin(image, other)
+    result.layer.data[0:5, 0:5] = 9  # while it looks
+    if failure == "removed":
+        session.viewer.layers.remove(other)
+    elif failure == "running":
+        session.runs.begin(Activity.SAVING)
+    qtbot.waitUntil(lambda: len(said) > 1, timeout=PATIENCE)
+    assert session.results.current is result
+    assert session.results.looks_after(result)
+    result.layer.data[10:15, 0:5] = 9
+    result.correcting.look_everywhere()
+    assert result.correcting.journal.flush(10)
+    kept = replay(result.correcting.journal.paths)[0]
+    assert (kept[0:5, 0:5] == 9).all()
+    assert (kept[10:15, 0:5] == 9).all()
+
+
+def unreadable(*_) -> None:
+    raise InputError("The journal cannot be read.")
+
+
+def test_strokes_made_while_other_labels_take_over_stay_in_the_journal(session, image, idle, qtbot):
+    segment(session)
+    idle()
+    result = session.results.current
+    qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=PATIENCE)
+    result.layer.data[0:5, 0:5] = 9
+    other = session.viewer.add_labels(result.layer.data.copy(), name="copy")
+    ReopenLabels(session).begin(image, other)
+    result.layer.data[10:15, 0:5] = 9
+    qtbot.waitUntil(lambda: session.results.current.layer == other, timeout=PATIENCE)
+    assert set(np.unique(session.results.current.painted())) == {0, 9}
+    old = result.correcting.journal.paths
+    qtbot.wait(200)  # in which it would be set aside
+    assert (replay(old)[0][10:15, 0:5] == 9).all()
 
 
 # ---- which model ---------------------------------------------------------------------------
