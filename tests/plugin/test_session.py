@@ -616,6 +616,20 @@ def phase(monkeypatch) -> None:
     monkeypatch.setattr(model_advice, "best_model", looks)
 
 
+def test_advice_that_fails_is_in_the_log(session, monkeypatch, said, caplog, qtbot):
+    def looks(*_):
+        yield Waiting()
+        raise InputError("Rows 0 to 9 cannot be read.")
+
+    monkeypatch.setattr(model_advice, "best_model", looks)
+    advice = ModelAdvice(session)
+    session.choose(session.viewer.add_image(np.zeros(SHAPE, np.uint16)))
+    assert advice.running
+    qtbot.waitUntil(lambda: not advice.running, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "Rows 0 to 9 cannot be read." in caplog.text, timeout=PATIENCE)
+    assert said == []
+
+
 def test_the_model_that_fits_is_chosen_and_said(session, phase, said, qtbot):
     advice = ModelAdvice(session)
     session.choose(session.viewer.add_image(np.zeros(SHAPE, np.uint16)))

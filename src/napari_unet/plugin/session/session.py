@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_unet.engine.client import Engine
+from napari_unet.engine.logs import VIEWER, keep_log
 from napari_unet.errors import InputError, UNetError
 from napari_unet.execution.probability_map_cache import ProbabilityMapCache, Scratch
 from napari_unet.image import Image
@@ -82,6 +83,7 @@ class Session:
     closing = Signal()  # sections stop what they have started
 
     def __init__(self, viewer: Viewer) -> None:
+        keep_log(VIEWER)
         self.viewer = viewer
         self.engine, self.cache = Engine(), ProbabilityMapCache()
         self.scratch = Scratch(platformdirs.user_cache_path(APPLICATION) / "slides")
