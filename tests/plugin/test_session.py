@@ -116,6 +116,15 @@ def test_an_array_that_was_replaced_is_looked_at_again(session):
     assert session.opened(layer).axes == session.intent.axes == "ZYX"
 
 
+def test_what_was_found_out_about_an_array_is_handed_on_while_it_stays(session):
+    layer = session.viewer.add_image(np.zeros((64, 64)))
+    session.choose(layer)
+    looks = session.opened(layer).looks
+    assert session.opened(layer).looks is looks
+    layer.data = np.ones((64, 64))
+    assert session.opened(layer).looks is not looks
+
+
 def test_wrong_axes_are_a_sentence(session, said):
     layer = session.viewer.add_image(np.zeros((5, 64, 64)))
     session.choose(layer)

@@ -93,6 +93,7 @@ class Session:
         self.results = ResultRegistry(viewer, self._keep_safe)
         self.class_names = ClassNames(self.results)
         self.runs = RunController(viewer, self.engine, self.say)
+        self._looks = layers.Looks()
         self._shape: tuple[int, ...] = ()  # of the chosen layer's array when it was looked at
         # axes and channel that a person gave
         self._given: weakref.WeakKeyDictionary[ImageLayer, tuple[str, int | None]]
@@ -165,7 +166,7 @@ class Session:
             self.refresh()  # the layer's array was replaced
         axes = self.intent.axes if chosen else self.axes_of(layer)
         channel = self.intent.channel if chosen else self.channel_of(layer)
-        return layers.image_of(layer, axes.upper(), channel)
+        return layers.image_of(layer, axes.upper(), channel, self._looks)
 
     def describe(self, layer: ImageLayer, *, quietly: bool = False) -> Image | None:
         """Describe a layer as `opened` does; None, and a sentence, if that is not possible."""
