@@ -28,7 +28,7 @@ def says(panel, result, boxes) -> None:
     picture = np.zeros(SHAPE, np.int32)
     for number, box in enumerate(boxes, 1):
         picture[box.slices] = number
-    result.begin()
+    result.begin(result.settings)
     result.live.update(result.layer.data, (), ALL, Patch(ALL, picture, len(boxes)), 0)
     result.layer.refresh()
 

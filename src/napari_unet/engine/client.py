@@ -1,5 +1,6 @@
 """The viewer's end of the engine: starts the child process and streams its results."""
 
+import logging
 import os
 import queue
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from napari_unet import errors
+from napari_unet.engine.logs import reason_in_log
 from napari_unet.engine.messages import (
     Cancel,
     Failed,
@@ -35,6 +37,8 @@ from napari_unet.training.events import Finished, TrainingEvent, TrainingStep
 if TYPE_CHECKING:
     from napari_unet.training.events import FinetuneInputs
 
+log = logging.getLogger(__name__)
+WORDS = 100  # lines that a process which died leaves in the log
 STOPPED = "The process that computes stopped unexpectedly{reason}. {rest}"
 SEGMENTING = "What is finished stays; press Segment to go on with a new one."
 RETRAINING = (
@@ -304,17 +308,20 @@ class Engine:
             except subprocess.TimeoutExpired:
                 process.kill()
                 code = process.wait()
-        detail = self._last_words()
+        words = self._last_words()
         self.close()
+        log.error("the engine ended with code %s: %s", code, "\n".join(words))
+        detail = f" ({words[-1]})" if words else ""
         reason = f" (signal {-code})" if code is not None and code < 0 else detail
-        return errors.EngineError(STOPPED.format(reason=reason, rest=self._rest))
+        text = STOPPED.format(reason=reason, rest=self._rest)
+        return errors.EngineError(text + reason_in_log())
 
-    def _last_words(self) -> str:
+    def _last_words(self) -> list[str]:
+        """Return the last lines that the process wrote, such as a traceback."""
         if self._log is None or self._log.closed:
-            return ""
+            return []
         self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return f" ({lines[-1]})" if lines else ""
+        return self._log.read().decode(errors="replace").strip().splitlines()[-WORDS:]
 
 
 def ahead_for(plan: SegmentPlan) -> int:

@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, assert_never, cast
 
 from numpy.typing import NDArray
 
+from napari_unet.engine.logs import ENGINE, keep_log, reason_in_log
 from napari_unet.engine.messages import (
     BeginTraining,
     Cancel,
@@ -57,12 +58,13 @@ if TYPE_CHECKING:
     from napari_unet.inference.predict import Predictor
     from napari_unet.inference.threads import WorkerThreads
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("napari_unet.engine.worker")  # it is run as "__main__"
 NICENESS = 5  # the viewer's brush goes first
 PACE = 0.1  # seconds between two messages about a retraining
 WRITTEN = WriteTile | DropObjects  # these must be done one after the other
 HANDED = PredictTile | ComputeBlock | DecodeBlock | WRITTEN  # a thread that is free does these
 OF_A_JOB = HANDED | DropMaps | Suggest | Rank | Window | Paint | Train
+FAILED = "Computing failed unexpectedly; what is finished stays. Press {deed} again."
 Replies = Callable[[], Reply | None]
 
 
@@ -138,10 +140,10 @@ class Worker:
             log.info("job %d was cancelled", job)
         except UNetError as error:
             self._fail(job, type(error).__name__, str(error))
-        except Exception as error:  # the boundary of the process: report, do not die
+        except Exception:  # the boundary of the process: report, do not die
             log.exception("an order failed")
             deed = "Retrain" if isinstance(request, Train) else "Segment"
-            self._fail(job, "EngineError", f"Computing failed: {error}. Press {deed} again.")
+            self._fail(job, "EngineError", FAILED.format(deed=deed) + reason_in_log())
 
     def _listen(self) -> None:
         try:
@@ -273,6 +275,7 @@ class Worker:
 def main() -> None:
     """Serve standard input; anything printed by a library goes to standard error."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    keep_log(ENGINE)
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     if hasattr(os, "nice"):

@@ -88,6 +88,16 @@ class ChangeTracker:
         """An id that nothing has: neither predicted by the model nor painted."""
         return self.live.assembly.next_id
 
+    def reads(self, shown: Any) -> bool:
+        """Whether an array tells what is painted: whole numbers, and none too small for an id."""
+        known = self.recorded
+        if not isinstance(shown, np.ndarray) or shown.shape != known.shape:
+            return False
+        if shown.dtype.kind not in "iu":
+            return False
+        wide = shown.dtype.itemsize >= known.dtype.itemsize
+        return wide or max(self.new_id - 1, *self.ids, 0) <= np.iinfo(shown.dtype).max
+
     def blocks(self) -> Iterator[tuple[Plane, Box]]:
         """Windows that together cover everything."""
         *leading, height, width = self.recorded.shape

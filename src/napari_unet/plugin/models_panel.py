@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.engine.logs import VIEWER, keep_log
 from napari_unet.errors import UNetError
 from napari_unet.models import store
 from napari_unet.models.card import SUFFIX, describe, plain, sha256_of
@@ -51,6 +52,7 @@ class ModelsPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        keep_log(VIEWER)
         self.problem: str | None = None  # what went wrong last
         self._asked = 0
         self._undo: Path | None = None  # in the bin, what was deleted last

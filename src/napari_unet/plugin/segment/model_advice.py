@@ -1,5 +1,6 @@
 """Chooses the bundled model that fits an image, until the person has chosen one."""
 
+import logging
 from collections.abc import Generator
 
 from napari.layers import Image as ImageLayer
@@ -14,6 +15,7 @@ from napari_unet.plugin.layers import layers
 from napari_unet.plugin.session.session import Intent, Session
 from napari_unet.plugin.widgets.background import BackgroundTask
 
+log = logging.getLogger(__name__)
 FITS = (
     "{name} knows more of what is in this image than {other}, so it is chosen. Press Segment, or "
     "choose another model first."
@@ -66,9 +68,7 @@ class ModelAdvice:
             return
         plane = layers.current_plane(session.viewer, layer, image)
         events = self._events(image, Where(planes=(plane,)))
-        self._task = BackgroundTask(
-            events, lambda event: self._advise(event, layer), lambda _problem: None
-        )
+        self._task = BackgroundTask(events, lambda event: self._advise(event, layer), _note)
         self._task.start()
 
     def _events(self, image: Image, where: Where) -> Generator[Event | Model, None, None]:
@@ -94,3 +94,9 @@ class ModelAdvice:
         if other != name:
             session.intend(model=name)
             session.say(FITS.format(name=name, other=other))
+
+
+def _note(problem: str | None) -> None:
+    """Keep what went wrong in the log: nobody has asked for advice."""
+    if problem is not None:
+        log.warning("no model could be advised: %s", problem)

@@ -16,7 +16,6 @@ from napari_unet.execution.events import Event, Notice, ObjectsFound, Started, T
 from napari_unet.image import Image
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.widgets.background import BackgroundTask
-from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
 LONG = 300  # seconds from which on minutes are told
@@ -52,7 +51,7 @@ class Target(Protocol):
     def place(self, event: Any) -> None:
         """Show one block's objects."""
 
-    def finish(self, settings: SegmentSettings) -> None:
+    def finish(self) -> None:
         """Draw everything."""
 
     def conclusion(self, *, cancelled: bool) -> str:
@@ -90,7 +89,7 @@ class RunController:
         self._task: BackgroundTask | None = None
         self._target: Target | None = None  # what the task fills
         self._begun, self._done = 0.0, 0  # when the task began, and its tiles so far
-        self._closed = False
+        self._closed = self._decoding = False
         self.problem: str | None = None
 
     # ---- taking turns ----------------------------------------------------------------------
@@ -139,8 +138,13 @@ class RunController:
 
     # ---- the run ---------------------------------------------------------------------------
 
+    @property
+    def decoding(self) -> bool:
+        """Whether what runs only makes objects anew that are there, and may be replaced."""
+        return self.segmenting and self._decoding
+
     def start(
-        self, events: Generator[Any, None, None], target: Target, settings: SegmentSettings
+        self, events: Generator[Any, None, None], target: Target, *, decoding: bool = False
     ) -> None:
         """Begin a run.
 
@@ -150,17 +154,17 @@ class RunController:
             `Started` first, then tiles.
         target : Target
             What it fills.
-        settings : SegmentSettings
-            Of the run.
+        decoding : bool
+            Whether it only makes objects anew that are there.
         """
         self.making_way.emit()
         self._begun, self.problem, self._target = time.monotonic(), None, target
-        self._done = 0
+        self._done, self._decoding = 0, decoding
         task = self._task = BackgroundTask(
             events,
             lambda event: self._on_event(event, target),
             # a task that another one has replaced ends in silence
-            lambda problem: self._on_end(problem, target, settings) if task is self._task else None,
+            lambda problem: self._on_end(problem, target) if task is self._task else None,
         )
         self.started.emit()
         task.start()
@@ -213,13 +217,13 @@ class RunController:
         self.problem = reason
         return True
 
-    def _on_end(self, problem: str | None, target: Target, settings: SegmentSettings) -> None:
+    def _on_end(self, problem: str | None, target: Target) -> None:
         if self._closed:
             return
         cancelled = self._task is not None and self._task.cancelled
-        target.finish(settings)
-        self.ended.emit()
+        target.finish()
         self.problem = problem or self.problem
+        self.ended.emit()
         if self.problem:
             self._say(self.problem)
         elif target.layer in self._viewer.layers:  # else it was taken away, which was said

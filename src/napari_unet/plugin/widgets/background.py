@@ -9,10 +9,11 @@ from typing import Any
 
 from napari.qt.threading import FunctionWorker, GeneratorWorker, create_worker
 
+from napari_unet.engine.logs import reason_in_log
 from napari_unet.errors import UNetError
 
 log = logging.getLogger(__name__)
-UNEXPECTED = "Something unexpected went wrong ({error}); what is finished stays. See the log."
+UNEXPECTED = "Something unexpected went wrong; what is finished stays. Try it again."
 
 
 class BackgroundTask:
@@ -82,7 +83,7 @@ def sentence(error: Exception) -> str:
     if isinstance(error, UNetError):
         return str(error)
     log.error("unexpected error", exc_info=error)
-    return UNEXPECTED.format(error=f"{type(error).__name__}: {error}")
+    return UNEXPECTED + reason_in_log()
 
 
 def in_background(
