@@ -231,7 +231,8 @@ def patch_of(
     window, owned = plan.window(tile), plan.owned(tile)
     if not plan.card.finds_objects:
         return class_block(maps, window, owned)
-    return decode_block(maps, window, owned, settings, plan.region)
+    channels = plan.card.map_channels
+    return decode_block(maps, window, owned, settings, plan.region, channels)
 
 
 def has_holes(window: NDArray[Any]) -> bool:
