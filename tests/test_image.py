@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.errors import InputError
-from napari_unet.image import SAMPLE_WINDOWS, Box, Image, sample_boxes
+from napari_unet.image import SAMPLE_WINDOWS, Box, Image, read_region, sample_boxes
 from napari_unet.intensity import CLIP, grey_limits, normalise, percentiles, to_grey
 from tests.strategies import intervals
 
@@ -30,6 +30,19 @@ def test_boxes_are_sets_of_pixels(one: Box, other: Box) -> None:
     assert both.size == len(pixels(both))
     assert one.shift((3, -4)).shift((-3, 4)) == one
     assert one.grow(2).intersect(one) == one
+
+
+def test_a_part_that_cannot_be_read_is_a_sentence() -> None:
+    class Damaged:
+        shape, dtype = (30, 40), np.dtype("u2")
+
+        def __getitem__(self, key: object) -> object:
+            raise OSError("truncated chunk")
+
+    image = Image(Damaged(), "YX", name="slide")
+    for read in (image.read, lambda plane, box: read_region(image, plane, box)):
+        with pytest.raises(InputError, match=r"Rows 1 to 4, columns 2 to 6 of slide cannot be"):
+            read((), Box((1, 2), (4, 6)))
 
 
 def test_axes_in_any_order_and_channels() -> None:

@@ -220,7 +220,7 @@ def finetune(
 
     settings = checked(FinetuneSettings, time_limit=time_limit)
     parent = model if isinstance(model, Model) else load_model(model)
-    if save_name(name) in model_files():
+    if save_name(name).casefold() in {known.casefold() for known in model_files()}:
         raise ModelError(f"There is a model called {name!r} already. Choose another name.")
     opened = [(i if isinstance(i, Image) else open_image(i), p) for i, p in pairs]
     paintings = [

@@ -248,7 +248,7 @@ class Image:
                 index.append(slice(None) if self.channel is None else self.channel)
             else:
                 index.append({"Y": y, "X": x}[axis] if axis in "YX" else next(leading))
-        window = self._values(tuple(index), box)
+        window = self.values(tuple(index), box)
         axes = [a for a in self.axes if a in "YX" or (a == "C" and self.channel is None)]
         if "C" not in axes:
             window, axes = window[None], ["C", *axes]
@@ -260,7 +260,8 @@ class Image:
         native = window.dtype.newbyteorder("=")
         return np.array(window, dtype=native, order="C", copy=True)
 
-    def _values(self, index: tuple[Any, ...], box: Box) -> NDArray[Any]:
+    def values(self, index: tuple[Any, ...], box: Box) -> NDArray[Any]:
+        """Return what the array holds at an index, which is that of a box; see `read`."""
         try:
             return np.asarray(self.data[index])
         except UNREADABLE as error:  # what a file's library raises for a damaged tile
@@ -282,7 +283,7 @@ def read_region(image: Image, plane: tuple[int, ...], box: Box) -> NDArray[Any]:
         else:
             first = None if axis == "C" else next(leading)
             index.append(slice(None) if first is None else slice(first, first + 1))
-    return np.array(image.data[tuple(index)])
+    return np.array(image.values(tuple(index), box))
 
 
 def check_dtype(dtype: Any) -> None:

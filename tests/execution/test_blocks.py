@@ -16,7 +16,7 @@ from napari_unet.execution.orders import DecodeBlock, DropObjects, Job, WriteTil
 from napari_unet.execution.patches import Patches, PatchesInFolder, PatchesInMemory
 from napari_unet.image import Box
 from napari_unet.inference.predict import Predictor
-from napari_unet.labels.stitching import compose
+from napari_unet.labels.drawing import draw_tile
 from napari_unet.labels.watershed import Patch, decode
 from napari_unet.settings import DecodeSettings
 from napari_unet.tiling.plan import SegmentPlan
@@ -87,7 +87,7 @@ def test_any_order_gives_the_same_ids(tmp_path: Path) -> None:
 def test_the_earlier_block_has_the_pixels_both_claim() -> None:
     one = Patch(Box((0, 0), (2, 3)), np.array([[1, 1, 0], [0, 1, 0]], np.int32), 1)
     other = Patch(Box((0, 1), (2, 4)), np.array([[1, 0, 2], [1, 0, 0]], np.int32), 2)
-    labels = compose(Box((0, 0), (2, 5)), [(0, one), (1, other)])
+    labels = draw_tile(Box((0, 0), (2, 5)), [(0, one), (1, other)])
     assert labels.tolist() == [[1, 1, 0, 3, 0], [0, 1, 0, 0, 0]]
 
 

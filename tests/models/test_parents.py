@@ -34,6 +34,19 @@ def test_which_model_is_taught():
     assert "What 'orphan' was made from is gone" in remark
 
 
+def test_a_parent_is_found_after_its_file_was_renamed_by_hand():
+    parent = put("mine", scores={"AP": 0.5})
+    sha = load_model(parent).sha
+    of_mine = {"parent": "mine", "parent_sha": sha}
+    child = load_model(put("child", images=1, painted_objects=3, taught_images=["a"], **of_mine))
+    tissue = load_model(put("tissue", kind="classes", **of_mine))
+    parent.rename(parent.with_stem("mine (2023)"))
+    for _ in range(2):
+        for found in (choose_parent(child, ["a"], 5, made=frozenset())[0], objects_parent(tissue)):
+            assert (found.path.stem, found.sha) == ("mine (2023)", sha)
+        put("mine")  # another model takes the name
+
+
 def test_what_objects_are_taught_to(tmp_path):
     root = load_model("nuclei")
     assert objects_parent(root) is root

@@ -169,7 +169,7 @@ def test_rename_keeps_weights_and_lineage(new: Callable[..., Path], folder: Path
         assert store.rename(old, name) == folder / f"{name}.safetensors"
     assert weights(folder / "stem.safetensors") == tensors
     assert load_model(folder / "stem.safetensors")[1] == load_card("stem")
-    assert [card.name for card in lineage("grandchild")] == ["grandchild", "branch", "stem"]
+    assert [model.card.name for model in lineage("grandchild")] == ["grandchild", "branch", "stem"]
     assert in_folder(folder) == [f"{n}.safetensors" for n in ("branch", "grandchild", "stem")]
     assert store.rename("stem", "stem") == folder / "stem.safetensors"
 
@@ -221,12 +221,12 @@ def test_lineage_prefers_the_sha_to_the_name(new: Callable[..., Path]) -> None:
     store.add(new("d", parent="nuclei", parent_sha="of an earlier release"), "d")
     store.rename("a", "z")
     store.add(new("a", created="second"), "a")
-    assert [card.created for card in lineage("b")] == ["", "first"]
-    assert [card.created for card in lineage("c")] == ["", "second"]
-    assert [card.name for card in lineage("d")] == ["d", "nuclei"]
+    assert [model.card.created for model in lineage("b")] == ["", "first"]
+    assert [model.card.created for model in lineage("c")] == ["", "second"]
+    assert [model.card.name for model in lineage("d")] == ["d", "nuclei"]
     store.delete("z")
-    assert [card.name for card in lineage("b")] == ["b"]
-    assert lineage("b")[0].parent == "a"
+    assert [model.card.name for model in lineage("b")] == ["b"]
+    assert lineage("b")[0].card.parent == "a"
 
 
 def test_lineage_ends_in_a_circle_or_at_a_damaged_file(
@@ -235,10 +235,10 @@ def test_lineage_ends_in_a_circle_or_at_a_damaged_file(
     store.add(new("a", parent="b"), "a")
     store.add(new("b", parent="a"), "b")
     store.add(new("c", parent="c"), "c")
-    assert [card.name for card in lineage("a")] == ["a", "b"]
-    assert [card.name for card in lineage("c")] == ["c"]
+    assert [model.card.name for model in lineage("a")] == ["a", "b"]
+    assert [model.card.name for model in lineage("c")] == ["c"]
     (folder / "b.safetensors").write_bytes(b"damaged")
-    assert [card.name for card in lineage("a")] == ["a"]
+    assert [model.card.name for model in lineage("a")] == ["a"]
 
 
 def test_a_child_forgets_what_its_parent_was_called() -> None:

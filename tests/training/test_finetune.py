@@ -21,6 +21,7 @@ from napari_unet.training.events import FinetunePlan, Finished, TrainingStep
 from napari_unet.training.finetune import Finetune, finetune_events
 from napari_unet.training.judge import at_zoom, judge
 from napari_unet.training.windows import TrainingWindow, shown_diameter
+from tests.library import put
 
 SIDE = 192
 
@@ -124,6 +125,9 @@ def test_too_little_paint_is_a_sentence() -> None:
         finetune("nuclei", [(image, nothing[:-1])], name="mine")
     with pytest.raises(ModelError, match=r"called 'nuclei'|name"):
         finetune("nuclei", [(image, painted_from(truth, 3))], name="nuclei")
+    put("mine")
+    with pytest.raises(ModelError, match="called 'Mine' already"):
+        finetune("nuclei", [(image, nothing)], name="Mine")
 
 
 def test_only_cut_objects_are_a_sentence(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from napari_unet.execution.block_worker import patch_of
 from napari_unet.inference.predict import Predictor
 from napari_unet.labels import watershed
 from napari_unet.labels.painted import BACKGROUND
@@ -17,6 +18,7 @@ from napari_unet.network.outputs import OBJECT_MAP, Channels, Output
 from napari_unet.network.spec import UNetSpec
 from napari_unet.network.unet import UNet
 from napari_unet.settings import DecodeSettings
+from napari_unet.tiling.plan import SegmentPlan
 from napari_unet.tiling.tiles import plan_tiles
 from napari_unet.training import judge
 from napari_unet.training.learner import Learner, Samples, adapted, probability_map
@@ -89,9 +91,11 @@ def test_a_further_output_is_learned_kept_predicted_judged_and_decoded(tmp_path:
     maps[3] = 255 * (painted == 1)
     seen = judge.Window(maps, painted, channels=read.map_channels)
     assert seen.score(read.decode).value == 1
-    box = tile.write
-    patch = watershed.decode_block(maps, box, box, read.decode, box, read.map_channels)
-    assert patch.count == 1
+    segment_plan = SegmentPlan(
+        (64, 64), ((),), tile.write, read, str(path), "0", 1, ((0.0, 1.0),), 20.0
+    )  # fmt: skip
+    (only,) = segment_plan.tiles.tiles
+    assert patch_of(segment_plan, only, maps, read.decode).count == 1
 
 
 def test_a_network_with_a_further_output_keeps_those_of_its_parent() -> None:

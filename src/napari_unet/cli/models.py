@@ -46,7 +46,7 @@ def list_models() -> None:
 def show(name: Name) -> None:
     """Show what a model is, and the models it was made from."""
     with _complaining():
-        cards = lineage(name)
+        cards = [model.card for model in lineage(name)]
     for title, value in describe(cards[0]):
         typer.echo(f"{title + ':':13} {value}")
     typer.echo(f"{'sha256:':13} {sha256_of(find_model(name))}")

@@ -41,7 +41,7 @@ from napari_unet.image import Box
 from napari_unet.inference.predict import GAVE_UP, Predictor
 from napari_unet.inference.threads import AHEAD, WorkerThreads, threads_for
 from napari_unet.io.ome_zarr import LabelPyramid
-from napari_unet.labels.stitching import compose
+from napari_unet.labels.drawing import draw_tile
 from napari_unet.labels.watershed import Patch, class_block, decode_block
 from napari_unet.settings import DecodeSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
@@ -203,7 +203,7 @@ class BlockWorker:
 
     def _write(self, tile: WritableTile) -> None:
         box = self._tile(tile.key).write
-        labels = compose(box, ((offset, self._patches.get(k)) for k, offset in tile.sources))
+        labels = draw_tile(box, ((offset, self._patches.get(k)) for k, offset in tile.sources))
         if labels.any():
             assert self._storage.sink is not None, "the job names a sink"
             self._storage.sink.write(self.plan.planes[tile.key[0]], box, labels)
@@ -231,7 +231,8 @@ def patch_of(
     window, owned = plan.window(tile), plan.owned(tile)
     if not plan.card.finds_objects:
         return class_block(maps, window, owned)
-    return decode_block(maps, window, owned, settings, plan.region)
+    channels = plan.card.map_channels
+    return decode_block(maps, window, owned, settings, plan.region, channels)
 
 
 def has_holes(window: NDArray[Any]) -> bool:

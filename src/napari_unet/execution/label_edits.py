@@ -1,6 +1,8 @@
 """What a person changed in the labels of a large image: put back, and safe from later runs."""
 
+import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from napari_unet.io.ome_zarr import HALVINGS, LabelPyramid
 from napari_unet.labels.live_labels import index_of
 
 GRID = 2**HALVINGS  # pixels; boxes that are put back begin on a multiple of it
+AGAIN = 60.0  # seconds until a change is noted as the folder's age once more
 
 
 class EditedPyramid:
@@ -33,6 +36,7 @@ class EditedPyramid:
     def __init__(self, output: Path) -> None:
         self._pyramid, self._edits = LabelPyramid(output), _Edits(output)
         self._turn = scratch_of(output) / "writing"
+        self._output, self._noted = output, -math.inf
 
     def write(self, plane: Plane, box: Box, labels: NDArray[np.uint32]) -> None:
         """Write one tile."""
@@ -42,6 +46,14 @@ class EditedPyramid:
     def _write(self, plane: Plane, box: Box, labels: NDArray[np.uint32]) -> None:
         self._pyramid.write(plane, box, self._edits.over(plane, box, labels))
         self._pyramid.write_copies(plane, box)
+        self._note_change()
+
+    def _note_change(self) -> None:
+        """Make the folder as young as its labels: chunks change only the folders inside."""
+        now = time.monotonic()
+        if now - self._noted >= AGAIN:
+            os.utime(self._output)
+            self._noted = now
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -118,8 +118,8 @@ def bundled_models() -> list[Model]:
     return [load_model(name) for name, path in model_files().items() if path.parent == folder]
 
 
-def lineage(name: str | Path) -> list[ModelCard]:
-    """Return the cards of a model, its parent, and so on to the root.
+def lineage(name: str | Path) -> list[Model]:
+    """Return a model, its parent, and so on to the root, each with the file it was found in.
 
     A parent is known by the sha256 its child noted, also if it has been renamed or duplicated
     since. By its name alone it is found only if no sha256 was noted or if it is a bundled model
@@ -131,12 +131,10 @@ def lineage(name: str | Path) -> list[ModelCard]:
     ModelError
         If there is no such model, or its file is damaged.
     """
-    path = find_model(name)
-    cards, seen = [read_card(path)], {path}
-    while (parent := _parent_of(cards[-1], seen)) is not None:
-        cards.append(read_card(parent))
-        seen.add(parent)
-    return cards
+    found = [load_model(name)]
+    while (parent := _parent_of(found[-1].card, {model.path for model in found})) is not None:
+        found.append(load_model(parent))
+    return found
 
 
 def _parent_of(card: ModelCard, seen: set[Path]) -> Path | None:

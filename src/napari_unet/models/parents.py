@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from napari_unet.errors import InputError, ModelError
-from napari_unet.models.card import ModelCard
-from napari_unet.models.library import Model, lineage, load_model
+from napari_unet.errors import InputError
+from napari_unet.models.library import Model, lineage
 
 
 def objects_parent(active: Model) -> Model:
@@ -17,12 +16,9 @@ def objects_parent(active: Model) -> Model:
     """
     if active.card.finds_objects:
         return active
-    for card in lineage(active.path)[1:]:
-        if card.finds_objects:
-            try:
-                return load_model(card.name)
-            except ModelError:  # its file was given another name by hand
-                break
+    for model in lineage(active.path)[1:]:
+        if model.card.finds_objects:
+            return model
     raise InputError(
         f"{active.card.name!r} finds classes, and objects are painted. Choose a model that finds "
         "objects, or paint classes."
@@ -67,10 +63,4 @@ def choose_parent(
 
 
 def _parent(model: Model) -> Model | None:
-    cards: list[ModelCard] = lineage(model.path)
-    if len(cards) < 2:
-        return None
-    try:
-        return load_model(cards[1].name)
-    except ModelError:  # its file was given another name by hand
-        return None
+    return next(iter(lineage(model.path)[1:]), None)

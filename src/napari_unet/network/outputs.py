@@ -1,8 +1,13 @@
 """Names of channels: those of a network's outputs, and those of the probability map in bytes.
 
-No other module counts channels. A further output is one `Output` of the spec
-(`network.spec.UNetSpec.outputs`), a target with its loss (`training.targets.REGRESSIONS`), and
-what decoding makes of it (`labels.watershed.decode`).
+No other module counts channels. A further output takes, in this order:
+
+1. In `network.spec.UNetSpec` a true or false field, off by default, that `__post_init__` checks,
+   `to_dict` leaves out where it is off, and `for_classes` turns off.
+2. An `Output` in `network.spec.UNetSpec.outputs`, after those that are there.
+3. Its target and loss in `training.targets.REGRESSIONS`.
+4. What decoding makes of it in `labels.watershed.decode`, which finds it by name in `channels`.
+   Models without the output are decoded there as well.
 """
 
 from collections.abc import Collection, Iterable

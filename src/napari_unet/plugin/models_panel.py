@@ -240,7 +240,7 @@ class ModelsPanel(QWidget):
 
 def card_as_html(path: Path) -> str:
     """Return a model's card and its ancestors; text from the file is shown, never obeyed."""
-    cards = lineage(path)
+    cards = [model.card for model in lineage(path)]
     rows = describe(cards[0])
     if cards[0].parent:
         names = [plain(card.name) for card in cards]

@@ -226,7 +226,7 @@ class RetrainSection:
                 self.form.offer_earlier(names, self.form.earlier.value)
 
         if now:  # it may take a moment: files are told by their sha256
-            in_background(lambda: [card.name for card in lineage(now)[1:]], found)
+            in_background(lambda: [model.path.stem for model in lineage(now)[1:]], found)
 
     def _go_back(self) -> None:
         name = self.form.earlier.value

@@ -1,4 +1,4 @@
-"""The only place with threads: runs a generator of events and tells the panel what comes."""
+"""The panel's worker threads: runs a generator of events and tells the panel what comes."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""One tile of the result, put together from the patches of the blocks around it."""
+"""One tile of the result, drawn from the patches of the blocks around it."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from napari_unet.image import Box
 from napari_unet.labels.watershed import Patch
 
 
-def compose(box: Box, patches: Iterable[tuple[int, Patch]]) -> NDArray[np.uint32]:
+def draw_tile(box: Box, patches: Iterable[tuple[int, Patch]]) -> NDArray[np.uint32]:
     """Draw the parts of objects that lie in a tile.
 
     Parameters
