@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from napari_unet.plugin.widgets.jobs import sentence
 
 from napari_unet.engine.client import Engine
 from napari_unet.engine.logs import ENGINE, PACKAGE, VIEWER, current_log, keep_log
 from napari_unet.errors import EngineError
-from napari_unet.execution.executors import DecodeBlock
+from napari_unet.execution.orders import DecodeBlock
+from napari_unet.plugin.widgets.background import sentence
 
 PATIENCE = 60.0  # seconds
 
