@@ -346,8 +346,8 @@ def _write(result: "Segmentation", target: Path, *, csv: bool) -> "_Told":
     save_labels(
         target,
         result.labels,
-        pixel_size=image.pixel_size,
-        unit=image.unit,
+        pixel_size=image.label_sizes,
+        unit=image.label_units,
         axes=image.leading_axes + "YX",
         description=result.record,
     )
