@@ -58,7 +58,7 @@ class Choice:
     change : dict
         Knobs of `scripts/base_recipe.py`.
     looking : Looking
-        How class maps are made and decoded.
+        How probability maps are made and decoded.
     """
 
     name: str

@@ -31,7 +31,7 @@ from benchmarks.common.evaluation import (
     table_rows,
     weights_sha,
 )
-from benchmarks.common.image_sets import CELLS, Sample, cell_samples, samples, taught_cells
+from benchmarks.common.image_sets import CELLS, Sample, cell_samples, samples, training_cells
 from benchmarks.common.matching import THRESHOLDS, count
 from benchmarks.common.tables import ROOT, markdown, write_table
 from napari_unet.execution.block_worker import ThreadExecutor
@@ -115,8 +115,8 @@ def measure(arguments: argparse.Namespace, report: Report, decode: DecodeSetting
 def measure_cells(arguments: argparse.Namespace, report: Report) -> None:
     """Evaluate whole cells, with the U-Net paper's measure beside AP (table 2 there)."""
     outcomes = evaluate(cell_samples(arguments.data, arguments.limit), report.model)
-    taught = evaluate(taught_cells(arguments.data, arguments.limit), report.model)
-    report.table("accuracy-cells", [*outcomes, *taught])
+    trained = evaluate(training_cells(arguments.data, arguments.limit), report.model)
+    report.table("accuracy-cells", [*outcomes, *trained])
     overlaps = np.concatenate([o.matching.iou for o in outcomes])
     true = sum(o.matching.true for o in outcomes)
     rows = [
@@ -167,8 +167,8 @@ def measure_chosen(arguments: argparse.Namespace, *, write: bool) -> None:
 
 def _chosen(sample: Sample, models: list[Model], folder: Path) -> str:
     """Name of the model that an image gets."""
-    looking = best_model(sample.image(), models, ThreadExecutor(), Where(), folder / "class-maps")
-    return Notes().follow(looking).card.name
+    events = best_model(sample.image(), models, ThreadExecutor(), Where(), folder / "maps")
+    return Notes().follow(events).card.name
 
 
 def write_cards() -> None:

@@ -3,9 +3,9 @@
     python -m benchmarks.never_worse --runs 100 --time 20     goes on where it stopped
     python -m benchmarks.never_worse --table                  the matrix of the runs so far
 
-Every run paints a few random cells of random images, some of them wrongly, retrains, and compares
-the decision with the true change of AP@.5 on what is not painted. The domain ``fluo`` is among
-them: there the parent is good already, so that many retrainings should lose.
+Every run paints a few random cells of an image, some of them wrongly, retrains, and compares the
+decision with the true change of AP@.5 on what is not painted there. Fluorescent nuclei are among
+the images: there the parent is good already, so that many retrainings should lose.
 """
 
 import argparse
@@ -28,9 +28,9 @@ from benchmarks.common.annotator import (
     paint_cell,
     paint_stroke,
 )
+from benchmarks.common.domains import DOMAINS, KNOWN, pairs
 from benchmarks.common.evaluation import DATA
-from benchmarks.common.image_sets import DOMAINS, Scene, scenes
-from benchmarks.common.retraining import Found, compare, figures, gathered, teach
+from benchmarks.common.retraining import Trial
 from benchmarks.common.rows import RESULTS, Row, Rows, read_rows
 from benchmarks.common.tables import ROOT, TABLE, markdown, write_table
 from napari_unet.errors import UNetError
@@ -41,11 +41,10 @@ from napari_unet.settings import FinetuneSettings
 
 ROWS = RESULTS / "never_worse.jsonl"
 KEY = ("run", "parent_sha", "time")
-PLACES = (*DOMAINS, "fluo")
+PLACES = (*DOMAINS, KNOWN)
 FEWEST, MOST = 4, 20  # painted cells
 WRONG = (0.0, 0.0, 0.3, 0.6)  # shares of the cells that are painted wrongly
 FAULTS = ("shifted", "merged", "nothing there")
-IMAGES = 4  # of the domain that the change is measured on, the painted ones among them
 LOSS, GAIN = -0.01, 0.03  # of AP@.5
 OUTCOMES = ("accepted", "refused", "preview")
 
@@ -62,7 +61,7 @@ def paint(sheets: Sequence[Sheet], count: int, share: float, random: Generator) 
     share : float
         Part of them that is wrong.
     random : Generator
-        Which, and the hand.
+        Which cells, and the strokes.
     """
     places = [(s, c) for s in sheets if s.scene.painted_on for c in cells_of(s.scene.truth)]
     chosen = [places[i] for i in random.permutation(len(places))[:count]]
@@ -131,7 +130,7 @@ def shifted(mask: NDArray[np.bool_], down: int, right: int) -> NDArray[np.bool_]
     return moved
 
 
-class Trial:
+class Trials:
     """Many retrainings of one parent.
 
     Parameters
@@ -148,8 +147,7 @@ class Trial:
 
     def __init__(self, parent: Model, data: Path, seconds: float, rows: Rows) -> None:
         self.parent, self.seconds, self.rows = parent, seconds, rows
-        self.scenes = {domain: scenes(domain, data) for domain in PLACES}
-        self.first = {domain: Found(parent, some) for domain, some in self.scenes.items()}
+        self.pairs = {domain: pairs(domain, data) for domain in PLACES}
 
     def run(self, number: int) -> None:
         """Do one retraining, unless its row is there."""
@@ -162,41 +160,18 @@ class Trial:
         begun = time.perf_counter()
         random = np.random.default_rng([20261122, number])
         domain = PLACES[number % len(PLACES)]
-        chosen = _some(self.scenes[domain], random)
-        sheets = [Sheet.blank(self.scenes[domain][i]) for i in chosen]
+        pair = self.pairs[domain][int(random.integers(len(self.pairs[domain])))]
+        trial = Trial.of(pair, self.parent)
         count, share = int(random.integers(FEWEST, MOST + 1)), float(random.choice(WRONG))
-        wrong = paint(_seen(sheets, random), count, share, random)
-        row: Row = {"domain": domain, "cells": count, "wrong": wrong}
+        wrong = paint(trial.sheets, count, share, random)
+        row: Row = {"domain": domain, "image": pair.painted.name, "cells": count, "wrong": wrong}
+        settings = FinetuneSettings(time_limit=self.seconds, seed=number)
         try:
-            settings = FinetuneSettings(time_limit=self.seconds, seed=number)
-            teaching = gathered(self.parent, sheets, settings)
-            taught = teach(teaching, self.rows.beside / "candidate.safetensors")
+            row |= trial.run(settings, self.rows.beside / "candidate.safetensors")
         except UNetError as error:
             return row | {"outcome": "error", "sentence": str(error)}
-        found = Found(taught.model, [sheet.scene for sheet in sheets])
-        before = figures(compare(sheets, lambda i: self.first[domain](chosen[i])))
-        after = figures(compare(sheets, found))
-        return {
-            **row, "before": before, "after": after, "change": after["0.5"] - before["0.5"],
-            **taught.report.model_dump(), "seconds_in_all": round(time.perf_counter() - begun, 1),
-        }  # fmt: skip
-
-
-def _some(all_scenes: Sequence[Scene], random: Generator) -> list[int]:
-    """Numbers of a few scenes; at least one can be painted on and one is scored."""
-    usable: list[list[int]] = [
-        [i for i, scene in enumerate(all_scenes) if wanted(scene)]
-        for wanted in (lambda s: s.painted_on, lambda s: s.scored)
-    ]
-    half = IMAGES // 2
-    first = random.permutation(usable[0])[:half].tolist()
-    second = [i for i in random.permutation(usable[1]).tolist() if i not in first]
-    return [*first, *second[: IMAGES - half]]
-
-
-def _seen(sheets: Sequence[Sheet], random: Generator) -> list[Sheet]:
-    """Paint on the first image, or on the first two."""
-    return [s for s in sheets if s.scene.painted_on][: int(random.integers(1, 3))]
+        change = row["after"]["0.5"] - row["before"]["0.5"]
+        return row | {"change": change, "seconds_in_all": round(time.perf_counter() - begun, 1)}
 
 
 def _line(row: Row) -> str:
@@ -272,9 +247,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.table:
         parent = load_model(arguments.parent)
-        trial = Trial(parent, arguments.data, arguments.time, Rows(arguments.rows, KEY))
+        trials = Trials(parent, arguments.data, arguments.time, Rows(arguments.rows, KEY))
         for number in range(arguments.runs):
-            trial.run(number)
+            trials.run(number)
     rows = newest(read_rows(arguments.rows))
     show(rows, ROOT / "docs" / "retraining.md", write=arguments.rows == ROWS)
 

@@ -1,278 +1,193 @@
 """How much a model learns from a few painted cells, with a simulated person.
 
-    python -m benchmarks.painting                            everything; hours, stops and goes on
-    python -m benchmarks.painting --domain usiigaci --mode worst --seeds 3
-    python -m benchmarks.painting --method forest scratch    beside it, on the same strokes
-    python -m benchmarks.painting --method full              what full training reaches
-    python -m benchmarks.painting --table                    rows so far; writes docs/retraining.md
+    python -m benchmarks.painting                          everything; stops and goes on
+    python -m benchmarks.painting --domain rods --parent cells
+    python -m benchmarks.painting --table                  rows so far; writes docs/retraining.md
 
-The person segments, paints cells and background (see `common/annotator.py`), retrains from the
-parent with all corrections so far, and goes on with the model that is then in use. Scores are of
-what is not painted (see `common/retraining.py`). Rows go to benchmarks/results/; a row that is
-there is not measured again. `--limit 1 --time 6` is a quick look with its own file of rows.
+The person paints random cells in view and some background (see `common/annotator.py`) and retrains.
+Scores are of what is not painted on that image, and of the next image of the same kind. Rows go to
+benchmarks/results/; a row that is there is not measured again.
 """
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from benchmarks.common.annotator import MODES
+from benchmarks.common.annotator import Annotator
+from benchmarks.common.domains import DOMAINS, KNOWN, Pair, pairs
 from benchmarks.common.evaluation import DATA
-from benchmarks.common.image_sets import DOMAINS, scenes
-from benchmarks.common.retraining import Found
+from benchmarks.common.image_sets import Scene, base_scenes
+from benchmarks.common.matching import count, match
+from benchmarks.common.retraining import Found, Trial
 from benchmarks.common.rows import RESULTS, Row, Rows, read_rows
-from benchmarks.common.session import KEY, Base, Session, Setting, can_suggest
-from benchmarks.common.tables import ROOT, TABLE, markdown, write_table
-from napari_unet.models.library import load_model
+from benchmarks.common.tables import ROOT, markdown, write_table
+from napari_unet.errors import UNetError
+from napari_unet.models.library import Model, load_model
+from napari_unet.settings import FinetuneSettings
 
 ROWS = RESULTS / "painting.jsonl"
-METHODS = ("retrain", "forest", "scratch", "full")
-CELLS = (0, 2, 5, 10, 20, 50)
+KEY = ("domain", "image", "cells", "seed", "parent_sha", "time")
 COMMAND = "python -m benchmarks.painting --table"
-Series = list[tuple[str, Callable[[Row], float | None], str]]
+HEADER = (
+    "images, parent, cells", "before", "after", "in use", "after, AP@.7", "next before",
+    "next after", "accepted, preview, refused", "nuclei before", "nuclei after",
+)  # fmt: skip
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+class Known:
+    """How models do on images that the bundled one was first trained on: what is forgotten."""
+
+    def __init__(self, data: Path) -> None:
+        self._scenes: list[Scene] = base_scenes(data)
+        self._scores: dict[str, float] = {}
+
+    def score(self, model: Model) -> float:
+        """AP@.5, pooled."""
+        if model.sha not in self._scores:
+            found = Found(model, self._scenes)
+            matchings = [match(scene.truth, found(i)) for i, scene in enumerate(self._scenes)]
+            self._scores[model.sha] = round(float(count(matchings, (0.5,)).pooled[0]), 4)
+        return self._scores[model.sha]
+
+
+def measure(pair: Pair, key: Row, parent: Model, known: Known, beside: Path) -> Row:
+    """Paint, retrain, and score one pair; the row's key says how many cells, and how long."""
+    begun = time.perf_counter()
+    trial = Trial.of(pair, parent)
+    annotator = Annotator([sheet.scene for sheet in trial.sheets], "random", key["seed"])
+    annotator.paint(key["cells"], trial.first)
+    trial.sheets[:] = annotator.sheets
+    settings = FinetuneSettings(time_limit=key["time"], seed=key["seed"])
+    target = beside / f"{pair.domain}-{pair.painted.name}-{parent.sha[:8]}.safetensors"
+    try:
+        row = trial.run(settings, target)
+    except UNetError as error:
+        return key | {"outcome": "error", "sentence": str(error)}
+    model = load_model(target) if target.exists() else parent
+    row |= {"base_before": known.score(parent), "base_after": known.score(model)}
+    row["seconds_in_all"] = round(time.perf_counter() - begun, 1)
+    return key | row | {"parent": parent.card.name, "threads": torch.get_num_threads()}
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure every pair of the domains asked for."""
+    rows, known = Rows(arguments.rows, KEY), Known(arguments.data)
+    for name in arguments.parent:
+        parent = load_model(name)
+        for pair in (p for domain in arguments.domain for p in pairs(domain, arguments.data)):
+            for cells in arguments.cells:
+                values = (pair.domain, pair.painted.name, cells, arguments.seed, parent.sha,
+                          arguments.time)  # fmt: skip
+                key = dict(zip(KEY, values, strict=True))
+                if rows.find(**key) is None:
+                    row = rows.add(measure(pair, key, parent, known, rows.beside))
+                    print(_line(row), flush=True)
+
+
+def _line(row: Row) -> str:
+    if row["outcome"] == "error":
+        return f"{row['domain']} {row['image']}: {row['sentence']}"
+    return (
+        f"{row['domain']} {row['image']} {row['parent']} {row['cells']} cells: "
+        f"{row['before']['0.5']:.2f} -> {row['after']['0.5']:.2f} {row['outcome']}, next "
+        f"{row['next_before']['0.5']:.2f} -> {row['next_after']['0.5']:.2f}, "
+        f"nuclei {row['base_before']:.2f} -> {row['base_after']:.2f}, {row['steps']} steps, "
+        f"{row['seconds_in_all']:.0f} s"
     )
-    add = parser.add_argument
-    add("--domain", nargs="+", default=list(DOMAINS), choices=DOMAINS)
-    add("--mode", nargs="+", choices=MODES, help="default: all on usiigaci, worst on the others")
-    add("--seeds", type=int, default=3, help="how many")
-    add("--cells", type=int, nargs="+", default=list(CELLS), help="after how many to retrain")
-    add("--time", type=float, default=60.0, help="seconds of one retraining")
-    add("--full-time", type=float, default=600.0, help="seconds of the full training")
-    add("--method", nargs="+", default=["retrain"], choices=METHODS)
-    add("--parent", default="nuclei", help="model to begin with: name or path")
-    add("--parent-other", help="for the domain other: a model trained without such images")
-    add("--data", type=Path, default=DATA, help="folder of the image sets")
-    add("--rows", type=Path, help="file of results")
-    add("--limit", type=int, help="images of each domain, for a quick look")
-    add("--table", action="store_true", help="print and write the tables of the rows, then stop")
-    return parser.parse_args()
 
 
-def _settings(arguments: argparse.Namespace, rows: Rows) -> list[Setting]:
-    """Open the domains asked for."""
-    base = Base(arguments.data, arguments.limit)
-    made = []
-    for domain in arguments.domain:
-        special = arguments.parent_other if domain == "other" else None
-        made.append(
-            Setting(
-                domain=domain,
-                scenes=scenes(domain, arguments.data, arguments.limit),
-                parent=load_model(special or arguments.parent),
-                time=arguments.time,
-                full_time=arguments.full_time,
-                cells=tuple(sorted(arguments.cells)),
-                data=arguments.data,
-                rows=rows,
-                base=base,
-            )
-        )
-    return made
-
-
-def _modes(domain: str, asked: Sequence[str] | None) -> list[str]:
-    modes = list(asked or (MODES if domain == "usiigaci" else MODES[:1]))
-    if "suggested" in modes and not can_suggest():
-        print(f"{domain}: no spots are suggested by this version, so that mode is left out")
-        modes.remove("suggested")
-    return modes
-
-
-# ---- tables of the rows so far -------------------------------------------------------------------
-
-
-def show_tables(path: Path, document: Path, *, write: bool) -> None:
-    """Print the tables; put them into the document where it has a place for them."""
-    rows = newest(read_rows(path))
-    tables = {"painting": scores, "painting-cost": costs, "painting-suggested": suggestions}
-    places = set()
-    if document.exists():
-        places = {found["name"] for found in TABLE.finditer(document.read_text(encoding="utf-8"))}
-    for name, make in tables.items():
-        header, body = make(rows)
-        if not body:
-            continue
-        print(f"\n{name}\n{markdown(header, body)}")
-        if write and name in places:
-            write_table(document, name, header, body, command=COMMAND, note=_note(rows))
-        elif write:
-            print(f"{document.name} has no place marked <!-- table: {name} -->, so it stays as is")
+# ---- table ---------------------------------------------------------------------------------------
 
 
 def newest(rows: Sequence[Row]) -> list[Row]:
-    """Of every domain, keep the rows with the parent and time of the last retraining."""
-    last = {r["domain"]: (r["parent_sha"], r["time"]) for r in rows if r["method"] == "retrain"}
+    """Keep the rows of the last time limit, and of every parent's last weights."""
+    usable = [r for r in rows if r["outcome"] != "error"]
+    last = {r["parent"]: r["parent_sha"] for r in usable}
     return [
         r
-        for r in rows
-        if r["domain"] in last
-        and r["parent_sha"] == last[r["domain"]][0]
-        and (r["method"] == "full" or r["time"] == last[r["domain"]][1])
+        for r in usable
+        if r["parent_sha"] == last[r["parent"]] and r["time"] == usable[-1]["time"]
     ]
 
 
-def _note(rows: Sequence[Row]) -> str:
-    seeds = len({r["seed"] for r in rows})
-    commits = ", ".join(sorted({r["commit"] for r in rows}))
-    parents: dict[str, set[str]] = {}
-    for row in rows:
-        parents.setdefault(row["parent_sha"][:12], set()).add(row["domain"])
-    models = "; ".join(f"{', '.join(sorted(d))}: {sha}" for sha, d in sorted(parents.items()))
-    times = ", ".join(sorted({f"{r['time']:g}" for r in rows if r["method"] != "full"}))
-    alone = [r for r in rows if r.get("threads") == 1]
-    threads = f"{len(alone)} of {len(rows)} rows on one thread, by its processor's seconds"
-    return (
-        f"Mean of {seeds} seeds (lowest–highest); {times} s for each retraining, {threads}. "
-        f"Measured at commit {commits}. sha256 of the parents: {models}."
-    )
+def table(rows: Sequence[Row]) -> list[list[str]]:
+    """One line for each domain, parent and number of cells, and the mean over foreign domains."""
+    body = []
+    for parent, cells in dict.fromkeys((r["parent"], r["cells"]) for r in rows):
+        mine = [r for r in rows if (r["parent"], r["cells"]) == (parent, cells)]
+        for domain in dict.fromkeys(r["domain"] for r in mine):
+            those = [r for r in mine if r["domain"] == domain]
+            body.append([f"{domain}, {parent}, {cells}", *_cells(those)])
+        foreign = [r for r in mine if r["domain"] != KNOWN]
+        body.append([f"mean without {KNOWN}, {parent}, {cells}", *_cells(foreign)])
+    return body
 
 
-# ---- AP on the rest ------------------------------------------------------------------------------
+def in_use(row: Row) -> float:
+    """AP@.5 of the model that a person has then; previews are taken if they are better."""
+    before, after = row["before"]["0.5"], row["after"]["0.5"]
+    taken = row["outcome"] == "accepted" or (row["outcome"] == "preview" and after > before)
+    return float(after if taken else before)
 
 
-def scores(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """AP@.5 on what is not painted, by number of cells."""
-    cells = sorted({r["k"] for r in rows})
-    full = {_session(r): r["ap"]["0.5"] for r in rows if r["method"] == "full"}
+def _cells(rows: Sequence[Row]) -> list[str]:
+    def mean(values: list[float]) -> str:
+        return f"{np.mean(values):.3f}"
 
-    def gap(row: Row) -> float | None:
-        most, least = full.get(_session(row)), row["ap_parent"]["0.5"]
-        if most is None or most <= least + 0.01:
-            return None
-        return float((row["ap"]["0.5"] - least) / (most - least))
-
-    series: Series = [
-        ("parent", lambda r: r["ap_parent"]["0.5"], "retrain"),
-        ("new model", lambda r: r["ap"]["0.5"], "retrain"),
-        ("model in use", lambda r: r.get("ap_active", r["ap"])["0.5"], "retrain"),
-        ("in use, previews taken if better", lambda r: _chosen(r)["0.5"], "retrain"),
-        ("gap closed by the new model", gap, "retrain"),
-        ("new model, AP@.7", lambda r: r["ap"]["0.7"], "retrain"),
-        ("new model, AP@.8", lambda r: r["ap"]["0.8"], "retrain"),
-        ("random forest", lambda r: r["ap"]["0.5"], "forest"),
-        ("U-Net from scratch", lambda r: r["ap"]["0.5"], "scratch"),
-        ("fully trained", lambda r: r["ap"]["0.5"], "full"),
+    outcomes = [r["outcome"] for r in rows]
+    return [
+        mean([r["before"]["0.5"] for r in rows]),
+        mean([r["after"]["0.5"] for r in rows]),
+        mean([in_use(r) for r in rows]),
+        mean([r["after"]["0.7"] for r in rows]),
+        mean([r["next_before"]["0.5"] for r in rows]),
+        mean([r["next_after"]["0.5"] for r in rows]),
+        ", ".join(str(outcomes.count(o)) for o in ("accepted", "preview", "refused")),
+        mean([r["base_before"] for r in rows]),
+        mean([r["base_after"] for r in rows]),
     ]
-    body = []
-    for domain, mode in _pairs(rows):
-        for what, value, method in series:
-            mine = _of(rows, domain, mode, method)
-            found = [_spread([value(r) for r in mine if r["k"] == k]) for k in cells]
-            if any(found):
-                body.append([f"{domain}, {mode}, {what}", *(f or "–" for f in found)])
-    return ["AP@.5 after cells", *map(str, cells)], body
 
 
-def _chosen(row: Row) -> Row:
-    chosen: Row = row.get("ap_chosen") or row.get("ap_active") or row["ap"]
-    return chosen
-
-
-def _session(row: Row) -> tuple[str, str, int, int]:
-    return row["domain"], row["mode"], row["seed"], row["k"]
-
-
-def _pairs(rows: Iterable[Row]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((r["domain"], r["mode"]) for r in rows))
-
-
-def _of(rows: Iterable[Row], domain: str, mode: str, method: str) -> list[Row]:
-    wanted = domain, mode, method
-    return [r for r in rows if (r["domain"], r["mode"], r["method"]) == wanted]
-
-
-def _spread(values: Sequence[float | None], decimals: int = 3) -> str:
-    """Mean and range; empty without values."""
-    known = [v for v in values if v is not None]
-    if not known:
-        return ""
-    low, high = min(known), max(known)
-    return f"{np.mean(known):.{decimals}f} ({low:.{decimals - 1}f}–{high:.{decimals - 1}f})"
-
-
-# ---- what it costs -------------------------------------------------------------------------------
-
-
-def costs(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Seconds, outcomes, and AP@.5 on images of the first training."""
-    header = ["domain, mode, cells", "accepted", "preview", "refused", "s", "steps",
-              "held-out old", "held-out new", "base AP@.5 before", "base AP@.5 after"]  # fmt: skip
-    body = []
-    for domain, mode in _pairs(rows):
-        mine = [r for r in _of(rows, domain, mode, "retrain") if r["k"] and "base" in r]
-        for k in sorted({r["k"] for r in mine}):
-            those = [r for r in mine if r["k"] == k]
-            outcomes = [r["outcome"] for r in those]
-            counts = [str(outcomes.count(o)) for o in ("accepted", "preview", "refused")]
-            names = ("seconds", "steps", "held_old", "held_new", "base_parent", "base")
-            means = [f"{np.mean([r[n] for r in those]):.{0 if n in names[:2] else 3}f}"
-                     for n in names]  # fmt: skip
-            body.append([f"{domain}, {mode}, {k}", *counts, *means])
-    return header, body
-
-
-# ---- suggested against random --------------------------------------------------------------------
-
-
-def suggestions(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """How many suggested cells give what random ones give."""
-    header = ["random cells", "AP@.5", "suggested cells", "share"]
-    random, suggested = (_curve(rows, mode) for mode in ("random", "suggested"))
-    body = []
-    for k, ap in random:
-        needed = cells_for(suggested, ap) if k >= 5 and suggested else None
-        if needed is not None:
-            shown = f"{needed:.0f}" if np.isfinite(needed) else "more than measured"
-            share = f"{needed / k:.2f}" if np.isfinite(needed) else "–"
-            body.append([str(k), f"{ap:.3f}", shown, share])
-    return header, body
-
-
-def _curve(rows: Sequence[Row], mode: str) -> list[tuple[int, float]]:
-    """Mean AP@.5 of the new model on usiigaci by number of cells."""
-    mine = _of(rows, "usiigaci", mode, "retrain")
-    cells = sorted({r["k"] for r in mine})
-    return [(k, float(np.mean([r["ap"]["0.5"] for r in mine if r["k"] == k]))) for k in cells]
-
-
-def cells_for(curve: Sequence[tuple[int, float]], ap: float) -> float:
-    """Cells after which a curve first reaches an AP, straight lines between; infinite if never."""
-    for (k0, low), (k1, high) in pairwise(curve):
-        if low < ap <= high:
-            return k0 + (k1 - k0) * (ap - low) / (high - low)
-        if ap <= low:
-            return float(k0)
-    return float("inf")
+def show(path: Path, document: Path, *, write: bool) -> None:
+    """Print the table of the rows so far; put it into the document."""
+    rows = newest(read_rows(path))
+    body = table(rows)
+    print(markdown(HEADER, body))
+    if write and rows:
+        shas = sorted({f"{r['parent']} {r['parent_sha'][:12]}" for r in rows})
+        alone = all(r["threads"] == 1 for r in rows)
+        note = (
+            f"AP@.5 but where stated; {rows[-1]['time']:g} s for each retraining"
+            f"{', on one thread by its processor seconds' if alone else ''}. "
+            f"sha256 of the parents: {', '.join(shas)}."
+        )
+        write_table(document, "painting", HEADER, body, command=COMMAND, note=note)
 
 
 def main() -> None:
     """Run what the command line asks for."""
-    arguments = _arguments()
-    name = f"painting-limit{arguments.limit}.jsonl" if arguments.limit else ROWS.name
-    path = arguments.rows or ROWS.with_name(name)
-    if arguments.table:
-        show_tables(path, ROOT / "docs" / "retraining.md", write=path == ROWS)
-        return
-    rows = Rows(path, KEY)
-    settings = _settings(arguments, rows)
-    firsts = [Found(setting.parent, setting.scenes) for setting in settings]
-    for seed in range(arguments.seeds):
-        for setting, first in zip(settings, firsts, strict=True):
-            for mode in _modes(setting.domain, arguments.mode):
-                session = Session(setting, mode, seed, first)
-                if "retrain" in arguments.method:
-                    session.run()
-                for method in METHODS[1:]:
-                    if method in arguments.method:
-                        session.beside(method)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--domain", nargs="+", default=[*DOMAINS, KNOWN], choices=(*DOMAINS, KNOWN))
+    add("--parent", nargs="+", default=["nuclei"], help="models to begin with: names or paths")
+    add("--cells", type=int, nargs="+", default=[10], help="how many are painted")
+    add("--seed", type=int, default=0)
+    add("--time", type=float, default=60.0, help="seconds of one retraining")
+    add("--threads", type=int, default=1)
+    add("--data", type=Path, default=DATA, help="folder of the image sets")
+    add("--rows", type=Path, default=ROWS, help="file of results")
+    add("--table", action="store_true", help="print and write the table of the rows, then stop")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if not arguments.table:
+        run(arguments)
+    show(arguments.rows, ROOT / "docs" / "retraining.md", write=arguments.rows == ROWS)
 
 
 if __name__ == "__main__":

@@ -31,10 +31,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.common.slides import CHUNK, mosaic
+from benchmarks.common.slides import CHUNK, repeated
 from benchmarks.common.tables import ROOT, markdown, write_table
 from napari_unet import segment
-from napari_unet.execution import block_worker as hand
+from napari_unet.execution import block_worker
 from napari_unet.image import Box
 from napari_unet.inference.batchnorm_folding import folded, pick_precision
 from napari_unet.inference.predict import Predictor
@@ -95,7 +95,7 @@ def useful_share(plan: SegmentPlan) -> float:
 def timed_decoding() -> Iterator[list[float]]:
     """Collect the seconds that making objects takes, all threads together."""
     spent: list[float] = []
-    plain, lock = hand.patch_of, threading.Lock()
+    plain, lock = block_worker.patch_of, threading.Lock()
 
     def timed(*arguments: Any) -> Any:
         begun = time.thread_time()
@@ -105,11 +105,11 @@ def timed_decoding() -> Iterator[list[float]]:
             with lock:
                 spent.append(time.thread_time() - begun)
 
-    hand.patch_of = timed
+    block_worker.patch_of = timed
     try:
         yield spent
     finally:
-        hand.patch_of = plain
+        block_worker.patch_of = plain
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def end_to_end(
 
 def image_of(side: int) -> NDArray[np.uint16]:
     """Real nuclei, turned and laid side by side."""
-    chunk, count = mosaic(CHUNK), -(-side // CHUNK)
+    chunk, count = repeated(CHUNK), -(-side // CHUNK)
     rows = [np.concatenate([chunk(r, c) for c in range(count)], 1) for r in range(count)]
     return np.concatenate(rows)[:side, :side]
 

@@ -48,7 +48,7 @@ MIXTURES = 5  # of a colour image's channels, beside the average
 KINDS = ("image", "mask")
 MISFIT = (2.8, 4.5)  # how many times too large or too small objects of a misfit crop are
 FIT = 2.0  # factor within which an object of a misfit crop has a size that the model is used to
-FAR = (1.6, 4.5)  # the same of the crops that teach the diameter only
+FAR = (1.6, 4.5)  # the same of the crops that train the diameter only
 MISFIT_WEIGHT = 0.5  # of a pixel of a misfit crop, but 0 in objects of a known size
 Sample = dict[str, Any]
 

@@ -103,8 +103,10 @@ def blob_labels(seed: int, shape: tuple[int, int], largest: int = 14) -> NDArray
     return labels
 
 
-def class_maps(labels: NDArray[np.int32], seed: int = 0, noise: float = 10) -> NDArray[np.uint8]:
-    """Class map ``(3, Y, X)`` a good network would give for `labels`, with some noise."""
+def probability_maps(
+    labels: NDArray[np.int32], seed: int = 0, noise: float = 10
+) -> NDArray[np.uint8]:
+    """Probability map ``(3, Y, X)`` a good network would give for `labels`, with some noise."""
     classes = class_target(labels)
     maps = np.stack([classes == CELL, classes == BORDER, distance_target(labels)]).astype(
         np.float64

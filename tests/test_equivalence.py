@@ -1,8 +1,8 @@
-"""Tiled equals whole: the class map does not depend on the tiles it was computed in.
+"""Tiled equals whole: the probability map does not depend on the tiles it was computed in.
 
 Bit for bit where the network is given tensors of the same shape; between shapes the matrix
 products of the processor's library may add in another order, which moves a probability by about
-1e-6 and so, where it lies between two bytes, a byte of the class map by one.
+1e-6 and so, where it lies between two bytes, a byte of the probability map by one.
 """
 
 from pathlib import Path
@@ -49,7 +49,7 @@ def predictor(spec: UNetSpec, seed: int = 0) -> Predictor:
 def tiled(
     worker: Predictor, image: NDArray[np.float32], tile: int, zoom: float = 1.0
 ) -> NDArray[np.uint8]:
-    """Class map of ``(C, Y, X)`` in tiles, each given its source window alone."""
+    """Probability map of ``(C, Y, X)`` in tiles, each given its source window alone."""
     spec = worker.card.spec
     plan = plan_tiles(image.shape[1:], spec, zoom=zoom, tile=tile)
     kept = len(worker.card.map_channels)
@@ -62,7 +62,7 @@ def tiled(
 
 
 def plain(worker: Predictor, image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Class map of the mirror-padded whole image, without any of the tiles' code."""
+    """Probability map of the mirror-padded whole image, without any of the tiles' code."""
     spec = worker.card.spec
     pads = []
     for length in image.shape[1:]:
@@ -245,7 +245,7 @@ def test_real_nuclei_in_blocks_are_those_of_the_whole_image(tile: int) -> None:
     assert same_partition(blocks, whole)
 
 
-def test_class_maps_of_the_look_at_the_size_are_as_good_as_new_ones(
+def test_probability_maps_of_the_scale_probe_are_as_good_as_new_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A small image is not computed twice."""

@@ -14,7 +14,7 @@ from napari_unet import Segmentation, segment
 from napari_unet.errors import InputError, ModelError
 from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import NOT_NUMBERS, ObjectsFound, Started, Waiting
-from napari_unet.execution.executors import ComputeBlock, Order, PredictTile
+from napari_unet.execution.orders import ComputeBlock, Order, PredictTile
 from napari_unet.image import Box, Image
 from napari_unet.models.card import NEAR
 from napari_unet.models.library import Model, load_model
@@ -339,7 +339,7 @@ print(len(segment(image).objects))
 @pytest.mark.parametrize(
     ("usual", "found", "settled"),
     [
-        (30.0, 20.0, 30.0),  # what it was taught on, where the estimate does not contradict
+        (30.0, 20.0, 30.0),  # what it was trained on, where the estimate does not contradict
         (30.0, 30.0 / NEAR - 1, 30.0 / NEAR - 1),
         (30.0, 30.0 * NEAR + 1, 30.0 * NEAR + 1),
         (30.0, None, 30.0),
@@ -353,7 +353,7 @@ def test_a_retrained_model_trusts_the_size_that_was_painted(
     assert card.diameter_for(found) == settled
 
 
-def test_a_model_of_objects_of_many_sizes_trusts_what_it_was_taught() -> None:
+def test_a_model_of_objects_of_many_sizes_trusts_what_it_was_trained_on() -> None:
     sizes = {"usual_diameter": 30.0, "taught_diameters": (10.0, 90.0)}
     card = load_model("nuclei").card.model_copy(update=sizes)
     assert card.diameter_for(90.0) == 30.0
@@ -364,8 +364,10 @@ def test_a_model_of_large_cells_still_sees_that_an_image_has_small_ones(tmp_path
     """Else nothing would be left to estimate from, and the small ones would be left out."""
     nuclei = load_model("nuclei")
     network, card = load_network(nuclei.path)
-    taught = {"usual_diameter": 60.0, "decode": DecodeSettings(minimum_diameter=40.0)}
-    large = save_model(tmp_path / "large.safetensors", network, card.model_copy(update=taught))
+    large_objects = {"usual_diameter": 60.0, "decode": DecodeSettings(minimum_diameter=40.0)}
+    large = save_model(
+        tmp_path / "large.safetensors", network, card.model_copy(update=large_objects)
+    )
     image = tifffile.imread(SAMPLE)[:256, :256]
     found = segment(image, large)
     usual = segment(image, nuclei).plan.found

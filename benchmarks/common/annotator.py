@@ -5,8 +5,7 @@ each view a few cells are painted and a few strokes drawn on background. Which c
 
 - ``worst``: those of the view that the result gets most wrong; slivers, of less than half the usual
   diameter, come last: a person sees a large cell that is missed before them;
-- ``random``: any of the view;
-- ``suggested``: those nearest the spots that the program suggests, in their order.
+- ``random``: any of the view.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from benchmarks.common.image_sets import Scene
 from napari_unet.image import Box
 from napari_unet.labels.painted import BACKGROUND, UNLABELLED
 
-MODES = ("worst", "random", "suggested")
+MODES = ("worst", "random")
 VIEW = 512  # pixels seen at once
 PER_VIEW = 5  # cells painted before the person moves on
 CELLS_PER_STROKE = 3
@@ -36,7 +35,8 @@ STROKE_LENGTH = (60.0, 100.0)  # pixels
 ON_FALSE = 0.75  # of the strokes begin on an object that is not there, if one is in view
 FALSE = 0.5  # of a found object that must lie on background
 
-UncertainRegion = tuple[float, float]
+Point = tuple[float, float]
+Labels = NDArray[np.integer]
 Mask = NDArray[np.bool_]
 
 
@@ -65,22 +65,6 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True)
-class Eyes:
-    """What the person sees.
-
-    Attributes
-    ----------
-    labels : callable
-        Number of a scene to what the current model finds there, ``(Y, X)``.
-    spots : callable
-        Number of a scene to the suggested spots ``(y, x)`` in image pixels, best first.
-    """
-
-    labels: Callable[[int], NDArray[np.integer]]
-    spots: Callable[[int], Sequence[UncertainRegion]] = lambda _: ()
-
-
-@dataclass(frozen=True, slots=True)
 class Cell:
     """A true object.
 
@@ -95,7 +79,7 @@ class Cell:
     """
 
     id: int
-    centre: UncertainRegion
+    centre: Point
     box: Box
 
 
@@ -119,10 +103,10 @@ class Annotator:
     ----------
     scenes : sequence of Scene
         All of a domain.
-    mode : {"worst", "random", "suggested"}
+    mode : {"worst", "random"}
         Which cells are painted.
     seed : int
-        Decides views and hand.
+        Decides views and strokes.
     """
 
     def __init__(self, scenes: Sequence[Scene], mode: str, seed: int) -> None:
@@ -138,20 +122,21 @@ class Annotator:
         """Cells painted so far."""
         return sum(len(sheet.done) for sheet in self.sheets)
 
-    def paint(self, total: int, eyes: Eyes) -> None:
+    def paint(self, total: int, found: Callable[[int], Labels]) -> None:
         """Paint until there are `total` cells in all, or nothing is left to paint.
 
-        What comes depends on the seed, on what is painted already, and on what the person sees.
+        What comes depends on the seed, on what is painted already, and on what the person sees:
+        `found` gives the labels ``(Y, X)`` of a scene, by its number.
         """
-        views, hand = (np.random.default_rng([self.seed, self.count, i]) for i in (1, 2))
+        views, strokes = (np.random.default_rng([self.seed, self.count, i]) for i in (1, 2))
         turn, empty = self.count // PER_VIEW, 0
         while self.count < total and empty < len(self._order):
             number = self._order[turn % len(self._order)]
             view = self._view(number, views)
-            chosen = self._chosen(number, view, eyes, views)[: min(PER_VIEW, total - self.count)]
+            chosen = self._chosen(number, view, found, views)[: min(PER_VIEW, total - self.count)]
             empty = 0 if chosen else empty + 1
             if chosen:
-                self._paint_view(number, chosen, view, eyes, hand)
+                self._paint_view(number, chosen, view, found(number), strokes)
             turn += 1
 
     def _left(self, number: int) -> list[Cell]:
@@ -171,16 +156,16 @@ class Annotator:
         box = Box((starts[0], starts[1]), (starts[0] + VIEW, starts[1] + VIEW))
         return box.intersect(Box((0, 0), (height, width)))
 
-    def _chosen(self, number: int, view: Box, eyes: Eyes, random: Generator) -> list[Cell]:
+    def _chosen(
+        self, number: int, view: Box, labels: Callable[[int], Labels], random: Generator
+    ) -> list[Cell]:
         """Cells to paint, the first ones first."""
         left = self._left(number)
-        if self.mode == "suggested":
-            return nearest(left, eyes.spots(number))
         seen = [c for c in left if _holds(view, c.centre)]
         order = [seen[i] for i in random.permutation(len(seen))]
         if self.mode == "random":
             return order
-        truth, found = self.sheets[number].scene.truth, eyes.labels(number)
+        truth, found = self.sheets[number].scene.truth, labels(number)
         areas = np.bincount(found.ravel())
         sizes = [int((truth[c.box.slices] == c.id).sum()) for c in self._cells[number]]
         sliver = float(np.median(sizes)) * SLIVER**2
@@ -192,32 +177,17 @@ class Annotator:
         return sorted(order, key=wrong)
 
     def _paint_view(
-        self, number: int, chosen: list[Cell], view: Box, eyes: Eyes, hand: Generator
+        self, number: int, chosen: list[Cell], view: Box, found: Labels, strokes: Generator
     ) -> None:
-        sheet, found = self.sheets[number], eyes.labels(number)
+        sheet = self.sheets[number]
         for cell in chosen:
-            paint_cell(sheet, cell, found, hand)
-        if self.mode == "suggested":  # the view is where the suggestion leads to
-            y, x = (round(c) - VIEW // 2 for c in chosen[0].centre)
-            whole = Box((0, 0), sheet.scene.image.shape)
-            view = Box((y, x), (y + VIEW, x + VIEW)).intersect(whole)
+            paint_cell(sheet, cell, found, strokes)
         for _ in range(max(1, round(len(chosen) / CELLS_PER_STROKE))):
-            paint_stroke(sheet, view, found, hand)
+            paint_stroke(sheet, view, found, strokes)
 
 
-def nearest(cells: Sequence[Cell], spots: Sequence[UncertainRegion]) -> list[Cell]:
-    """Take for every spot the nearest cell that is not taken yet."""
-    left, chosen = list(cells), []
-    for y, x in spots:
-        if left:
-            best = min(left, key=lambda c: (c.centre[0] - y) ** 2 + (c.centre[1] - x) ** 2)
-            left.remove(best)
-            chosen.append(best)
-    return chosen
-
-
-def _holds(box: Box, spot: UncertainRegion) -> bool:
-    return all(a <= s < b for a, s, b in zip(box.start, spot, box.stop, strict=True))
+def _holds(box: Box, point: Point) -> bool:
+    return all(a <= p < b for a, p, b in zip(box.start, point, box.stop, strict=True))
 
 
 def overlap(
@@ -280,7 +250,7 @@ def brushed(inside: Mask, random: Generator) -> Mask:
     inside : ndarray of bool
         ``(Y, X)``, the object, with room around it.
     random : Generator
-        The hand.
+        Decides the strokes.
     """
     radius = BRUSH * float(np.sqrt(inside.sum() / np.pi))
     reached = _distance(inside) > radius
@@ -333,7 +303,7 @@ def stroke(background: Mask, wrong: Mask, random: Generator) -> Mask:
     wrong : ndarray of bool
         ``(Y, X)``, objects that are not there.
     random : Generator
-        The hand.
+        Decides the strokes.
     """
     if not background.any():
         return np.zeros(background.shape, bool)

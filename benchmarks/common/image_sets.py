@@ -1,15 +1,9 @@
 """The images that benchmarks look at; they are too large for the repository.
 
-Sets are measured as a whole. Scenes are painted on and scored, and sorted by domain:
-
-- ``usiigaci``: phase contrast, whole cells; painted and scored on the five validation images.
-- ``other``: colour and grey bright-field images of the dsb2018 test set, all of them for both.
-- ``isbi2012_em``: painted on slices 0 to 19, scored on slices 20 to 29.
-- ``fluo``: fluorescent nuclei of the dsb2018 validation set: what the bundled model knows already.
+Sets are measured as a whole. Scenes are painted on and scored; `common/domains.py` pairs them.
 """
 
 import csv
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,12 +19,8 @@ from napari_unet.labels.watershed import object_diameters, typical_diameter
 MODALITIES = ("fluo", "colour", "brightfield_grey")
 MNFINDER = "mnfinder val"
 CELLS = "usiigaci val"
-TAUGHT = "usiigaci train, every sixth"
-DOMAINS = ("usiigaci", "other", "isbi2012_em")
-FIRST_SCORED = 20  # slice of isbi2012_em
+TRAINED_ON = "usiigaci train, every sixth"
 BASE = 12  # images that show what is forgotten
-CROP = 512  # pixels of a training image that a fully trained model sees
-MOST_CROPS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +58,17 @@ class Sample:
 
 def cell_samples(data: Path, limit: int | None = None) -> list[Sample]:
     """List the validation images of usiigaci: whole cells in phase contrast."""
-    return _pairs(data / "usiigaci" / "val", CELLS)[:limit]
+    return pairs_of(data / "usiigaci" / "val", CELLS)[:limit]
 
 
-def taught_cells(data: Path, limit: int | None = None) -> list[Sample]:
+def training_cells(data: Path, limit: int | None = None) -> list[Sample]:
     """List some images that `cells-phase` was trained on: what it could do at best."""
-    return _pairs(data / "usiigaci" / "train", TAUGHT)[::6][:limit]
+    return pairs_of(data / "usiigaci" / "train", TRAINED_ON)[::6][:limit]
 
 
-def taught_nuclei(data: Path) -> list[Sample]:
+def training_nuclei(data: Path) -> list[Sample]:
     """List the images that `nuclei` is trained on."""
-    return [*_dsb2018(data / "dsb2018", "train"), *_pairs(data / "mnfinder" / "train", MNFINDER)]
+    return [*_dsb2018(data / "dsb2018", "train"), *pairs_of(data / "mnfinder" / "train", MNFINDER)]
 
 
 def samples(data: Path, split: str, limit: int | None = None) -> list[Sample]:
@@ -95,7 +85,7 @@ def samples(data: Path, split: str, limit: int | None = None) -> list[Sample]:
     """
     found = [*_dsb2018(data / "dsb2018", split)]
     if split == "val":
-        found += _pairs(data / "mnfinder" / "val", MNFINDER)
+        found += pairs_of(data / "mnfinder" / "val", MNFINDER)
     if not found:
         raise FileNotFoundError(f"{data} has no images of the {split} split")
     groups = {sample.group for sample in found}
@@ -118,7 +108,8 @@ def _dsb2018(folder: Path, split: str) -> list[Sample]:
     ]
 
 
-def _pairs(folder: Path, group: str) -> list[Sample]:
+def pairs_of(folder: Path, group: str) -> list[Sample]:
+    """List the images of a folder that has images/ and masks/."""
     paths = sorted((folder / "images").glob("*.png"))
     return [Sample(group, p.stem, p, folder / "masks" / p.name) for p in paths]
 
@@ -149,72 +140,12 @@ class Scene:
     scored: bool = True
 
 
-def scenes(domain: str, data: Path, limit: int | None = None) -> list[Scene]:
-    """Open the images of a domain.
-
-    Parameters
-    ----------
-    domain : str
-        One of `DOMAINS`, or ``"fluo"``.
-    data : Path
-        Folder of the image sets.
-    limit : int, optional
-        Images to paint on and images to score, for a quick look; default all.
-    """
-    if domain == "isbi2012_em":
-        slices = _folder(data / "isbi2012_em", domain)
-        first, last = slices[:FIRST_SCORED][:limit], slices[FIRST_SCORED:][:limit]
-        return [_open(s, scored=False) for s in first] + [_open(s, painted_on=False) for s in last]
-    if domain == "usiigaci":
-        return [_open(s) for s in _folder(data / "usiigaci" / "val", domain)[:limit]]
-    if domain == "other":
-        return [_open(s) for s in _of_kinds(data, "test", ("colour", "brightfield_grey"))[:limit]]
-    if domain == "fluo":
-        return [_open(s) for s in _of_kinds(data, "val", ("fluo",))[:limit]]
-    raise ValueError(f"there is no domain {domain!r}; choose from {', '.join((*DOMAINS, 'fluo'))}")
-
-
-def training_crops(domain: str, data: Path) -> list[Scene]:
-    """Open crops of the images of a domain that are neither painted on nor scored by anyone else.
-
-    For isbi2012_em they are the slices to paint on: there are no others.
-    """
-    if domain == "usiigaci":
-        found = _folder(data / "usiigaci" / "train", domain)
-    elif domain == "other":
-        found = _of_kinds(data, "train", ("colour", "brightfield_grey"))
-    else:
-        found = _folder(data / "isbi2012_em", domain)[:FIRST_SCORED]
-    step = max(1, len(found) // MOST_CROPS)
-    return [_middle(_open(sample)) for sample in found[::step][:MOST_CROPS]]
+def open_scene(sample: Sample) -> Scene:
+    """Open an image with its truth."""
+    return Scene(sample.image_path.name, sample.image(), sample.truth().astype(np.int32))
 
 
 def base_scenes(data: Path) -> list[Scene]:
     """Open a fixed dozen of images of the kind the bundled model was first trained on."""
-    found = _of_kinds(data, "val", ("fluo",))
-    return [_open(sample) for sample in found[:: len(found) // BASE][:BASE]]
-
-
-def _folder(folder: Path, group: str) -> list[Sample]:
-    found = _pairs(folder, group)
-    if not found:
-        raise FileNotFoundError(f"{folder} has no images")
-    return found
-
-
-def _of_kinds(data: Path, split: str, modalities: Iterable[str]) -> list[Sample]:
-    groups = {f"dsb2018 {split} {modality}" for modality in modalities}
-    return [sample for sample in samples(data, split) if sample.group in groups]
-
-
-def _open(sample: Sample, **purpose: bool) -> Scene:
-    truth = sample.truth().astype(np.int32)
-    return Scene(sample.image_path.name, sample.image(), truth, **purpose)
-
-
-def _middle(scene: Scene) -> Scene:
-    """Cut out the middle; the image's axes are Y, X and perhaps C."""
-    starts = [max(0, n - CROP) // 2 for n in scene.truth.shape]
-    window = tuple(slice(start, start + CROP) for start in starts)
-    pixels: Any = np.asarray(scene.image.data)[window]
-    return Scene(scene.name, Image(pixels, scene.image.axes), scene.truth[window])
+    found = [s for s in samples(data, "val") if s.group == "dsb2018 val fluo"]
+    return [open_scene(sample) for sample in found[:: len(found) // BASE][:BASE]]

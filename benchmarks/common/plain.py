@@ -25,7 +25,7 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """How class maps are made and decoded.
+    """How probability maps are made and decoded.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ def look_at(sample: Sample, network: UNet, card: ModelCard, looking: Looking) ->
     image = given(sample.image(), card)
     diameter = sample.diameter()
     zoom = card.zoom(diameter) if diameter else 1.0
-    maps = class_map(network, card, image, zoom, looking)
+    maps = probability_map(network, card, image, zoom, looking)
     return match(truth, labels_of(maps, truth.shape, card, looking))
 
 
@@ -75,10 +75,10 @@ def _first_plane(image: Image, channels: int, bright_objects: bool) -> Array:
     return np.stack(planes)
 
 
-def class_map(
+def probability_map(
     network: UNet, card: ModelCard, image: Array, zoom: float, looking: Looking
 ) -> NDArray[np.uint8]:
-    """Return the class map ``(3, Y, X)`` on the network's grid; what a network lacks is made up."""
+    """Return the probability map ``(3, Y, X)`` on the network's grid, with outputs made up."""
     shape = (round(image.shape[1] * zoom), round(image.shape[2] * zoom))
     image = resized(image, shape)
     turns = [(0, False)]
@@ -112,8 +112,8 @@ def probabilities(network: UNet, image: Array) -> Array:
     with torch.inference_mode():
         output = network(batch.contiguous(memory_format=torch.channels_last))
         output = output[0, :, : image.shape[1], : image.shape[2]].float()
-        said = torch.softmax(output[: spec.classes], dim=0)
-        found: Array = torch.cat([said, output[spec.classes :]]).numpy()
+        classes = torch.softmax(output[: spec.classes], dim=0)
+        found: Array = torch.cat([classes, output[spec.classes :]]).numpy()
     return found
 
 
@@ -129,7 +129,7 @@ def distance_of(mask: NDArray[np.bool_]) -> Array:
 def labels_of(
     maps: NDArray[np.uint8], shape: tuple[int, ...], card: ModelCard, looking: Looking
 ) -> NDArray[Any]:
-    """Make objects of a class map, on the image's grid of `shape`."""
+    """Make objects of a probability map, on the image's grid of `shape`."""
     size = (shape[0], shape[1])
     if looking.grid == "image" and maps.shape[1:] != size:
         maps = np.rint(resized(maps.astype(np.float32), size)).astype(np.uint8)

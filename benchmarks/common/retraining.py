@@ -1,11 +1,11 @@
 """One retraining as the command line does it, and its scores on what nobody painted.
 
-The new model is at hand also if it is refused.
+The new model is returned also if it is refused.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.common.annotator import Sheet
+from benchmarks.common.domains import Pair
 from benchmarks.common.image_sets import Scene
-from benchmarks.common.matching import Counts, Estimate, bootstrap, count, match
+from benchmarks.common.matching import Counts, count, match
+from benchmarks.common.rows import Row
 from napari_unet.finetuning import gather, painting_of
 from napari_unet.labels.painted import BACKGROUND, UNLABELLED
 from napari_unet.models.library import Model, load_model
@@ -24,14 +26,14 @@ from napari_unet.settings import FinetuneSettings
 from napari_unet.training.events import FinetuneInputs, Finished
 from napari_unet.training.finetune import finetune_events
 
-THRESHOLDS = (0.5, 0.7, 0.8)
+THRESHOLDS = (0.5, 0.7, 0.8, 0.9)
 COVERED = 0.5  # of an object's area that lies in paint: then it is no part of the rest
 
 Labels = NDArray[np.integer]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
+class Retrained:
     """What came of a retraining.
 
     Attributes
@@ -56,7 +58,7 @@ def gathered(parent: Model, sheets: Sequence[Sheet], settings: FinetuneSettings)
     return gather(paintings, parent, "painted", settings)
 
 
-def teach(teaching: FinetuneInputs, target: Path) -> Taught:
+def retrain(inputs: FinetuneInputs, target: Path) -> Retrained:
     """Retrain, and load what was written to `target`.
 
     With one thread the limit counts seconds of the processor, so that other programs take nothing
@@ -64,9 +66,9 @@ def teach(teaching: FinetuneInputs, target: Path) -> Taught:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     clock = time.process_time if torch.get_num_threads() == 1 else time.monotonic
-    for event in finetune_events(teaching.plan(target), teaching.windows, clock=clock):
+    for event in finetune_events(inputs.plan(target), inputs.windows, clock=clock):
         if isinstance(event, Finished):
-            return Taught(load_model(event.path), event.report)
+            return Retrained(load_model(event.path), event.report)
     raise AssertionError("the events end with Finished")
 
 
@@ -127,23 +129,44 @@ def _without(labels: Labels, paint: NDArray[np.bool_]) -> Labels:
     return left
 
 
-def compare(sheets: Sequence[Sheet], labels: Callable[[int], Labels]) -> Counts:
-    """Count matches on the rest of every scored image; `labels` gives what was found, by number."""
-    matchings = [
-        match(*rest(sheet, labels(number)))
-        for number, sheet in enumerate(sheets)
-        if sheet.scene.scored
-    ]
-    return count(matchings, THRESHOLDS)
-
-
 def figures(counts: Counts) -> dict[str, float]:
     """Pooled AP by threshold."""
     pairs = zip(THRESHOLDS, counts.pooled, strict=True)
     return {str(threshold): round(float(value), 4) for threshold, value in pairs}
 
 
-def interval(counts: Counts) -> tuple[float, float]:
-    """95 % interval of the pooled AP@.5 over images."""
-    estimate: Estimate = bootstrap(counts, pooled=True)
-    return round(float(estimate.low[0]), 4), round(float(estimate.high[0]), 4)
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """A pair of images, the first of which is painted on, before and after a retraining.
+
+    Attributes
+    ----------
+    sheets : list of Sheet
+        Of the painted image and of the next one, which stays blank.
+    first : Found
+        What the model in use finds on both.
+    """
+
+    sheets: list[Sheet]
+    first: Found
+
+    @classmethod
+    def of(cls, pair: Pair, model: Model) -> "Trial":
+        """Begin with blank sheets."""
+        following = replace(pair.following, painted_on=False)
+        scenes = [replace(pair.painted, painted_on=True), following]
+        return cls([Sheet.blank(scene) for scene in scenes], Found(model, scenes))
+
+    def scores(self, found: Found, name: str) -> Row:
+        """AP on what was not painted, and on the next image, as fields of a row."""
+        own, following = (count([match(*rest(s, found(i)))], THRESHOLDS)
+                          for i, s in enumerate(self.sheets))  # fmt: skip
+        return {name: figures(own), f"next_{name}": figures(following)}
+
+    def run(self, settings: FinetuneSettings, target: Path) -> Row:
+        """Retrain, and return scores before and after, and what the report says."""
+        inputs = gathered(self.first.model, self.sheets, settings)
+        retrained = retrain(inputs, target)
+        found = Found(retrained.model, [sheet.scene for sheet in self.sheets])
+        row = self.scores(self.first, "before") | self.scores(found, "after")
+        return row | retrained.report.model_dump()

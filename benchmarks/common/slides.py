@@ -15,7 +15,7 @@ FIELD = ROOT / "sample_data" / "nuclei.tif"
 CHUNK = 1024  # pixels
 
 
-def mosaic(side: int) -> Callable[[int, int], NDArray[np.uint16]]:
+def repeated(side: int) -> Callable[[int, int], NDArray[np.uint16]]:
     """Return what gives a chunk of a large image: the sample's nuclei, turned by its place.
 
     Parameters
@@ -37,7 +37,7 @@ def mosaic(side: int) -> Callable[[int, int], NDArray[np.uint16]]:
 def pyramid(slide: Path, levels: int) -> list[Any]:
     """Return a slide and smaller copies of it, as a viewer wants them; the copies in memory."""
     finest: Any = zarr.open_array(slide, mode="r")
-    chunk, count = mosaic(CHUNK), -(-finest.shape[0] // CHUNK)
+    chunk, count = repeated(CHUNK), -(-finest.shape[0] // CHUNK)
     copies = []
     for level in range(1, levels):
         step = 2**level
@@ -61,7 +61,7 @@ def write_slide(path: Path, side: int, region: int | None = None) -> Path:
     array: Any = zarr.create_array(
         path, shape=(side, side), chunks=(CHUNK, CHUNK), dtype="uint16", fill_value=0
     )
-    chunk = mosaic(CHUNK)
+    chunk = repeated(CHUNK)
     filled = min(side, region or side)
     for row in range(-(-filled // CHUNK)):
         for column in range(-(-filled // CHUNK)):

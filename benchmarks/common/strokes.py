@@ -1,4 +1,4 @@
-"""A hand that paints strokes on a labels layer with events of the mouse, as a person does."""
+"""Strokes on a labels layer, painted with events of the mouse as a person paints."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ EVERY = 16  # milliseconds between two moves of the mouse
 MOVES = 40  # of a stroke
 PAUSE = 20  # moves between two strokes
 STEP = 6.0  # image pixels of a move
-TURN = 0.6  # radians; a stroke bends as a hand does
+TURN = 0.6  # radians; a stroke bends as a person's does
 BRUSH = 12  # image pixels
 SEED = 20261124
 

@@ -18,8 +18,7 @@ from benchmarks.common.matching import Matching, count, match
 from benchmarks.common.tables import markdown
 from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import Started
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
-from napari_unet.execution.probability_maps import ProbabilityMapStore
+from napari_unet.execution.probability_maps import ProbabilityMapCache, ProbabilityMapStore
 from napari_unet.image import Image
 from napari_unet.labels.watershed import decode
 from napari_unet.models.library import Model
@@ -52,7 +51,7 @@ class Maps:
     size : float
         How much larger its objects are than those the model is used to.
     maps : ndarray of uint8
-        ``(3, Y, X)``, the class map.
+        ``(3, Y, X)``, the probability map.
     truth : ndarray of int
         ``(Y, X)``.
     """
@@ -105,7 +104,7 @@ def tune(samples: Sequence[Sample], model: Model, target: Path) -> DecodeSetting
         JSON file to write.
     """
     with tempfile.TemporaryDirectory(prefix="napari-unet-tuning-") as folder:
-        found = [class_maps(sample, model, Path(folder)) for sample in samples]
+        found = [probability_maps(sample, model, Path(folder)) for sample in samples]
     # The decoding's own threads are few, and the network is done: one process for each core.
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         results = climb(found, model.card.decode, pool)
@@ -146,8 +145,8 @@ def around(best: DecodeSettings, tried: Sequence[Score]) -> list[Point]:
     return [p for p in near if p not in done and all(0.05 <= value <= 0.95 for value in p)]
 
 
-def class_maps(sample: Sample, model: Model, folder: Path) -> Maps:
-    """Run the network as `segment` does, and read back the whole class map."""
+def probability_maps(sample: Sample, model: Model, folder: Path) -> Maps:
+    """Run the network as `segment` does, and read back the whole probability map."""
     image = sample.image()
     size, maps = _whole_map(image, model, ProbabilityMapCache(folder))
     fluorescence = sample.group == MNFINDER or sample.group.endswith("fluo")

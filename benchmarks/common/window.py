@@ -37,7 +37,7 @@ from napari_unet.plugin.synthetic_nuclei import nuclei_window
 PLUGIN, PANEL = "napari-unet-interactive", "Segment, retrain"
 SIDE = 512  # pixels of the image of a cold start
 CANCELLED = 2048  # pixels of the image whose segmentation is cancelled
-TAUGHT = 1024  # pixels of the image that a model is retrained on
+RETRAINED = 1024  # pixels of the image that a model is retrained on
 CORNER = 512  # pixels of its painted corner; strokes are painted outside of it
 WARM = 15.0  # seconds in which the engine can load the network before Segment is pressed
 IDLE = 10.0  # seconds of the control
@@ -200,7 +200,7 @@ def _moving(viewer: napari.Viewer) -> Iterator[None]:
         timer.stop()
 
 
-def cycles(number: int, *, side: int = TAUGHT) -> Samples:
+def cycles(number: int, *, side: int = RETRAINED) -> Samples:
     """What is open after a few and after many runs that were cancelled, and redraws of a layer."""
     viewer, panel = _with_image(side)
     _click(panel)
@@ -244,11 +244,11 @@ def _open_things() -> dict[str, float]:
 
 
 def retraining(seconds: float, *, profile: bool) -> Samples:
-    """How late ticks come while strokes are painted, without a job and while a model is taught."""
-    viewer, panel = _with_image(TAUGHT)
+    """How late ticks come while strokes are painted, without a run and while a model is trained."""
+    viewer, panel = _with_image(RETRAINED)
     panel.session.take_corrections(panel.form.image.value, _painted_corner())
     layer = panel.session.results.current.layer
-    strokes = Strokes(viewer, layer, Box((20, CORNER + 20), (TAUGHT - 20, TAUGHT - 20)))
+    strokes = Strokes(viewer, layer, Box((20, CORNER + 20), (RETRAINED - 20, RETRAINED - 20)))
     _until(lambda: False, WARM)
     with _ticks() as alone, strokes.painting():
         _until(lambda: False, IDLE)
@@ -262,7 +262,7 @@ def retraining(seconds: float, *, profile: bool) -> Samples:
         or strokes.done == done
         or np.count_nonzero(layer.data) <= before
     ):
-        raise RuntimeError(f"nothing was taught, or no stroke was painted: {panel.sentence}")
+        raise RuntimeError(f"nothing was trained, or no stroke was painted: {panel.sentence}")
     _until(lambda: _idle(panel), LIMIT)  # a better model segments at once
     viewer.close()
     return {"painting": _delays(alone), "retraining": _delays(busy)}
@@ -270,8 +270,8 @@ def retraining(seconds: float, *, profile: bool) -> Samples:
 
 def _painted_corner() -> NDArray[np.uint32]:
     """Everything in one corner as a person would paint it; objects that go on are left out."""
-    _, truth = nuclei_window((0, 0), (TAUGHT, TAUGHT), TAUGHT)
-    corner = np.zeros((TAUGHT, TAUGHT), bool)
+    _, truth = nuclei_window((0, 0), (RETRAINED, RETRAINED), RETRAINED)
+    corner = np.zeros((RETRAINED, RETRAINED), bool)
     corner[:CORNER, :CORNER] = True
     cut = np.setdiff1d(np.asarray(truth)[~corner], [0])
     painted = take_whole(np.asarray(truth))

@@ -1,4 +1,4 @@
-"""Interactive U-Net for napari: segment cells, and teach the network with your own strokes."""
+"""Interactive U-Net for napari: segment cells, and train the network with your own strokes."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -136,8 +136,8 @@ class Image:
     whole : Image or None
         The image that this is a part of: its grey values decide what is dark and bright.
     looks : dict
-        Grey values that were found all over `data`. Whoever describes the same array again hands
-        it on, and a large file is not looked at twice.
+        Grey values that were found all over `data`. Another description of the same array takes
+        them over, so that no large file is read twice.
     steps : dict
         From plane to plane, by the letter of the axis and where it is known: ``Z`` in `unit`, ``T``
         in seconds.

@@ -1,7 +1,7 @@
 """Use case: segment an image. Intent and facts → frozen plan → generator of events → result.
 
 The same generator serves the panel (with the engine), the command line and library calls
-(in this process): whoever consumes it may stop at any time, and what is done stays.
+(in this process): the consumer may stop at any time, and what is done stays.
 """
 
 import contextlib
@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
 from napari_unet.execution.events import KEEP_ALL, Event, Events, Notice, ObjectsFound
-from napari_unet.execution.executors import Executor, Job
+from napari_unet.execution.executors import Executor
 from napari_unet.execution.ledger import Ledger
+from napari_unet.execution.orders import Job
 from napari_unet.execution.patches import maps_of, scratch_of
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.execution.run import live_run, written_run
-from napari_unet.execution.slide_job import (
+from napari_unet.execution.slide import (
     Logbook,
-    SlideJob,
+    SlidePlan,
     SlideRequest,
     Source,
     noted,
@@ -161,8 +162,8 @@ def segment(
     notes, executor, where = Notes(progress), ThreadExecutor(), Where(anchored=True)
     labels = empty_labels(opened.labels_shape)
     with _folder(None) as folder:
-        looking = make_plan(opened, found, _computing_here(chosen), executor, where, folder)
-        planned = notes.follow(looking)
+        planning = make_plan(opened, found, _computing_here(chosen), executor, where, folder)
+        planned = notes.follow(planning)
         plan, cached, ledger = planned.plan, planned.cached_tiles, Ledger(planned.plan)
         maps = folder if cached else _waiting_maps(plan, ledger.missing, folder.with_name("tiles"))
         decode = decoding(plan, chosen)
@@ -340,29 +341,29 @@ def run_slide(
 
     notes, target, here = Notes(progress), request.output, ThreadExecutor()
     with request.claimed():
-        job = request.resumed() or notes.follow(_begun(request, here, client))
-        ledger, logbook = Ledger(job.plan), Logbook(job.scratch / "done.jsonl")
-        logbook.restore(ledger, job.patches.intact)
+        slide = request.resumed() or notes.follow(_begun(request, here, client))
+        ledger, logbook = Ledger(slide.plan), Logbook(slide.scratch / "done.jsonl")
+        logbook.restore(ledger, slide.patches.intact)
         shutil.rmtree(maps_of(target), ignore_errors=True)  # of a run that was stopped
-        shared = None if client else _waiting_maps(job.plan, ledger.missing, maps_of(target))
-        run = written_run(job.open(request.image, shared), ledger)
-        with _executor(job, here, client) as executor:
-            notes.follow(noted(run.events(executor), job, logbook))
+        shared = None if client else _waiting_maps(slide.plan, ledger.missing, maps_of(target))
+        run = written_run(slide.open(request.image, shared), ledger)
+        with _executor(slide, here, client) as executor:
+            notes.follow(noted(run.events(executor), slide, logbook))
         pyramid = LabelPyramid(target)
-        pyramid.note(record(job.plan, request.settings))
+        pyramid.note(record(slide.plan, request.settings))
     labels, texts = pyramid.levels[0], tuple(notes.texts)
-    return Segmentation(labels, job.plan, request.image, request.settings, texts, ledger.objects)
+    return Segmentation(labels, slide.plan, request.image, request.settings, texts, ledger.objects)
 
 
 def _begun(
     request: SlideRequest, here: Executor, client: "Client | None"
-) -> Generator[Event, None, SlideJob]:
+) -> Generator[Event, None, SlidePlan]:
     """Plan, and make the folder."""
     image, model, settings = request.image, request.model, request.settings
     where = Where(request.source.region, apart=client is not None, anchored=True)
     local = settings if client is not None else _computing_here(settings)
-    with _folder(None) as looks:
-        plan = (yield from make_plan(image, model, local, here, where, looks)).plan
+    with _folder(None) as probes:
+        plan = (yield from make_plan(image, model, local, here, where, probes)).plan
     if client is not None:
         from napari_unet.execution.cluster import computing  # noqa: PLC0415  an extra
 
@@ -372,14 +373,14 @@ def _begun(
 
 
 @contextmanager
-def _executor(job: SlideJob, here: Executor, client: "Client | None") -> Iterator[Executor]:
-    """Give who computes: threads of this process, or a cluster."""
+def _executor(slide: SlidePlan, here: Executor, client: "Client | None") -> Iterator[Executor]:
+    """Give the executor: threads of this process, or a cluster."""
     if client is None:
         yield here
         return
     from napari_unet.execution.cluster import cluster_executor  # noqa: PLC0415  an extra
 
-    with cluster_executor(job, client) as executor:
+    with cluster_executor(slide, client) as executor:
         yield executor
 
 

@@ -40,7 +40,7 @@ def explain(error: Exception) -> str:
 
 
 class DecodeSettings(Settings):
-    """How objects are made from the class map; changing them needs no network."""
+    """How objects are made from the probability map; changing them needs no network."""
 
     sensitivity: Annotated[
         float,

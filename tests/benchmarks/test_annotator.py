@@ -13,18 +13,17 @@ from benchmarks.common.annotator import (
     JITTER,
     MODES,
     Annotator,
-    Eyes,
     Sheet,
     brushed,
     cells_of,
-    nearest,
     paint_cell,
     stroke,
 )
 from benchmarks.common.image_sets import Scene
-from benchmarks.common.retraining import compare, rest
+from benchmarks.common.matching import count, match
+from benchmarks.common.retraining import rest
 from benchmarks.common.rows import Row, Rows, read_rows
-from benchmarks.painting import cells_for, costs, newest, scores
+from benchmarks.painting import newest, table
 from napari_unet.image import Image
 from napari_unet.labels.painted import BACKGROUND, painted_objects
 
@@ -54,7 +53,7 @@ def nothing(_: int) -> np.ndarray:
 @pytest.mark.parametrize("mode", MODES)
 def test_paints_as_many_cells_as_asked_and_some_background(mode: str) -> None:
     person = Annotator([scene(), scene()], mode, seed=3)
-    person.paint(7, Eyes(nothing, lambda _: [(20.0, 20.0), (100.0, 100.0), (180.0, 20.0)]))
+    person.paint(7, nothing)
     assert person.count == 7
     objects = sum(len(painted_objects(sheet.painted)) for sheet in person.sheets)
     background = sum(int((sheet.painted == BACKGROUND).sum()) for sheet in person.sheets)
@@ -65,12 +64,12 @@ def test_paints_as_many_cells_as_asked_and_some_background(mode: str) -> None:
 def test_the_same_seed_paints_the_same_also_after_a_stop() -> None:
     first, second = (Annotator([scene(), scene()], "worst", seed=5) for _ in range(2))
     for total in (2, 10):
-        first.paint(total, Eyes(nothing))
-    second.paint(2, Eyes(nothing))
+        first.paint(total, nothing)
+    second.paint(2, nothing)
     third = Annotator([scene(), scene()], "worst", seed=5)
     for sheet, known in zip(third.sheets, second.sheets, strict=True):
         sheet.painted, sheet.done = known.painted.copy(), set(known.done)
-    third.paint(10, Eyes(nothing))
+    third.paint(10, nothing)
     for one, other in zip(first.sheets, third.sheets, strict=True):
         assert np.array_equal(one.painted, other.painted)
         assert one.done == other.done
@@ -78,9 +77,9 @@ def test_the_same_seed_paints_the_same_also_after_a_stop() -> None:
 
 def test_more_cells_keep_what_was_painted() -> None:
     person = Annotator([scene()], "random", seed=1)
-    person.paint(3, Eyes(nothing))
+    person.paint(3, nothing)
     before = person.sheets[0].painted.copy()
-    person.paint(9, Eyes(nothing))
+    person.paint(9, nothing)
     now = person.sheets[0].painted
     kept = (before > 0) & (before != BACKGROUND)
     assert np.array_equal(now[kept], before[kept])
@@ -91,28 +90,19 @@ def test_worst_are_those_that_are_missed() -> None:
     missed = {3, 11, 17}
     found = np.where(np.isin(truth, list(missed)), 0, truth)
     person = Annotator([scene(truth)], "worst", seed=0)
-    person.paint(3, Eyes(lambda _: found))
+    person.paint(3, lambda _: found)
     assert person.sheets[0].done == missed
-
-
-def test_suggested_takes_the_nearest_cell_of_each_spot_once() -> None:
-    cells = cells_of(discs())
-    spots = [(20.0, 20.0), (21.0, 22.0), (180.0, 180.0)]
-    chosen = nearest(cells, spots)
-    assert chosen[0].id == 1
-    assert chosen[2].id == 25
-    assert len({cell.id for cell in chosen}) == 3
 
 
 def test_stops_when_nothing_is_left() -> None:
     person = Annotator([scene()], "random", seed=0)
-    person.paint(500, Eyes(nothing))
+    person.paint(500, nothing)
     assert person.count == 25
 
 
 def test_scenes_that_are_only_scored_stay_blank() -> None:
     person = Annotator([scene(scored=False), scene(painted_on=False)], "random", seed=0)
-    person.paint(6, Eyes(nothing))
+    person.paint(6, nothing)
     assert person.sheets[0].painted.any()
     assert not person.sheets[1].painted.any()
 
@@ -193,7 +183,7 @@ def test_painted_cells_count_on_neither_side() -> None:
     assert set(np.unique(left)) == {0, *range(5, 26)}
     assert set(np.unique(found)) == {0, *range(105, 126)}
     wrong = np.where(np.isin(truth, [1, 2, 3, 4]), 0, truth)  # finds only the rest, and all of it
-    assert compare([sheet], lambda _: wrong).pooled.tolist() == [1, 1, 1]
+    assert count([match(*rest(sheet, wrong))], (0.5, 0.8)).pooled.tolist() == [1, 1]
 
 
 def test_object_merged_with_an_unpainted_one_still_counts_as_found() -> None:
@@ -203,12 +193,6 @@ def test_object_merged_with_an_unpainted_one_still_counts_as_found() -> None:
     paint_cell(sheet, cells_of(truth)[0], truth, np.random.default_rng(0))
     _, found = rest(sheet, (truth > 0).astype(np.int32))
     assert found.any()
-
-
-def test_only_scored_scenes_are_compared() -> None:
-    sheets = [Sheet.blank(scene(scored=False)), Sheet.blank(scene(painted_on=False))]
-    counts = compare(sheets, lambda _: discs())
-    assert counts.objects.tolist() == [[25, 25]]
 
 
 # ---- rows and tables -----------------------------------------------------------------------------
@@ -227,35 +211,37 @@ def test_rows_are_found_again_and_a_cut_line_is_left_out(tmp_path: Path) -> None
     assert Rows(path, ("k",)).find(k=5, method="any")["ap"] == 0.6  # type: ignore[index]
 
 
-def row(k: int, ap: float, method: str = "retrain", **more: object) -> Row:
-    known = {"domain": "usiigaci", "mode": "worst", "seed": 0, "parent_sha": "a", "time": 60}
-    values = dict.fromkeys(("0.5", "0.7", "0.8"), ap)
-    parent = dict.fromkeys(("0.5", "0.7", "0.8"), 0.1)
-    told = {"outcome": "accepted", "steps": 9, "held_old": 0.1, "held_new": 0.2}
-    base = {"base": 0.7, "base_parent": 0.8, "seconds": 60}
-    fields = {"k": k, "method": method, "ap": values, "ap_parent": parent}
-    return {**known, **fields, **told, **base, **more}
+def row(domain: str, before: float, after: float, **more: object) -> Row:
+    known = {"parent": "nuclei", "parent_sha": "a", "cells": 10, "time": 60, "domain": domain}
+    scores = {
+        name: dict.fromkeys(("0.5", "0.7"), value)
+        for name, value in (("before", before), ("after", after))
+    }
+    following = {f"next_{name}": value for name, value in scores.items()}
+    return {
+        **known, **scores, **following, "outcome": "accepted", "base_before": 0.8,
+        "base_after": 0.7, **more,
+    }  # fmt: skip
 
 
-def test_gap_closed_is_measured_against_full_training() -> None:
-    header, body = scores([row(0, 0.1), row(10, 0.4), row(10, 0.7, "full", time=600)])
-    cells = {line[0]: line[1:] for line in body}
-    assert header[1:] == ["0", "10"]
-    assert cells["usiigaci, worst, gap closed by the new model"][1].startswith("0.500")
-    assert cells["usiigaci, worst, fully trained"] == ["–", "0.700 (0.70–0.70)"]
+def test_refused_models_are_not_in_use_and_better_previews_are() -> None:
+    rows = [
+        row("rods", 0.2, 0.6),
+        row("rods", 0.2, 0.6, outcome="refused"),
+        row("tnbc", 0.2, 0.6, outcome="preview"),
+        row("nuclei", 0.2, 0.6),
+    ]
+    cells = {line[0]: line[1:] for line in table(rows)}
+    assert cells["rods, nuclei, 10"][:3] == ["0.200", "0.600", "0.400"]
+    assert cells["tnbc, nuclei, 10"][2] == "0.600"
+    assert cells["mean without nuclei, nuclei, 10"][2] == "0.467"
+    assert cells["rods, nuclei, 10"][6] == "1, 0, 1"
 
 
-def test_only_the_last_parent_is_shown() -> None:
-    rows = [row(10, 0.4), row(10, 0.5, parent_sha="b"), row(10, 0.3, "full", parent_sha="b")]
-    assert [r["parent_sha"] for r in newest(rows)] == ["b", "b"]
-    assert costs(newest(rows))[1][0][:2] == ["usiigaci, worst, 10", "1"]
-
-
-def test_cells_needed_for_an_accuracy() -> None:
-    curve = [(0, 0.0), (10, 0.5), (20, 0.7)]
-    assert cells_for(curve, 0.25) == 5
-    assert cells_for(curve, 0.7) == 20
-    assert cells_for(curve, 0.9) == float("inf")
+def test_only_the_last_weights_of_a_parent_are_shown() -> None:
+    rows = [row("rods", 0.1, 0.2), row("rods", 0.1, 0.3, parent_sha="b"), row("rods", 0.1, 0.3)]
+    rows[-1]["outcome"] = "error"
+    assert [r["parent_sha"] for r in newest(rows)] == ["b"]
 
 
 # ---- wrong strokes -------------------------------------------------------------------------------

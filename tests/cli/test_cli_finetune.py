@@ -90,7 +90,7 @@ def test_a_folder_of_images_and_masks(
     pair: tuple[Path, Path], folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     images, masks = folders
-    again = images / "w1.tif"  # with its own labels, it is not taught twice
+    again = images / "w1.tif"  # with its own labels, it is not trained on twice
     result = run(
         "--images", images, "--masks", masks, "--name", "mine", "--time", 5,
         "--image", pair[0], "--labels", pair[1], "--image", again, "--labels", pair[1],

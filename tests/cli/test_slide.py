@@ -22,7 +22,7 @@ from napari_unet.cli.main import app
 from napari_unet.execution.block_worker import BlockWorker
 from napari_unet.execution.cluster import connect
 from napari_unet.execution.patches import scratch_of
-from napari_unet.execution.slide_job import Source
+from napari_unet.execution.slide import Source
 from napari_unet.image import Box
 from napari_unet.models.library import find_model
 from napari_unet.network.spec import UNetSpec

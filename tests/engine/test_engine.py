@@ -27,19 +27,19 @@ from napari_unet.engine.worker import Worker
 from napari_unet.errors import EngineError, ModelError
 from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import Event, ObjectsFound, Started
-from napari_unet.execution.executors import (
+from napari_unet.execution.executors import Executor
+from napari_unet.execution.ledger import BlockResult, WritableTile
+from napari_unet.execution.orders import (
     Answer,
     ComputeBlock,
     DecodeBlock,
     DropMaps,
     DropObjects,
-    Executor,
     PredictTile,
     TilePredicted,
     TileStored,
     WriteTile,
 )
-from napari_unet.execution.ledger import BlockResult, WritableTile
 from napari_unet.image import Box, Image
 from napari_unet.inference.threads import WorkerThreads
 from napari_unet.labels.live_labels import Assembly, empty_labels
@@ -208,7 +208,7 @@ def test_tiles_are_written_one_after_the_other(qtbot: Any) -> None:
 
 
 def test_hands_that_are_not_needed_any_more_go(engine: Engine, model: Model) -> None:
-    """Images of one tile and of many want different numbers of hands."""
+    """Images of one tile and of many want different numbers of threads."""
     small = Image(PICTURE[:40, :40], "YX")
     threads = []
     for _ in range(12):

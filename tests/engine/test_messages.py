@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from napari_unet.active_learning.suggest import UncertainRegion
 from napari_unet.engine.messages import from_message, to_message
 from napari_unet.engine.protocol import Message, read_message, write_message
-from napari_unet.execution.executors import Rank, Ranked, Suggest
+from napari_unet.execution.orders import Rank, Ranked, Suggest
 from napari_unet.image import Box
 
 whole = st.integers(0, 2**40)
 real = st.floats(allow_nan=False, allow_infinity=False)
 boxes = st.tuples(st.tuples(whole, whole), st.tuples(whole, whole)).map(lambda b: Box(*b))
-spots = st.builds(
+regions = st.builds(
     UncertainRegion,
     boxes,
     st.tuples(real, real),
@@ -58,7 +58,7 @@ def test_rank_survives(count: int) -> None:
     assert from_message(sent(to_message(Rank(count)))) == Rank(count)
 
 
-@given(st.lists(spots, max_size=6))
+@given(st.lists(regions, max_size=6))
 def test_ranked_spots_survive_exactly_and_in_order(found: list[UncertainRegion]) -> None:
     done = Ranked(tuple(found))
     assert from_message(sent(to_message(done))) == done

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from napari_unet import segment
 from napari_unet.execution.block_worker import ArraySink, BlockWorker, Storage
-from napari_unet.execution.executors import DecodeBlock, DropObjects, Job, WriteTile
 from napari_unet.execution.ledger import BlockResult, Ledger
+from napari_unet.execution.orders import DecodeBlock, DropObjects, Job, WriteTile
 from napari_unet.execution.patches import Patches, PatchesInFolder, PatchesInMemory
 from napari_unet.image import Box
 from napari_unet.inference.predict import Predictor
@@ -21,13 +21,13 @@ from napari_unet.labels.watershed import Patch, decode
 from napari_unet.settings import DecodeSettings
 from napari_unet.tiling.plan import SegmentPlan
 from tests.execution.test_ledger import CARD
-from tests.strategies import blob_labels, class_maps, random_model, same_partition
+from tests.strategies import blob_labels, probability_maps, random_model, same_partition
 
 SETTINGS = DecodeSettings()
 
 
 class GivenMaps:
-    """Stands for a store: the class map is there already."""
+    """Stands for a store: the probability map is there already."""
 
     def __init__(self, maps: NDArray[np.uint8]) -> None:
         self.maps = maps
@@ -37,7 +37,7 @@ class GivenMaps:
 
 
 def in_blocks(maps: NDArray[np.uint8], tile: int, seed: int, patches: Patches) -> NDArray[Any]:
-    """Decode a class map block by block, in a random order."""
+    """Decode a probability map block by block, in a random order."""
     shape = maps.shape[1:]
     plan = SegmentPlan(
         shape=shape, planes=((),), region=Box((0, 0), shape), card=CARD, model_path="",
@@ -67,7 +67,7 @@ def test_blocks_equal_the_whole(
     shape: tuple[int, int], tile: int, diameter: int, seed: int
 ) -> None:
     """Of touching objects two lie within the 48 px that are decoded with a block."""
-    maps = class_maps(blob_labels(seed, shape, diameter), seed)
+    maps = probability_maps(blob_labels(seed, shape, diameter), seed)
     whole = decode(maps, SETTINGS)
     labels = in_blocks(maps, tile, seed, PatchesInMemory())
     assert same_partition(labels, whole)
@@ -76,7 +76,7 @@ def test_blocks_equal_the_whole(
 
 
 def test_any_order_gives_the_same_ids(tmp_path: Path) -> None:
-    maps = class_maps(blob_labels(5, (300, 280)), 5)
+    maps = probability_maps(blob_labels(5, (300, 280)), 5)
     first = in_blocks(maps, 64, 0, PatchesInMemory())
     assert first.max() > 50
     assert (in_blocks(maps, 64, 1, PatchesInMemory()) == first).all()

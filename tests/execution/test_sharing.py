@@ -1,4 +1,4 @@
-"""Blocks that share class maps: the objects of blocks apart, for less work, and nothing left."""
+"""Blocks that share probability maps: the same objects for less work, and nothing is left."""
 
 from pathlib import Path
 from typing import Any

@@ -8,7 +8,7 @@ import numpy as np
 import psutil
 import pytest
 from flow import PANEL, PLUGIN, SHAPE, Network
-from hand import Hand
+from mouse import Mouse
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QScrollArea, QWidget
 
@@ -87,8 +87,8 @@ def painted(network, panel, image, click, idle):
 
 
 @pytest.fixture
-def hand(viewer, qtbot) -> Hand:
-    return Hand(viewer, qtbot)
+def mouse(viewer, qtbot) -> Mouse:
+    return Mouse(viewer, qtbot)
 
 
 def bring_into_view(native: QWidget) -> None:

@@ -28,7 +28,7 @@ def says(panel, result, boxes) -> None:
     picture = np.zeros(SHAPE, np.int32)
     for number, box in enumerate(boxes, 1):
         picture[box.slices] = number
-    result.begin()
+    result.begin(result.settings)
     result.live.update(result.layer.data, (), ALL, Patch(ALL, picture, len(boxes)), 0)
     result.layer.refresh()
 
@@ -86,17 +86,17 @@ def known_journal(qtbot, result) -> None:
     qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=PATIENCE)
 
 
-def test_stroke_is_on_the_disk_within_a_second_and_so_is_undo(image, panel, result, hand, qtbot):
+def test_stroke_is_on_the_disk_within_a_second_and_so_is_undo(image, panel, result, mouse, qtbot):
     known_journal(qtbot, result)
     layer = result.layer
     layer.mode, layer.brush_size, layer.selected_label = "paint", 10, 9
-    hand.drag((20, 200), (20, 220), (30, 240))
+    mouse.drag((20, 200), (20, 220), (30, 240))
     assert (layer.data == 9).sum() > 300
     wait_kept(qtbot, image, panel, lambda: np.where(layer.data == 9, 9, 0))
-    hand.undo()
+    mouse.undo()
     assert not (layer.data == 9).any()
     wait_kept(qtbot, image, panel, lambda: np.zeros(SHAPE))
-    hand.redo()
+    mouse.redo()
     wait_kept(qtbot, image, panel, lambda: np.where(layer.data == 9, 9, 0))
     layer.data[190:195, 5:10] = 12  # behind napari's back: the sweep finds it
     wait_kept(
@@ -106,7 +106,7 @@ def test_stroke_is_on_the_disk_within_a_second_and_so_is_undo(image, panel, resu
     qtbot.waitUntil(lambda: "2 objects and 0 px" in panel.correct.counter.text, timeout=5_000)
 
 
-def test_background_brush(viewer, image, panel, result, hand, click, qtbot):
+def test_background_brush(viewer, image, panel, result, mouse, click, qtbot):
     known_journal(qtbot, result)
     layer = result.layer
     before = layer.data.copy()
@@ -115,26 +115,26 @@ def test_background_brush(viewer, image, panel, result, hand, click, qtbot):
     marks = viewer.layers.selection.active
     assert marks.name == "cells marks"
     assert panel.correct.brush.text == "Paint objects"
-    hand.drag((60, 20), (60, 60))
+    mouse.drag((60, 20), (60, 60))
     qtbot.waitUntil(lambda: not layer.data[60, 40:60].any(), timeout=PATIENCE)
     stroke = marks.data == MARK_BACKGROUND
     assert (layer.data[~stroke] == before[~stroke]).all()
     wait_kept(qtbot, image, panel, lambda: np.where(stroke, BACKGROUND, 0))
-    hand.undo()
+    mouse.undo()
     qtbot.waitUntil(lambda: np.array_equal(layer.data, before), timeout=PATIENCE)
-    hand.redo()
+    mouse.redo()
     qtbot.waitUntil(lambda: not layer.data[60, 40:60].any(), timeout=PATIENCE)
     says(panel, result, [A, B, C])  # another run
     assert not layer.data[stroke].any()
     np.testing.assert_array_equal(layer.data[~stroke], before[~stroke])
-    hand.press(Qt.Key.Key_G)
+    mouse.press(Qt.Key.Key_G)
     assert viewer.layers.selection.active is layer
 
 
-def test_confirm_and_undo(viewer, panel, result, hand, qtbot):
+def test_confirm_and_undo(viewer, panel, result, mouse, qtbot):
     layer, correcting = result.layer, result.correcting
-    hand.move(60, 60)
-    hand.press(Qt.Key.Key_C)
+    mouse.move(60, 60)
+    mouse.press(Qt.Key.Key_C)
     assert viewer.layers.selection.active is layer
     assert (correcting.marks[A.slices] == MARK_CONFIRMED).all()
     painted = result.painted()
@@ -142,56 +142,56 @@ def test_confirm_and_undo(viewer, panel, result, hand, qtbot):
     assert np.count_nonzero(painted) == A.size
     layer.selected_label, layer.mode = 9, "paint"
     layer.paint((20, 200), 9)
-    hand.undo()
+    mouse.undo()
     assert correcting.marks.any()
-    hand.undo()
+    mouse.undo()
     assert not correcting.marks.any()
-    hand.redo()
+    mouse.redo()
     assert (correcting.marks[A.slices] == MARK_CONFIRMED).all()
     number = layer.data[60, 60]
     says(panel, result, [A.grow(3), B, C])  # the model draws it larger now
     assert np.count_nonzero(layer.data == number) == A.size
-    hand.move(60, 60)
-    hand.press(Qt.Key.Key_C)
+    mouse.move(60, 60)
+    mouse.press(Qt.Key.Key_C)
     assert not correcting.marks.any()
 
 
-def test_delete_merge_split(viewer, panel, result, hand):
+def test_delete_merge_split(viewer, panel, result, mouse):
     layer = result.layer
     before = layer.data.copy()
     layer.mode = "paint"
-    hand.move(140, 200)
-    hand.press(Qt.Key.Key_D)
+    mouse.move(140, 200)
+    mouse.press(Qt.Key.Key_D)
     assert not layer.data[C.slices].any()
-    hand.undo()
+    mouse.undo()
     np.testing.assert_array_equal(layer.data, before)
-    hand.press(Qt.Key.Key_J)
+    mouse.press(Qt.Key.Key_J)
     assert "Draw a line" in panel.sentence
-    hand.drag((60, 60), (60, 80), (60, 110))
+    mouse.drag((60, 60), (60, 80), (60, 110))
     assert layer.data[60, 110] == layer.data[60, 60] == before[60, 60]
     assert layer.mode == "paint"
     assert "line" not in viewer.layers
     assert viewer.layers.selection.active is layer
-    hand.undo()
+    mouse.undo()
     np.testing.assert_array_equal(layer.data, before)
-    hand.press(Qt.Key.Key_S)
-    hand.drag((110, 200), (150, 200), (180, 200))
+    mouse.press(Qt.Key.Key_S)
+    mouse.drag((110, 200), (150, 200), (180, 200))
     pieces = {int(layer.data[140, 160]), int(layer.data[140, 240])}
     assert len(pieces) == 2
     assert 0 not in pieces
     assert (layer.data > 0).sum() == (before > 0).sum()
-    hand.undo()
+    mouse.undo()
     np.testing.assert_array_equal(layer.data, before)
 
 
-def test_line_called_off(viewer, panel, result, hand):
+def test_line_called_off(viewer, panel, result, mouse):
     layer = result.layer
     before, layer.mode = layer.data.copy(), "paint"
     keys, callbacks = set(layer.keymap), list(layer.mouse_drag_callbacks)
     for call_off in (Qt.Key.Key_Escape, Qt.Key.Key_S):
-        hand.press(Qt.Key.Key_S)
+        mouse.press(Qt.Key.Key_S)
         assert layer.mode == "pan_zoom"
-        hand.press(call_off)
+        mouse.press(call_off)
         assert layer.mode == "paint"
         assert panel.sentence == ""
     assert set(layer.keymap) == keys
@@ -199,19 +199,19 @@ def test_line_called_off(viewer, panel, result, hand):
     np.testing.assert_array_equal(layer.data, before)
 
 
-def test_problem_of_a_key_is_a_sentence(panel, result, hand):
-    hand.move(10, 10)
-    hand.press(Qt.Key.Key_D)
+def test_problem_of_a_key_is_a_sentence(panel, result, mouse):
+    mouse.move(10, 10)
+    mouse.press(Qt.Key.Key_D)
     assert "no object under the cursor" in panel.sentence
 
 
-def test_next_object_is_shown_in_the_middle(viewer, result, hand):
+def test_next_object_is_shown_in_the_middle(viewer, result, mouse):
     for box in (A, B, C, A):
         result.layer.selected_label = 0 if box is A else result.layer.selected_label
-        hand.press(Qt.Key.Key_N)
+        mouse.press(Qt.Key.Key_N)
         middle = viewer.scene.camera.center[-2:]
         assert np.allclose(middle, np.array(box.centre) - 0.5)
-    hand.press(Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
+    mouse.press(Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
     assert result.layer.selected_label == result.layer.data[140, 200]
 
 
@@ -236,12 +236,12 @@ def used_by_us(name: str) -> bool:
     return kind not in {"Points", "Shapes", "Image", "Vectors", "Tracks", "Surface"}
 
 
-def test_all_correct(viewer, panel, result, hand, click, qtbot):
+def test_all_correct(viewer, panel, result, mouse, click, qtbot):
     click(panel.correct.all_correct)
     assert "Draw a rectangle" in panel.sentence
     shapes = viewer.layers.selection.active
     assert shapes.mode == "add_rectangle"
-    hand.drag((30, 30), (60, 60), (100, 100))
+    mouse.drag((30, 30), (60, 60), (100, 100))
     assert len(shapes.data) == 1
     click(panel.correct.all_correct)
     assert "marked as right" in panel.sentence
@@ -250,7 +250,7 @@ def test_all_correct(viewer, panel, result, hand, click, qtbot):
     assert (painted[A.slices] == result.layer.data[A.slices]).all()
     assert (painted[85:99, 35:99] == BACKGROUND).all()
     assert (painted[B.slices] == result.layer.data[B.slices]).all()  # touched, so wholly
-    hand.undo()
+    mouse.undo()
     assert not result.painted().any()
 
 
@@ -309,15 +309,15 @@ def test_painting_costs_little_time(image, panel, result, qtbot):
     assert np.percentile(times, 95) < 0.005
 
 
-def test_restart_offers_and_restores(viewer, image, panel, result, hand, click, qtbot):
+def test_restart_offers_and_restores(viewer, image, panel, result, mouse, click, qtbot):
     known_journal(qtbot, result)
     layer = result.layer
-    hand.move(60, 60)
-    hand.press(Qt.Key.Key_C)
+    mouse.move(60, 60)
+    mouse.press(Qt.Key.Key_C)
     layer.mode, layer.brush_size, layer.selected_label = "paint", 10, 9
-    hand.drag((20, 200), (20, 240))
+    mouse.drag((20, 200), (20, 240))
     result.correcting.brush_background()
-    hand.drag((100, 20), (100, 60))
+    mouse.drag((100, 20), (100, 60))
     painted = result.painted()
     assert (painted == BACKGROUND).any()
     files = result.correcting.journal.paths

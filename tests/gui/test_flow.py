@@ -5,7 +5,7 @@ from threading import Event
 import numpy as np
 import pytest
 from flow import ALL, SHAPE, A, B, C, sha_of
-from hand import Hand
+from mouse import Mouse
 from qtpy.QtCore import Qt
 
 from napari_unet.io.tiff import read_labels
@@ -321,16 +321,16 @@ def test_keys_are_free_once_the_panel_is_closed(viewer, panel, painted, again, q
     marks = viewer.layers["cells marks"]
     assert len(layer.keymap) > 5
     assert marks.keymap
-    hand = Hand(viewer, qtbot)
+    mouse = Mouse(viewer, qtbot)
     viewer.layers.selection.active = layer
 
     def meanwhile() -> None:
         assert not layer.keymap
         assert not marks.keymap
         before = layer.data.copy()
-        hand.move(60, 60)
+        mouse.move(60, 60)
         for key in (Qt.Key.Key_D, Qt.Key.Key_W, Qt.Key.Key_G):
-            hand.press(key)
+            mouse.press(key)
         np.testing.assert_array_equal(layer.data, before)
         viewer.add_image(np.zeros((8, 8)), name="another")  # nobody of the old panel listens
         viewer.layers.remove("another")
@@ -339,8 +339,8 @@ def test_keys_are_free_once_the_panel_is_closed(viewer, panel, painted, again, q
     assert panel.session.results.current.layer == layer
     assert len(layer.keymap) > 5
     viewer.layers.selection.active = layer
-    hand.move(60, 60)
-    hand.press(Qt.Key.Key_D)
+    mouse.move(60, 60)
+    mouse.press(Qt.Key.Key_D)
     qtbot.waitUntil(lambda: not layer.data[60, 60], timeout=PATIENCE)
 
 

@@ -78,23 +78,23 @@ def name_class(qtbot):
     return name
 
 
-def paint(palette, hand, choose, rows=range(15, 150, 20), numbers=(0, 1, 2)) -> None:
+def paint(palette, mouse, choose, rows=range(15, 150, 20), numbers=(0, 1, 2)) -> None:
     for number in numbers:
         choose(palette, number)
-        hand._viewer.layers.selection.active.brush_size = 8
+        mouse._viewer.layers.selection.active.brush_size = 8
         for row in rows:
-            hand.drag((row, COLUMNS[number] - 15), (row, COLUMNS[number] + 15))
+            mouse.drag((row, COLUMNS[number] - 15), (row, COLUMNS[number] + 15))
 
 
 def test_a_model_of_three_classes(
-    viewer, panel, palette, hand, click, choose, name_class, qtbot, idle
+    viewer, panel, palette, mouse, click, choose, name_class, qtbot, idle
 ):
     for number, name in enumerate(("glass", "stroma", "nuclei")):
         name_class(palette, number, name)
     layer = viewer.layers["tissue classes"]
     assert isinstance(layer, Labels)
     assert layer.data.shape == SHAPE
-    paint(palette, hand, choose)
+    paint(palette, mouse, choose)
     painted = panel.session.results.current.painted()
     assert set(np.unique(painted)) == {0, 1, 2, BACKGROUND}
     qtbot.waitUntil(lambda: "2 classes" in panel.correct.counter.text, timeout=PATIENCE)
@@ -124,9 +124,9 @@ def test_a_model_of_three_classes(
     np.testing.assert_array_equal(layer.data, np.where(painted == BACKGROUND, 0, painted))
 
 
-def test_too_little_is_a_sentence(panel, palette, hand, click, choose, qtbot):
+def test_too_little_is_a_sentence(panel, palette, mouse, click, choose, qtbot):
     for numbers, words in (((), "at least one class"), ((1,), "Only one class is painted")):
-        paint(palette, hand, choose, rows=(80,), numbers=numbers)
+        paint(palette, mouse, choose, rows=(80,), numbers=numbers)
         click(panel.retrain.form.retrain)
         qtbot.waitUntil(lambda: not panel.retrain.running, timeout=PATIENCE)
         assert words in panel.sentence
@@ -139,18 +139,18 @@ def test_too_little_is_a_sentence(panel, palette, hand, click, choose, qtbot):
     assert f"Class {CLASSES + 3} is painted" in panel.sentence
 
 
-def test_the_palette(viewer, panel, palette, hand, click, choose, name_class, tick, qtbot):
+def test_the_palette(viewer, panel, palette, mouse, click, choose, name_class, tick, qtbot):
     assert panel.session.class_names.names == DEFAULT
     click(palette.add)
     assert panel.session.class_names.names[-1] == "class 3"
     layer = viewer.layers["tissue classes"]
     assert viewer.layers.selection.active == layer
     assert (layer.mode, layer.selected_label) == ("paint", 3)
-    hand.drag((80, 20), (80, 60))
+    mouse.drag((80, 20), (80, 60))
     assert (layer.data == 3).any()
     click(palette.remove)
     assert "is painted" in panel.sentence
-    hand.undo()
+    mouse.undo()
     click(palette.remove)
     assert panel.session.class_names.names == DEFAULT
     choose(palette, 0)
@@ -169,10 +169,10 @@ def test_the_palette(viewer, panel, palette, hand, click, choose, name_class, ti
 
 
 def test_restart_restores_objects_classes_and_names(
-    viewer, panel, palette, hand, click, choose, name_class, image, qtbot
+    viewer, panel, palette, mouse, click, choose, name_class, image, qtbot
 ):
     name_class(palette, 2, "nuclei")
-    paint(palette, hand, choose, rows=(40, 80))
+    paint(palette, mouse, choose, rows=(40, 80))
     painted = panel.session.results.current.painted()
     labels = np.zeros(SHAPE, np.uint32)
     labels[20:40, 20:40] = 7
@@ -188,10 +188,10 @@ def test_restart_restores_objects_classes_and_names(
     viewer.window.add_dock_widget(again, name="again")
     try:
         qtbot.waitUntil(lambda: again.restoring.visible, timeout=PATIENCE)
-        assert "Corrections of" in again.restoring.said.text
+        assert "Corrections of" in again.restoring.offer_text.text
         click(again.restoring.restore)
         offer = again.restoring
-        qtbot.waitUntil(lambda: "Classes painted" in offer.said.text, timeout=PATIENCE)
+        qtbot.waitUntil(lambda: "Classes painted" in offer.offer_text.text, timeout=PATIENCE)
         assert not again.session.results.classes
         click(offer.restore)
         qtbot.waitUntil(
@@ -207,8 +207,8 @@ def test_restart_restores_objects_classes_and_names(
         again.close_down()
 
 
-def test_saved_with_the_names(panel, palette, hand, choose, qtbot, idle, tmp_path):
-    paint(palette, hand, choose, rows=(80,))
+def test_saved_with_the_names(panel, palette, mouse, choose, qtbot, idle, tmp_path):
+    paint(palette, mouse, choose, rows=(80,))
     panel.saving.save_to(tmp_path / "classes.ome.tif")
     idle()
     saved = tifffile.imread(tmp_path / "classes.ome.tif")

@@ -1,4 +1,4 @@
-"""Retrain with a folder of images and masks, in a real window, taught by the real engine."""
+"""Retrain with a folder of images and masks, in a real window, trained by the real engine."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +64,7 @@ def choose(section, click, qtbot, monkeypatch) -> Callable[..., None]:
     return choose
 
 
-def test_a_folder_is_taught_with_what_is_painted(
+def test_a_folder_is_trained_on_with_what_is_painted(
     viewer, panel, section, folder, choose, click, idle, qtbot
 ):
     [opened] = viewer.open(folder / "images" / "w0.tif", plugin="napari")
@@ -80,7 +80,7 @@ def test_a_folder_is_taught_with_what_is_painted(
     idle()
     assert panel.form.model.value == "poor retrained", panel.sentence
     card = read_card(user_folder() / f"poor retrained{SUFFIX}")
-    assert card.images == 2  # what is open and painted is taught once
+    assert card.images == 2  # what is open and painted is trained on once
     truths = [part(LEFT)[1], part(RIGHT)[1]]
     assert card.painted_objects == sum(len(np.unique(t)) - 1 for t in truths)
     assert section.form.folder.line  # and is there for the next retraining

@@ -164,7 +164,7 @@ def test_what_is_painted_on_a_part_is_offered_with_the_whole(
     viewer.layers.remove(edited)
     panel.form.image.value = slide
     qtbot.waitUntil(lambda: panel.restoring.visible, timeout=PATIENCE)
-    assert "part of this image" in panel.restoring.said.text
+    assert "part of this image" in panel.restoring.offer_text.text
     click(panel.restoring.restore)
     qtbot.waitUntil(lambda: panel.form.image.value is not slide, timeout=PATIENCE)
     idle()

@@ -58,10 +58,10 @@ def test_the_key_leads_to_spots_in_turn(viewer, image, panel, result, qtbot):
     assert viewer.layers.selection.active is layer
     qtbot.keyClick(native, Qt.Key.Key_W)
     wait_found(qtbot, panel)
-    assert panel.sentence.startswith("Spot 1 of 5: the model is least sure here.")
+    assert panel.sentence.startswith("Region 1 of 5: the model is least sure here.")
     places = []
     for number in range(1, 6):
-        assert panel.sentence.startswith(f"Spot {number} of 5")
+        assert panel.sentence.startswith(f"Region {number} of 5")
         middle = np.array(camera.center[-2:])
         corners = points_of(viewer)
         assert np.linalg.norm(corners.mean(axis=0) - middle) < 2
@@ -72,7 +72,7 @@ def test_the_key_leads_to_spots_in_turn(viewer, image, panel, result, qtbot):
         begun = time.monotonic()
         qtbot.keyClick(native, Qt.Key.Key_W)
         wait_found(qtbot, panel)
-    assert panel.sentence.startswith("Spot 1 of 5")  # looked for again: nothing was painted
+    assert panel.sentence.startswith("Region 1 of 5")  # looked for again: nothing was painted
     # A machine that does other things meanwhile may need a while for either. The first ranking,
     # which also makes the outline's layer, is not the one that is measured.
     assert time.monotonic() - begun < SHARE * seconds + 1
@@ -88,7 +88,7 @@ def test_the_key_leads_to_spots_in_turn(viewer, image, panel, result, qtbot):
     qtbot.waitUntil(lambda: result.correcting.edits > edits, timeout=PATIENCE)
     qtbot.keyClick(native, Qt.Key.Key_W)
     wait_found(qtbot, panel)
-    assert panel.sentence.startswith("Spot 1 of")
+    assert panel.sentence.startswith("Region 1 of")
     distance = np.linalg.norm(np.array(camera.center[-2:]) - places[0])
     assert distance > 0.5 * result.plan.diameter
 
@@ -102,7 +102,7 @@ def test_the_key_works_on_the_background_brush(viewer, panel, result, qtbot):
     marks = viewer.layers.selection.active
     qtbot.keyClick(native, Qt.Key.Key_W)
     wait_found(qtbot, panel)
-    assert panel.sentence.startswith("Spot 1 of 5")
+    assert panel.sentence.startswith("Region 1 of 5")
     assert viewer.layers.selection.active is marks
     assert marks.mode == "paint"
 
@@ -125,7 +125,7 @@ def test_heat_map_lies_on_the_image_and_goes_again(viewer, image, panel, result,
 def test_another_run_takes_the_engine_over(viewer, panel, result, click, idle, qtbot):
     panel.correct.uncertain.jump()
     click(panel.segment.segment)
-    assert not panel.correct.uncertain.running or panel.correct.uncertain._job.cancelled
+    assert not panel.correct.uncertain.running or panel.correct.uncertain._task.cancelled
     idle()
     assert "objects" in panel.sentence
     wait_found(qtbot, panel)

@@ -25,15 +25,15 @@ class Scene:
         self.shown = said.copy()
         self.tracker = ChangeTracker(self.live)
 
-    def look(self, plane=()):
+    def compare(self, plane=()):
         for edit, array in zip(
             self.tracker.reconcile(self.shown, plane, ALL),
             (self.shown, self.live.marks),
             strict=False,
         ):
             edit.apply(array)
-        change = self.tracker.look(self.shown, plane, ALL)
-        assert self.tracker.look(self.shown, plane, ALL) is None
+        change = self.tracker.compare(self.shown, plane, ALL)
+        assert self.tracker.compare(self.shown, plane, ALL) is None
         return change
 
     def brush(self, rows, columns, mark=MARK_BACKGROUND) -> None:
@@ -42,21 +42,21 @@ class Scene:
 
 def test_untouched_is_nothing():
     scene = Scene()
-    assert scene.look() is None
+    assert scene.compare() is None
     assert not scene.tracker.painted().any()
 
 
 def test_strokes_are_found_and_counted():
     scene = Scene()
     scene.shown[50:55, 60:70] = 7
-    change = scene.look()
+    change = scene.compare()
     assert change.box == Box((50, 60), (55, 70))
     assert not change.before.any()
     assert (change.after == 7).all()
     assert (len(scene.tracker.ids), scene.tracker.background) == (1, 0)
     assert scene.tracker.new_id == 8
     scene.shown[50:55, 60:70] = 0
-    assert (scene.look().after == 0).all()
+    assert (scene.compare().after == 0).all()
     assert len(scene.tracker.ids) == 0
 
 
@@ -64,11 +64,11 @@ def test_background_stroke_and_undo():
     scene = Scene()
     before = scene.shown.copy()
     scene.brush(slice(5, 15), slice(5, 15))
-    scene.look()
+    scene.compare()
     assert (scene.shown[5:15, 5:15] == 0).all()
     assert scene.tracker.background == 100
     scene.brush(slice(5, 15), slice(5, 15), 0)
-    scene.look()
+    scene.compare()
     np.testing.assert_array_equal(scene.shown, before)
     assert scene.tracker.background == len(scene.tracker.ids) == 0
 
@@ -76,22 +76,22 @@ def test_background_stroke_and_undo():
 def test_undone_background_stroke_gives_back_what_the_person_painted():
     scene = Scene()
     scene.shown[50:55, 60:70] = 7
-    scene.look()
+    scene.compare()
     scene.brush(slice(50, 60), slice(60, 65))
-    scene.look()
+    scene.compare()
     assert (scene.shown[50:55, 60:65] == 0).all()
     scene.brush(slice(50, 60), slice(60, 65), 0)
-    scene.look()
+    scene.compare()
     assert (scene.shown[50:55, 60:70] == 7).all()
 
 
 def test_undone_background_stroke_shows_what_the_model_says_now():
     scene = Scene()
     scene.brush(slice(5, 15), slice(5, 15))
-    scene.look()
+    scene.compare()
     scene.live.assembly.labels[10:20, 10:20] = 3
     scene.brush(slice(5, 15), slice(5, 15), 0)
-    scene.look()
+    scene.compare()
     assert (scene.shown[10:15, 10:15] == 3).all()
     assert (scene.shown[5:10, 5:10] == 0).all()
 
@@ -99,14 +99,14 @@ def test_undone_background_stroke_shows_what_the_model_says_now():
 def test_object_painted_over_a_stroke_hides_it():
     scene = Scene()
     scene.brush(slice(50, 60), slice(0, 10))
-    scene.look()
+    scene.compare()
     scene.shown[52:54, 0:10] = 9
-    scene.look()
+    scene.compare()
     assert not scene.live.marks[52:54, 0:10].any()
     painted = scene.tracker.painted()
     assert (painted[52:54, 0:10] == 9).all()
     scene.shown[52:54, 0:10] = 0  # undone
-    scene.look()
+    scene.compare()
     assert (scene.live.marks[50:60, 0:10] == MARK_BACKGROUND).all()
     assert scene.tracker.background == 100
 
@@ -114,8 +114,8 @@ def test_object_painted_over_a_stroke_hides_it():
 def test_touched_objects_count_wholly_in_their_plane():
     scene = Scene((2, *SHAPE))
     scene.shown[0, 40:42, 30:50] = 2  # a person makes it longer
-    scene.look((0,))
-    scene.look((1,))
+    scene.compare((0,))
+    scene.compare((1,))
     painted = scene.tracker.painted()
     assert (painted[0, 30:42, 30:50] == 2).all()
     assert np.count_nonzero(painted[0]) == 12 * 20
@@ -125,7 +125,7 @@ def test_touched_objects_count_wholly_in_their_plane():
 def test_confirmed_box_is_object_and_background():
     scene = Scene()
     scene.brush(slice(0, 25), slice(0, 25), MARK_CONFIRMED)
-    scene.look()
+    scene.compare()
     painted = scene.tracker.painted()
     assert (painted[10:20, 10:20] == 1).all()
     assert (painted[0:10, 0:25] == BACKGROUND).all()
@@ -135,15 +135,15 @@ def test_confirmed_box_is_object_and_background():
 def test_adopting_keeps_ids_unless_another_object_has_them():
     scene = Scene()
     scene.shown[50:55, 60:70] = 7
-    scene.look()
+    scene.compare()
     painted = np.zeros(SHAPE, np.uint32)
     painted[8:20, 8:20] = 5  # over object 1, which goes
     painted[50:55, 65:75] = 7  # another 7, which reaches into the person's own
     painted[0:5, 0:5] = BACKGROUND
     painted[30:32, 0:5] = 2  # the model's 2 is elsewhere
-    before = scene.tracker.known.copy()
+    before = scene.tracker.recorded.copy()
     scene.tracker.adopt(scene.shown, painted)
-    scene.look()
+    scene.compare()
     assert (scene.shown[8:20, 8:20] == 5).all()
     assert (scene.shown[50:55, 60:70] == 7).all()
     ids = {int(scene.shown[52, 72]), int(scene.shown[30, 2])}
@@ -158,21 +158,21 @@ def test_adopting_keeps_ids_unless_another_object_has_them():
 def test_ids_that_were_painted_are_free_no_more():
     scene = Scene()
     scene.shown[50:55, 60:70] = 7
-    scene.look()
+    scene.compare()
     assert scene.live.assembly.next_id == 8
 
 
 def test_an_object_made_longer_counts_as_a_whole_until_that_is_undone():
     scene = Scene()
     scene.shown[40:44, 30:50] = 2
-    change = scene.look()
+    change = scene.compare()
     assert change.box == Box((30, 30), (44, 50))
     assert not change.before.any()
     assert (change.after == 2).all()
     assert scene.live.locked[30:40, 30:50].all()
     assert 2 in scene.live.assembly.kept
     scene.shown[40:44, 30:50] = 0
-    change = scene.look()
+    change = scene.compare()
     assert change.box == Box((30, 30), (44, 50))
     assert not change.after.any()
     assert not scene.live.locked.any()
@@ -183,18 +183,18 @@ def test_an_object_is_completed_beyond_the_window_that_was_looked_at():
     scene = Scene()
     scene.shown[35:39, 50:55] = 2
     window = Box((35, 50), (39, 55))
-    change = scene.tracker.look(scene.shown, (), window)
+    change = scene.tracker.compare(scene.shown, (), window)
     assert change.box == Box((30, 30), (40, 55))
     np.testing.assert_array_equal(scene.tracker.painted() == 2, scene.shown == 2)
     scene.shown[35:39, 50:55] = 0
-    scene.tracker.look(scene.shown, (), window)
+    scene.tracker.compare(scene.shown, (), window)
     assert not scene.tracker.painted().any()
 
 
 def test_joined_objects_are_one_whole():
     scene = Scene()
     scene.shown[10:20, 10:20] = 2  # as the key joins them
-    scene.look()
+    scene.compare()
     np.testing.assert_array_equal(scene.tracker.painted() == 2, scene.shown == 2)
 
 
@@ -202,20 +202,20 @@ def test_classes_are_never_completed():
     scene = Scene()
     scene.live.assembly.classes = True
     scene.shown[40:44, 30:50] = 2
-    scene.look()
+    scene.compare()
     assert np.count_nonzero(scene.tracker.painted()) == 80
 
 
 @settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 55), st.integers(0, 75), st.integers(0, 4)), max_size=12))
 def test_changes_together_are_what_is_painted(strokes):
-    """Whatever windows are looked at: the journal's strokes add up to what is locked and taught."""
+    """In any order of windows the journal's strokes add up to what is locked and learned."""
     scene, replayed = Scene(), np.zeros(SHAPE, np.uint32)
     windows = [Box((y, x), (y + 20, x + 20)) for y in (0, 20, 40) for x in (0, 20, 40, 60)]
     for y, x, number in strokes:
         scene.shown[y : y + 5, x : x + 5] = number
         for window in 3 * windows:
-            change = scene.tracker.look(scene.shown, (), window)
+            change = scene.tracker.compare(scene.shown, (), window)
             if change is not None:
                 there = replayed[change.box.slices]
                 np.testing.assert_array_equal(there, change.before)
@@ -235,5 +235,5 @@ def test_objects_with_very_large_ids_are_completed_too():
         array[10:20, 10:20] = large
     scene.shown[20:22, 10:20] = large
     scene.shown[40:42, 30:50] = 2
-    scene.look()
+    scene.compare()
     np.testing.assert_array_equal(scene.tracker.painted(), scene.shown)

@@ -10,7 +10,7 @@ from napari_unet.labels.live_labels import PERSONAL, Assembly, LiveLabels, empty
 from napari_unet.labels.painted import BACKGROUND
 from napari_unet.labels.watershed import Patch, class_block, decode_block
 from napari_unet.settings import DecodeSettings
-from tests.strategies import blob_labels, class_maps, same_partition
+from tests.strategies import blob_labels, probability_maps, same_partition
 
 SHAPE = (64, 72)
 OVERLAP = 44
@@ -18,7 +18,7 @@ Block = tuple[Box, Patch, int]
 
 
 def cut(maps: np.ndarray, tile: int, decode: DecodeSettings) -> list[Block]:
-    """Decode a class map block by block, as a plan would."""
+    """Decode a probability map block by block, as a plan would."""
     height, width = maps.shape[1:]
     whole = Box((0, 0), (height, width))
     blocks = []
@@ -50,7 +50,7 @@ ALL = Box((0, 0), SHAPE)
 @settings(max_examples=30)
 @given(st.integers(0, 10**6), st.sampled_from([16, 24, 40]), st.randoms(use_true_random=False))
 def test_order_changes_numbers_never_shapes(seed: int, tile: int, random: object) -> None:
-    maps = class_maps(blob_labels(seed, SHAPE), seed, noise=30)
+    maps = probability_maps(blob_labels(seed, SHAPE), seed, noise=30)
     blocks = cut(maps, tile, DecodeSettings())
     expected = put(blocks)
     random.shuffle(blocks)
@@ -61,7 +61,7 @@ def test_order_changes_numbers_never_shapes(seed: int, tile: int, random: object
 @given(st.integers(0, 10**6), st.randoms(use_true_random=False))
 def test_a_second_run_leaves_nothing_of_the_first(seed: int, random: object) -> None:
     """Whatever was there before, after a whole run the objects are those of a fresh one."""
-    maps = class_maps(blob_labels(seed, SHAPE), seed, noise=30)
+    maps = probability_maps(blob_labels(seed, SHAPE), seed, noise=30)
     assembly = Assembly(empty_labels(SHAPE))
     for sensitivity in (0.5, 0.9, 0.2, 0.6):
         blocks = cut(maps, 24, DecodeSettings(sensitivity=sensitivity))
@@ -110,7 +110,7 @@ def test_two_blocks_that_claim_one_pixel_the_lower_number_has_it() -> None:
 
 
 def test_ids_of_unchanged_objects_stay_when_a_slider_goes_forth_and_back() -> None:
-    maps = class_maps(blob_labels(5, SHAPE), noise=5)
+    maps = probability_maps(blob_labels(5, SHAPE), noise=5)
     live, shown = LiveLabels.empty(SHAPE), empty_labels(SHAPE)
     seen = []
     for sensitivity in (0.5, 0.5, 0.6, 0.5):
@@ -171,7 +171,7 @@ def actions(draw: st.DrawFn) -> list[tuple]:
 @settings(max_examples=40)
 @given(st.integers(0, 99), actions(), st.randoms(use_true_random=False))
 def test_painted_pixels_never_change(seed: int, steps: list[tuple], random: object) -> None:
-    maps = class_maps(blob_labels(seed, SHAPE), seed, noise=30)
+    maps = probability_maps(blob_labels(seed, SHAPE), seed, noise=30)
     live, shown = LiveLabels.empty(SHAPE), empty_labels(SHAPE)
     painted = np.full(SHAPE, -1, np.int64)  # -1 = not changed by the person
     was = shown.copy()  # what was there before; to paint that again takes a change back

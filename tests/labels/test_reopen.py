@@ -44,8 +44,8 @@ def test_ids_no_model_gives_are_a_person_s() -> None:
     assert set(np.unique(live.assembly.labels)) == {0, 4}
     tracker = ChangeTracker(live)
     for where, box in tracker.blocks():
-        tracker.look(labels, where, box)
-    np.testing.assert_array_equal(tracker.known > 0, (labels > 0) & (labels != 4))
+        tracker.compare(labels, where, box)
+    np.testing.assert_array_equal(tracker.recorded > 0, (labels > 0) & (labels != 4))
     classes = Assembly(np.zeros(labels.shape, np.uint32), classes=True)
     classes.take_up(np.where(labels == 3, 3, 0).astype(np.uint32))
     assert set(np.unique(classes.labels)) == {0, 3}  # a class is in any plane
@@ -74,11 +74,11 @@ def test_what_was_painted_keeps_its_ids() -> None:
     tracker = ChangeTracker(live)
     put_on_top(tracker, shown, painted)
     for where, box in tracker.blocks():
-        tracker.look(shown, where, box)
+        tracker.compare(shown, where, box)
     expected = labels_of(_3=(2, 2, 12, 14), _4=(20, 2, 30, 10))
     np.testing.assert_array_equal(shown, expected)
-    np.testing.assert_array_equal(tracker.known[painted > 0], painted[painted > 0])
-    assert not (tracker.known == 4).any()
+    np.testing.assert_array_equal(tracker.recorded[painted > 0], painted[painted > 0])
+    assert not (tracker.recorded == 4).any()
 
 
 def test_labels_are_copied_and_hold_ids_only() -> None:

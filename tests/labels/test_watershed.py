@@ -19,7 +19,7 @@ from napari_unet.labels.watershed import (
 )
 from napari_unet.settings import DecodeSettings
 from tests.labels.test_live_labels import OVERLAP, cut, put
-from tests.strategies import blob_labels, class_maps, same_partition
+from tests.strategies import blob_labels, probability_maps, same_partition
 
 EAGER = DecodeSettings(minimum_diameter=2)
 
@@ -38,7 +38,7 @@ def test_block_by_block_equals_the_whole(
 
     Where a flood meets an exact tie, a cut cluster may decide it otherwise by some pixels.
     """
-    maps = class_maps(blob_labels(seed, shape), seed, noise)
+    maps = probability_maps(blob_labels(seed, shape), seed, noise)
     assert same_partition(put(cut(maps, tile, EAGER), shape), decode(maps, EAGER))
 
 
@@ -47,7 +47,7 @@ def test_touching_discs_are_two_objects() -> None:
     rows, columns = np.ogrid[:40, :60]
     labels[(rows - 20) ** 2 + (columns - 18) ** 2 < 144] = 1
     labels[((rows - 20) ** 2 + (columns - 40) ** 2 < 144) & (labels == 0)] = 2
-    found = decode(class_maps(labels, noise=0), DecodeSettings())
+    found = decode(probability_maps(labels, noise=0), DecodeSettings())
     assert len(np.unique(found)) == 3
     assert (found[labels > 0] > 0).all()
 
@@ -82,7 +82,7 @@ def test_small_objects_are_left_out() -> None:
 
 
 def test_higher_sensitivity_gives_wider_outlines() -> None:
-    maps = class_maps(blob_labels(3, (100, 100), 24), noise=25)
+    maps = probability_maps(blob_labels(3, (100, 100), 24), noise=25)
     areas = [(decode(maps, DecodeSettings(sensitivity=v)) > 0).sum() for v in (0.2, 0.5, 0.8)]
     assert areas == sorted(areas)
     assert areas[0] < areas[2]
@@ -100,7 +100,7 @@ def test_higher_separation_splits_where_the_distance_dips() -> None:
 @settings(max_examples=25)
 @given(st.integers(0, 10**6))
 def test_every_object_belongs_to_one_block(seed: int) -> None:
-    maps = class_maps(blob_labels(seed, (64, 72)), seed)
+    maps = probability_maps(blob_labels(seed, (64, 72)), seed)
     total = len(np.unique(decode(maps, EAGER))) - 1
     assert sum(patch.count for _, patch, _ in cut(maps, 24, EAGER)) == total
     assert OVERLAP > 28

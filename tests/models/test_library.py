@@ -235,10 +235,10 @@ def test_zoom_only_outside_the_range() -> None:
     card = ModelCard(name="x", spec=UNetSpec(), object_diameter=20, diameter_range=(8, 50))
     assert [card.zoom(d) for d in (8, 20, 50)] == [1, 1, 1]
     assert np.allclose([card.zoom(5), card.zoom(100)], [4, 0.2])
-    taught = card.model_copy(update={"taught_diameters": (3, 200)})
-    assert np.allclose([taught.zoom(5), taught.zoom(100)], [2, 0.4])  # no more than is needed
-    assert taught.zoom(20) == 1
-    assert np.allclose(taught.zoom(1), LARGEST_ZOOM)
+    trained = card.model_copy(update={"taught_diameters": (3, 200)})
+    assert np.allclose([trained.zoom(5), trained.zoom(100)], [2, 0.4])  # no more than is needed
+    assert trained.zoom(20) == 1
+    assert np.allclose(trained.zoom(1), LARGEST_ZOOM)
 
 
 def test_a_child_knows_no_larger_objects_than_its_parent() -> None:

@@ -630,7 +630,7 @@ def test_a_card_is_readable() -> None:
     assert rows["Corrections"] == "10 objects and 400 pixels of background in 2 images"
     assert rows["Retraining"] == "accepted yes; old 0.412; steps 300; held out objects 3"
     assert rows["Scores"] == "AP 0.512"
-    assert rows["Object size"].endswith("taught on objects of 31.5 px")
+    assert rows["Object size"].endswith("trained on objects of 31.5 px")
     assert "Licence" not in rows
     classes = ModelCard(name="k", spec=UNetSpec(), kind=Kind.CLASSES, class_names=("a", "b", "c"))
     assert dict(describe(classes))["Finds"] == "3 classes: a, b, c"

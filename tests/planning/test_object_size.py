@@ -16,7 +16,7 @@ from skimage.transform import rescale
 
 from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import Started
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.image import Box
 from napari_unet.models.library import load_model
 from napari_unet.planning.object_size import (
@@ -61,7 +61,9 @@ def started(image: NDArray[np.float32], cache: ProbabilityMapCache | None = None
     return next(event for event in events if isinstance(event, Started))
 
 
-def test_class_maps_of_looks_are_removed(nuclei: NDArray[np.float32], tmp_path: Path) -> None:
+def test_probability_maps_of_probes_are_removed(
+    nuclei: NDArray[np.float32], tmp_path: Path
+) -> None:
     cache = ProbabilityMapCache(tmp_path)
     folder = started(rescale(nuclei, 0.25, anti_aliasing=True), cache).folder
     assert [path.name for path in folder.parent.iterdir()] in ([], [folder.name])
@@ -69,7 +71,7 @@ def test_class_maps_of_looks_are_removed(nuclei: NDArray[np.float32], tmp_path: 
 
 @settings(max_examples=200)
 @given(diameter=st.floats(7, 110), leaning=st.floats(0.55, 0.95))
-def test_looks_come_nearer_to_the_diameter(diameter: float, leaning: float) -> None:
+def test_probes_come_nearer_to_the_diameter(diameter: float, leaning: float) -> None:
     """A model that sees objects nearer to its own size than they are is not believed at once."""
     probe = flat_plan()
     search, looks = searching(probe), 1

@@ -122,7 +122,7 @@ def test_what_counts_is_shown(scene):
     overlay = scene.viewer.layers["cells corrected"]
     assert scene.viewer.layers.selection.active is scene.layer
     assert overlay.data.shape == SHAPE
-    painted = scene.correcting.tracker.known
+    painted = scene.correcting.tracker.recorded
     shown = overlay.data > 0
     assert shown.any()
     assert (painted[shown] > 0).all()
@@ -262,3 +262,37 @@ def test_an_object_painted_outside_the_view_is_shown_as_corrected(scene, monkeyp
     scene.correcting.overlay.show(on=True)
     overlay = scene.viewer.layers["cells corrected"].data
     np.testing.assert_array_equal(overlay[view.slices] > 0, layer.data[view.slices] > 0)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int64])
+def test_strokes_on_a_layer_of_another_type_are_kept(scene, kind):
+    """As after napari's *Convert data type*, while every id can be told."""
+    layer, troubles = scene.layer, []
+    scene.correcting.trouble.connect(troubles.append)
+    layer.data = layer.data.astype(kind)
+    layer.brush_size = 10
+    layer.paint((100, 20), 9)
+    scene.correcting._tick()
+    scene.settle()
+    stroke = layer.data == 9
+    assert stroke.any()
+    np.testing.assert_array_equal(scene.kept(), np.where(stroke, 9, 0))
+    assert troubles == []
+
+
+@pytest.mark.parametrize("spoil", ["too small", "shape"])
+def test_a_layer_that_tells_nothing_any_more_is_told_once(scene, spoil):
+    layer, troubles = scene.layer, []
+    scene.correcting.trouble.connect(troubles.append)
+    layer.data[0:5, 0:5] = 300
+    scene.correcting.look_everywhere()
+    layer.data = layer.data.astype(np.uint8) if spoil == "too small" else layer.data[:100].copy()
+    layer.data[80:85, 0:5] = 9
+    for _ in range(3):
+        scene.correcting._tick()
+    assert len(troubles) == 1
+    assert troubles[0].startswith("What you paint on cells objects is not kept:")
+    assert "Press Segment" in troubles[0]
+    kept = np.zeros(SHAPE, np.uint32)
+    kept[0:5, 0:5] = 300
+    np.testing.assert_array_equal(scene.kept(), kept)

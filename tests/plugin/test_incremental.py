@@ -41,7 +41,7 @@ def image() -> Image:
 
 
 @pytest.fixture
-def growing(image: Image, tmp_path: Path) -> IncrementalSegmentation:
+def incremental(image: Image, tmp_path: Path) -> IncrementalSegmentation:
     return IncrementalSegmentation(tmp_path / "labels.zarr", image, load_model("nuclei"), SETTINGS)
 
 
@@ -52,62 +52,64 @@ def expected(image: Image) -> NDArray[np.uint32]:
     return labels
 
 
-def finest(growing: IncrementalSegmentation) -> NDArray[np.uint32]:
-    return np.asarray(LabelPyramid(growing.output).levels[0])
+def finest(incremental: IncrementalSegmentation) -> NDArray[np.uint32]:
+    return np.asarray(LabelPyramid(incremental.output).levels[0])
 
 
-def finish(growing: IncrementalSegmentation, engine: Engine) -> None:
-    for _ in growing.events(engine, (), None, only=False):
+def finish(incremental: IncrementalSegmentation, engine: Engine) -> None:
+    for _ in incremental.events(engine, (), None, only=False):
         pass
 
 
 def test_labels_grow_from_where_somebody_looks(
-    growing: IncrementalSegmentation, engine: Engine
+    incremental: IncrementalSegmentation, engine: Engine
 ) -> None:
-    events = growing.events(engine, (), (400.0, 500.0), only=False)
+    events = incremental.events(engine, (), (400.0, 500.0), only=False)
     first = next(event for event in events if isinstance(event, TileWritten))
-    assert growing.plan is not None
-    assert growing.plan.tiles.tiles[first.key[1]].write.intersect(Box((400, 500), (401, 501))).size
+    assert incremental.plan is not None
+    assert (
+        incremental.plan.tiles.tiles[first.key[1]].write.intersect(Box((400, 500), (401, 501))).size
+    )
     assert not first.final
     events.close()
-    there = finest(growing) > 0
+    there = finest(incremental) > 0
     assert there.any()
     assert not there[:200, :300].any()
 
 
 def test_stopped_twice_it_ends_as_in_one_go(
-    growing: IncrementalSegmentation, engine: Engine, expected: NDArray[np.uint32]
+    incremental: IncrementalSegmentation, engine: Engine, expected: NDArray[np.uint32]
 ) -> None:
     for centre in ((0.0, 0.0), (499.0, 639.0)):
-        events = growing.events(engine, (), centre, only=False)
+        events = incremental.events(engine, (), centre, only=False)
         done = list(islice((e for e in events if isinstance(e, ObjectsFound)), 4))
         events.close()
         engine.cancel()
         assert len(done) == 4
-    finish(growing, engine)
-    labels = finest(growing)
+    finish(incremental, engine)
+    labels = finest(incremental)
     assert same_partition(labels, expected)
-    assert sorted(np.unique(labels)) == list(range(growing.objects + 1))
-    assert not list(patches_of(growing.output).iterdir())
-    for level, copy in enumerate(LabelPyramid(growing.output).levels):
+    assert sorted(np.unique(labels)) == list(range(incremental.objects + 1))
+    assert not list(patches_of(incremental.output).iterdir())
+    for level, copy in enumerate(LabelPyramid(incremental.output).levels):
         assert (np.asarray(copy) == labels[:: 2**level, :: 2**level]).all()
 
 
 def test_what_a_person_put_back_stays(
-    growing: IncrementalSegmentation, engine: Engine, expected: NDArray[np.uint32]
+    incremental: IncrementalSegmentation, engine: Engine, expected: NDArray[np.uint32]
 ) -> None:
-    events = growing.events(engine, (), (0.0, 0.0), only=False)
+    events = incremental.events(engine, (), (0.0, 0.0), only=False)
     list(islice((e for e in events if isinstance(e, ObjectsFound)), 8))
     events.close()
     box = Box((64, 64), (192, 256))  # across tiles that are not final
-    before = finest(growing)[box.slices]
+    before = finest(incremental)[box.slices]
     now, numbers = before.copy(), IdMap(before)
     erased = int(before[before > 0][0])
     now[now == erased] = 0
     now[40:60, 40:60] = 7_000_000  # a new object
-    growing.put_back((), box, now, now != before, numbers)
-    finish(growing, engine)
-    labels = finest(growing)
+    incremental.put_back((), box, now, now != before, numbers)
+    finish(incremental, engine)
+    labels = finest(incremental)
     part = labels[box.slices]
     new = np.unique(part[40:60, 40:60])
     assert len(new) == 1
@@ -116,26 +118,26 @@ def test_what_a_person_put_back_stays(
     painted = np.zeros(SHAPE, bool)
     painted[box.slices] = now != before
     assert same_partition(np.where(painted, 0, labels), np.where(painted, 0, expected))
-    assert labels.max() < growing.objects + 1
-    copies = LabelPyramid(growing.output).levels
+    assert labels.max() < incremental.objects + 1
+    copies = LabelPyramid(incremental.output).levels
     assert (
         np.asarray(copies[-1]) == labels[:: 2 ** (len(copies) - 1), :: 2 ** (len(copies) - 1)]
     ).all()
 
 
 def test_a_class_that_is_put_back_keeps_its_number(
-    growing: IncrementalSegmentation, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    incremental: IncrementalSegmentation, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    list(islice((e for e in growing.events(engine, (), None, only=False)), 30))
+    list(islice((e for e in incremental.events(engine, (), None, only=False)), 30))
     engine.cancel()
-    card = growing.model.card.model_copy(update={"kind": Kind.CLASSES})
-    monkeypatch.setattr(growing, "model", replace(growing.model, card=card))
+    card = incremental.model.card.model_copy(update={"kind": Kind.CLASSES})
+    monkeypatch.setattr(incremental, "model", replace(incremental.model, card=card))
     box = Box((0, 0), (64, 64))
-    before = finest(growing)[box.slices]
+    before = finest(incremental)[box.slices]
     now = np.full(box.shape, 2, np.uint32)
-    growing.put_back((), box, now, now != before, IdMap(before))
-    assert (finest(growing)[box.slices] == 2).all()
-    assert growing.edited
+    incremental.put_back((), box, now, now != before, IdMap(before))
+    assert (finest(incremental)[box.slices] == 2).all()
+    assert incremental.edited
 
 
 def test_painted_ids_become_free_ones_of_the_whole() -> None:
@@ -150,19 +152,21 @@ def test_painted_ids_become_free_ones_of_the_whole() -> None:
 
 def test_only_the_plane_that_is_looked_at(engine: Engine, image: Image, tmp_path: Path) -> None:
     stack = Image(np.stack([image.data[:], image.data[:]]), "ZYX")
-    growing = IncrementalSegmentation(
+    incremental = IncrementalSegmentation(
         tmp_path / "stack.zarr", stack, load_model("nuclei"), SETTINGS
     )
-    for _ in growing.events(engine, (1,), None, only=True):
+    for _ in incremental.events(engine, (1,), None, only=True):
         pass
-    labels = finest(growing)
+    labels = finest(incremental)
     assert labels[1].any()
     assert not labels[0].any()
 
 
-def test_other_settings_are_other_labels(growing: IncrementalSegmentation, image: Image) -> None:
-    assert growing.goes_on(image, growing.model, SETTINGS)
-    assert not growing.goes_on(image, growing.model, SegmentSettings(diameter=20))
-    assert not growing.goes_on(Image(image.data, "YX", 0), growing.model, SETTINGS)
+def test_other_settings_are_other_labels(
+    incremental: IncrementalSegmentation, image: Image
+) -> None:
+    assert incremental.goes_on(image, incremental.model, SETTINGS)
+    assert not incremental.goes_on(image, incremental.model, SegmentSettings(diameter=20))
+    assert not incremental.goes_on(Image(image.data, "YX", 0), incremental.model, SETTINGS)
     other = Image(image.data[:].copy(), "YX")
-    assert not growing.goes_on(other, growing.model, SETTINGS)
+    assert not incremental.goes_on(other, incremental.model, SETTINGS)

@@ -18,7 +18,7 @@ from napari_unet.io.images import read_image
 from napari_unet.io.tiff_header import read_header
 from napari_unet.plugin import samples
 from napari_unet.plugin.layers import labels_files
-from napari_unet.plugin.layers.layers import image_of
+from napari_unet.plugin.layers.layers import Looks, image_of
 
 NAME = "napari-unet-interactive"
 MANIFEST = Path(napari_unet.__file__).parent / "napari.yaml"
@@ -126,8 +126,8 @@ def test_steps_of_an_image_layer():
     data, labels = np.zeros((2, 3, 8, 9), np.uint8), ("t", "z", "y", "x")
     layer = NapariImage(data, scale=(250, 2, 1, 1), units=("ms", "um", "um", "um"))
     layer.axis_labels = labels
-    assert image_of(layer, "", None).label_sizes == (0.25, 2, 1, 1)
-    assert image_of(NapariImage(data), "", None).label_sizes == (None,) * 4
+    assert image_of(layer, "", None, Looks()).label_sizes == (0.25, 2, 1, 1)
+    assert image_of(NapariImage(data), "", None, Looks()).label_sizes == (None,) * 4
 
 
 def test_multiscale_labels_are_saved_at_the_finest_level(tmp_path):

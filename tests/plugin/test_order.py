@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_unet.engine.client import Engine
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.journal.journal import Journal
 from napari_unet.plugin.correct.keys import Keys
 from napari_unet.plugin.result.correcting import Correcting
@@ -160,4 +160,4 @@ def test_a_removed_layer_ends_its_corrections_and_they_are_offered(viewer, panel
     qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=10_000)
     viewer.layers.remove(result.layer)
     assert panel.session.results.current is None
-    qtbot.waitUntil(lambda: "Corrections of" in panel.restoring.said.text, timeout=10_000)
+    qtbot.waitUntil(lambda: "Corrections of" in panel.restoring.offer_text.text, timeout=10_000)

@@ -34,6 +34,6 @@ def test_as_many_channels_as_the_image_has(tmp_path):
         image = Image(pixels, "CYX", channel)
         card = class_parent(parent.card, image, DEFAULT)
         painting = painting_of(image, painted, card)
-        teaching = gather([painting], parent, "x", FinetuneSettings(), class_names=DEFAULT)
-        assert teaching.card["spec"]["in_channels"] == expected
-        assert {len(window.image) for window in teaching.windows} == {expected}
+        inputs = gather([painting], parent, "x", FinetuneSettings(), class_names=DEFAULT)
+        assert inputs.card["spec"]["in_channels"] == expected
+        assert {len(window.image) for window in inputs.windows} == {expected}

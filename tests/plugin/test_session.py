@@ -1,28 +1,44 @@
-"""The session without a window: intent, turns, runs, and what a retraining is taught."""
+"""The session without a window: intent, turns, runs, and the inputs of a retraining."""
 
+import threading
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 
 from napari_unet.errors import InputError
-from napari_unet.execution.events import Waiting
-from napari_unet.image import Image
+from napari_unet.execution.events import ObjectsFound, Started, Waiting
+from napari_unet.image import Box, Image
+from napari_unet.journal.recovery import replay
 from napari_unet.labels.painted import BACKGROUND
+from napari_unet.labels.watershed import Patch
 from napari_unet.models.class_names import DEFAULT
 from napari_unet.models.library import load_card, load_model
+from napari_unet.plugin.correct import other_labels
+from napari_unet.plugin.correct.other_labels import ReopenLabels
 from napari_unet.plugin.correct.uncertain_regions import NO_RESULT, UncertainRegions
 from napari_unet.plugin.result import incremental
+from napari_unet.plugin.result import result as result_module
+from napari_unet.plugin.result.result import IN_PART, IN_VIEW
 from napari_unet.plugin.retrain.painted_inputs import gather_work, names_to_teach
 from napari_unet.plugin.segment import model_advice
 from napari_unet.plugin.segment.model_advice import ModelAdvice
 from napari_unet.plugin.segment.segment_form import AVERAGE, SegmentForm
 from napari_unet.plugin.segment.segment_section import SegmentSection
+from napari_unet.plugin.session import segmentation_runs
 from napari_unet.plugin.session.run_controller import Activity
-from napari_unet.plugin.session.segmentation_runs import decode_again, segment, segment_again
+from napari_unet.plugin.session.segmentation_runs import (
+    LATER,
+    decode_again,
+    segment,
+    segment_again,
+)
 from napari_unet.plugin.session.session import PLANE, Session
-from napari_unet.settings import FinetuneSettings
+from napari_unet.settings import DecodeSettings, FinetuneSettings
+from napari_unet.tiling.plan import Key, SegmentPlan
 from tests.gui.flow import SHAPE, C, Network
 
 PATIENCE = 20_000  # milliseconds
@@ -98,6 +114,15 @@ def test_an_array_that_was_replaced_is_looked_at_again(session):
     session.choose(layer)
     layer.data = np.zeros((3, 64, 64))
     assert session.opened(layer).axes == session.intent.axes == "ZYX"
+
+
+def test_what_was_found_out_about_an_array_is_handed_on_while_it_stays(session):
+    layer = session.viewer.add_image(np.zeros((64, 64)))
+    session.choose(layer)
+    looks = session.opened(layer).looks
+    assert session.opened(layer).looks is looks
+    layer.data = np.ones((64, 64))
+    assert session.opened(layer).looks is not looks
 
 
 def test_wrong_axes_are_a_sentence(session, said):
@@ -223,6 +248,69 @@ def test_another_model_brings_its_own_thresholds(session, form):
     assert form.sliders[0].value == load_card("cells-phase").decode.sensitivity
 
 
+class Tiles:
+    """Stands for the engine where it finds nothing, tile by tile, as these are released.
+
+    Attributes
+    ----------
+    decoded : list
+        Blocks that each slider asked for.
+    """
+
+    def __init__(self, monkeypatch, folder: Path) -> None:
+        self.decoded: list[list[Key]] = []
+        self._free, self._folder = threading.Semaphore(0), folder
+        monkeypatch.setattr(segmentation_runs, "segment_events", self._segment)
+        monkeypatch.setattr(result_module, "live_run", self._decode)
+
+    def release(self, count: int) -> None:
+        self._free.release(count)
+
+    def _segment(self, image, model, settings, _engine, *, where) -> Iterator:
+        plan = SegmentPlan(
+            shape=image.shape,
+            planes=((),),
+            region=Box((0, 0), image.shape),
+            card=model.card,
+            model_path=str(model.path),
+            model_sha=model.sha,
+            channels=1,
+            limits=((0.0, 1.0),),
+            diameter=40.0,
+            tile=400,
+            device="cpu",
+        )
+        maps: set[Key] = set()
+        for key in plan.blocks():
+            while not self._free.acquire(timeout=0.01):
+                yield Waiting()
+            if not maps:
+                yield Started(plan, self._folder, 10**9, maps)
+            maps |= {(0, number) for number in plan.needs(key[1])}
+            yield found_nothing(plan, key)
+
+    def _decode(self, job, blocks, cached_tiles, budget) -> SimpleNamespace:
+        def events(_engine) -> Iterator:
+            yield Started(job.plan, self._folder, budget, cached_tiles)
+            yield from (found_nothing(job.plan, key) for key in blocks)
+
+        self.decoded.append([*blocks])
+        return SimpleNamespace(events=events)
+
+
+def found_nothing(plan: SegmentPlan, key: Key) -> ObjectsFound:
+    owned, count = plan.owned(plan.tiles.tiles[key[1]]), len(plan.tiles.tiles)
+    patch = Patch(owned, np.zeros(owned.shape, np.int32), 0)
+    return ObjectsFound(key, (), owned, key[1], 0, key[1] + 1, count, patch)
+
+
+@pytest.fixture
+def tiles(session, monkeypatch, tmp_path) -> Tiles:
+    """An image of three tiles."""
+    session.choose(session.viewer.add_image(np.zeros((400, 1200), np.uint16), name="tiles"))
+    return Tiles(monkeypatch, tmp_path)
+
+
 # ---- runs ----------------------------------------------------------------------------------
 
 
@@ -299,6 +387,93 @@ def test_a_run_that_another_one_replaces_ends_in_silence(session, image, said, n
     idle()
     assert ended == [1]
     assert said[-1].startswith("2 objects")
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_a_run_that_found_nothing_leaves_the_record_of_what_is_shown(
+    session, image, monkeypatch, idle, qtbot, planned
+):
+    segment(session)
+    idle()
+    result, run = session.results.current, segmentation_runs.segment_events
+    record, plan = result.layer.metadata["napari_unet"], result.plan
+
+    def endless(*given, **where):
+        if planned:
+            yield next(run(*given, **where))
+        while True:
+            yield Waiting()
+
+    monkeypatch.setattr(segmentation_runs, "segment_events", endless)
+    plans = []
+    session.runs.planned.connect(plans.append)
+    session.intend(model="cells-phase", diameter=99.0, decode=DecodeSettings(sensitivity=0.9))
+    segment(session)
+    qtbot.waitUntil(lambda: len(plans) == planned, timeout=PATIENCE)
+    session.runs.cancel()
+    idle()
+    assert result.plan is plan
+    assert result.layer.metadata["napari_unet"] == record
+
+
+def test_a_slider_changes_nothing_but_thresholds_in_the_record(session, tiles, idle):
+    tiles.release(3)
+    segment(session)
+    idle()
+    record = session.results.current.layer.metadata["napari_unet"]
+    session.intend(model="cells-phase", diameter=99.0, decode=DecodeSettings(sensitivity=0.9))
+    decode_again(session)
+    idle()
+    changed = session.results.current.layer.metadata["napari_unet"]
+    assert changed["decode"]["sensitivity"] == 0.9
+    assert changed["settings"] == {**record["settings"], "decode": changed["decode"]}
+    assert {**changed, "settings": 0, "decode": 0} == {**record, "settings": 0, "decode": 0}
+
+
+def test_a_slider_does_not_end_a_run(session, tiles, said, idle, qtbot):
+    """It makes the objects anew when the run has found all of them."""
+    section = SegmentSection(session)
+    tiles.release(3)
+    segment(session)
+    idle()
+    segment(session)
+    for number in (1, 2):  # at first the run has no plan yet
+        section._make_anew()
+        assert said[-1] == LATER
+        tiles.release(1)
+        start = f"Tile {number} of 3"
+        qtbot.waitUntil(lambda start=start: said[-1].startswith(start), timeout=PATIENCE)
+    assert tiles.decoded == []
+    tiles.release(1)
+    qtbot.waitUntil(lambda: tiles.decoded != [], timeout=PATIENCE)
+    idle()
+    assert [text[:4] for text in said[-6:]] == ["Tile", "0 ob", "Tile", "Tile", "Tile", "0 ob"]
+    assert [sorted(blocks) for blocks in tiles.decoded] == [[(0, 0), (0, 1), (0, 2)]]
+
+
+def test_after_a_cancelled_run_sliders_act_on_what_it_finished(session, tiles, said, idle, qtbot):
+    segment(session)
+    tiles.release(1)
+    qtbot.waitUntil(lambda: said[-1].startswith("Tile 1 of 3"), timeout=PATIENCE)
+    session.runs.cancel()
+    idle()
+    assert decode_again(session)
+    idle()
+    assert tiles.decoded == [[(0, 0)]]  # its neighbours would need the network
+    assert said[-1].endswith(IN_PART)
+
+
+def test_without_all_maps_sliders_act_on_the_view(session, tiles, said, idle, monkeypatch):
+    tiles.release(3)
+    segment(session)
+    idle()
+    session.results.current.budget = 10**6
+    view = Box((0, 900), (400, 1100))
+    monkeypatch.setattr(segmentation_runs.layers, "visible_box", lambda *_: view)
+    assert decode_again(session)
+    idle()
+    assert tiles.decoded == [[(0, 2)]]
+    assert said[-1].endswith(IN_VIEW)
 
 
 def test_the_thresholds_wait_for_a_retraining(session, image, monkeypatch, idle):
@@ -387,6 +562,55 @@ def test_a_replaced_result_is_left_out_with_a_sentence(session, image):
     assert left_out in work.remark
 
 
+@pytest.mark.parametrize("failure", ["removed", "unreadable", "running"])
+def test_a_result_stays_until_other_labels_take_its_place(
+    session, image, said, idle, qtbot, monkeypatch, failure
+):
+    segment(session)
+    idle()
+    result = session.results.current
+    qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=PATIENCE)
+    other = session.viewer.add_labels(np.zeros(SHAPE, np.uint32), name="last week")
+    if failure == "unreadable":
+        monkeypatch.setattr(other_labels, "find_painted", unreadable)
+    said.clear()
+    ReopenLabels(session).begin(image, other)
+    result.layer.data[0:5, 0:5] = 9  # while it looks
+    if failure == "removed":
+        session.viewer.layers.remove(other)
+    elif failure == "running":
+        session.runs.begin(Activity.SAVING)
+    qtbot.waitUntil(lambda: len(said) > 1, timeout=PATIENCE)
+    assert session.results.current is result
+    assert session.results.looks_after(result)
+    result.layer.data[10:15, 0:5] = 9
+    result.correcting.look_everywhere()
+    assert result.correcting.journal.flush(10)
+    kept = replay(result.correcting.journal.paths)[0]
+    assert (kept[0:5, 0:5] == 9).all()
+    assert (kept[10:15, 0:5] == 9).all()
+
+
+def unreadable(*_) -> None:
+    raise InputError("The journal cannot be read.")
+
+
+def test_strokes_made_while_other_labels_take_over_stay_in_the_journal(session, image, idle, qtbot):
+    segment(session)
+    idle()
+    result = session.results.current
+    qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=PATIENCE)
+    result.layer.data[0:5, 0:5] = 9
+    other = session.viewer.add_labels(result.layer.data.copy(), name="copy")
+    ReopenLabels(session).begin(image, other)
+    result.layer.data[10:15, 0:5] = 9
+    qtbot.waitUntil(lambda: session.results.current.layer == other, timeout=PATIENCE)
+    assert set(np.unique(session.results.current.painted())) == {0, 9}
+    old = result.correcting.journal.paths
+    qtbot.wait(200)  # in which it would be set aside
+    assert (replay(old)[0][10:15, 0:5] == 9).all()
+
+
 # ---- which model ---------------------------------------------------------------------------
 
 
@@ -399,6 +623,20 @@ def phase(monkeypatch) -> None:
         return load_model("cells-phase")
 
     monkeypatch.setattr(model_advice, "best_model", looks)
+
+
+def test_advice_that_fails_is_in_the_log(session, monkeypatch, said, caplog, qtbot):
+    def looks(*_):
+        yield Waiting()
+        raise InputError("Rows 0 to 9 cannot be read.")
+
+    monkeypatch.setattr(model_advice, "best_model", looks)
+    advice = ModelAdvice(session)
+    session.choose(session.viewer.add_image(np.zeros(SHAPE, np.uint16)))
+    assert advice.running
+    qtbot.waitUntil(lambda: not advice.running, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "Rows 0 to 9 cannot be read." in caplog.text, timeout=PATIENCE)
+    assert said == []
 
 
 def test_the_model_that_fits_is_chosen_and_said(session, phase, said, qtbot):

@@ -25,7 +25,7 @@ def wait_until(there: Callable[[], object], what: str) -> None:
 
 
 class Window:
-    """The viewer with the image and the panel, and a hand that moves the mouse."""
+    """The viewer with the image and the panel, and a mouse that is moved."""
 
     def __init__(self) -> None:
         import napari

@@ -64,7 +64,7 @@ def test_every_block_is_decoded_once_after_its_tiles(
             key = schedule.to_predict.popleft()
             store.add(key)
             schedule.predicted(key)
-        assert schedule.have == store
+        assert schedule.cached_tiles == store
     assert sorted(decoded) == sorted(set(blocks)) == sorted(blocks)
     assert not schedule.to_predict
     everything = sum(plan.tile_bytes(tile.index) for tile in plan.tiles.tiles) * len(plan.planes)

@@ -96,8 +96,8 @@ def test_nothing_is_left_beside_the_library() -> None:
 def test_stop_ends_the_training_and_judges(tmp_path: Path) -> None:
     image, truth = image_and_truth()
     grey = (image / image.max()).astype(np.float32)
-    examples = [TrainingWindow(grey[None], painted_from(truth, 8), (1,), (1,))]
-    events = finetune_events(plan(tmp_path, time_limit=600), examples, stop=lambda: True)
+    windows = [TrainingWindow(grey[None], painted_from(truth, 8), (1,), (1,))]
+    events = finetune_events(plan(tmp_path, time_limit=600), windows, stop=lambda: True)
     last = list(events)[-1]
     assert isinstance(last, Finished)
     assert last.report.steps == 0
@@ -108,8 +108,8 @@ def test_batch_normalisation_keeps_its_statistics(tmp_path: Path) -> None:
     image, truth = image_and_truth()
     grey = (image / image.max()).astype(np.float32)
     made = plan(tmp_path, time_limit=6)
-    example = TrainingWindow(grey[None], painted_from(truth, 8))
-    list(finetune_events(made, [example]))
+    window = TrainingWindow(grey[None], painted_from(truth, 8))
+    list(finetune_events(made, [window]))
     old, new = load_network(find_model("nuclei"))[0], load_network(made.target)[0]
     for name, value in old.state_dict().items():
         if "running" in name:
@@ -198,11 +198,11 @@ def test_the_parent_is_judged_with_the_thresholds_it_segments_with(
     tmp_path: Path, zoom: float
 ) -> None:
     """Else debris that it leaves out of such an image would count against it."""
-    example = replace(disc_example(), zoom=zoom)
-    assert shown_diameter([example]) == pytest.approx(18 / zoom, rel=0.03)
-    blank = replace(example, painted=np.full_like(example.painted, BACKGROUND), held=(), judged=())
+    window = replace(disc_example(), zoom=zoom)
+    assert shown_diameter([window]) == pytest.approx(18 / zoom, rel=0.03)
+    blank = replace(window, painted=np.full_like(window.painted, BACKGROUND), held=(), judged=())
     assert shown_diameter([blank, blank]) is None
-    before = Finetune.load(plan(tmp_path), [example, blank]).unchanged().decode
+    before = Finetune.load(plan(tmp_path), [window, blank]).unchanged().decode
     wanted = load_model("nuclei").card.decode_for(18 / zoom)
     assert before.minimum_diameter == pytest.approx(wanted.minimum_diameter, rel=0.03)
 
@@ -210,13 +210,13 @@ def test_the_parent_is_judged_with_the_thresholds_it_segments_with(
 @pytest.mark.parametrize("radius", [9, 20, 45])
 def test_the_parent_is_judged_in_the_size_it_segments_with(tmp_path: Path, radius: int) -> None:
     """A retrained model may take objects as they are that its parent resizes."""
-    example = disc_example(radius)
+    window = disc_example(radius)
     settings = SegmentSettings(diameter=2 * radius)
-    found = segment(example.image[0], load_model("nuclei"), settings=settings).labels
-    expected = judge(found, example.painted, example.judged).score
+    found = segment(window.image[0], load_model("nuclei"), settings=settings).labels
+    expected = judge(found, window.painted, window.judged).value
     assert expected > 0.5
-    work = Finetune.load(plan(tmp_path), [example])
-    assert work.unchanged().verdict.score == pytest.approx(expected, abs=0.03)
+    work = Finetune.load(plan(tmp_path), [window])
+    assert work.unchanged().score.value == pytest.approx(expected, abs=0.03)
 
 
 def finished(made: FinetunePlan) -> Finished:
@@ -238,20 +238,20 @@ def test_the_new_model_must_beat_the_one_in_use(tmp_path: Path) -> None:
     assert against_worse.outcome == "accepted"
 
 
-def test_stopped_early_the_best_look_is_kept_and_not_the_last(tmp_path: Path) -> None:
+def test_stopped_early_the_best_so_far_is_kept_and_not_the_last(tmp_path: Path) -> None:
     work = Finetune.load(plan(tmp_path), [disc_example()])
     good = copy.deepcopy(work.learner.average)
-    assert work._glance() > 0.5
+    assert work._score_so_far() > 0.5
     with torch.no_grad():
         for weights in work.learner.average.parameters():
             weights.zero_()
-    assert work._glance() < 0.2  # nothing but chance
+    assert work._score_so_far() < 0.2  # nothing but chance
     assert work.best is not None
-    assert work.trained().verdict.score > 0.5
+    assert work.trained().score.value > 0.5
     pairs = zip(work.trained().network.parameters(), good.parameters(), strict=True)
     assert all((one == other).all() for one, other in pairs)
     work.best = None  # as at the end of the time
-    assert work.trained().verdict.score < 0.2
+    assert work.trained().score.value < 0.2
 
 
 def test_a_time_that_cannot_be_used_is_a_sentence() -> None:
@@ -259,7 +259,7 @@ def test_a_time_that_cannot_be_used_is_a_sentence() -> None:
         finetune("nuclei", [], name="mine", time_limit=1)
 
 
-def test_a_model_of_classes_is_not_taught_objects(tmp_path: Path) -> None:
+def test_a_model_of_classes_is_not_trained_on_objects(tmp_path: Path) -> None:
     image, truth = image_and_truth()
     network, card = load_network(find_model("nuclei"))
     card = card.model_copy(update={"kind": Kind.CLASSES, "class_names": ("a", "b", "c")})
@@ -282,5 +282,5 @@ def test_what_the_parent_never_knew_is_not_forgotten(
 ) -> None:
     made = replace(plan(tmp_path), parent=find_model(parent))
     work = Finetune.load(made, [disc_example()])
-    assert bool(work.known) == knows
+    assert bool(work.replay_judged) == knows
     assert (work.unchanged().base > 0.5) == knows

@@ -90,7 +90,7 @@ def test_a_further_output_is_learned_kept_predicted_judged_and_decoded(tmp_path:
 
     maps[3] = 255 * (painted == 1)
     seen = judge.Window(maps, painted, channels=read.map_channels)
-    assert seen.verdict(read.decode).score == 1
+    assert seen.score(read.decode).value == 1
     segment_plan = SegmentPlan(
         (64, 64), ((),), tile.write, read, str(path), "0", 1, ((0.0, 1.0),), 20.0
     )  # fmt: skip

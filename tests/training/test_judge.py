@@ -30,17 +30,17 @@ def two_disks() -> np.ndarray:
 def test_a_perfect_result_scores_one() -> None:
     labels = two_disks()
     painted = np.where(labels == 0, BACKGROUND, labels).astype(np.uint32)
-    verdict = judge(labels, painted)
-    assert verdict.overlaps == (1.0, 1.0)
-    assert verdict.score == 1
+    score = judge(labels, painted)
+    assert score.overlaps == (1.0, 1.0)
+    assert score.value == 1
 
 
 def test_objects_on_painted_background_are_wrong() -> None:
     painted = np.full((60, 60), BACKGROUND, np.uint32)
     painted[two_disks() == 1] = 9
-    verdict = judge(two_disks(), painted)
-    assert (verdict.overlaps, verdict.wrong) == ((1.0,), 1)
-    assert verdict.score == 0.5
+    score = judge(two_disks(), painted)
+    assert (score.overlaps, score.wrong) == ((1.0,), 1)
+    assert score.value == 0.5
 
 
 def test_what_is_found_on_unlabelled_pixels_counts_nothing() -> None:
@@ -52,7 +52,7 @@ def test_what_is_found_on_unlabelled_pixels_counts_nothing() -> None:
 def test_only_the_objects_asked_for_count() -> None:
     painted = two_disks().astype(np.uint32)
     assert judge(np.zeros((60, 60), np.int32), painted, [2]).overlaps == (0.0,)
-    assert judge(two_disks(), painted, []).score == 0
+    assert judge(two_disks(), painted, []).value == 0
 
 
 def test_verdicts_pool() -> None:

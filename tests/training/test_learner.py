@@ -30,9 +30,9 @@ class Parent:
     def __init__(self) -> None:
         self.asked = 0
 
-    def __call__(self, example: TrainingWindow) -> NDArray[np.uint8]:
+    def __call__(self, window: TrainingWindow) -> NDArray[np.uint8]:
         self.asked += 1
-        return np.zeros((3, *example.painted.shape), np.uint8)
+        return np.zeros((3, *window.painted.shape), np.uint8)
 
 
 def test_a_window_is_made_ready_when_it_is_drawn_and_only_once() -> None:

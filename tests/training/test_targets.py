@@ -94,7 +94,7 @@ def test_a_gap_is_background(gap: int, marked: bool) -> None:
 
 
 def test_perfect_targets_decode_to_the_truth() -> None:
-    """What the network is taught must be what the decoding understands."""
+    """What the network is trained on must be what the decoding understands."""
     truth = np.zeros((200, 200), np.int32)
     for number, (y, x) in enumerate(np.ndindex(9, 9), start=1):
         # neighbours touch, or leave gaps of one to three pixels

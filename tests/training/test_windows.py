@@ -39,9 +39,9 @@ def test_every_painted_object_is_whole_in_a_window(seed: int, height: int, width
     seen: set[int] = set()
     card = CARD.model_copy(update={"usual_diameter": 20.0, "taught_diameters": (2.0, 30.0)})
     assert card.zoom(20.0) == 1
-    for example in training_windows([painting(painted)], card):
-        for number in np.unique(example.painted[example.painted > 0]):
-            assert (example.painted == number).sum() == (painted == number).sum()
+    for window in training_windows([painting(painted)], card):
+        for number in np.unique(window.painted[window.painted > 0]):
+            assert (window.painted == number).sum() == (painted == number).sum()
             seen.add(int(number))
     assert seen == set(np.unique(painted[painted > 0]).tolist())
 
@@ -60,7 +60,7 @@ def test_every_stroke_of_background_is_in_a_window(seed: int) -> None:
     assert covered[painted > 0].all()
 
 
-def test_a_giant_and_a_long_cell_among_small_ones_are_taught_whole() -> None:
+def test_a_giant_and_a_long_cell_among_small_ones_are_whole() -> None:
     painted = np.zeros((900, 900), np.uint32)
     for number in range(100):
         y, x = 20 + 30 * (number // 10), 500 + 30 * (number % 10)
@@ -68,14 +68,14 @@ def test_a_giant_and_a_long_cell_among_small_ones_are_taught_whole() -> None:
     painted[430:830, 420:470], painted[60:64, 200:460] = 998, 999
     card = CARD.model_copy(update={"usual_diameter": 20.0, "taught_diameters": (2.0, 30.0)})
     areas = {998: 0, 999: 0}
-    for example in training_windows([painting(painted)], card):
+    for window in training_windows([painting(painted)], card):
         for number in areas:
-            areas[number] = max(areas[number], int((example.painted == number).sum()))
-    assert example.zoom == 1
+            areas[number] = max(areas[number], int((window.painted == number).sum()))
+    assert window.zoom == 1
     assert areas == {998: 400 * 50, 999: 4 * 260}
 
 
-def test_long_strokes_of_classes_are_taught_all_along() -> None:
+def test_long_strokes_of_classes_are_shown_all_along() -> None:
     painted = np.zeros((1000, 1000), np.uint32)
     painted[50:62, 20:980], painted[20:980, 500:512] = 17, 18
     covered = np.zeros(painted.shape, bool)
@@ -104,8 +104,8 @@ def test_only_the_neighbourhood_of_paint_is_read() -> None:
 def test_objects_of_another_size_are_resized() -> None:
     painted = np.zeros((1200, 1200), np.uint32)
     painted[400:700, 400:700] = 4  # 339 px in diameter; the model is made for 48 at most
-    [example] = training_windows([painting(painted)], CARD)
-    side = (example.painted == 4).sum() ** 0.5
+    [window] = training_windows([painting(painted)], CARD)
+    side = (window.painted == 4).sum() ** 0.5
     assert abs(side / 300 * 339 - CARD.object_diameter) < 3
 
 
@@ -113,21 +113,21 @@ def test_held_out_objects_are_hidden_from_training() -> None:
     painted = np.zeros((300, 300), np.uint32)
     for number, (y, x) in enumerate(np.ndindex(3, 4), start=1):
         painted[20 + 80 * y : 40 + 80 * y, 10 + 70 * x : 30 + 70 * x] = number
-    examples = training_windows([painting(painted)], CARD)
-    held = {i for e in examples for i in e.held}
+    found = training_windows([painting(painted)], CARD)
+    held = {i for e in found for i in e.held}
     assert 2 <= len(held) <= 4
-    judged = [i for e in examples for i in e.judged]
+    judged = [i for e in found for i in e.judged]
     assert sorted(judged) == sorted(held)  # once each, although windows overlap
-    for example in examples:
-        assert not np.isin(example.taught, list(held)).any()
-        assert np.isin(list(example.held), example.painted).all()
+    for window in found:
+        assert not np.isin(window.training_paint, list(held)).any()
+        assert np.isin(list(window.held), window.painted).all()
 
 
 def test_images_are_held_out_together() -> None:
     painted = np.zeros((300, 300), np.uint32)
     painted[20:40, 20:40], painted[100:120, 100:120] = 1, 2
-    examples = training_windows([painting(painted), painting(painted), painting(painted)], CARD)
-    assert any(e.held for e in examples)  # six objects, although two in each image
+    found = training_windows([painting(painted), painting(painted), painting(painted)], CARD)
+    assert any(e.held for e in found)  # six objects, although two in each image
 
 
 def test_typical_diameter() -> None:
@@ -166,11 +166,11 @@ def test_debris_is_smaller_than_any_painted_object() -> None:
     assert smallest_diameter(40, 10) == 7.5  # small ones were painted, too
 
 
-def test_all_images_are_taught_at_one_scale() -> None:
+def test_all_images_are_trained_on_at_one_scale() -> None:
     """Slices of one volume: what happens to be painted on one must not change its size."""
     card = CARD.model_copy(update={"usual_diameter": 30.0, "taught_diameters": (10.0, 60.0)})
-    examples = training_windows([painting(squares(9)), painting(squares(80))], card)
-    [zoom] = {example.zoom for example in examples}
+    found = training_windows([painting(squares(9)), painting(squares(80))], card)
+    [zoom] = {window.zoom for window in found}
     assert zoom == card.zoom(30.0)
 
 

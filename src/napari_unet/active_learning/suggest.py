@@ -1,4 +1,4 @@
-"""Where to paint next: places where the model is unsure, that look unlike what is painted.
+"""Where to paint next: regions where the model is unsure, that look unlike what is painted.
 
 Everything comes from probability maps that a segmentation left behind, so no network runs. It goes
 block by block, so that memory does not grow with the image.
@@ -24,20 +24,20 @@ from napari_unet.active_learning.uncertainty import (
 from napari_unet.image import Box, Plane
 
 WINDOW = 2.5  # diameters; side of what is pooled and shown
-APART = 1.5  # diameters; closest that two spots lie
+APART = 1.5  # diameters; closest that two regions lie
 NEAR_PAINT = 0.25  # what is left of a score where the window holds or touches painted pixels
-LIKENESS = 0.1  # distance of two looks at which they still are much alike
-REPEATED = 0.8  # part of its score that a spot loses if it looks like one painted or ranked before
+SIMILAR = 0.1  # distance of the features of two windows that still are much alike
+REPEATED = 0.8  # part of the score that a look-alike of a painted or better region loses
 LEAST = 0.05  # uncertainty worth showing, in objects
 BLOCK = 512  # pixels
-PER_BLOCK, KEPT, LOOKS_KEPT = 32, 256, 1024  # so that memory stays flat
+PER_BLOCK, KEPT, FEATURES_KEPT = 32, 256, 1024  # so that memory stays flat
 
 __all__ = [
     "UncertainRegion",
     "UncertainRegionFinder",
     "heat_map",
     "outline",
-    "suggest_spots",
+    "suggest_regions",
     "uncertainty",
 ]
 
@@ -54,7 +54,7 @@ class UncertainRegion:
         ``(y, x)`` of the unsure thing, image pixels.
     score : float
         Uncertainty in the window, in objects: about 1 where one object is wholly unsure; less if it
-        looks like something painted or a better spot. For ranking, not a probability.
+        looks like something painted or a better region. For ranking, not a probability.
     plane : tuple of int
         Indices along the leading axes.
     spread : tuple of float
@@ -70,7 +70,7 @@ class UncertainRegion:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scene:
-    """A block made smaller; `uncertainty`, `painted` and `looks` share their ``(Y, X)``.
+    """A block made smaller; `uncertainty`, `painted` and `features` share their ``(Y, X)``.
 
     `origin` and `step` lead back: a pixel begins at image pixel ``origin + step · (i, j)``.
     """
@@ -80,10 +80,10 @@ class _Scene:
     size: float  # diameter in pixels of this scene
     uncertainty: NDArray[np.float32]
     painted: NDArray[np.bool_]
-    looks: NDArray[np.float32]  # (M or M + 1, Y, X): probability map, and grey values if known
+    features: NDArray[np.float32]  # (M or M + 1, Y, X): probability map, and grey values if known
 
 
-def suggest_spots(
+def suggest_regions(
     maps: NDArray[np.uint8],
     painted: NDArray[Any] | None,
     diameter: float,
@@ -98,13 +98,13 @@ def suggest_spots(
     maps : ndarray of uint8
         ``(M, Y, X)``, a probability map.
     painted : ndarray of uint32 or None
-        ``(Y, X)``, a painted array: no spot lies within a diameter of it.
+        ``(Y, X)``, a painted array: no region lies within a diameter of it.
     diameter : float
         Typical diameter of the objects, image pixels.
     count : int, default 5
-        Most spots to return.
+        Most regions to return.
     grey : ndarray, optional
-        ``(Y, X)``, the image with 0 = dark and 1 = bright, to tell looks apart better.
+        ``(Y, X)``, the image with 0 = dark and 1 = bright, to tell windows apart better.
 
     Returns
     -------
@@ -126,13 +126,13 @@ def suggest_spots(
     return finder.best(count)
 
 
-def outline(spot: UncertainRegion, *, points: int = 48) -> NDArray[np.float64]:
-    """Draw a soft line around the unsure thing: an ellipse inside the spot's window.
+def outline(region: UncertainRegion, *, points: int = 48) -> NDArray[np.float64]:
+    """Draw a soft line around the unsure thing: an ellipse inside the region's window.
 
     Parameters
     ----------
-    spot : UncertainRegion
-        From `suggest_spots` or `UncertainRegionFinder.best`.
+    region : UncertainRegion
+        From `suggest_regions` or `UncertainRegionFinder.best`.
     points : int, default 48
         Corners of the polygon.
 
@@ -141,14 +141,14 @@ def outline(spot: UncertainRegion, *, points: int = 48) -> NDArray[np.float64]:
     ndarray of float64
         ``(points, 2)``, ``(y, x)`` in image pixels.
     """
-    yy, xx, yx = spot.spread
+    yy, xx, yx = region.spread
     values, vectors = np.linalg.eigh(np.array([[yy, yx], [yx, xx]]))
     # A filled ellipse reaches to two standard deviations; a third leaves air around the thing.
-    shortest, longest = max(2.0, max(spot.box.shape) / 6), max(2.0, max(spot.box.shape) / 2)
+    shortest, longest = max(2.0, max(region.box.shape) / 6), max(2.0, max(region.box.shape) / 2)
     lengths = np.clip(3 * np.sqrt(np.maximum(values, 0)), shortest, longest)
     angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    ellipse: NDArray[np.float64] = circle * lengths @ vectors.T + spot.centre
+    ellipse: NDArray[np.float64] = circle * lengths @ vectors.T + region.centre
     return ellipse
 
 
@@ -164,11 +164,11 @@ class UncertainRegionFinder:
     def __init__(self, diameter: float) -> None:
         self.diameter = max(2.0, float(diameter))
         self._found: list[tuple[UncertainRegion, NDArray[np.float32]]] = []
-        self._painted: set[tuple[int, ...]] = set()  # looks in steps of LIKENESS / 4
+        self._painted: set[tuple[int, ...]] = set()  # features of windows, in steps of SIMILAR / 4
 
     @property
     def overlap(self) -> int:
-        """Image pixels around a block that make its spots those of the whole image."""
+        """Image pixels around a block that make its regions those of the whole image."""
         return math.ceil(2 * self.diameter) + 16
 
     def add(
@@ -194,7 +194,7 @@ class UncertainRegionFinder:
         painted : ndarray of uint32, optional
             ``(Y, X)``, a painted array of the same pixels.
         owned : Box, optional
-            Image pixels of the block, in which spots may lie; default `box`.
+            Image pixels of the block, in which regions may lie; default `box`.
         grey : ndarray, optional
             ``(Y, X)``, the image with 0 = dark and 1 = bright: for all blocks or for none.
         """
@@ -205,37 +205,37 @@ class UncertainRegionFinder:
             return
         mine = owned or box
         self._remember_painted(scene, mine)
-        for spot in _spots(scene, mine, box):
-            self._found.append((replace(spot, plane=plane), _look(scene, spot.centre)))
+        for region in _regions(scene, mine, box):
+            self._found.append((replace(region, plane=plane), _features(scene, region.centre)))
         if len(self._found) > 2 * KEPT:
             self._found = sorted(self._found, key=_order)[:KEPT]
 
     def best(self, count: int = 5) -> list[UncertainRegion]:
-        """Return at most `count` spots, best first; the same ones in whatever order blocks came.
+        """Return at most `count` regions, best first; the same ones in whatever order blocks came.
 
-        The uncertainty of a spot counts less the more it looks like something painted or a better
-        spot.
+        The uncertainty of a region counts less the more it looks like something painted or a better
+        region.
         """
         found = sorted(self._found, key=_order)
         if not found:
             return []
-        looks = np.stack([look for _, look in found])
-        taught = np.array(sorted(self._painted), np.float32).reshape(-1, looks.shape[1])
-        taught *= LIKENESS / 4
-        scores = np.array([spot.score for spot, _ in found])
+        features = np.stack([one for _, one in found])
+        painted = np.array(sorted(self._painted), np.float32).reshape(-1, features.shape[1])
+        painted *= SIMILAR / 4
+        scores = np.array([region.score for region, _ in found])
         alike = np.zeros(len(found))
-        for look in taught:
-            alike = np.maximum(alike, _likeness(looks, look))
+        for one in painted:
+            alike = np.maximum(alike, _similarity(features, one))
         chosen: list[UncertainRegion] = []
         while len(chosen) < count:
             worth = scores * (1 - REPEATED * alike)
             i = int(np.argmax(worth))
             if worth[i] <= 0:
                 break
-            spot = replace(found[i][0], score=float(worth[i]))
-            chosen.append(spot)
-            alike = np.maximum(alike, _likeness(looks, looks[i]))
-            scores *= [not self._close(spot, other) for other, _ in found]
+            region = replace(found[i][0], score=float(worth[i]))
+            chosen.append(region)
+            alike = np.maximum(alike, _similarity(features, features[i]))
+            scores *= [not self._close(region, other) for other, _ in found]
         return chosen
 
     def _close(self, one: UncertainRegion, other: UncertainRegion) -> bool:
@@ -243,9 +243,9 @@ class UncertainRegionFinder:
         return one.plane == other.plane and distance < APART * self.diameter
 
     def _remember_painted(self, scene: _Scene, owned: Box) -> None:
-        """Note how windows around painted pixels look, one for each square of a window's side."""
+        """Note the features around painted pixels, once for each square of a window's side."""
         points = np.argwhere(scene.painted)
-        if not len(points) or len(self._painted) >= LOOKS_KEPT:
+        if not len(points) or len(self._painted) >= FEATURES_KEPT:
             return
         places = points * scene.step + np.array(scene.origin)
         (y0, x0), (y1, x1) = owned.start, owned.stop
@@ -253,7 +253,7 @@ class UncertainRegionFinder:
         squares = places // math.ceil(WINDOW * self.diameter)
         _, first = np.unique(squares[inside], axis=0, return_index=True)
         for y, x in places[inside][first].tolist():
-            steps = np.rint(_look(scene, (y, x)) / (LIKENESS / 4))
+            steps = np.rint(_features(scene, (y, x)) / (SIMILAR / 4))
             self._painted.add(tuple(int(value) for value in steps))
 
 
@@ -264,10 +264,10 @@ def _order(
     return -round(item[0].score, 4), item[0].plane, item[0].centre
 
 
-def _likeness(looks: NDArray[np.float32], look: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How alike each of ``(n, F)`` is to one look, 0 to 1."""
-    squares = ((looks - look).astype(np.float64) ** 2).sum(axis=1)
-    alike: NDArray[np.float64] = np.exp(-squares / LIKENESS**2)
+def _similarity(features: NDArray[np.float32], one: NDArray[np.float32]) -> NDArray[np.float64]:
+    """How alike each of ``(n, F)`` is to one window's features, 0 to 1."""
+    squares = ((features - one).astype(np.float64) ** 2).sum(axis=1)
+    alike: NDArray[np.float64] = np.exp(-squares / SIMILAR**2)
     return alike
 
 
@@ -286,21 +286,21 @@ def _scene(
     grey: NDArray[Any] | None,
 ) -> _Scene:
     step = step_of(diameter)
-    looks = shrink(maps, box.start, step) / np.float32(255)
+    features = shrink(maps, box.start, step) / np.float32(255)
     origin = box.start[0] + -box.start[0] % step, box.start[1] + -box.start[1] % step
-    touched = np.zeros(looks.shape[1:], bool)
+    touched = np.zeros(features.shape[1:], bool)
     if painted is not None and painted.any():
         touched = shrink((painted != 0)[None], box.start, step)[0] > 0
     size = diameter / step
-    unsure = uncertainty_of(looks, size) if looks.size else looks[0]
+    unsure = uncertainty_of(features, size) if features.size else features[0]
     unsure[touched] = 0
     if grey is not None:
         tones = shrink(np.clip(np.nan_to_num(grey[None]), 0, 1), box.start, step)
-        looks = np.concatenate([looks, tones])
-    return _Scene(origin, step, size, unsure, touched, looks)
+        features = np.concatenate([features, tones])
+    return _Scene(origin, step, size, unsure, touched, features)
 
 
-def _spots(scene: _Scene, owned: Box, seen: Box) -> list[UncertainRegion]:
+def _regions(scene: _Scene, owned: Box, seen: Box) -> list[UncertainRegion]:
     """Find the most uncertain windows of a block."""
     from scipy import ndimage  # noqa: PLC0415  see uncertainty.uncertainty_of
 
@@ -318,9 +318,9 @@ def _spots(scene: _Scene, owned: Box, seen: Box) -> list[UncertainRegion]:
     tops = (ndimage.maximum_filter(pooled, side) == pooled) & (pooled > LEAST)
     found = []
     for y, x in np.argwhere(tops).tolist():
-        spot = _spot_at(scene, (y, x), float(pooled[y, x]), barred)
-        if spot is not None and _holds(owned, spot.centre):
-            found.append(replace(spot, box=spot.box.intersect(seen)))
+        region = _region_at(scene, (y, x), float(pooled[y, x]), barred)
+        if region is not None and _holds(owned, region.centre):
+            found.append(replace(region, box=region.box.intersect(seen)))
     return sorted(found, key=lambda s: (-round(s.score, 4), s.centre))[:PER_BLOCK]
 
 
@@ -336,10 +336,10 @@ def _around(shape: tuple[int, ...], middle: tuple[int, int], reach: int) -> tupl
     return y, x
 
 
-def _spot_at(
+def _region_at(
     scene: _Scene, top: tuple[int, int], score: float, barred: NDArray[np.bool_]
 ) -> UncertainRegion | None:
-    """Move from the middle of a uncertain window to the unsure thing in it, and measure that."""
+    """Move from the middle of an uncertain window to the unsure thing in it, and measure that."""
     from scipy import ndimage  # noqa: PLC0415  see uncertainty.uncertainty_of
 
     window = _around(scene.uncertainty.shape, top, round(scene.size * WINDOW / 4))
@@ -365,11 +365,11 @@ def _spot_at(
     return UncertainRegion(box.grow(half), centre, score, (), (yy, xx, yx))
 
 
-def _look(scene: _Scene, centre: tuple[float, float]) -> NDArray[np.float32]:
+def _features(scene: _Scene, centre: tuple[float, float]) -> NDArray[np.float32]:
     """Mean and standard deviation of each channel in the window around an image pixel."""
     (oy, ox), step = scene.origin, scene.step
     middle = int((centre[0] - oy) // step), int((centre[1] - ox) // step)
-    part = scene.looks[
+    part = scene.features[
         (slice(None), *_around(scene.uncertainty.shape, middle, round(scene.size * WINDOW / 2)))
     ]
     return np.concatenate([part.mean(axis=(1, 2)), part.std(axis=(1, 2))]).astype(np.float32)

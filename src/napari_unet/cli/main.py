@@ -20,7 +20,7 @@ app.command()(finetune)
 
 @app.callback()
 def _root() -> None:
-    """Segment cells with a U-Net, and teach it."""
+    """Segment cells with a U-Net, and retrain it."""
 
 
 @app.command()

@@ -236,7 +236,7 @@ def _segment_there(model: Path, file: Path, target: Path, options: _Options) -> 
 def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client | None") -> None:
     """Segment one image of any size into an OME-Zarr folder."""
     from napari_unet.execution.patches import scratch_of  # noqa: PLC0415  quick --help
-    from napari_unet.execution.slide_job import Source, request_slide  # noqa: PLC0415
+    from napari_unet.execution.slide import Source, request_slide  # noqa: PLC0415
     from napari_unet.segmentation import run_slide  # noqa: PLC0415
 
     if len(inputs) != 1 or options.overwrite:
@@ -305,7 +305,7 @@ def _streamed(
     progress: Callable[[int, int], None] | None,
 ) -> "_Told":
     """Segment a large image by way of a folder beside the result, with which a run goes on."""
-    from napari_unet.execution.slide_job import Source, request_slide  # noqa: PLC0415
+    from napari_unet.execution.slide import Source, request_slide  # noqa: PLC0415
     from napari_unet.segmentation import run_slide  # noqa: PLC0415  quick --help
 
     folder = target.with_suffix(".unfinished.zarr")

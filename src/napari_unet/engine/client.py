@@ -1,5 +1,6 @@
 """The viewer's end of the engine: starts the child process and streams its results."""
 
+import logging
 import os
 import queue
 import subprocess
@@ -13,21 +14,22 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from napari_unet import errors
+from napari_unet.engine.logs import reason_in_log
 from napari_unet.engine.messages import (
     Cancel,
     Failed,
     Open,
     Reply,
     Request,
-    StopLearning,
+    StopTraining,
     Warm,
     from_message,
-    teaching_to_requests,
     to_message,
+    training_requests,
 )
 from napari_unet.engine.protocol import Message, read_message, write_message
 from napari_unet.execution.events import HEARTBEAT, Waiting
-from napari_unet.execution.executors import Answer, ComputeBlock, Job, Order, PredictTile
+from napari_unet.execution.orders import Answer, ComputeBlock, Job, Order, PredictTile
 from napari_unet.settings import MEMORY_PAGES
 from napari_unet.tiling.plan import SegmentPlan
 from napari_unet.training.events import Finished, TrainingEvent, TrainingStep
@@ -35,6 +37,8 @@ from napari_unet.training.events import Finished, TrainingEvent, TrainingStep
 if TYPE_CHECKING:
     from napari_unet.training.events import FinetuneInputs
 
+log = logging.getLogger(__name__)
+WORDS = 100  # lines that a process which died leaves in the log
 STOPPED = "The process that computes stopped unexpectedly{reason}. {rest}"
 SEGMENTING = "What is finished stays; press Segment to go on with a new one."
 RETRAINING = (
@@ -151,13 +155,13 @@ class Engine:
             self._send(Cancel())
 
     def finetune(
-        self, teaching: "FinetuneInputs", target: Path
+        self, inputs: "FinetuneInputs", target: Path
     ) -> Generator[TrainingEvent | Waiting, None, None]:
         """Retrain a model; closing the generator, or `cancel`, ends it without a result.
 
         Parameters
         ----------
-        teaching : FinetuneInputs
+        inputs : FinetuneInputs
             Parent, windows of what was painted, card and settings.
         target : Path
             Model file that the process writes; its folder must exist.
@@ -176,7 +180,7 @@ class Engine:
         """
         job = self._begin(RETRAINING)
         try:
-            for request in teaching_to_requests(teaching, target):
+            for request in training_requests(inputs, target):
                 self._send(request, mine=True)
             while self._job == job:
                 for event in self._receive(HEARTBEAT):
@@ -196,7 +200,7 @@ class Engine:
     def stop(self) -> None:
         """End the retraining that runs, and keep the best of it so far."""
         if self.pid is not None:
-            self._send(StopLearning())
+            self._send(StopTraining())
 
     def collect(self, timeout: float) -> list[Answer]:
         """Return the answers of the open job so far, waiting up to `timeout` s for the first.
@@ -281,7 +285,7 @@ class Engine:
             raise self._death() from error
 
     def _listen(self, process: "subprocess.Popen[bytes]") -> None:
-        """Hand on what the child sends until it ends; None wakes whoever waits."""
+        """Pass on what the child sends until it ends; None wakes the waiting thread."""
         assert process.stdout is not None, "started with a pipe"
         try:
             with process.stdout as stream:
@@ -304,17 +308,20 @@ class Engine:
             except subprocess.TimeoutExpired:
                 process.kill()
                 code = process.wait()
-        detail = self._last_words()
+        words = self._last_words()
         self.close()
+        log.error("the engine ended with code %s: %s", code, "\n".join(words))
+        detail = f" ({words[-1]})" if words else ""
         reason = f" (signal {-code})" if code is not None and code < 0 else detail
-        return errors.EngineError(STOPPED.format(reason=reason, rest=self._rest))
+        text = STOPPED.format(reason=reason, rest=self._rest)
+        return errors.EngineError(text + reason_in_log())
 
-    def _last_words(self) -> str:
+    def _last_words(self) -> list[str]:
+        """Return the last lines that the process wrote, such as a traceback."""
         if self._log is None or self._log.closed:
-            return ""
+            return []
         self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return f" ({lines[-1]})" if lines else ""
+        return self._log.read().decode(errors="replace").strip().splitlines()[-WORDS:]
 
 
 def ahead_for(plan: SegmentPlan) -> int:

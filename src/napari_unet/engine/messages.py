@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from napari_unet.engine.protocol import Message
-from napari_unet.execution.executors import Answer, Array, Order, Ranked, TilePredicted, TileStored
 from napari_unet.execution.ledger import BlockResult
+from napari_unet.execution.orders import Answer, Array, Order, Ranked, TilePredicted, TileStored
 from napari_unet.image import Box
 from napari_unet.labels.watershed import Patch
 from napari_unet.settings import DecodeSettings
@@ -36,7 +36,7 @@ class Warm:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Begin a job of orders; see `execution.executors.Job`.
+    """Begin a job of orders; see `execution.orders.Job`.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class Teach:
+class BeginTraining:
     """Begin a retraining; its windows follow."""
 
     plan: FinetunePlan
@@ -86,16 +86,16 @@ class Paint:
 
 
 @dataclass(frozen=True, slots=True)
-class Learn:
+class Train:
     """Retrain with all windows that came."""
 
 
 @dataclass(frozen=True, slots=True)
-class StopLearning:
+class StopTraining:
     """End the retraining that runs, and keep the best of it so far."""
 
 
-Request = Order | Warm | Open | Cancel | Teach | Window | Paint | Learn | StopLearning
+Request = Order | Warm | Open | Cancel | BeginTraining | Window | Paint | Train | StopTraining
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,11 +173,11 @@ def from_message(message: Message) -> Request | Reply:
     return found
 
 
-def teaching_to_requests(teaching: "FinetuneInputs", target: Path) -> Iterator[Request]:
-    """Say everything one retraining needs: the settings, window after window, and `Learn`."""
-    yield Teach(teaching.plan(target))
-    for window in teaching.windows:
+def training_requests(inputs: "FinetuneInputs", target: Path) -> Iterator[Request]:
+    """Say everything one retraining needs: the settings, window after window, and `Train`."""
+    yield BeginTraining(inputs.plan(target))
+    for window in inputs.windows:
         yield Window(window.image)
         held, judged = tuple(window.held), tuple(window.judged)
         yield Paint(held, judged, window.zoom, window.painted)
-    yield Learn()
+    yield Train()

@@ -19,16 +19,17 @@ from typing import IO, TYPE_CHECKING, Any, assert_never, cast
 
 from numpy.typing import NDArray
 
+from napari_unet.engine.logs import ENGINE, keep_log, reason_in_log
 from napari_unet.engine.messages import (
+    BeginTraining,
     Cancel,
     Failed,
-    Learn,
     Open,
     Paint,
     Reply,
     Request,
-    StopLearning,
-    Teach,
+    StopTraining,
+    Train,
     Warm,
     Window,
     from_message,
@@ -36,7 +37,7 @@ from napari_unet.engine.messages import (
 )
 from napari_unet.engine.protocol import read_message, write_message
 from napari_unet.errors import UNetError
-from napari_unet.execution.executors import (
+from napari_unet.execution.orders import (
     ComputeBlock,
     DecodeBlock,
     DropMaps,
@@ -57,12 +58,13 @@ if TYPE_CHECKING:
     from napari_unet.inference.predict import Predictor
     from napari_unet.inference.threads import WorkerThreads
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("napari_unet.engine.worker")  # it is run as "__main__"
 NICENESS = 5  # the viewer's brush goes first
 PACE = 0.1  # seconds between two messages about a retraining
 WRITTEN = WriteTile | DropObjects  # these must be done one after the other
 HANDED = PredictTile | ComputeBlock | DecodeBlock | WRITTEN  # a thread that is free does these
-OF_A_JOB = HANDED | DropMaps | Suggest | Rank | Window | Paint | Learn
+OF_A_JOB = HANDED | DropMaps | Suggest | Rank | Window | Paint | Train
+FAILED = "Computing failed unexpectedly; what is finished stays. Press {deed} again."
 Replies = Callable[[], Reply | None]
 
 
@@ -138,10 +140,10 @@ class Worker:
             log.info("job %d was cancelled", job)
         except UNetError as error:
             self._fail(job, type(error).__name__, str(error))
-        except Exception as error:  # the boundary of the process: report, do not die
+        except Exception:  # the boundary of the process: report, do not die
             log.exception("an order failed")
-            deed = "Retrain" if isinstance(request, Learn) else "Segment"
-            self._fail(job, "EngineError", f"Computing failed: {error}. Press {deed} again.")
+            deed = "Retrain" if isinstance(request, Train) else "Segment"
+            self._fail(job, "EngineError", FAILED.format(deed=deed) + reason_in_log())
 
     def _listen(self) -> None:
         try:
@@ -149,7 +151,7 @@ class Worker:
                 job: int = message[0]["job"]
                 self._job = max(self._job, job)
                 request = cast(Request, from_message(message))
-                if isinstance(request, StopLearning):  # the main loop is busy with what it stops
+                if isinstance(request, StopTraining):  # the main loop is busy with what it stops
                     self._stopped = job
                     continue
                 self._inbox.put((request, job))
@@ -167,14 +169,14 @@ class Worker:
                 self._load(str(model), device)
             case Open():
                 self._open(request)
-            case Teach(plan):
+            case BeginTraining(plan):
                 self._blocks, self._samples = None, FinetuneSamples(plan)
             case Window() | Paint():
-                assert self._samples is not None, "windows come after Teach"
+                assert self._samples is not None, "windows come after BeginTraining"
                 self._samples.note(request)
-            case Learn():
-                self._learn(job)
-            case Cancel() | StopLearning():
+            case Train():
+                self._train(job)
+            case Cancel() | StopTraining():
                 pass  # its number alone made the older orders stale; the listener took the other
             case _:
                 assert_never(request)
@@ -231,12 +233,12 @@ class Worker:
                 self._threads.dismiss()
             self._threads = WorkerThreads(count)
 
-    def _learn(self, job: int) -> None:
+    def _train(self, job: int) -> None:
         """Retrain, telling of it now and then, until it is over or no longer wanted."""
         from napari_unet.training.finetune import finetune_events  # noqa: PLC0415  see _load
 
         samples, self._samples, self._warm = self._samples, None, None
-        assert samples is not None, "Learn comes after Teach"
+        assert samples is not None, "Train comes after BeginTraining"
 
         def check() -> None:
             if self._job > job:
@@ -273,6 +275,7 @@ class Worker:
 def main() -> None:
     """Serve standard input; anything printed by a library goes to standard error."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    keep_log(ENGINE)
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     if hasattr(os, "nice"):

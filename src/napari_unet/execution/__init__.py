@@ -1,1 +1,1 @@
-"""Runs of a plan: what is ordered, who computes it, and the events that tell what is done."""
+"""Runs of a plan: orders, executors, and the events of a run."""

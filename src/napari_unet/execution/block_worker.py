@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from napari_unet.active_learning.suggest import UncertainRegionFinder
 from napari_unet.execution.events import NOT_NUMBERS
-from napari_unet.execution.executors import (
+from napari_unet.execution.executors import FutureOrders
+from napari_unet.execution.ledger import BlockResult, WritableTile
+from napari_unet.execution.orders import (
     AT_ONCE,
     Answer,
     ComputeBlock,
     DecodeBlock,
     DropMaps,
     DropObjects,
-    FutureOrders,
     Job,
     Order,
     PredictTile,
@@ -30,7 +31,6 @@ from napari_unet.execution.executors import (
     TileStored,
     WriteTile,
 )
-from napari_unet.execution.ledger import BlockResult, WritableTile
 from napari_unet.execution.patches import Patches, PatchesInFolder, PatchesInMemory, patches_of
 from napari_unet.execution.probability_maps import (
     MapsInFolder,
@@ -179,7 +179,7 @@ class BlockWorker:
     def _look(self, tile: Tile, pixels: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         """Return the probability map of a tile, and what the person should know."""
         plan, predictor = self.plan, self._loaded()
-        maps = predictor.probability_map(pixels, tile, plan.tiles, plan.limits)
+        maps = predictor.probability_map(pixels, tile, plan.tiles, plan.limits, plan.further)
         notes = [NOT_NUMBERS] if has_holes(pixels) else []
         if predictor.gave_up:
             notes.append(GAVE_UP)
@@ -243,7 +243,7 @@ def has_holes(window: NDArray[Any]) -> bool:
 class ThreadExecutor:
     """An `executors.Executor`: threads of this process, for library calls and the command line.
 
-    The model stays loaded from job to job; threads come with the first order of a job.
+    The model stays loaded from job to job; each job gets threads of its own.
     """
 
     def __init__(self) -> None:
@@ -253,10 +253,12 @@ class ThreadExecutor:
         self._done: deque[Answer] = deque()
 
     def open(self, job: Job) -> None:
-        """Prepare for a job."""
+        """Prepare for a job, and hire its threads."""
         self.abandon()
         self._worker = BlockWorker(job, None, self.predictor_for(job.plan))
-        self._job = job
+        self._threads = WorkerThreads(threads_for(job.plan))
+        live = job.labels is None  # then ids follow the order in which blocks arrive
+        self._orders = FutureOrders(self._worker, self._threads.pool, in_order=live)
 
     def predictor_for(self, plan: SegmentPlan) -> Predictor | None:
         """Return the model a plan needs, if it is loaded."""
@@ -268,25 +270,16 @@ class ThreadExecutor:
     @property
     def ahead(self) -> int:
         """How many orders with pixels are given before their answers are back."""
-        self._hired()
-        assert self._threads is not None, "just hired"
+        assert self._threads is not None, "hired when the job was opened"
         return AHEAD * self._threads.count
-
-    def _hired(self) -> FutureOrders:
-        """Hire threads for the job, unless they are there."""
-        assert self._worker is not None, "an order comes after open"
-        if self._orders is None:
-            self._threads = WorkerThreads(threads_for(self._worker.plan))
-            live = self._job.labels is None  # then ids follow the order in which blocks arrive
-            self._orders = FutureOrders(self._worker, self._threads.pool, in_order=live)
-        return self._orders
 
     def submit(self, order: Order) -> None:
         """Queue an order."""
-        if not isinstance(order, AT_ONCE):
-            self._hired().submit(order)
-            return
         assert self._worker is not None, "an order comes after open"
+        assert self._orders is not None, "an order comes after open"
+        if not isinstance(order, AT_ONCE):
+            self._orders.submit(order)
+            return
         answer = self._worker.do(order)
         if answer is not None:
             self._done.append(answer)

@@ -19,8 +19,9 @@ from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, get_wo
 
 from napari_unet.errors import EngineError
 from napari_unet.execution.block_worker import BlockWorker
-from napari_unet.execution.executors import Answer, DropObjects, Order, PoolExecutor
-from napari_unet.execution.slide_job import SlideJob
+from napari_unet.execution.executors import PoolExecutor
+from napari_unet.execution.orders import Answer, DropObjects, Order
+from napari_unet.execution.slide import SlidePlan
 from napari_unet.inference.memory import free_memory
 from napari_unet.inference.predict import settled
 from napari_unet.settings import MEMORY_PAGES
@@ -40,7 +41,7 @@ class ModelPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
     def __init__(self, run: str, weights: bytes) -> None:
         self._run, self._weights = run, weights
         self.path = Path()
-        self._worker: tuple[SlideJob, BlockWorker] | None = None
+        self._worker: tuple[SlidePlan, BlockWorker] | None = None
 
     def setup(self, worker: Any) -> None:
         """Put the model where this worker keeps its files."""
@@ -55,10 +56,10 @@ class ModelPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
         """Take the model away again."""
         self.path.unlink(missing_ok=True)
 
-    def worker(self, job: SlideJob) -> BlockWorker:
-        """Open image, model and result when the first block of a job comes."""
-        if self._worker is None or self._worker[0] != job:
-            self._worker = job, BlockWorker(job.with_model(self.path).open())
+    def worker(self, slide: SlidePlan) -> BlockWorker:
+        """Open image, model and result when the first block of a slide comes."""
+        if self._worker is None or self._worker[0] != slide:
+            self._worker = slide, BlockWorker(slide.with_model(self.path).open())
         return self._worker[1]
 
 
@@ -70,19 +71,19 @@ class RemoteWorker:
     ----------
     name : str
         Of the plugin with the model.
-    job : SlideJob
+    slide : SlidePlan
         What to work on.
     """
 
     name: str
-    job: SlideJob
+    slide: SlidePlan
 
     def do(self, order: Order) -> Answer | None:
         """Carry out an order; files are dropped by the client itself."""
         if not isinstance(order, DropObjects):
-            return _plugin(self.name).worker(self.job).do(order)
+            return _plugin(self.name).worker(self.slide).do(order)
         for key in order.keys:
-            self.job.patches.drop(key)
+            self.slide.patches.drop(key)
         return None
 
 
@@ -185,7 +186,7 @@ def check_workers(client: Client) -> None:
 def computing(client: Client, device: str, precision: str) -> tuple[str, str]:
     """Return the device and precision that "auto" means on the workers.
 
-    Where they differ, what all of them can do: a block must not depend on who computes it.
+    Where they differ, what all of them can do: a block must not depend on its worker.
     """
     check_workers(client)
     found = set(client.run(settled, device, precision).values())
@@ -193,10 +194,10 @@ def computing(client: Client, device: str, precision: str) -> tuple[str, str]:
 
 
 @contextmanager
-def cluster_executor(job: SlideJob, client: Client) -> Iterator[PoolExecutor]:
-    """Give who computes one image."""
-    with equipped(client, Path(job.plan.model_path), job.plan.model_sha) as (there, pool):
-        worker = RemoteWorker(there.name, job)
+def cluster_executor(slide: SlidePlan, client: Client) -> Iterator[PoolExecutor]:
+    """Give the executor of one slide."""
+    with equipped(client, Path(slide.plan.model_path), slide.plan.model_sha) as (there, pool):
+        worker = RemoteWorker(there.name, slide)
         yield PoolExecutor(worker, pool, lambda: AHEAD * threads_of(client))
 
 

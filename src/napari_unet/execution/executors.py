@@ -1,188 +1,12 @@
-"""What a run orders, what comes back, and who does it: threads, machines, or the engine."""
+"""Computes what a run orders: the protocol, and executors over a pool of threads or machines."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures import Executor as FuturesExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from napari_unet.active_learning.suggest import UncertainRegion
-from napari_unet.execution.ledger import BlockResult, WritableTile
-from napari_unet.image import Image
-from napari_unet.settings import DecodeSettings
-from napari_unet.tiling.plan import Key, SegmentPlan
-
-if TYPE_CHECKING:
-    Array = NDArray[Any]
-else:
-    Array = Any  # pydantic writes and reads all fields but the array
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
-    """What an executor prepares for.
-
-    Attributes
-    ----------
-    plan : SegmentPlan
-        What to compute.
-    decode : DecodeSettings
-        Thresholds.
-    image : Image or None
-        What to read; None where nothing is read.
-    maps : Path or None
-        Where probability maps lie; None = blocks share none.
-    kept : bool
-        Whether these maps stay, compressed, after the run; else they only wait for their blocks.
-    labels : ndarray of uint32, Path or None
-        The sink: an array ``(..., Y, X)``, or an OME-Zarr folder; None = each block's objects come
-        back to whoever runs the plan, such as a live layer.
-    """
-
-    plan: SegmentPlan
-    decode: DecodeSettings = field(default_factory=DecodeSettings)
-    image: Image | None = None
-    maps: Path | None = None
-    kept: bool = True
-    labels: NDArray[np.uint32] | Path | None = None
-
-    def pixels(self, order: "PredictTile | ComputeBlock") -> NDArray[Any]:
-        """Read the pixels ``(C, Y, X)`` that an order is about."""
-        assert self.image is not None, "only a job with an image is given such orders"
-        (plane, number), plan = order.key, self.plan
-        own = isinstance(order, PredictTile)
-        return plan.read(
-            self.image, plane, plan.tiles.tiles[number] if own else plan.covering(number)
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PredictTile:
-    """Compute and keep the probability map of a tile.
-
-    Attributes
-    ----------
-    key : Key
-        The tile.
-    array : ndarray or None
-        Its pixels ``(C, Y, X)``; None = the executor reads them.
-    """
-
-    key: Key
-    array: Array | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ComputeBlock:
-    """Find a block's objects in pixels: the network runs on all that is decoded with the block.
-
-    Such blocks wait for no neighbour, and their probability maps are not kept.
-
-    Attributes
-    ----------
-    key : Key
-        The block.
-    array : ndarray or None
-        Its pixels ``(C, Y, X)``; None = the executor reads them.
-    """
-
-    key: Key
-    array: Array | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DecodeBlock:
-    """Find a block's objects in probability maps that are there."""
-
-    key: Key
-
-
-@dataclass(frozen=True, slots=True)
-class WriteTile:
-    """Write a tile of the result."""
-
-    tile: WritableTile
-
-
-@dataclass(frozen=True, slots=True)
-class DropMaps:
-    """Forget the probability maps of tiles."""
-
-    keys: tuple[Key, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DropObjects:
-    """Forget the objects of blocks."""
-
-    keys: tuple[Key, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Suggest:
-    """Look for uncertain regions in a block.
-
-    Attributes
-    ----------
-    key : Key
-        The block.
-    array : ndarray of uint8
-        ``(Y, X)`` over the block's window, what is painted; 0 = nothing.
-    """
-
-    key: Key
-    array: Array
-
-
-@dataclass(frozen=True, slots=True)
-class Rank:
-    """Rank what was found in the blocks since the last ranking, and keep the first `count`."""
-
-    count: int
-
-
-Order = (
-    PredictTile | ComputeBlock | DecodeBlock | WriteTile | DropMaps | DropObjects | Suggest | Rank
-)
-AT_ONCE = DropMaps | DropObjects | Suggest | Rank  # quick, or one after the other
-
-
-@dataclass(frozen=True, slots=True)
-class TilePredicted:
-    """The probability map of a tile is kept.
-
-    Attributes
-    ----------
-    key : Key
-        The tile.
-    notes : tuple of str
-        What the person should know, in sentences.
-    """
-
-    key: Key
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TileStored:
-    """A tile of the result is in the sink."""
-
-    tile: WritableTile
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """The regions where the model is least sure, best first."""
-
-    spots: tuple[UncertainRegion, ...]
-
-
-Answer = TilePredicted | BlockResult | TileStored | Ranked
+from napari_unet.execution.orders import AT_ONCE, Answer, Job, Order
 
 
 class Executor(Protocol):
@@ -205,7 +29,7 @@ class Executor(Protocol):
         """Do nothing more of what was ordered."""
 
 
-class Work(Protocol):
+class Worker(Protocol):
     """Carries out one order; `block_worker.BlockWorker`, or one that stands for it."""
 
     def do(self, order: Order) -> Answer | None:
@@ -217,7 +41,7 @@ class FutureOrders:
 
     Parameters
     ----------
-    work : Work
+    worker : Worker
         Does one.
     pool : concurrent.futures.Executor
         Runs it.
@@ -225,13 +49,13 @@ class FutureOrders:
         Whether answers come in the order of the orders.
     """
 
-    def __init__(self, work: Work, pool: FuturesExecutor, *, in_order: bool = False) -> None:
-        self._work, self._pool, self._in_order = work, pool, in_order
+    def __init__(self, worker: Worker, pool: FuturesExecutor, *, in_order: bool = False) -> None:
+        self._worker, self._pool, self._in_order = worker, pool, in_order
         self._under_way: dict[Future[Answer | None], None] = {}
 
     def submit(self, order: Order) -> None:
         """Give an order to the pool."""
-        self._under_way[self._pool.submit(self._work.do, order)] = None
+        self._under_way[self._pool.submit(self._worker.do, order)] = None
 
     def collect(self, timeout: float) -> list[Answer]:
         """Return what is done, waiting up to `timeout` seconds for the first."""
@@ -263,7 +87,7 @@ class PoolExecutor:
 
     Parameters
     ----------
-    work : Work
+    worker : Worker
         Does one order.
     pool : concurrent.futures.Executor
         Runs it.
@@ -271,8 +95,8 @@ class PoolExecutor:
         Says how many orders to give before their answers are back.
     """
 
-    def __init__(self, work: Work, pool: FuturesExecutor, ahead: Callable[[], int]) -> None:
-        self._work, self._orders, self._ahead = work, FutureOrders(work, pool), ahead
+    def __init__(self, worker: Worker, pool: FuturesExecutor, ahead: Callable[[], int]) -> None:
+        self._worker, self._orders, self._ahead = worker, FutureOrders(worker, pool), ahead
 
     @property
     def ahead(self) -> int:
@@ -280,12 +104,12 @@ class PoolExecutor:
         return self._ahead()
 
     def open(self, job: Job) -> None:
-        """Nothing: `work` knows the job."""
+        """Nothing: `worker` knows the job."""
 
     def submit(self, order: Order) -> None:
         """Queue an order; what is dropped is dropped at once, and here."""
         if isinstance(order, AT_ONCE):
-            self._work.do(order)
+            self._worker.do(order)
         else:
             self._orders.submit(order)
 

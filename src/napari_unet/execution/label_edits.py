@@ -71,8 +71,8 @@ class EditedPyramid:
         """Write what a person changed in a box that begins on the `GRID`."""
         with self._alone():
             self._edits.note(plane, box, labels, changed)
-            said = np.asarray(self._pyramid.levels[0][index_of(plane, box)])
-            self._write(plane, box, said)
+            predicted = np.asarray(self._pyramid.levels[0][index_of(plane, box)])
+            self._write(plane, box, predicted)
 
 
 class _Edits:

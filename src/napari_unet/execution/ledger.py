@@ -30,7 +30,7 @@ class WritableTile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockResult:
-    """What the run must know of a computed block.
+    """What a run records of a computed block.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class BlockResult:
     notes : tuple of str
         What the person should know, in sentences.
     objects : Patch or None
-        The objects, where nobody else keeps them.
+        The objects; None where the worker keeps them.
     """
 
     key: Key
@@ -64,8 +64,8 @@ class Ledger:
     blocks : iterable of Key, optional
         Blocks that are wanted, in order; default all. More can be wanted later.
     eager : bool
-        Whether a block's own tile is also written as soon as the block is counted, for somebody
-        who watches.
+        Whether a block's own tile is also written as soon as the block is counted, for a
+        person who watches.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class Ledger:
         Returns
         -------
         list of Key
-            Blocks whose objects nobody needs any more, whatever is wanted later.
+            Blocks whose objects no tile needs any more, whatever is wanted later.
         """
         if key not in self._open:
             return []

@@ -1,14 +1,23 @@
-"""Probability maps on disk: put tile by tile, read again by any window, without the network."""
+"""Probability maps on disk: put tile by tile, read again by any window, without the network.
 
+The room for them is bounded: those of the oldest run go first.
+"""
+
+import shutil
+from collections import OrderedDict
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import zarr
+import platformdirs
 from numpy.typing import NDArray
 
 from napari_unet.image import Box
+from napari_unet.io.scratch import Scratch
+from napari_unet.settings import APPLICATION
 from napari_unet.tiling.plan import Key, SegmentPlan
+
+LIMIT = 2 * 10**9  # bytes, uncompressed; what is on disk is several times smaller
 
 
 class ProbabilityMaps(Protocol):
@@ -36,6 +45,8 @@ class ProbabilityMapStore:
     """
 
     def __init__(self, folder: Path, plan: SegmentPlan) -> None:
+        import zarr  # noqa: PLC0415  takes a while, and a cache does without
+
         self._plan, self._origin = plan, plan.tiles.area.start
         if (folder / "zarr.json").exists():
             self._array = zarr.open_array(folder, mode="r+")
@@ -102,3 +113,40 @@ class MapsInFolder:
     def drop(self, key: Key) -> None:
         """Forget a tile."""
         self._file(key).unlink(missing_ok=True)
+
+
+class ProbabilityMapCache(Scratch):
+    """Folders for the probability maps of the runs of one process.
+
+    Parameters
+    ----------
+    root : Path, optional
+        Default: in the user's cache folder.
+    limit : int
+        Bytes that all runs together may keep.
+    """
+
+    def __init__(self, root: Path | None = None, limit: int = LIMIT) -> None:
+        super().__init__(root or platformdirs.user_cache_path(APPLICATION) / "probability-maps")
+        self.sweep()
+        self._limit = limit
+        self._kept: OrderedDict[Path, int] = OrderedDict()
+
+    def budget(self, folder: Path, plan: SegmentPlan) -> int:
+        """Bytes a run may keep, after older runs have made room for it."""
+        wanted = len(plan.planes) * sum(plan.tile_bytes(t.index) for t in plan.tiles.tiles)
+        allowed = min(wanted, self._limit)
+        while self._kept and sum(self._kept.values()) + allowed > self._limit:
+            self.release(next(iter(self._kept)))
+        self._kept[folder] = allowed
+        return allowed
+
+    def release(self, folder: Path) -> None:
+        """Forget a run and delete its probability maps."""
+        self._kept.pop(folder, None)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Delete everything this process kept."""
+        self._kept.clear()
+        super().close()

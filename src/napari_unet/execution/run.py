@@ -16,22 +16,21 @@ from napari_unet.execution.events import (
     TileWritten,
     Waiting,
 )
-from napari_unet.execution.executors import (
+from napari_unet.execution.executors import Executor, abandoning
+from napari_unet.execution.ledger import BlockResult, Ledger
+from napari_unet.execution.orders import (
     Answer,
     ComputeBlock,
     DecodeBlock,
     DropMaps,
     DropObjects,
-    Executor,
     Job,
     PredictTile,
     Ranked,
     TilePredicted,
     TileStored,
     WriteTile,
-    abandoning,
 )
-from napari_unet.execution.ledger import BlockResult, Ledger
 from napari_unet.tiling.plan import Key
 from napari_unet.tiling.schedule import Schedule
 
@@ -40,7 +39,7 @@ NOTHING_KEPT = 0  # bytes of probability maps that stay when no block needs them
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """Which blocks of a job are computed, in which order, and what is noted of them.
+    """Which blocks of a job are computed, in which order, and what the run records.
 
     Attributes
     ----------
@@ -54,7 +53,7 @@ class Run:
         Bytes of probability maps that may stay.
     early : bool
         Whether the first block is computed by itself where its neighbours would let it wait long:
-        somebody wants to see objects soon.
+        a person wants to see objects soon.
     """
 
     job: Job
@@ -78,7 +77,7 @@ class Run:
         executor.open(job)
         with abandoning(executor):
             labels = job.labels if isinstance(job.labels, Path) else Path()
-            yield Started(job.plan, job.maps or labels, self.budget, self.schedule.have)
+            yield Started(job.plan, job.maps or labels, self.budget, self.schedule.cached_tiles)
             if self.early:
                 self.schedule.alone()
             while not (self.schedule.finished and (ledger is None or ledger.finished)):
@@ -91,7 +90,7 @@ class Run:
     def _order(self, executor: Executor) -> bool:
         """Order what can be done; return whether there is more.
 
-        One window at a time: to read it takes a while, and somebody may want to stop.
+        One window at a time: to read it takes a while, and the consumer may want to stop.
         """
         schedule = self.schedule
         while self.ledger is not None and self.ledger.closable:
@@ -188,6 +187,6 @@ def written_run(job: Job, ledger: Ledger, cached_tiles: set[Key] | None = None) 
     cached_tiles : set of Key, optional
         Tiles whose maps are there already.
     """
-    have = set() if cached_tiles is None else cached_tiles
-    schedule = Schedule(job.plan, ledger.missing, have, NOTHING_KEPT, apart=job.maps is None)
+    cached = set() if cached_tiles is None else cached_tiles
+    schedule = Schedule(job.plan, ledger.missing, cached, NOTHING_KEPT, apart=job.maps is None)
     return Run(job, schedule, ledger)

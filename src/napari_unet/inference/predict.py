@@ -17,7 +17,7 @@ from napari_unet.inference.batchnorm_folding import folded, pick_precision
 from napari_unet.intensity import has_contrast, normalise
 from napari_unet.models.card import ModelCard
 from napari_unet.models.weights import load_model
-from napari_unet.network.outputs import BACKGROUND
+from napari_unet.network.outputs import BACKGROUND, held
 from napari_unet.network.unet import UNet, activated
 from napari_unet.tiling.resample import axis_taps, resample
 from napari_unet.tiling.tiles import Tile, TilePlan
@@ -79,7 +79,7 @@ class Predictor:
     def _take(self, network: UNet, card: ModelCard, device: str, precision: str) -> None:
         self.card, self.device = card, pick_device(device)
         self.precision = pick_precision(precision, self.device)
-        self._cells: dict[bytes, NDArray[np.float32]] = {}
+        self._cells: dict[tuple[bytes, int], NDArray[np.float32]] = {}
         self._card_turn = threading.Lock()
         lean = folded(network)
         self.network = (Bands(lean) if card.spec.variant == "padded" else lean).to(
@@ -87,7 +87,12 @@ class Predictor:
         )  # type: ignore[call-overload]
 
     def probability_map(
-        self, window: NDArray[np.generic], tile: Tile, plan: TilePlan, limits: Limits
+        self,
+        window: NDArray[np.generic],
+        tile: Tile,
+        plan: TilePlan,
+        limits: Limits,
+        further: Collection[str] = (),
     ) -> NDArray[np.uint8]:
         """Compute the probability map of one tile.
 
@@ -101,6 +106,8 @@ class Predictor:
             The plan the tile belongs to.
         limits : tuple of (low, high)
             Grey values that become 0 and 1, for each channel.
+        further : collection of str
+            Outputs that the map holds although they are not mapped.
 
         Returns
         -------
@@ -108,7 +115,7 @@ class Predictor:
             ``(M, Y, X)`` over ``tile.write``; see `encode`.
         """
         if not any(map(has_contrast, limits)):  # no contrast: nothing to find
-            return np.zeros((len(self.card.map_channels), *tile.write.shape), np.uint8)
+            return np.zeros((len(self.card.channels_with(further)), *tile.write.shape), np.uint8)
         image = np.stack([normalise(c, k) for c, k in zip(window, limits, strict=True)])
         (y0, x0), (y1, x1) = tile.read.start, tile.read.stop
         network_shape, shape = plan.network_shape, plan.shape
@@ -116,15 +123,19 @@ class Predictor:
         columns = axis_taps((x0, x1), network_shape[1], shape[1])
         given = resample(image, tile.source.start, rows, columns)
         even = (image == image[:, :1, :1]).all()
-        output = self._even(given, tile.core) if even else self.compute(given, tile.core)
+        names = [output.name for output in held(self.card.spec.outputs, further)]
+        compute = self._even if even else self.compute
+        output = compute(given, tile.core, names)
         (y0, x0), (y1, x1) = tile.write.start, tile.write.stop
         rows = axis_taps((y0, y1), shape[0], network_shape[0])
         columns = axis_taps((x0, x1), shape[1], network_shape[1])
-        maps = encode(resample(output, tile.core.start, rows, columns), self.card)
+        maps = encode(resample(output, tile.core.start, rows, columns), self.card, further)
         maps[:, _holes(window[(..., *tile.write.shift(tile.source.start).slices)])] = 0
         return maps
 
-    def _even(self, given: NDArray[np.float32], core: Box) -> NDArray[np.float32]:
+    def _even(
+        self, given: NDArray[np.float32], core: Box, names: Collection[str]
+    ) -> NDArray[np.float32]:
         """Return what `compute` would of a window without structure, as outside a specimen.
 
         There the output repeats with the pooling grid, so one step of the grid says all.
@@ -134,11 +145,12 @@ class Predictor:
         cell = Box((0, 0), (grid, grid))
         side = _read_box(cell, self.card).shape
         value = given[:, :1, :1]
-        predicted = self._cells.get(value.tobytes())
+        key = value.tobytes(), len(names)
+        predicted = self._cells.get(key)
         if predicted is None:
-            predicted = self.compute(np.broadcast_to(value, (len(given), *side)), cell)
+            predicted = self.compute(np.broadcast_to(value, (len(given), *side)), cell, names)
             # the last one only; other threads have theirs
-            self._cells = {value.tobytes(): predicted}
+            self._cells = {key: predicted}
         output: NDArray[np.float32] = np.tile(predicted, (1, height // grid, width // grid))
         return output
 
@@ -216,8 +228,10 @@ def settled(device: str, precision: str) -> tuple[str, str]:
     return found.type, str(pick_precision(precision, found)).removeprefix("torch.")
 
 
-def encode(output: NDArray[np.float32], card: ModelCard) -> NDArray[np.uint8]:
-    """Quantise what `Predictor.compute` returns by default to a probability map of bytes.
+def encode(
+    output: NDArray[np.float32], card: ModelCard, further: Collection[str] = ()
+) -> NDArray[np.uint8]:
+    """Quantise what `Predictor.compute` returns to a probability map of bytes.
 
     Parameters
     ----------
@@ -225,18 +239,28 @@ def encode(output: NDArray[np.float32], card: ModelCard) -> NDArray[np.uint8]:
         ``(M, Y, X)``, the outputs that the map holds; the classes come first.
     card : ModelCard
         The model.
+    further : collection of str
+        Outputs that the map holds although they are not mapped.
 
     Returns
     -------
     ndarray of uint8
-        ``(len(card.map_channels), Y, X)``. For objects 255 = 1, for classes the most probable one.
+        ``(M, Y, X)``, the channels of the map. For objects 255 = 1, for classes the most probable
+        one.
     """
     if not card.finds_objects:
         classes = output[card.spec.slice_of("classes")]
         best: NDArray[np.uint8] = classes.argmax(axis=0).astype(np.uint8)
         return best[None]
-    held = output[BACKGROUND + 1 :]  # all but the first class, which is the rest to 1
-    maps: NDArray[np.uint8] = np.rint(np.clip(held, 0, 1) * 255).astype(np.uint8)
+    kept = output[BACKGROUND + 1 :]  # all but the first class, which is the rest to 1
+    channels = card.channels_with(further)
+    for one in held(card.spec.outputs, further):
+        low, high = one.span
+        if (low, high) != (0, 1):
+            kept = kept.copy()
+            place = channels.slice_of(one.name)
+            kept[place] = (kept[place] - low) / (high - low)
+    maps: NDArray[np.uint8] = np.rint(np.clip(kept, 0, 1) * 255).astype(np.uint8)
     return maps
 
 

@@ -1,4 +1,4 @@
-"""A folder of images and masks: which belong together by their names, and what they teach.
+"""A folder of images and masks: which belong together by their names, and what they label.
 
 A mask is a label image that is right everywhere: 0 = background, one id for each object.
 """
@@ -49,7 +49,7 @@ class Pairs:
     pairs : tuple of Pair
         In alphabetical order of the images; at least one.
     alone : tuple of Path
-        Images without a mask, which teach nothing.
+        Images without a mask, which train nothing.
     """
 
     folder: Path
@@ -71,7 +71,7 @@ class Pairs:
         return f"{text}."
 
     def excluding(self, files: Collection[Path]) -> "Pairs":
-        """Return what is left without some images; an object must not be taught and judged."""
+        """Return what is left without some images; an object must not train and judge."""
         known = {file.resolve() for file in files}
         return replace(self, pairs=tuple(p for p in self.pairs if p.image.resolve() not in known))
 

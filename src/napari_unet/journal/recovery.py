@@ -1,8 +1,8 @@
-"""Journals that were left behind: find them, replay them, and clear away what nobody needs."""
+"""Journals that were left behind: find them, replay them, and clear away what is not needed."""
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -100,7 +100,9 @@ def read_header(path: Path) -> JournalHeader:
     return _read(path).header
 
 
-def recoverable(folder: Path, identity: str, *, fallback: bool = True) -> list[Recovery]:
+def recoverable(
+    folder: Path, identity: str, *, fallback: bool = True, own: Collection[Path] = ()
+) -> list[Recovery]:
     """Find the journals of an image that hold painted pixels and that no window writes any more.
 
     Parameters
@@ -111,6 +113,8 @@ def recoverable(folder: Path, identity: str, *, fallback: bool = True) -> list[R
         Fingerprint of the image.
     fallback : bool, default True
         Whether to look in `fallback_folder()` too.
+    own : collection of Path
+        Files that this window writes, which are found all the same.
 
     Returns
     -------
@@ -132,7 +136,7 @@ def recoverable(folder: Path, identity: str, *, fallback: bool = True) -> list[R
         for parts in journals.values()
         if parts[0].header.identity == identity
         and any(part.strokes for part in parts)
-        and all(is_free(part.path) for part in parts)
+        and all(part.path in own or is_free(part.path) for part in parts)
     ]
     # Where something is damaged the count of pixels is no proof that there are none.
     worth = [recovery for recovery in found if recovery.pixels > 0 or recovery.damaged]
@@ -218,7 +222,7 @@ def supersede(paths: Path | Sequence[Path]) -> list[Path]:
 
 
 def clean(folder: Path, now: float | None = None, days: float = 60) -> list[Path]:
-    """Remove journals that nobody needs any more; return them.
+    """Remove journals that are not needed any more; return them.
 
     Parameters
     ----------
@@ -358,7 +362,11 @@ def _is_settled(path: Path) -> bool:
 
 
 def find_painted(
-    folder: Path, identity: str, labels: NDArray[np.uint32], path: str
+    folder: Path,
+    identity: str,
+    labels: NDArray[np.uint32],
+    path: str,
+    own: Collection[Path] = (),
 ) -> Found | None:
     """Find what was painted on labels: in the journal that they agree with, or were saved from.
 
@@ -372,9 +380,11 @@ def find_painted(
         ``(..., Y, X)``.
     path : str
         File of the labels; empty if there is none.
+    own : collection of Path
+        As for `recoverable`.
     """
     saved_from: Found | None = None
-    for recovery in recoverable(folder, identity):
+    for recovery in recoverable(folder, identity, own=own):
         if recovery.header.shape != labels.shape:
             continue
         painted: Any = replay(recovery.paths)[0]

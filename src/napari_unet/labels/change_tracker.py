@@ -1,8 +1,8 @@
-"""Keeps up with what is painted on a live result, window by window.
+"""Finds what is painted on a live result, window by window.
 
-Nobody is told reliably which pixels a person changed, so windows are compared with what was known
-of them. Windows are small and most hold nothing: a look takes less than a millisecond, and can be
-taken while a person paints.
+napari does not tell reliably which pixels a person changed, so each window is compared with what
+was recorded of it. Windows are small and most hold nothing: to compare one takes less than a
+millisecond, so it happens while a person paints.
 """
 
 from collections import Counter
@@ -42,17 +42,17 @@ class Change:
 
 @dataclass(slots=True, eq=False)
 class ChangeTracker:
-    """What is painted on one live result, as far as it was looked at.
+    """What is painted on one live result, as far as its windows were compared.
 
     An object of which some is painted counts as a whole, in that plane: what is shown of it is
-    what a person said, and the run that is going on leaves it alone. Classes are never completed.
+    what the person painted, and a run leaves it alone. Classes are never completed.
 
     Attributes
     ----------
     live : LiveLabels
-        What the model said, and the marks.
-    known : ndarray of uint32
-        ``(..., Y, X)``, a painted array: the state at the last look, objects completed.
+        What the model predicted, and the marks.
+    recorded : ndarray of uint32
+        ``(..., Y, X)``, a painted array: the state at the last comparison, objects completed.
     areas : Counter
         Painted pixels in each plane of each id, and of `BACKGROUND`, before completion.
     turns : int
@@ -60,17 +60,17 @@ class ChangeTracker:
     """
 
     live: LiveLabels
-    known: NDArray[np.uint32] = field(init=False)
+    recorded: NDArray[np.uint32] = field(init=False)
     areas: "Counter[tuple[Plane, int]]" = field(default_factory=Counter)
     turns: int = 0
-    _completing: NDArray[np.bool_] = field(init=False)  # pixels known only as part of an object
+    _completing: NDArray[np.bool_] = field(init=False)  # pixels recorded only as part of an object
     _touched: dict[Plane, NDArray[np.uint32]] = field(default_factory=dict)  # ids, ascending
     _seen: NDArray[np.uint8] = field(init=False)
     _covered: NDArray[np.uint32] = field(init=False)
 
     def __post_init__(self) -> None:
         shape = self.live.corrected.shape
-        self.known, self._covered = np.zeros(shape, np.uint32), np.zeros(shape, np.uint32)
+        self.recorded, self._covered = np.zeros(shape, np.uint32), np.zeros(shape, np.uint32)
         self._seen, self._completing = np.zeros(shape, np.uint8), np.zeros(shape, bool)
 
     @property
@@ -85,12 +85,22 @@ class ChangeTracker:
 
     @property
     def new_id(self) -> int:
-        """An id that nothing has: neither said by the model nor painted."""
+        """An id that nothing has: neither predicted by the model nor painted."""
         return self.live.assembly.next_id
+
+    def reads(self, shown: Any) -> bool:
+        """Whether an array tells what is painted: whole numbers, and none too small for an id."""
+        known = self.recorded
+        if not isinstance(shown, np.ndarray) or shown.shape != known.shape:
+            return False
+        if shown.dtype.kind not in "iu":
+            return False
+        wide = shown.dtype.itemsize >= known.dtype.itemsize
+        return wide or max(self.new_id - 1, *self.ids, 0) <= np.iinfo(shown.dtype).max
 
     def blocks(self) -> Iterator[tuple[Plane, Box]]:
         """Windows that together cover everything."""
-        *leading, height, width = self.known.shape
+        *leading, height, width = self.recorded.shape
         for plane in np.ndindex(*leading):
             yield from ((plane, box) for box in cut(Box((0, 0), (height, width))))
 
@@ -120,11 +130,11 @@ class ChangeTracker:
         was, hidden = seen == MARK_BACKGROUND, (seen == HIDDEN) & (marks == MARK_NONE)
         fresh, lifted, over = under & ~was, was & ~under, under & was & there
         back = hidden & ~there
-        said = self.live.assembly.labels[index]
-        owned = fresh & there & (shown[index] != said)
+        predicted = self.live.assembly.labels[index]
+        owned = fresh & there & (shown[index] != predicted)
         covered[fresh] = 0
         covered[owned] = shown[index][owned]
-        restored = np.where(covered > 0, covered, said)
+        restored = np.where(covered > 0, covered, predicted)
         np.copyto(seen, marks)
         seen[hidden | over] = HIDDEN
         seen[back] = MARK_BACKGROUND
@@ -136,36 +146,36 @@ class ChangeTracker:
             Edit(box, over | back, np.where(back, MARK_BACKGROUND, 0).astype(np.uint32), plane),
         ]
 
-    def look(self, shown: NDArray[Any], plane: Plane, box: Box) -> Change | None:
-        """Compare a window with what was known of it; None if nothing changed since.
+    def compare(self, shown: NDArray[Any], plane: Plane, box: Box) -> Change | None:
+        """Compare a window with what was recorded of it; None if nothing changed since.
 
         The change reaches beyond the window where an object inside it is touched for the first
         time, or not any more. Pieces of it far away are found when their own window is looked at.
         """
         index, live = index_of(plane, box), self.live
-        known, completing = self.known[index], self._completing[index]
+        recorded, completing = self.recorded[index], self._completing[index]
         now = painted_of(shown[index], live.assembly.labels[index], live.marks[index])
-        before = np.where(completing, np.uint32(UNLABELLED), known)
+        before = np.where(completing, np.uint32(UNLABELLED), recorded)
         differs = now != before
         if not (differs.any() or completing.any() or len(self._ids(plane))):
             return None
         turned = self._count(plane, before[differs], now[differs])
         area = box
         if len(turned):
-            for picture in (shown[plane], self.known[plane]):
+            for picture in (shown[plane], self.recorded[plane]):
                 area = area.union(_reach(picture, box, differs, turned))
-        old = self.known[index_of(plane, area)].copy()
-        np.copyto(known, now, where=differs)
+        old = self.recorded[index_of(plane, area)].copy()
+        np.copyto(recorded, now, where=differs)
         np.copyto(completing, False, where=differs)
         self._complete(shown, plane, area)
-        changed = old != self.known[index_of(plane, area)]
+        changed = old != self.recorded[index_of(plane, area)]
         changed[box.shift(area.start).slices] |= differs
         if not changed.any():
             return None
         (y0, y1), (x0, x1) = extents(changed)
         tight = Box((y0, x0), (y1, x1))
         place = tight.shift((-area.start[0], -area.start[1]))
-        return Change(plane, place, old[tight.slices], self.known[index_of(plane, place)].copy())
+        return Change(plane, place, old[tight.slices], self.recorded[index_of(plane, place)].copy())
 
     def _ids(self, plane: Plane) -> NDArray[np.uint32]:
         """Ids of the objects that are touched in a plane."""
@@ -201,8 +211,8 @@ class ChangeTracker:
     def _complete(self, shown: NDArray[Any], plane: Plane, box: Box) -> None:
         """Take what is shown of touched objects as painted; the run leaves it alone."""
         index = index_of(plane, box)
-        known, completing = self.known[index], self._completing[index]
-        parts = completing | (known == UNLABELLED)
+        recorded, completing = self.recorded[index], self._completing[index]
+        parts = completing | (recorded == UNLABELLED)
         ids = self._ids(plane)
         few = np.searchsorted(ids, PERSONAL)  # looked for together they take ten times longer
         belongs = np.isin(shown[index], ids[:few])
@@ -211,18 +221,18 @@ class ChangeTracker:
         parts &= belongs
         released = completing & ~parts
         # Only where something changes: what was never written takes no memory.
-        np.copyto(known, UNLABELLED, where=released)
-        np.copyto(known, shown[index], where=parts, casting="unsafe")
+        np.copyto(recorded, UNLABELLED, where=released)
+        np.copyto(recorded, shown[index], where=parts, casting="unsafe")
         for array in (completing, self.live.locked[index]):
             np.copyto(array, False, where=released)
             np.copyto(array, True, where=parts)
 
     def painted(self) -> NDArray[np.uint32]:
-        """Return a copy of `known` ``(..., Y, X)``; empty parts take no memory."""
-        painted = np.zeros(self.known.shape, np.uint32)
+        """Return a copy of `recorded` ``(..., Y, X)``; empty parts take no memory."""
+        painted = np.zeros(self.recorded.shape, np.uint32)
         if self.areas:
             for plane, box in self.blocks():
-                window = self.known[index_of(plane, box)]
+                window = self.recorded[index_of(plane, box)]
                 if window.any():
                     painted[index_of(plane, box)] = window
         return painted
@@ -239,7 +249,7 @@ class ChangeTracker:
         painted : ndarray of uint32
             ``(..., Y, X)``, a painted array.
         """
-        new = (painted != UNLABELLED) & (self.known == UNLABELLED)
+        new = (painted != UNLABELLED) & (self.recorded == UNLABELLED)
         is_object = new & (painted != BACKGROUND)
         ids = painted_ids(np.where(is_object, painted, 0))
         classes = self.live.assembly.classes
@@ -253,7 +263,7 @@ class ChangeTracker:
         shown[is_object] = values
         marks = self.live.marks
         marks[new] = MARK_BACKGROUND
-        # Of classes only what the model says too: a mark would turn what is erased to background.
+        # Of classes only what the model predicts too: a mark would make erased pixels background.
         agreed = is_object & (painted == self.live.assembly.labels) if classes else is_object
         marks[is_object] = MARK_NONE
         marks[agreed] = MARK_CONFIRMED

@@ -23,7 +23,7 @@ FRINGE = 0.5  # of an object's own thickness; what is left of it thinner than th
 
 @dataclass(slots=True, eq=False)
 class Assembly:
-    """What the model says, gathered block by block over what it said before.
+    """What the model predicts, gathered block by block over its last prediction.
 
     Ids are stable: an object that covers most of an object of the run before keeps its id.
     The order in which blocks arrive changes numbers, never shapes.
@@ -31,7 +31,7 @@ class Assembly:
     Attributes
     ----------
     labels : ndarray of uint32
-        ``(..., Y, X)``, what the model said last; changed in place.
+        ``(..., Y, X)``, what the model predicted last; changed in place.
     next_id : int
         The smallest id that was never used, by the model or by the person.
     classes : bool
@@ -54,19 +54,19 @@ class Assembly:
         self._block_of[:] = -1
 
     def take_up(self, labels: NDArray[np.uint32]) -> None:
-        """Take labels ``(..., Y, X)`` that are no run's as what was said last; ids stay.
+        """Take labels ``(..., Y, X)`` that are no run's as the last prediction; ids stay.
 
-        Only what a model can have said: ids from `PERSONAL` on, and objects of one id in several
-        planes, are a person's.
+        Only what a model can have predicted: ids from `PERSONAL` on, and objects of one id in
+        several planes, are a person's.
         """
         objects = painted_objects(labels)
         largest = max((item.id for item in objects if item.id < PERSONAL), default=0)
         planes = Counter(item.id for item in objects)
-        said = [i for i in objects if i.id < PERSONAL and (self.classes or planes[i.id] == 1)]
-        ids = np.array(sorted({item.id for item in said}), np.uint32)
+        predicted = [i for i in objects if i.id < PERSONAL and (self.classes or planes[i.id] == 1)]
+        ids = np.array(sorted({item.id for item in predicted}), np.uint32)
         np.copyto(self.labels, labels, where=np.isin(labels, ids))
         self.begin(largest + 1)
-        for item in said:
+        for item in predicted:
             self._extent[item.id] = (*item.box.start, *item.box.stop)
 
     @property
@@ -144,14 +144,14 @@ class Assembly:
         """
         from scipy import ndimage  # noqa: PLC0415  the panel needs this module at once
 
-        said = self.labels[index_of(plane, area)]
+        predicted = self.labels[index_of(plane, area)]
         objects, fixed = there
-        for number in np.unique(said[objects]).tolist():
+        for number in np.unique(predicted[objects]).tolist():
             if not number or self._block_of[number] != block:
                 continue
             y0, x0, y1, x1 = self._extent[number].tolist()
             inside = Box((y0, x0), (y1, x1)).shift(area.start).slices
-            whole = said[inside] == number
+            whole = predicted[inside] == number
             visible = whole & ~fixed[inside]
             if not visible.any():
                 continue
@@ -159,7 +159,7 @@ class Assembly:
             masks = [np.pad(mask, 1) for mask in (visible, whole)]
             thin, thick = (ndimage.distance_transform_edt(mask).max() for mask in masks)
             if thin < FRINGE * thick:
-                said[inside][visible] = 0
+                predicted[inside][visible] = 0
 
     def _numbers(self, picture: NDArray[np.uint32], patch: Patch) -> NDArray[np.uint32]:
         """Ids of the patch's objects: inherited from the last run, else new."""
@@ -192,9 +192,9 @@ class Assembly:
                 )
 
     def _reserve(self, ids: int) -> None:
-        have = len(self._block_of)
-        if ids >= have:
-            more = max(ids + 1 - have, have)
+        length = len(self._block_of)
+        if ids >= length:
+            more = max(ids + 1 - length, length)
             self._block_of = np.concatenate([self._block_of, _nowhere(more)])
             self._extent = np.concatenate([self._extent, np.zeros((more, 4), np.int32)])
 
@@ -244,10 +244,10 @@ class LiveLabels:
     Attributes
     ----------
     assembly : Assembly
-        What the model says, without the person's changes.
+        What the model predicts, without the person's changes.
     corrected : ndarray of bool
         ``(..., Y, X)``, pixels where the person disagreed when a run last looked; no run changes
-        them, nor what the model had said there: what is undone was never painted.
+        them, nor what the model had predicted there: what is undone was never painted.
     locked : ndarray of bool
         ``(..., Y, X)``, pixels the run that is going on may not change: all that was painted
         when it began, objects painted in part as a whole.
@@ -267,13 +267,13 @@ class LiveLabels:
 
     @classmethod
     def empty(cls, shape: tuple[int, ...], *, classes: bool = False) -> "LiveLabels":
-        """Nothing said and nothing painted yet."""
+        """Nothing predicted and nothing painted yet."""
         return cls(Assembly(empty_labels(shape), classes=classes), np.zeros(shape, bool))
 
     def begin(
         self, shown: NDArray[Any], *, above: int = 0, painted: NDArray[np.uint32] | None = None
     ) -> None:
-        """Start a run; new ids will exceed every id below `PERSONAL` shown, said, or `above`.
+        """Start a run; new ids will exceed every id below `PERSONAL` shown, predicted, or `above`.
 
         Parameters
         ----------
@@ -322,18 +322,18 @@ class LiveLabels:
         """
         area = self.assembly.area(plane, owned, patch)
         index = index_of(plane, area)
-        said, seen = self.assembly.labels[index], shown[index]
+        predicted, seen = self.assembly.labels[index], shown[index]
         corrected, marks = self.corrected[index], self.marks[index]
         # Under a background stroke the stroke itself says so, and can be taken back.
         no_stroke = marks != MARK_BACKGROUND
-        np.not_equal(seen, said, out=corrected, where=no_stroke)
+        np.not_equal(seen, predicted, out=corrected, where=no_stroke)
         fixed = corrected | self.locked[index]
         fixed |= marks != MARK_NONE
-        before = said.copy()
+        before = predicted.copy()
         self.assembly.place(plane, owned, patch, block)
         if patch.count and not self.assembly.classes:
             self.assembly.remove_fringes(plane, area, block, (fixed & (seen > 0), fixed))
         # A new opinion about what is fixed would turn into a correction once that is undone.
-        np.copyto(said, before, where=corrected | (fixed & no_stroke))
-        np.copyto(seen, said, where=~fixed, casting="unsafe")
+        np.copyto(predicted, before, where=corrected | (fixed & no_stroke))
+        np.copyto(seen, predicted, where=~fixed, casting="unsafe")
         return area

@@ -1,4 +1,4 @@
-"""What a person said about pixels: an object, background, or nothing yet.
+"""What a person painted: an object, background, or nothing yet.
 
 A *painted* array ``(..., Y, X)`` of type uint32 holds it: `UNLABELLED`, `BACKGROUND`, or the id of
 an object. It is what trains the network, what no run may change, and what the journal keeps.
@@ -28,17 +28,19 @@ STRIPE = 2**22  # pixels looked at together, so that temporary arrays stay small
 _ID, _X0, _Y1, _X1, _AREA = 0, 2, 3, 4, 5  # columns of a table of runs or of objects
 
 
-def painted_of(shown: NDArray[Any], said: NDArray[Any], marks: NDArray[Any]) -> NDArray[np.uint32]:
-    """Return what the person said in one window.
+def painted_of(
+    shown: NDArray[Any], predicted: NDArray[Any], marks: NDArray[Any]
+) -> NDArray[np.uint32]:
+    """Return what the person painted in one window.
 
-    A pixel counts where the result differs from what the model said, and where it is marked.
+    A pixel counts where the result differs from what the model predicted, and where it is marked.
 
     Parameters
     ----------
     shown : ndarray of int
         ``(..., Y, X)``, the result layer, ids below `BACKGROUND`.
-    said : ndarray of int
-        ``(..., Y, X)``, what the model said, before the person disagreed.
+    predicted : ndarray of int
+        ``(..., Y, X)``, what the model predicted, before the person disagreed.
     marks : ndarray of uint8
         ``(..., Y, X)``, the marks beside the labels. The background brush wins over what is shown.
 
@@ -48,7 +50,7 @@ def painted_of(shown: NDArray[Any], said: NDArray[Any], marks: NDArray[Any]) -> 
         ``(..., Y, X)``, a new painted array.
     """
     painted = np.zeros(shown.shape, np.uint32)
-    chosen = shown != said
+    chosen = shown != predicted
     chosen |= marks != MARK_NONE
     if chosen.any():  # most windows hold nothing, and this runs while a person paints
         np.multiply(shown, chosen, out=painted, casting="unsafe")

@@ -1,4 +1,4 @@
-"""Labels from a file or another layer, worked on again: what the model said, what a person did."""
+"""Labels from a file or another layer, worked on again: predictions and corrections."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def put_on_top(tracker: ChangeTracker, shown: NDArray[Any], painted: NDArray[np.
 
     Parameters
     ----------
-    tracker : Tracker
+    tracker : ChangeTracker
         Of the result.
     shown : ndarray of int
         ``(..., Y, X)``, the result; changed in place.

@@ -7,7 +7,7 @@ read without torch and without running anything the file brings along.
 import hashlib
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -30,7 +30,7 @@ CARD_KEY = "napari_unet_card"
 SUFFIX = ".safetensors"
 LARGEST_ZOOM = 4.0
 KNOWN = 1.6  # factor by which objects may be smaller than a retrained model's parent saw most
-NEAR = 1.6  # factor within which an estimate confirms the diameters a model was taught on
+NEAR = 1.6  # factor within which an estimate confirms the diameters a model was trained on
 WELL_INSIDE = 1.25  # times the smallest diameter of the range, or the largest divided by it
 LARGEST_HEADER = 10**6  # bytes; a card and the list of a network's tensors need some ten thousand
 LONGEST_TEXT = 300  # characters of a card's field that are shown
@@ -62,10 +62,10 @@ class ModelCard(BaseModel):
     class_names : tuple of str
         Name of each class, background first.
     usual_diameter : float or None
-        Pixels of the image; diameter of the objects it was taught on. None = not known, so the
+        Pixels of the image; diameter of the objects it was trained on. None = not known, so the
         diameter is estimated from each image.
     taught_diameters : tuple of float or None
-        Pixels of the image; four in five of the objects it was taught on lie between them.
+        Pixels of the image; four in five of the objects it was trained on lie between them.
     description, licence, data, created : str
         For people: what it is good and bad at, licence, training images, date.
     parent, parent_sha : str
@@ -138,7 +138,11 @@ class ModelCard(BaseModel):
     @property
     def map_channels(self) -> Channels:
         """Channels of its probability map."""
-        return map_channels(self.spec.outputs, self.kind)
+        return self.channels_with()
+
+    def channels_with(self, further: Collection[str] = ()) -> Channels:
+        """Channels of its probability map with outputs that are asked for by name."""
+        return map_channels(self.spec.outputs, self.kind, further)
 
     def zoom(self, diameter: float) -> float:
         """Factor to resize an image by, so that objects of `diameter` px suit the network.
@@ -162,7 +166,7 @@ class ModelCard(BaseModel):
         return min(LARGEST_ZOOM, wanted / diameter)
 
     def diameter_for(self, found: float | None) -> float:
-        """Diameter to plan with: what it was taught on, unless an image clearly differs.
+        """Diameter to plan with: what it was trained on, unless an image clearly differs.
 
         Parameters
         ----------
@@ -178,7 +182,7 @@ class ModelCard(BaseModel):
     def decode_for(self, found: float | None) -> DecodeSettings:
         """Thresholds for an image with objects of a typical diameter.
 
-        What is debris beside large objects may be an object among small ones. A model taught on
+        What is debris beside large objects may be an object among small ones. A model trained on
         certain objects leaves out no more than was decided with those.
 
         Parameters
@@ -311,7 +315,7 @@ def _object_size(card: ModelCard) -> str:
     low, high = card.diameter_range
     text = f"about {card.object_diameter:g} px; {low:g} to {high:g} px without resizing"
     if card.usual_diameter is not None:
-        text += f"; taught on objects of {card.usual_diameter:g} px"
+        text += f"; trained on objects of {card.usual_diameter:g} px"
     return text
 
 

@@ -1,6 +1,6 @@
 """Names of channels: those of a network's outputs, and those of the probability map in bytes.
 
-Nobody else counts channels. A further output takes, in this order:
+No other module counts channels. A further output takes, in this order:
 
 1. In `network.spec.UNetSpec` a true or false field, off by default, that `__post_init__` checks,
    `to_dict` leaves out where it is off, and `for_classes` turns off.
@@ -10,7 +10,7 @@ Nobody else counts channels. A further output takes, in this order:
    Models without the output are decoded there as well.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -44,14 +44,17 @@ class Output:
     activation : Activation
         Softmax for class logits, identity for a number that is learned as it is.
     mapped : bool
-        Whether the probability map holds it, with values between 0 and 1. Inference drops an
-        output that is not mapped, unless it is asked for by name.
+        Whether every probability map holds it. Inference drops an output that is not mapped,
+        unless it is asked for by name.
+    span : tuple of float
+        Values that a probability map holds as 0 and as 255; what lies beyond is cut off.
     """
 
     name: str
     channels: int = 1
     activation: Activation = Activation.IDENTITY
     mapped: bool = True
+    span: tuple[float, float] = (0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +96,30 @@ def channels_of(outputs: Iterable[Output]) -> Channels:
     return Channels(tuple((output.name, output.channels) for output in outputs))
 
 
-def map_channels(outputs: Iterable[Output], kind: Kind) -> Channels:
+def map_channels(outputs: Iterable[Output], kind: Kind, further: Collection[str] = ()) -> Channels:
     """Return the channels of a probability map: the one place that names and orders them.
 
     A map of objects leaves out the probability of background, which is the rest to 1. A map of
     classes holds the number of the most probable class.
+
+    Parameters
+    ----------
+    outputs : iterable of Output
+        Of the network.
+    kind : Kind
+        What the network tells.
+    further : collection of str
+        Outputs that are held although they are not mapped.
     """
     if kind == Kind.CLASSES:
         return Channels((("class", 1),))
-    measured = [o for o in outputs if o.mapped and o.activation != Activation.SOFTMAX]
+    measured = [o for o in held(outputs, further) if o.activation != Activation.SOFTMAX]
     return Channels((("cell", 1), ("border", 1), *channels_of(measured).counts))
+
+
+def held(outputs: Iterable[Output], further: Collection[str] = ()) -> list[Output]:
+    """Return what inference computes for a probability map."""
+    return [output for output in outputs if output.mapped or output.name in further]
 
 
 OBJECT_MAP = map_channels([Output("distance")], Kind.INSTANCES)

@@ -13,6 +13,7 @@ from napari_unet.errors import ModelError
 from napari_unet.network.outputs import Activation, Output, channels_of
 
 Variant = Literal["padded", "paper"]
+OCTAVES = (-4.0, 4.0)  # what a probability map holds of a diameter: 1/16 to 16 times the model's
 Skip = Literal["concat", "sum", "none"]
 Interval = tuple[int, int]
 
@@ -132,7 +133,7 @@ class UNetSpec:
         if self.distance:
             found.append(Output("distance"))
         if self.diameter:
-            found.append(Output("diameter", mapped=False))
+            found.append(Output("diameter", mapped=False, span=OCTAVES))
         return tuple(found)
 
     @property

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_unet.execution.events import Event, ObjectsFound, Waiting
-from napari_unet.execution.executors import Executor, Job
+from napari_unet.execution.executors import Executor
+from napari_unet.execution.orders import Job
 from napari_unet.execution.run import live_run
 from napari_unet.image import SPARSE, Box, Image
 from napari_unet.intensity import normalise
@@ -53,6 +54,8 @@ class ScaleProbe:
         Of each object: image pixels, and 0…1.
     leaning : float
         Power of the true ratio of sizes that is found; 1 = it is believed as it is.
+    told : float or None
+        Diameter that the network itself tells, image pixels, where that is believed.
     """
 
     plan: SegmentPlan
@@ -61,6 +64,7 @@ class ScaleProbe:
     diameters: list[float] = field(default_factory=list)
     certainties: list[float] = field(default_factory=list)
     leaning: float = 1.0
+    told: float | None = None
 
     @property
     def fit(self) -> float:
@@ -94,8 +98,8 @@ class ScaleProbe:
     @property
     def diameter(self) -> float | None:
         """Typical diameter of the objects, image pixels; None if nothing was found."""
-        if not self.diameters:
-            return None
+        if self.told is not None or not self.diameters:
+            return self.told
         found = typical_diameter(np.array(self.diameters))
         if self.ratio and within(self.ratio, NEAR):
             found *= self.ratio ** (1 / self.leaning - 1)
@@ -147,23 +151,54 @@ def find_object_size(
     ScaleProbe
         The best one.
     """
+    expected = of_one_plane(plan)
+    centre = yield from busiest(expected, image, near)
+    looks = Looks(expected, image, executor, folders)
+    return (yield from best_probe(expected, lambda diameter: looks.at(centre, diameter)))
+
+
+def of_one_plane(plan: SegmentPlan) -> SegmentPlan:
+    """Return a plan to look with: of the middle plane, in small tiles."""
     middle = plan.planes[len(plan.planes) // 2 :][:1]
-    expected = replace(plan, planes=middle, tile=min(plan.tile, 2 * PROBE), anchored=False)
-    centre = yield from _busiest(expected, image, near)
-    probes = list[ScaleProbe]()
+    return replace(plan, planes=middle, tile=min(plan.tile, 2 * PROBE), anchored=False)
 
-    def look(diameter: float) -> Probing:
-        probe = _look(expected, diameter, centre)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looks:
+    """Looks at an image, and remembers what it saw.
+
+    Attributes
+    ----------
+    expected : SegmentPlan
+        What is wanted, of one plane.
+    image : Image
+        What to read.
+    executor : Executor
+        Computes.
+    folders : iterator of Path
+        Where the probability maps of each look lie.
+    probes : list of ScaleProbe
+        What was seen.
+    """
+
+    expected: SegmentPlan
+    image: Image
+    executor: Executor
+    folders: Iterator[Path]
+    probes: list[ScaleProbe] = field(default_factory=list)
+
+    def at(self, centre: tuple[float, float], diameter: float) -> Probing:
+        """Look at a place for objects of a diameter, image pixels."""
+        probe = _look(self.expected, diameter, centre)
+        same = (probe.plan.zoom, probe.plan.region)
         # The same again at the limits of the zoom, or of a model that takes many sizes as they are.
-        known = next((known for known in probes if known.plan.zoom == probe.plan.zoom), None)
-        if known is not None:
-            return known
-        probe = replace(probe, folder=next(folders))
-        yield from _fill(probe, image, executor)
-        probes.append(probe)
+        for known in self.probes:
+            if (known.plan.zoom, known.plan.region) == same:
+                return known
+        probe = replace(probe, folder=next(self.folders))
+        yield from _fill(probe, self.image, self.executor)
+        self.probes.append(probe)
         return probe
-
-    return (yield from best_probe(expected, look))
 
 
 def best_probe(expected: SegmentPlan, look: Callable[[float], Probing]) -> Probing:
@@ -238,7 +273,7 @@ def _look(probe: SegmentPlan, diameter: float, centre: tuple[float, float]) -> S
     return ScaleProbe(replace(plan, region=region), leaning=leaning)
 
 
-def _busiest(
+def busiest(
     probe: SegmentPlan, image: Image, near: tuple[float, float] | None
 ) -> Generator[Event, None, tuple[float, float]]:
     """Return the centre of the window in which grey values differ most.

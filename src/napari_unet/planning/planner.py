@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Event, Notice, Waiting
 from napari_unet.execution.executors import Executor
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.image import SPARSE, Box, Image, sample_boxes
 from napari_unet.inference.memory import SHARE, free_memory
 from napari_unet.intensity import grey_limits, has_contrast
 from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model
-from napari_unet.planning.object_size import find_object_size, keep, probe_folders, window
+from napari_unet.planning.object_size import keep, probe_folders, window
+from napari_unet.planning.told_size import find_size
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
 
@@ -101,13 +102,14 @@ def make_plan(
     if settings.diameter is not None or not plan.card.finds_objects:
         return Planned(plan if fixed else with_room(plan))
     with probe_folders(folder) as folders:
-        look = yield from find_object_size(plan, image, executor, folders, where.centre)
-        found = look.diameter
+        probe = yield from find_size(plan, image, executor, folders, where.centre)
+        found = probe.diameter
         decided = replace(plan, diameter=plan.card.diameter_for(found), found=found)
         decided = decided if fixed else with_room(decided)
-        same_grid = decided.tiles == look.plan.tiles  # of the network too, not only of the image
-        if same_grid and decided.planes == look.plan.planes:
-            return Planned(decided, keep(look, folder))
+        same_grid = decided.tiles == probe.plan.tiles  # of the network too, not only of the image
+        if same_grid and decided.planes == probe.plan.planes:
+            decided = replace(decided, further=probe.plan.further)  # as the maps that are there
+            return Planned(decided, keep(probe, folder))
     return Planned(decided)
 
 

@@ -21,12 +21,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_unet.engine.logs import VIEWER, keep_log
 from napari_unet.errors import UNetError
 from napari_unet.models import store
 from napari_unet.models.card import SUFFIX, describe, plain, sha256_of
 from napari_unet.models.library import bundled_folder, lineage, model_files
 from napari_unet.models.names import free_name
-from napari_unet.plugin.widgets.jobs import in_background, sentence
+from napari_unet.plugin.widgets.background import in_background, sentence
 from napari_unet.plugin.widgets.library_watch import LibraryWatch
 from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
 
@@ -51,6 +52,7 @@ class ModelsPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        keep_log(VIEWER)
         self.problem: str | None = None  # what went wrong last
         self._asked = 0
         self._undo: Path | None = None  # in the bin, what was deleted last
@@ -213,7 +215,7 @@ class ModelsPanel(QWidget):
     def _ask_name_and_duplicate(self) -> None:
         try:
             proposal = free_name(self.name)
-        except UNetError as error:  # a file that was named by hand
+        except UNetError as error:  # a file that a person has renamed
             self.say(sentence(error))
             proposal = ""
         self._ask_name("Duplicate", f"Name of the copy of {self.name!r}:", proposal, self.duplicate)

@@ -53,6 +53,8 @@ class SegmentPlan:
         Type of the numbers to compute with; "auto" leaves it to the processor.
     anchored : bool
         Whether the tiles lie as the chunks of a file; see `plan_tiles`.
+    further : tuple of str
+        Outputs that the probability maps hold although they are not mapped.
     """
 
     shape: tuple[int, int]
@@ -69,6 +71,7 @@ class SegmentPlan:
     device: str = "auto"
     precision: str = "auto"
     anchored: bool = False
+    further: tuple[str, ...] = ()
 
     @property
     def zoom(self) -> float:
@@ -99,7 +102,7 @@ class SegmentPlan:
     @property
     def map_channels(self) -> int:
         """Number of channels of the probability map."""
-        return len(self.card.map_channels)
+        return len(self.card.channels_with(self.further))
 
     def owned(self, tile: Tile) -> Box:
         """Image pixels whose objects this tile's block is responsible for."""

@@ -17,7 +17,7 @@ class Schedule:
         Gives the tiles each block needs.
     blocks : iterable of Key
         Blocks to decode, in the order wanted.
-    have : set of Key
+    cached_tiles : set of Key
         Tiles whose probability maps are in the store already; grows as tiles are predicted and
         shrinks as they are dropped.
     budget : int
@@ -41,18 +41,18 @@ class Schedule:
         self,
         plan: SegmentPlan,
         blocks: Iterable[Key],
-        have: set[Key],
+        cached_tiles: set[Key],
         budget: int,
         *,
         apart: bool = False,
     ) -> None:
-        self._plan, self.have, self._budget = plan, have, budget
+        self._plan, self.cached_tiles, self._budget = plan, cached_tiles, budget
         self._missing: dict[Key, int] = {}
         self._users: dict[Key, list[Key]] = {}
         self._uses: Counter[Key] = Counter()
         self.ready: deque[Key] = deque()
         self.to_predict: deque[Key] = deque()
-        self._stored = sum(plan.tile_bytes(tile) for _, tile in have)
+        self._stored = sum(plan.tile_bytes(tile) for _, tile in cached_tiles)
         self.apart: deque[Key] = deque(blocks if apart else ())
         self._missing.update(dict.fromkeys(self.apart, -1))  # never ready
         for block in () if apart else blocks:
@@ -63,7 +63,7 @@ class Schedule:
     def _add(self, block: Key) -> None:
         plane = block[0]
         needed = [(plane, tile) for tile in self._plan.needs(block[1])]
-        missing = [key for key in needed if key not in self.have]
+        missing = [key for key in needed if key not in self.cached_tiles]
         self._missing[block] = len(missing)
         self._uses.update(needed)
         for key in missing:
@@ -83,7 +83,7 @@ class Schedule:
         if first is None or not self._missing[first]:
             return None
         tiles = self._plan.tiles.tiles
-        missing = (n for n in self._plan.needs(first[1]) if (first[0], n) not in self.have)
+        missing = (n for n in self._plan.needs(first[1]) if (first[0], n) not in self.cached_tiles)
         waits_for = sum(tiles[tile].read.size for tile in missing)
         if waits_for < LONG * self._plan.covering(first[1]).read.size:
             return None
@@ -98,7 +98,7 @@ class Schedule:
 
     def predicted(self, key: Key) -> None:
         """Note that a tile's probability map is in the store; blocks may become ready."""
-        self.have.add(key)
+        self.cached_tiles.add(key)
         self._stored += self._plan.tile_bytes(key[1])
         for block in self._users.pop(key, []):
             self._missing[block] -= 1
@@ -112,8 +112,8 @@ class Schedule:
         for tile in self._plan.needs(block[1]):
             key = block[0], tile
             self._uses[key] -= 1
-            if not self._uses[key] and self._stored > self._budget and key in self.have:
-                self.have.discard(key)
+            if not self._uses[key] and self._stored > self._budget and key in self.cached_tiles:
+                self.cached_tiles.discard(key)
                 self._stored -= self._plan.tile_bytes(tile)
                 dropped.append(key)
         return dropped

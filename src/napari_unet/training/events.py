@@ -76,7 +76,7 @@ class Control:
     stop : callable
         Asked before every step; True ends the training, and the best so far is judged.
     check : callable
-        Called before every window that a network runs on. It raises if nobody wants the result
+        Called before every window that a network runs on. It raises if the result is not wanted
         any more; then nothing is written.
     clock : callable
         Seconds that count against the time limit.
@@ -100,7 +100,7 @@ class TrainingStep:
     loss : float
         Moving average of the loss.
     score : float or None
-        Mean overlap of the held-out objects, where it was looked at just now.
+        Mean overlap of the held-out objects, where it was scored just now.
     """
 
     steps: int

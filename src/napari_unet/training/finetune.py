@@ -1,4 +1,4 @@
-"""Use case: teach a model what a person painted, and keep it only if it is better.
+"""Use case: train a model on what a person painted, and keep it only if it is better.
 
 Yields events as a segmentation does. The engine runs it for the panel; the command line and
 library calls run it in their own process.
@@ -38,22 +38,22 @@ from napari_unet.training.learner import (
     probability_map_at,
     trust_in,
 )
-from napari_unet.training.sparse import agreement
+from napari_unet.training.replay import replay_windows
+from napari_unet.training.targets import agreement
 from napari_unet.training.windows import (
     TrainingWindow,
     diameters_by_zoom,
-    replay_windows,
     shown_diameter,
 )
 
-LOOK = 8.0  # seconds between looks at the held-out objects, at least
-LOOKING = 0.1  # part of the time that looks may take
-RESERVE = 1.5  # times what looking at the parent took is kept for judging at the end
+JUDGE_EVERY = 8.0  # seconds between scores of the held-out objects, at least
+JUDGING_SHARE = 0.1  # part of the time that those may take
+RESERVE = 1.5  # times what scoring the parent took is kept for judging at the end
 JUDGED = 24  # windows at most with objects that judge; a folder may have hundreds
 FITTED = 8  # windows at most that the parent is believed by and thresholds are fitted on
 ENOUGH = 8  # held-out objects to fit the width of the outlines on
 REPLAY_JUDGED = 8  # crops of the replay that show what is forgotten
-KNOWN = 0.6  # agreement with the replay; `nuclei` has 0.95, `cells-phase` 0.32
+KNOWS_REPLAY = 0.6  # agreement with the replay; `nuclei` has 0.95, `cells-phase` 0.32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +62,7 @@ class Candidate:
 
     network: UNet
     decode: DecodeSettings
-    verdict: Score
+    score: Score
     base: float
 
 
@@ -104,12 +104,12 @@ class Finetune:
         self.shown_at = {} if self.classes else diameters_by_zoom(self.windows)
         self.shows = None if self.classes else shown_diameter(self.windows)
         self.held = _some([w for w in self.windows if w.judged], JUDGED)
-        self.shown = _some([w for w in self.windows if w.taught.any()], FITTED)
+        self.shown = _some([w for w in self.windows if w.training_paint.any()], FITTED)
         # what the parent predicts; `prepare` asks it
-        self.known: list[TrainingWindow] = []
-        self.known_maps: list[NDArray[np.uint8]] = []
+        self.replay_judged: list[TrainingWindow] = []
+        self.replay_maps: list[NDArray[np.uint8]] = []
         self.opinions: list[NDArray[np.uint8]] = []
-        self.loss, self.looking = float("nan"), 0.0
+        self.loss, self.judging = float("nan"), 0.0
         self.best: tuple[float, UNet] | None = None  # seen so far, and kept if it is stopped
 
     @classmethod
@@ -126,7 +126,7 @@ class Finetune:
     def prepare(self) -> None:
         """Run the parent on the replay and on what is painted, and make its learner."""
         replay = [] if self.classes else replay_windows(self.card.spec.in_channels)
-        self.known, self.known_maps = self._known_crops(replay)
+        self.replay_judged, self.replay_maps = self._judged_replay(replay)
         if not self.classes:
             self.opinions = [self._opinion(window) for window in self.shown]
         trust = trust_in(self.shown, self.opinions) if self.opinions else 0.0
@@ -144,16 +144,16 @@ class Finetune:
         """Time since the beginning."""
         return self.control.clock() - self.begun
 
-    def _known_crops(
+    def _judged_replay(
         self, replay: list[TrainingWindow]
     ) -> tuple[list[TrainingWindow], list[NDArray[np.uint8]]]:
         """Crops of the replay that show what is forgotten, and what the parent predicts of them.
 
-        None if the parent never knew them.
+        None if the parent never learned them.
         """
         shown = _some(replay, REPLAY_JUDGED)
         maps = [self._opinion(window) for window in shown]
-        knows = agreement([w.painted for w in shown], maps) >= KNOWN
+        knows = agreement([w.painted for w in shown], maps) >= KNOWS_REPLAY
         return (shown, maps) if knows else ([], [])
 
     def _opinion(self, window: TrainingWindow) -> NDArray[np.uint8]:
@@ -179,9 +179,9 @@ class Finetune:
     def judged(self, maps: Sequence[NDArray[np.uint8]], settings: DecodeSettings) -> Score:
         """Compare probability maps of the windows that judge with the objects held out there."""
         pairs = zip(maps, self.held, strict=True)
-        return sum((self._verdict(m, settings, w, w.judged) for m, w in pairs), Score())
+        return sum((self._score(m, settings, w, w.judged) for m, w in pairs), Score())
 
-    def _verdict(
+    def _score(
         self,
         maps: NDArray[np.uint8],
         settings: DecodeSettings,
@@ -191,34 +191,34 @@ class Finetune:
         if self.classes:
             found = maps[self.card.map_channels.index("class")]
             return judge_classes(found, window.painted, ids or ())
-        return self._judge(maps, window, ids).verdict(settings)
+        return self._judge(maps, window, ids).score(settings)
 
     def _judge(
         self, maps: NDArray[np.uint8], window: TrainingWindow, ids: Sequence[int] | None
     ) -> Window:
         return Window(maps, window.painted, ids, window.zoom, self.card.map_channels)
 
-    def look(
+    def candidate(
         self,
         network: UNet,
         settings: DecodeSettings,
         maps: Sequence[NDArray[np.uint8]] | None = None,
     ) -> Candidate:
-        """Look at what was held out, of which maps may be there, and at the replay."""
+        """Score a network on what was held out, of which maps may be there, and on the replay."""
         seen = self._maps(network, self.held) if maps is None else maps
-        verdict = self.judged(seen, settings)
-        return Candidate(network, settings, verdict, self._base(network, settings))
+        score = self.judged(seen, settings)
+        return Candidate(network, settings, score, self._base(network, settings))
 
     def as_it_segments(self, network: UNet, card: ModelCard) -> Candidate:
-        """Look at a model with the thresholds and in the size it would segment these images with.
+        """Score a model with the thresholds and in the size it would segment these images with.
 
         The windows are cut in the size that suits the new model, which would not be fair.
         """
         maps = self._maps(network, self.held, card)
-        return self.look(network, card.decode_for(self.shows), maps)
+        return self.candidate(network, card.decode_for(self.shows), maps)
 
     def trained(self) -> Candidate:
-        """Look at what was learned, with the parent's thresholds.
+        """Score what was learned, with the parent's thresholds.
 
         A network that has just learned the painted objects finds them with any thresholds; fitted
         on those, they cost up to a quarter of the AP elsewhere. Objects that it has not seen say
@@ -226,43 +226,43 @@ class Finetune:
         """
         network, settings = self.learner.average, self.card.decode
         maps = self._maps(network, self.held)
-        if self.best is not None and self.best[0] > self.judged(maps, settings).score:
+        if self.best is not None and self.best[0] > self.judged(maps, settings).value:
             network = self.best[1]
             maps = self._maps(network, self.held)
         if not self.classes and sum(len(w.judged) for w in self.held) >= ENOUGH:
             pairs = zip(maps, self.held, strict=True)
             windows = [self._judge(m, w, w.judged) for m, w in pairs]
             settings = best_thresholds(windows, settings, self.control.check, shifts=OUTLINES)
-        return self.look(network, settings, maps)
+        return self.candidate(network, settings, maps)
 
     def refitted(self, old: Candidate) -> Candidate | None:
-        """Return the parent with the thresholds and the size that suit what was taught.
+        """Return the parent with the thresholds and the size that suit what was painted.
 
         None if those are its own, or if it would give up too much of what it could.
         """
         settings = self.card.decode
         if not self.classes:
             pairs = zip(self.opinions, self.shown, strict=True)
-            windows = [self._judge(m, replace(w, painted=w.taught), None) for m, w in pairs]
+            windows = [self._judge(m, replace(w, painted=w.training_paint), None) for m, w in pairs]
             settings = best_thresholds(windows, settings, self.control.check)
         if settings == old.decode and not self.fresh:
             return None
-        fitted = self.look(old.network, settings)
+        fitted = self.candidate(old.network, settings)
         return fitted if fitted.base >= old.base - GIVEN_UP or self.fresh else None
 
     def _base(self, network: UNet, settings: DecodeSettings) -> float:
         # size fits itself to an image
         settings = settings.with_smallest(self.parent.decode.minimum_diameter)
         parents = network is self.network
-        maps = self.known_maps if parents else self._maps(network, self.known)
-        pairs = zip(maps, self.known, strict=True)
-        return sum((self._verdict(m, settings, w, None) for m, w in pairs), Score()).score
+        maps = self.replay_maps if parents else self._maps(network, self.replay_judged)
+        pairs = zip(maps, self.replay_judged, strict=True)
+        return sum((self._score(m, settings, w, None) for m, w in pairs), Score()).value
 
     def learn(self) -> Generator[TrainingEvent, None, None]:
         """Take steps until the time is up or the person has seen enough."""
-        begun = looked = self.seconds
-        pause = LOOK
-        end = max(begun + 1.0, self.settings.time_limit - RESERVE * self.looking)
+        begun = last = self.seconds
+        pause = JUDGE_EVERY
+        end = max(begun + 1.0, self.settings.time_limit - RESERVE * self.judging)
         while self.seconds < end and not self.control.stop():
             loss = self.learner.step((self.seconds - begun) / (end - begun))
             if math.isnan(loss):
@@ -272,19 +272,19 @@ class Finetune:
                 )
             self.loss = loss if self.learner.steps == 1 else 0.9 * self.loss + 0.1 * loss
             score = None
-            if self.held and self.seconds - looked > pause:
+            if self.held and self.seconds - last > pause:
                 start = self.seconds
-                score = self._glance()
-                looked = self.seconds
-                pause = max(LOOK, (looked - start) / LOOKING)
+                score = self._score_so_far()
+                last = self.seconds
+                pause = max(JUDGE_EVERY, (last - start) / JUDGING_SHARE)
             yield self.state(score)
         if self.seconds >= end:
             self.best = None  # the rate has fallen to the end: the last is the best
 
-    def _glance(self) -> float:
+    def _score_so_far(self) -> float:
         """Score what is learned so far, and remember the best of it."""
         network = self.learner.average
-        score = self.judged(self._maps(network, self.held), self.card.decode).score
+        score = self.judged(self._maps(network, self.held), self.card.decode).value
         if self.best is None or score > self.best[0]:
             self.best = score, copy.deepcopy(network)
         return score
@@ -295,17 +295,17 @@ class Finetune:
         return TrainingStep(self.learner.steps, self.seconds, limit, self.loss, score)
 
     def unchanged(self) -> Candidate:
-        """Look at the parent as it is."""
+        """Score the parent as it is."""
         begun = self.seconds
         old = self.as_it_segments(self.network, self.parent)
-        self.looking = self.seconds - begun
+        self.judging = self.seconds - begun
         if self.fresh:  # what the parent predicts of other classes means nothing
             strokes = [i for w in self.held for i in w.judged]
-            return replace(old, verdict=best_single_class(strokes))
+            return replace(old, score=best_single_class(strokes))
         return old
 
     def rival(self, old: Candidate) -> Candidate:
-        """Look at the model in use, which the new one must beat; `old` if that is the parent.
+        """Score the model in use, which the new one must beat; `old` if that is the parent.
 
         What is held out is so by its id, so no model made of this paint ever learned from it.
         """
@@ -352,16 +352,16 @@ def finetune_events(
     work = Finetune.load(plan, windows, Control(stop, check, clock))
     unchanged = work.unchanged()
     old = work.rival(unchanged)
-    yield work.state(old.verdict.score if work.held else None)
+    yield work.state(old.score.value if work.held else None)
     refit = work.refitted(unchanged)
     yield from work.learn()
     trained = work.trained()
     best = trained
-    if refit is not None and refit.verdict.score > trained.verdict.score:
+    if refit is not None and refit.score.value > trained.score.value:
         best = refit
     outcome, sentence = decide(
-        old.verdict,
-        best.verdict,
+        old.score,
+        best.score,
         old.base,
         best.base,
         what="strokes" if work.classes else "objects",
@@ -370,9 +370,9 @@ def finetune_events(
         outcome=outcome,
         sentence=sentence,
         objects=work.card.painted_objects,
-        held=len(old.verdict.overlaps),
-        old=old.verdict.score,
-        new=best.verdict.score,
+        held=len(old.score.overlaps),
+        old=old.score.value,
+        new=best.score.value,
         base_old=old.base,
         base_new=best.base,
         trained=best is trained,

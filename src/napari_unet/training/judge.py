@@ -48,7 +48,7 @@ class Score:
     wrong: int = 0
 
     @property
-    def score(self) -> float:
+    def value(self) -> float:
         """Sum of the overlaps over objects painted and objects found wrongly; 0…1."""
         return sum(self.overlaps) / max(1, len(self.overlaps) + self.wrong)
 
@@ -114,8 +114,8 @@ def best_single_class(strokes: Sequence[int]) -> Score:
     strokes : sequence of int
         Strokes that count, as for `judge_classes`.
     """
-    answers = [Score(tuple(float(i % CLASSES == c) for i in strokes)) for c in range(CLASSES)]
-    return max(answers, key=lambda verdict: verdict.score)
+    scores = [Score(tuple(float(i % CLASSES == c) for i in strokes)) for c in range(CLASSES)]
+    return max(scores, key=lambda score: score.value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,7 +142,7 @@ class Window:
     zoom: float = 1.0
     channels: Channels = OBJECT_MAP
 
-    def verdict(self, settings: DecodeSettings) -> Score:
+    def score(self, settings: DecodeSettings) -> Score:
         """Decode with settings that are meant for the image, and compare."""
         labels = decode(self.maps, at_zoom(settings, self.zoom), self.channels)
         return judge(labels, self.painted, self.ids)
@@ -176,7 +176,7 @@ def best_thresholds(
 
     def score(settings: DecodeSettings) -> float:
         check()
-        return sum((window.verdict(settings) for window in windows), Score()).score
+        return sum((window.score(settings) for window in windows), Score()).value
 
     best, most = now, score(now) + GAIN
     for up, apart in shifts:
@@ -212,7 +212,7 @@ def decide(
     more = f"a few more {what} ({FEWEST_PAINTED} in all are enough)"
     if what == "strokes":  # one of each class is never set aside
         more = "a few more strokes of each class"
-    scores = f"{old.score:.2f} before, {new.score:.2f} after"
+    scores = f"{old.value:.2f} before, {new.value:.2f} after"
     given_up = ""
     if base_new < base_old - GIVEN_UP:
         given_up = (
@@ -227,7 +227,7 @@ def decide(
         )
     gains = np.array(new.overlaps) - np.array(old.overlaps)
     error = float(gains.std(ddof=1)) / held**0.5
-    gain = new.score - old.score
+    gain = new.value - old.value
     judged = f"on {held} painted {what} set aside to judge ({scores}, 1 = perfect overlap)"
     if gain < max(LEAST_GAIN, ERRORS * error):
         return "refused", (

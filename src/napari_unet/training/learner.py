@@ -32,22 +32,22 @@ from napari_unet.training.augment import (
     view,
 )
 from napari_unet.training.loss import partial_cross_entropy, partial_loss
-from napari_unet.training.sparse import (
+from napari_unet.training.targets import (
     SparseTargets,
     agreement,
     believed,
+    regressions,
     sparse_classes,
     sparse_targets,
 )
-from napari_unet.training.targets import regressions
 from napari_unet.training.windows import TrainingWindow
 
-# Little of a window is painted: small crops around the paint teach as much as large ones, and
+# Little of a window is painted: small crops around the paint train as much as large ones, and
 # twice as many fit into the minute.
 CROP = 128  # pixels that are learned from; valid convolutions are given a rim more
 PAINTED, REPLAYED = 3, 1  # crops of a batch
 REPLAY = 1.0  # weight of the replayed crops beside the painted ones
-BELIEF = 0.95  # most weight of a pixel that nobody painted, for what the parent says of it
+BELIEF = 0.95  # most weight of an unpainted pixel, for what the parent predicts there
 RATE = 2e-3  # peak learning rate of AdamW
 NEW_HEAD = 5.0  # times the rate, for an output layer that begins anew
 DECAY = 1e-4
@@ -95,9 +95,9 @@ def known_of(output: str) -> str:
 
 
 class Samples:
-    """Every window that says something; made ready when it is first drawn.
+    """Every window with training paint; made ready when it is first drawn.
 
-    Of a large folder few windows ever are. Held-out objects are not looked at.
+    Of a large folder few windows ever are. Held-out objects do not count.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class Samples:
         opinion: Callable[[TrainingWindow], NDArray[np.uint8]] | None = None,
         trust: float = 0.0,
     ) -> None:
-        self._windows = [window for window in windows if window.taught.any()]
+        self._windows = [window for window in windows if window.training_paint.any()]
         self.card, self._opinion, self._trust = card, opinion, trust
         self._ready: dict[int, Sample] = {}
 
@@ -132,11 +132,11 @@ class Samples:
         return self._ready[number]
 
     def _targets(self, window: TrainingWindow) -> SparseTargets:
-        taught = window.taught
+        paint = window.training_paint
         if not self.card.finds_objects:
-            return sparse_classes(taught, self.card.spec.classes)
-        targets = sparse_targets(taught, self.card)
-        if self._opinion is not None and self._trust and (taught == UNLABELLED).any():
+            return sparse_classes(paint, self.card.spec.classes)
+        targets = sparse_targets(paint, self.card)
+        if self._opinion is not None and self._trust and (paint == UNLABELLED).any():
             maps = self._opinion(window)
             targets = believed(targets, maps, self._trust, self.card.map_channels)
         return targets
@@ -163,7 +163,7 @@ def trust_in(windows: Sequence[TrainingWindow], opinions: Sequence[NDArray[np.ui
     opinions : sequence of ndarray of uint8
         ``(M, Y, X)``, the parent's probability maps of them.
     """
-    return BELIEF * agreement([window.taught for window in windows], opinions) ** 2
+    return BELIEF * agreement([window.training_paint for window in windows], opinions) ** 2
 
 
 class Learner:

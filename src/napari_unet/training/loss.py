@@ -37,7 +37,7 @@ def segmentation_loss(
         ``(N, Y, X)``, target classes.
     weights : Tensor
         ``(N, Y, X)``, weight of each pixel; 0 = unlabelled, ignored by the classes, and by every
-        output that `targets.REGRESSIONS` does not teach anywhere.
+        output that `targets.REGRESSIONS` does not train anywhere.
     measured : dict of Tensor
         ``(N, Y, X)``, target of every other output by its name, `targets.UNKNOWN` where it has
         none.
@@ -74,7 +74,7 @@ def partial_loss(
     weights: Tensor,
     measured: Mapping[str, tuple[Tensor, Tensor]],
 ) -> Tensor:
-    """Loss of one batch that is painted sparsely; see `training.sparse.SparseTargets`.
+    """Loss of one batch that is painted sparsely; see `training.targets.SparseTargets`.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def partial_loss(
     weights : Tensor
         ``(N, Y, X)``.
     measured : dict of (Tensor, Tensor)
-        ``(N, Y, X)``, target of each other output that paint teaches, and how far it is known,
+        ``(N, Y, X)``, target of each other output that paint trains, and how far it is known,
         0…1. Outputs that are not among them are left alone.
 
     Returns

@@ -19,12 +19,15 @@ from napari_unet.training.synthetic_shapes import (
     edges,
     label_map,
     pick,
+    rods,
     smooth_noise,
+    whole,
 )
 
 VERSION = 1  # of the drawing: other images follow from the same seed
 BENCHMARK_SEEDS = 1_000_000  # from here on: never trained on
 SIDE = 384
+ROD = (12.0, 20.0)  # pixels; typical diameter of the rods of a benchmark
 OCTAVES = (1, 2, 3, 5, 8, 14)  # pixels; grains of a texture
 
 
@@ -109,6 +112,16 @@ def made_up_cells(seed: int, side: int = SIDE) -> MadeUp:
     return MadeUp(
         _photographed(image, random, inverted), labels, typical_diameter(object_diameters(labels))
     )
+
+
+def made_up_rods(seed: int, side: int) -> MadeUp:
+    """Draw rods in phase contrast: bacteria, from a seed, see `made_up_cells`."""
+    random = np.random.default_rng(seed)
+    diameter = float(random.uniform(*ROD))
+    labels = whole(rods(side, diameter, random))
+    image = _haloed(_scene(labels, random))
+    found = typical_diameter(object_diameters(labels))
+    return MadeUp(_photographed(image, random, 0.0), labels, found)
 
 
 def _scene(labels: Labels, random: np.random.Generator) -> _Scene:

@@ -6,9 +6,7 @@ small image. No torch: the viewer's process reads, the engine learns.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from importlib.resources import files
-from pathlib import Path
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +31,6 @@ BLOCK = 64  # network pixels; background strokes are visited block by block
 INNER = 0.2  # of a window's side: paint nearer to its edge asks for another window
 DEBRIS = 0.4  # of the typical painted diameter: what is smaller is debris
 WELL_BELOW = 0.75  # of the diameter that nine in ten painted objects exceed
-REPLAY = "replay.npz"  # crops of nuclei
 Limits = tuple[tuple[float, float], ...]
 
 
@@ -63,7 +60,7 @@ class TrainingWindow:
     zoom: float = 1.0
 
     @property
-    def taught(self) -> NDArray[np.uint32]:
+    def training_paint(self) -> NDArray[np.uint32]:
         """What is learned from: `painted` without the objects that are held out."""
         hidden = np.isin(self.painted, self.held)
         return np.where(hidden, np.uint32(UNLABELLED), self.painted)
@@ -99,8 +96,8 @@ def painted_diameter(paintings: Sequence[Painting]) -> float | None:
     The middle of `taught_diameters` as a factor: the network must see the small ones among the
     objects as well as the large ones.
     """
-    taught = taught_diameters(paintings)
-    return round((taught[0] * taught[1]) ** 0.5, 1) if taught else None
+    found = taught_diameters(paintings)
+    return round((found[0] * found[1]) ** 0.5, 1) if found else None
 
 
 def taught_diameters(paintings: Sequence[Painting]) -> tuple[float, float] | None:
@@ -304,34 +301,3 @@ def _resized(
     y = np.minimum((np.arange(height) + 0.5) / height * paint.shape[0], paint.shape[0] - 1)
     x = np.minimum((np.arange(width) + 0.5) / width * paint.shape[1], paint.shape[1] - 1)
     return TrainingWindow(image, paint[np.ix_(y.astype(int), x.astype(int))], here, zoom=zoom)
-
-
-def replay_windows(channels: int = 1) -> list[TrainingWindow]:
-    """Return shipped crops of nuclei as if all of each had been painted.
-
-    A model that knows them learns them beside the paint, so that it does not forget them.
-
-    Parameters
-    ----------
-    channels : int
-        Channels the model takes; grey crops are repeated.
-    """
-    images, labels = _stored()
-    found = []
-    for image, label in zip(images, labels, strict=True):
-        values = np.repeat(image[None].astype(np.float32) / 255, channels, axis=0)
-        found.append(TrainingWindow(values, _whole_objects(label)))
-    return found
-
-
-def _whole_objects(labels: NDArray[np.uint16]) -> NDArray[np.uint32]:
-    """Every pixel is painted, but objects that the crop cuts are left out."""
-    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    painted = np.where(labels == 0, np.uint32(BACKGROUND), labels.astype(np.uint32))
-    return np.where(np.isin(labels, rim[rim > 0]), np.uint32(0), painted)
-
-
-@cache
-def _stored() -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
-    with np.load(Path(str(files("napari_unet") / "training" / REPLAY)), allow_pickle=False) as file:
-        return file["images"], file["labels"]

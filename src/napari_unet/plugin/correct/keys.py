@@ -35,7 +35,7 @@ KEYS = {
     BRUSH: "background brush; again: paint objects",
     NEXT: "next object",
     PREVIOUS: "previous object",
-    WHERE: "where the model is least sure; again: the next spot",
+    WHERE: "where the model is least sure; again: the next region",
 }
 NAPARIS_KEYS = {
     "M": "new object: the brush paints with a new number",

@@ -7,6 +7,7 @@ import numpy as np
 from magicgui.widgets import ComboBox, Container, PushButton
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
+from numpy.typing import NDArray
 
 from napari_unet.errors import UNetError
 from napari_unet.image import Image
@@ -17,8 +18,9 @@ from napari_unet.labels.painted import take_whole
 from napari_unet.labels.reopen import as_labels
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
+from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
-from napari_unet.plugin.widgets.jobs import in_background
+from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import keep_narrow, row_of
 
 CHOOSE = "Choose a labels layer first; it must have the image's shape."
@@ -131,29 +133,30 @@ class ReopenLabels:
         self._session = session
 
     def begin(self, source: ImageLayer, labels: Labels) -> None:
-        """Take a labels layer over, and what was painted on it; raises `UNetError`."""
+        """Take a labels layer over, and what was painted on it; raises `UNetError`.
+
+        The result that there is stays until the layer takes its place.
+        """
         session = self._session
         image = session.opened(source)
         record = labels.metadata.get(METADATA_KEY) or {}
         names = tuple(record.get("class_names") or ())
         classes = bool(names) or session.results.classes
         copy, path = as_labels(np.asarray(labels.data)), str(labels.source.path or "")
-        old = session.results.of(source, classes=classes)
-        if old is not None:
-            session.let_go(old)  # so that its journal is found: it may be that of these labels
+        search = _Search(session.results.of(source, classes=classes))
 
         def identified(identity: str) -> None:
             own = class_identity(identity) if classes else identity
-            in_background(lambda: find_painted(journal_folder(), own, copy, path), found)
+            in_background(lambda: search.find(own, copy, path), found)
 
-        def found(painted: Found | None, problem: str | None) -> None:
+        def found(_found: None, problem: str | None) -> None:
             if session.closed:
                 return
             try:
-                if problem is None and self._has_both(source, labels):
+                if problem is None and self._may_take(source, labels):
                     if classes and names:
                         session.class_names.adopt(names)
-                    self._take(image, source, labels, painted, classes=classes)
+                    self._take(image, source, labels, search, classes=classes)
             except UNetError as error:
                 problem = str(error)
             if problem:
@@ -162,11 +165,14 @@ class ReopenLabels:
         session.say(LOOKING)
         session.journals.identify(source, image, identified)
 
-    def _has_both(self, source: ImageLayer, labels: Labels) -> bool:
-        """Whether both layers are there still, and the labels are no result yet."""
+    def _may_take(self, source: ImageLayer, labels: Labels) -> bool:
+        """Whether both layers are there still, the labels no result yet, and nothing else runs."""
         session, there = self._session, self._session.viewer.layers
+        reason = session.runs.reason_to_wait("press the button again")
         if source not in there or labels not in there:
-            session.say(GONE)
+            reason = GONE
+        if reason:
+            session.say(reason)
             return False
         # else the button was pressed twice
         return all(result.layer != labels for result in session.results.all())
@@ -176,20 +182,55 @@ class ReopenLabels:
         image: Image,
         source: ImageLayer,
         labels: Labels,
-        painted: Found | None,
+        search: "_Search",
         *,
         classes: bool,
     ) -> None:
         session = self._session
         array = as_labels(np.asarray(labels.data))  # of now, and wide enough for any id
+        live = LiveLabels.empty(image.labels_shape, classes=classes)
+        before = session.results.of(source, classes=classes)
+        if before is not None:
+            session.let_go(before)
         labels.data = array.copy()
         layers.put_on_grid(labels, source, image)
-        live = LiveLabels.empty(image.labels_shape, classes=classes)
+        painted = search.painted
         if painted:
             session.journals.taken_over.emit(painted[0].header.token)
-        old = painted[0].paths if painted else ()
+        old = painted[0].paths if painted and not search.grown else ()
         result = session.results.take_in(source, image, labels, live, instead_of=old)
         result.take_up(array, painted[1] if painted else None)
         session.results.show(result)
-        said = LOCKED if painted else TAKEN + ("" if result.correcting.any else NO_JOURNAL)
-        session.say(said.format(name=labels.name))
+        text = LOCKED if painted else TAKEN + ("" if result.correcting.any else NO_JOURNAL)
+        session.say(text.format(name=labels.name))
+
+
+class _Search:
+    """What was painted on some labels: by an earlier result, or by the one that is there still.
+
+    Parameters
+    ----------
+    result : Result or None
+        The result that is there; its journal is read while it is written.
+    """
+
+    def __init__(self, result: Result | None) -> None:
+        self.painted: Found | None = None
+        self._result, self._complete = result, True
+        if result is not None:
+            result.correcting.look_everywhere()
+            self._edits = result.correcting.edits
+
+    def find(self, identity: str, labels: NDArray[np.uint32], path: str) -> None:
+        """Look through the journals; not on the main thread."""
+        journal = self._result.correcting.journal if self._result is not None else None
+        if journal is not None:
+            self._complete = journal.flush(60.0)
+        own = journal.paths if journal is not None else ()
+        self.painted = find_painted(journal_folder(), identity, labels, path, own)
+
+    @property
+    def grown(self) -> bool:
+        """Whether the result's journal holds more by now than was read of it."""
+        result = self._result
+        return result is not None and (not self._complete or result.correcting.edits != self._edits)

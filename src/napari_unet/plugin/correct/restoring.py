@@ -22,7 +22,7 @@ from napari_unet.plugin.layers import layers
 from napari_unet.plugin.session.journals import hand_over
 from napari_unet.plugin.session.open_region import Wanted, open_region
 from napari_unet.plugin.session.session import Intent, Session
-from napari_unet.plugin.widgets.jobs import in_background
+from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import side_by_side
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
 
@@ -44,27 +44,27 @@ class Restoring(Container):  # type: ignore[type-arg]
         self._offered: tuple[ImageLayer, Recovery] | None = None
         self._next: list[Recovery] = []  # of the same image, offered afterwards
         self._declined: set[str] = set()  # tokens
-        self.said = Wrapped(most=3)
+        self.offer_text = Wrapped(most=3)
         self.restore, self.not_now = PushButton(text="Restore"), PushButton(text="Not now")
         self.margins = (0, 0, 0, 0)
         layout = self.native.layout()
-        layout.addWidget(self.said)
+        layout.addWidget(self.offer_text)
         layout.addLayout(side_by_side(self.restore, self.not_now))
         self.restore.clicked.connect(self._restore)
         self.not_now.clicked.connect(self._decline)
         self._timer = QTimer(self.native)  # ends with the panel
         self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self.look)
+        self._timer.timeout.connect(self.refresh)
         session.intent_changed.connect(self._on_intent)
         session.results.lost.connect(self._on_lost)
         session.journals.taken_over.connect(self._pass_over)
         in_background(lambda: clean(journal_folder()), lambda _removed, _problem: None)
 
-    # ---- when to look ----------------------------------------------------------------------
+    # ---- when to search ---------------------------------------------------------------------
 
     def _on_intent(self, now: Intent, before: Intent) -> None:
         if now.layer is not before.layer or now.axes != before.axes:  # or it fits these axes only
-            self.look()
+            self.refresh()
 
     def _on_lost(self) -> None:
         self._timer.start(OFFER_DELAY)
@@ -77,7 +77,7 @@ class Restoring(Container):  # type: ignore[type-arg]
 
     # ---- the offer -------------------------------------------------------------------------
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Offer what is left of the chosen image, if there is anything."""
         session, layer = self._session, self._session.intent.layer
         if session.closed:
@@ -91,7 +91,7 @@ class Restoring(Container):  # type: ignore[type-arg]
             )
 
     def _is_over(self, layer: ImageLayer) -> bool:
-        """Whether there is nobody any more to whom something of a layer could be offered."""
+        """Whether nothing of a layer can be offered any more."""
         return self._session.closed or self._session.intent.layer is not layer
 
     def _search(self, layer: ImageLayer, image: Image, identity: str) -> None:
@@ -147,7 +147,7 @@ class Restoring(Container):  # type: ignore[type-arg]
             text += f" The labels were saved to {recovery.saved}."
         if recovery.damaged:
             text += " A part of them is damaged and cannot be restored."
-        self.said.say(text)
+        self.offer_text.say(text)
         count = recovery.strokes
         self.restore.text = f"Restore {count} stroke{'' if count == 1 else 's'}"
         self._offered = layer, recovery
@@ -213,8 +213,10 @@ class Restoring(Container):  # type: ignore[type-arg]
 
         def done(complete: bool | None, problem: str | None) -> None:
             if not self._session.closed:
-                said = "Your corrections are restored; no run changes them."
-                self._session.say(problem or (said if complete else journal.problem or said))
+                restored = "Your corrections are restored; no run changes them."
+                self._session.say(
+                    problem or (restored if complete else journal.problem or restored)
+                )
                 self._offer_next(layer)
 
         in_background(lambda: hand_over(journal, recovery.paths), done)

@@ -12,10 +12,10 @@ from napari_unet.active_learning.suggest import UncertainRegion, outline
 from napari_unet.active_learning.uncertainty import HEAT_STEP
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Waiting
-from napari_unet.execution.executors import Ranked
+from napari_unet.execution.orders import Ranked
 from napari_unet.image import Box
 from napari_unet.labels.live_labels import index_of
-from napari_unet.plugin.correct.uncertainty_job import (
+from napari_unet.plugin.correct.uncertainty_events import (
     NOTHING_KEPT,
     Heat,
     KeptRun,
@@ -25,7 +25,7 @@ from napari_unet.plugin.correct.uncertainty_job import (
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
-from napari_unet.plugin.widgets.jobs import Job, in_background
+from napari_unet.plugin.widgets.background import BackgroundTask, in_background
 from napari_unet.tiling.plan import SegmentPlan
 
 COUNT = 5  # regions ranked at once
@@ -34,9 +34,9 @@ OUTLINE, HEAT = "where to paint next", "where the model is unsure"
 COLOUR = "#ffd21f"
 
 NO_RESULT = "There is no segmentation of this image yet. Press Segment first."
-FLAT = "Spots are shown in planes. Switch to the 2-D view and try again."
+FLAT = "Uncertain regions are shown in planes. Switch to the 2-D view and try again."
 SURE = "The model is sure of everything it has segmented, except near what is painted."
-LOOKING = "Looking for the spots where the model is least sure…"
+LOOKING = "Looking for the regions where the model is least sure…"
 
 
 class UncertainRegions:
@@ -50,7 +50,7 @@ class UncertainRegions:
 
     def __init__(self, session: Session) -> None:
         self._session, self._viewer = session, session.viewer
-        self._job: Job | None = None
+        self._task: BackgroundTask | None = None
         self._regions: tuple[UncertainRegion, ...] = ()
         self._next = 0
         self._found_for: tuple[SegmentPlan, int] | None = None  # the run, and edits so far
@@ -64,12 +64,12 @@ class UncertainRegions:
     @property
     def running(self) -> bool:
         """Whether regions are being looked for."""
-        return self._job is not None and self._job.running
+        return self._task is not None and self._task.running
 
     def stop(self) -> None:
-        """Stop looking, because the engine has something else to do."""
-        if self._job is not None and self._job.running:
-            self._job.cancel()  # the engine skips what is left as soon as its next job begins
+        """Stop searching, because the engine has something else to do."""
+        if self._task is not None and self._task.running:
+            self._task.cancel()  # the engine skips what is left as soon as its next job begins
 
     def renew(self) -> None:
         """Forget the regions, and make a heat map that is shown anew: there was another run."""
@@ -90,12 +90,12 @@ class UncertainRegions:
         except InputError as error:
             self._session.say(str(error))
             return
-        known = self._found_for
-        same = known is not None and known[0] is run.plan and known[1] == result.correcting.edits
+        last = self._found_for
+        same = last is not None and last[0] is run.plan and last[1] == result.correcting.edits
         if same and self._next < len(self._regions):
             self._show(result)
         else:
-            self._look(result, run)
+            self._search(result, run)
 
     def _result(self) -> tuple[Result, KeptRun]:
         """Return the chosen image's result and its run; `InputError` if nothing can be told."""
@@ -113,11 +113,11 @@ class UncertainRegions:
         run.check()
         return result, run
 
-    def _look(self, result: Result, run: KeptRun) -> None:
+    def _search(self, result: Result, run: KeptRun) -> None:
         tracker = result.correcting.tracker
 
         def painted(plane: tuple[int, ...], box: Box) -> NDArray[np.uint32]:
-            window: NDArray[np.uint32] = tracker.known[index_of(plane, box)]
+            window: NDArray[np.uint32] = tracker.recorded[index_of(plane, box)]
             return window.copy()
 
         plane, view = layers.shown_window(self._viewer, result.layer)
@@ -125,28 +125,28 @@ class UncertainRegions:
         self._regions, self._next = (), 0
         events = uncertainty_events(run, self._session.engine, painted, (plane, view.centre), COUNT)
         self._session.say(LOOKING)
-        self._job = job = Job(
-            events, lambda event: self._found(event, result), lambda text: self._end(text, job)
+        self._task = task = BackgroundTask(
+            events, lambda event: self._found(event, result), lambda text: self._end(text, task)
         )
-        job.start()
+        task.start()
 
     def _found(self, event: Waiting | Ranked, result: Result) -> None:
         if not isinstance(event, Ranked) or result.layer not in self._viewer.layers:
             return
-        self._regions = event.spots
-        if event.spots:
+        self._regions = event.regions
+        if event.regions:
             self._show(result)
             return
         if self._outline is not None and self._outline in self._viewer.layers:
             self._outline.visible = False
         self._session.say(SURE)
 
-    def _end(self, problem: str | None, job: Job) -> None:
-        if self._session.closed or job.cancelled:
+    def _end(self, problem: str | None, task: BackgroundTask) -> None:
+        if self._session.closed or task.cancelled:
             return
         if problem:
             self._found_for = None
-            if not self._session.runs.busy:  # else another job has taken over, and says so itself
+            if not self._session.runs.busy:  # else a run has taken over, and says so itself
                 self._session.say(problem)
 
     def _show(self, result: Result) -> None:
@@ -162,7 +162,7 @@ class UncertainRegions:
         camera.zoom = max(camera.zoom, READABLE / height)
         self._draw(region, layer)
         most = "least sure" if number == 1 else "unsure"
-        self._session.say(f"Spot {number} of {len(self._regions)}: the model is {most} here.")
+        self._session.say(f"Region {number} of {len(self._regions)}: the model is {most} here.")
 
     def _draw(self, region: UncertainRegion, result: Labels) -> None:
         line = outline(region) - 0.5  # napari's pixels have their middle at whole numbers

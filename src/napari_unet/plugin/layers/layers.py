@@ -20,7 +20,6 @@ from napari_unet.plugin.layers.region import region_of
 
 AXIS_NAMES = {"channel": "C", "channels": "C", "time": "T", "slice": "Z", "depth": "Z"}
 BESIDE = "napari_unet_beside"  # in the metadata of layers that accompany a result
-_LOOKS: "WeakKeyDictionary[ImageLayer, tuple[Any, dict[Any, Any]]]" = WeakKeyDictionary()
 REFRESH_SHARE = 0.05  # of the time may go into redrawing while tiles stream in
 
 
@@ -58,7 +57,22 @@ def _letter(label: str) -> str:
     return name if len(name) == 1 and name.isalpha() else ""
 
 
-def image_of(layer: ImageLayer, axes: str, channel: int | None) -> Image:
+class Looks:
+    """What was found out about the arrays of layers, for as long as the layers have these."""
+
+    def __init__(self) -> None:
+        self._known: WeakKeyDictionary[ImageLayer, tuple[Any, dict[Any, Any]]]
+        self._known = WeakKeyDictionary()
+
+    def of(self, layer: ImageLayer) -> dict[Any, Any]:
+        """Return what is known of a layer's array, to be added to."""
+        array = finest(layer)
+        if layer not in self._known or self._known[layer][0] is not array:
+            self._known[layer] = array, {}
+        return self._known[layer][1]
+
+
+def image_of(layer: ImageLayer, axes: str, channel: int | None, looks: Looks) -> Image:
     """Describe a layer's array for the core; raises `InputError` if it cannot be segmented."""
     array = finest(layer)
     check_dtype(array.dtype)
@@ -74,17 +88,9 @@ def image_of(layer: ImageLayer, axes: str, channel: int | None) -> Image:
         unit=unit,
         steps={axis: size for axis, size in sizes.items() if axis in "ZT"},
         name=layer.name,
-        whole=image_of(source, axes, channel) if source is not None else None,
-        looks=_looks_of(layer),
+        whole=image_of(source, axes, channel, looks) if source is not None else None,
+        looks=looks.of(layer),
     )
-
-
-def _looks_of(layer: ImageLayer) -> dict[Any, Any]:
-    """Return what was found out about a layer's array, for as long as it has that array."""
-    array = finest(layer)
-    if layer not in _LOOKS or _LOOKS[layer][0] is not array:
-        _LOOKS[layer] = array, {}
-    return _LOOKS[layer][1]
 
 
 def attributes(layer: Layer) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Overlay:
         if self._layer is not None and self._layer in self.viewer.layers:
             self._layer.visible = on
         elif on:
-            array = np.zeros(self.tracker.known.shape, np.uint8)
+            array = np.zeros(self.tracker.recorded.shape, np.uint8)
             self._layer = layers.add_beside(
                 self.viewer, self.result, array, f"{self.name} corrected", CORRECTED_COLOURS
             )
@@ -70,7 +70,7 @@ class Overlay:
         if place == self._drawn or not box.size:
             return
         self._drawn = place
-        painted = self.tracker.known[index_of(plane, box)]
+        painted = self.tracker.recorded[index_of(plane, box)]
         window = layer.data[index_of(plane, box)]
         np.copyto(window, painted > 0, casting="unsafe")
         window[painted == BACKGROUND] = 2

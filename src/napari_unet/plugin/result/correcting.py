@@ -33,6 +33,10 @@ QUIET = 0.2  # seconds without changes before listeners are told
 STILL = 1.0  # seconds without drawing after which a stroke counts as finished anyway
 MOST_UNDOABLE = 2**18  # pixels; larger edits of the marks are written past napari's own history
 
+UNREADABLE = (
+    "What you paint on {name} is not kept: its array was replaced by one of another shape, or of "
+    "numbers too small for its ids. Press Segment to make a new result; the layer stays as it is."
+)
 MARK_COLOURS = {None: "transparent", 0: "transparent", 1: "#2f7fff", 2: "#3fe06a"}
 
 Place = tuple[Plane, Box]
@@ -48,7 +52,7 @@ class Correcting:
     layer : Labels
         The result, on which the person paints.
     live : LiveLabels
-        What the model said.
+        What the model predicted.
     name : str
         Of the image, for the names of the layers beside it.
     """
@@ -96,12 +100,9 @@ class Correcting:
     @property
     def fits(self) -> bool:
         """Whether the layer's array was not replaced by one of another shape or kind."""
-        shown = self.layer.data
-        return (
-            isinstance(shown, np.ndarray)
-            and shown.shape == self.tracker.known.shape
-            and shown.dtype.itemsize >= self.tracker.known.dtype.itemsize  # room for every id
-        )
+        shown, recorded = self.layer.data, self.tracker.recorded
+        room = self.tracker.reads(shown) and shown.dtype.itemsize >= recorded.dtype.itemsize
+        return bool(room)  # for every id that there may be
 
     @property
     def count(self) -> tuple[int, int]:
@@ -236,6 +237,8 @@ class Correcting:
             self.changed.emit()
         self.overlay.refresh()
         problem = (self._journal.problem if self._journal is not None else None) or ""
+        if not self.tracker.reads(self.layer.data):
+            problem = UNREADABLE.format(name=self.layer.name)
         if problem != self._problem:
             self._problem = problem
             self.trouble.emit(problem)
@@ -271,13 +274,13 @@ class Correcting:
 
     def _check(self, plane: Plane, box: Box, *, quiet: bool = False) -> None:
         shown = self.layer.data
-        if not self.fits:
-            return  # the next run says so
+        if not self.tracker.reads(shown):
+            return  # `_tick` says so
         edits = self.tracker.reconcile(shown, plane, box)
         owners = ((self.layer, shown), (self._marks_layer, self.marks))
         for edit, (layer, array) in zip(edits, owners, strict=False):
             _carry_out(edit, None if quiet else layer, array)
-        change = self.tracker.look(shown, plane, box)
+        change = self.tracker.compare(shown, plane, box)
         if change is None:
             return
         self.edits += 1

@@ -17,7 +17,7 @@ class HandoverState:
         self.result, self.names = result, names
 
     def __deepcopy__(self, _memo: Any) -> "HandoverState":
-        return self  # a copy of the layer shall not copy all that is known of the first
+        return self  # a copy of the layer shall not copy all that the first records
 
 
 def leave(result: Result, names: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Use case: labels of a large image that grow in a folder while somebody looks at them.
+"""Use case: labels of a large image that grow in a folder while a person watches.
 
 All that is ever computed of an image with one model belongs to one plan, so a part that is wanted
 later fits to what is there, and what was stopped goes on.
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from napari_unet.engine.client import Engine
 from napari_unet.errors import SaveError
 from napari_unet.execution.events import Event, Events
-from napari_unet.execution.executors import Job
 from napari_unet.execution.label_edits import EditedPyramid, IdMap
 from napari_unet.execution.ledger import Ledger
+from napari_unet.execution.orders import Job
 from napari_unet.execution.patches import patches_of
 from napari_unet.execution.run import written_run
 from napari_unet.image import Box, Image, Plane
@@ -94,14 +94,14 @@ class IncrementalSegmentation:
     def events(
         self, engine: Engine, plane: Plane, centre: tuple[float, float] | None, *, only: bool
     ) -> Events:
-        """Compute what is missing, beginning where somebody looks.
+        """Compute what is missing, beginning where the person looks.
 
         Parameters
         ----------
         engine : Engine
-            Who computes.
+            Computes the blocks.
         plane : tuple of int
-            Indices along the iterated axes of the plane that is looked at.
+            Indices along the iterated axes of the plane that is shown.
         centre : tuple of float or None
             Image pixel to begin at.
         only : bool
@@ -131,8 +131,8 @@ class IncrementalSegmentation:
     ) -> Generator[Event, None, SegmentPlan]:
         where = Where(centre=centre, anchored=True)
         with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
-            looks = Path(temporary) / "probability-maps"
-            planning = make_plan(self.image, self.model, self.settings, engine, where, looks)
+            probes = Path(temporary) / "probability-maps"
+            planning = make_plan(self.image, self.model, self.settings, engine, where, probes)
             return (yield from planning).plan
 
     def _make(self, plan: SegmentPlan) -> None:

@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Events, ObjectsFound, Started
-from napari_unet.execution.executors import Executor, Job
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
-from napari_unet.execution.run import live_run
+from napari_unet.execution.executors import Executor
+from napari_unet.execution.orders import Job
+from napari_unet.execution.probability_maps import ProbabilityMapCache
+from napari_unet.execution.run import Run, live_run
 from napari_unet.image import Box, Image, Plane
 from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.labels.reopen import put_on_top
 from napari_unet.labels.watershed import Patch
 from napari_unet.planning.planner import Where
+from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.layers.layers import Redraw
 from napari_unet.plugin.result.correcting import Correcting
 from napari_unet.segmentation import decoding, record
@@ -30,6 +32,11 @@ REPLACED = (
     "The result's array was replaced by one of another shape, or of numbers too small for ids. "
     "Press Segment to make a new result; the layer stays as it is."
 )
+IN_VIEW = (
+    " The image is larger than what is kept for the sliders: they act on the current view; press "
+    "Segment to apply them everywhere."
+)
+IN_PART = " The last run was cancelled: this is what it finished. Press Segment to do all of it."
 
 
 @dataclass(eq=False)
@@ -41,15 +48,15 @@ class Result:
     layer : Labels
         Where the person sees and paints.
     live : LiveLabels
-        What the model said, and which pixels the person corrected.
+        What the model predicted, and which pixels the person corrected.
     correcting : Correcting
-        What the person said.
+        What the person painted.
     source : weakref to napari Image layer
         The layer it was made from.
     image : Image
         The image as it was when the last run began.
-    plan, folder, budget, cached_tiles
-        Of the last run: to decode again without the network.
+    plan, settings, folder, budget, cached_tiles
+        Of the last run that found something: to decode again without the network.
     region, planes
         What all runs so far have segmented: a box, and planes.
     """
@@ -59,6 +66,7 @@ class Result:
     source: "weakref.ref[ImageLayer]"
     image: Image
     plan: SegmentPlan | None = None
+    settings: SegmentSettings = field(default_factory=SegmentSettings)
     folder: Path | None = None
     budget: int = 0
     cached_tiles: set[Key] = field(default_factory=set)
@@ -69,6 +77,10 @@ class Result:
     def __post_init__(self) -> None:
         self._redraw = Redraw(self.layer)
         self._begun = False
+        self._wanted = self.settings  # of the run that goes on
+        self._coming: Started | None = None  # of a run that has found nothing yet
+        self._found: set[Key] = set()  # blocks of the plan that were made so far
+        self._lost_maps = False  # of the plan, to a later run
 
     def painted(self) -> NDArray[np.uint32]:
         """Return the painted array ``(..., Y, X)`` of now; objects painted in part as a whole."""
@@ -83,12 +95,6 @@ class Result:
     def count(self) -> int:
         """Objects of the last run."""
         return self.live.assembly.count
-
-    @property
-    def all_maps_kept(self) -> bool:
-        """Whether all probability maps of the last run are kept."""
-        plan, kept = self.plan, len(self.cached_tiles)
-        return plan is not None and kept == len(plan.planes) * len(plan.tiles.tiles)
 
     def fits(self, image: Image) -> bool:
         """Whether the layer still has the shape of the image, and room for ids."""
@@ -120,8 +126,9 @@ class Result:
             self.correcting.marks_layer()
         self.correcting.look_everywhere()
 
-    def begin(self) -> None:
+    def begin(self, settings: SegmentSettings) -> None:
         """Prepare for a run: what is painted is locked, and ids the person uses are left alone."""
+        self._wanted, self._coming = settings, None
         correcting = self.correcting
         # In a new result there is nothing to find, and looking would cost its memory.
         worth = correcting.fits and (self._begun or correcting.any)
@@ -134,8 +141,14 @@ class Result:
         )
 
     def started(self, event: Started) -> None:
-        """Note the plan of a run."""
-        plan = self.plan = event.plan
+        """Note the plan of a run; before it finds something the labels are those of another."""
+        self._coming = event
+
+    def _take_plan(self, event: Started) -> None:
+        plan = event.plan
+        if plan is not self.plan:
+            self.plan, self._found, self._lost_maps = plan, set(), False
+        self.settings, self._coming = self._wanted, None
         self.folder, self.budget = event.folder, event.budget
         self.cached_tiles = event.cached_tiles
         self.region = plan.region if self.region is None else self.region.union(plan.region)
@@ -157,21 +170,22 @@ class Result:
         """Show one block's objects, except where the person painted."""
         if not self.correcting.fits:
             raise InputError(REPLACED)
+        if self._coming is not None:
+            self._take_plan(self._coming)
+        self._found.add(event.key)
         self.live.update(self.layer.data, event.plane, event.owned, event.patch, event.block)
         self._redraw.soon()
 
-    def finish(self, settings: SegmentSettings) -> None:
+    def finish(self) -> None:
         """Draw everything, and keep the record of how it was made with the layer."""
         self.layer.refresh()
         if self.plan is not None:
-            self.layer.metadata = {
-                **self.layer.metadata,
-                "napari_unet": record(self.plan, settings),
-            }
+            made = {METADATA_KEY: record(self.plan, self.settings)}
+            self.layer.metadata = {**self.layer.metadata, **made}
 
     def forget(self) -> None:
         """Take away what the model said; what is painted stays."""
-        self.begin()
+        self.begin(self.settings)
         for plane, box in self.correcting.tracker.blocks():
             nothing = Patch(box, np.zeros(box.shape, np.int32), 0)
             self.live.update(self.layer.data, plane, box, nothing, 0)
@@ -179,41 +193,55 @@ class Result:
         self.cached_tiles = set()
         self.layer.refresh()
 
-    def in_view(self, key: Key, view: Box) -> bool:
-        """Whether a block of the last run is shown."""
-        assert self.plan is not None, "asked only after a run"
-        return self.plan.owned(self.plan.tiles.tiles[key[1]]).intersect(view).size > 0
+    def to_decode(self, view: Box) -> list[Key]:
+        """Return the blocks that thresholds act on, those in view first.
 
-    def decode_again(
-        self,
-        settings: SegmentSettings,
-        executor: Executor,
-        view: tuple[float, float],
-        near: list[Key],
-    ) -> Events:
-        """Decode with other thresholds, without the network where the probability map is kept.
+        They are those of the last run whose maps are all kept: the network does not run. Where
+        there was no room for all maps, they are those in view, and the network looks again.
+        """
+        plan = self.plan
+        if plan is None or self.folder is None:
+            return []
+        if not self.folder.exists():  # a later run needed the room
+            self.cached_tiles.clear()
+            self._lost_maps = True
+        chosen = self._maps_kept if self._room_for_maps else lambda key: self._in_view(key, view)
+        return [key for key in plan.blocks(view.centre) if key in self._found and chosen(key)]
+
+    @property
+    def _room_for_maps(self) -> bool:
+        """Whether all probability maps of the plan could be kept, of a finished run."""
+        plan = self.plan
+        assert plan is not None, "asked only after a run"
+        size = len(plan.planes) * sum(plan.tile_bytes(tile.index) for tile in plan.tiles.tiles)
+        return size <= self.budget and not self._lost_maps
+
+    def _maps_kept(self, key: Key) -> bool:
+        plan = self.plan
+        assert plan is not None, "asked only after a run"
+        return all((key[0], tile) in self.cached_tiles for tile in plan.needs(key[1]))
+
+    def _in_view(self, key: Key, view: Box) -> bool:
+        plan = self.plan
+        assert plan is not None, "asked only after a run"
+        return plan.owned(plan.tiles.tiles[key[1]]).intersect(view).size > 0
+
+    def decode_again(self, executor: Executor, blocks: list[Key]) -> Events:
+        """Decode some blocks of the last run with the thresholds that were given to `begin`.
 
         Parameters
         ----------
-        settings : SegmentSettings
-            With the thresholds wanted.
         executor : Executor
             Computes.
-        view : tuple of float
-            Image pixel in the middle of what is shown; blocks near it come first.
-        near : list of Key
-            Blocks in view: the only ones decoded where not every probability map is kept.
+        blocks : list of Key
+            As `to_decode` gives them.
         """
         plan, folder = self.plan, self.folder
-        if plan is None or folder is None:
-            return
-        if not folder.exists():  # a later run needed the room: the network must look again
-            self.cached_tiles.clear()
-        blocks = plan.blocks(view) if self.all_maps_kept else near
-        job = Job(plan, decoding(plan, settings), self.image, folder)
-        run = live_run(job, blocks, self.cached_tiles, self.budget)
-        with closing(run.events(executor)) as events:
-            yield from (event for event in events if not isinstance(event, Started))
+        assert plan is not None, "asked only after a run"
+        assert folder is not None, "a plan that is kept comes with its folder"
+        self.started(Started(plan, folder, self.budget, self.cached_tiles))
+        job = Job(plan, decoding(plan, self._wanted), self.image, folder)
+        return _unannounced(live_run(job, blocks, self.cached_tiles, self.budget), executor)
 
     def conclusion(self, *, cancelled: bool) -> str:
         """Return what a run has found, or that it was cancelled."""
@@ -224,9 +252,12 @@ class Result:
         if self.classes:
             return "Done."
         text = f"{self.count} objects, about {self.plan.diameter:.0f} px in diameter."
-        if not self.all_maps_kept:
-            text += (
-                " The image is larger than what is kept for the sliders: they act on the current "
-                "view; press Segment to apply them everywhere."
-            )
-        return text
+        if not self._room_for_maps:
+            return text + IN_VIEW
+        return text if self._found.issuperset(self.plan.blocks()) else text + IN_PART
+
+
+def _unannounced(run: Run, executor: Executor) -> Events:
+    """Yield what a run tells, but not that it has started: its plan is known."""
+    with closing(run.events(executor)) as events:
+        yield from (event for event in events if not isinstance(event, Started))

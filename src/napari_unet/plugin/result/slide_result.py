@@ -15,7 +15,6 @@ from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.result.incremental import IncrementalSegmentation
 from napari_unet.segmentation import record
-from napari_unet.settings import SegmentSettings
 
 SLIDE = "napari_unet_slide"  # in the metadata of such a layer
 
@@ -76,7 +75,7 @@ class SlideResult:
         if isinstance(event, TileWritten):
             self._redraw.soon()
 
-    def finish(self, _settings: SegmentSettings) -> None:
+    def finish(self) -> None:
         """Draw everything."""
         if self.layer is not None:
             self.layer.refresh()

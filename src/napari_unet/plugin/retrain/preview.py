@@ -65,7 +65,7 @@ class Preview:
         self.complete = event.done == event.total
         self._redraw.soon()
 
-    def finish(self, _settings: SegmentSettings) -> None:
+    def finish(self) -> None:
         """Draw everything."""
         self.layer.refresh()
 
@@ -122,7 +122,7 @@ class Previewing:
         where = self._part(source, image)
         session.say("Looking at the image with the new model…")
         events = segment_events(image, model, settings, session.engine, where=where)
-        session.runs.start(events, self._preview, settings)
+        session.runs.start(events, self._preview)
 
     def _part(self, source: ImageLayer, image: Image) -> Where:
         view, pixels = layers.visible_box(self._viewer, source, image), 1

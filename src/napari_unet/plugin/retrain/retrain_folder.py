@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_unet.io.training_pairs import Pairs, find_pairs
-from napari_unet.plugin.widgets.jobs import in_background
+from napari_unet.plugin.widgets.background import in_background
 
 ADD = "Add a folder of images and masks…"
 KINDS = (

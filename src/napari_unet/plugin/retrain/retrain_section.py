@@ -22,7 +22,7 @@ from napari_unet.plugin.retrain.retrain_job import (
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.segmentation_runs import segment_again
 from napari_unet.plugin.session.session import Intent, Session
-from napari_unet.plugin.widgets.jobs import Job, in_background, sentence
+from napari_unet.plugin.widgets.background import BackgroundTask, in_background, sentence
 from napari_unet.training.events import TrainingStep
 
 DISCARDED = "The new model is discarded; the old one stays."
@@ -41,7 +41,7 @@ class RetrainSection:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.form = form = RetrainForm()
-        self._job: Job | None = None
+        self._task: BackgroundTask | None = None
         self._finished: FinetuneResult | None = None  # what the retraining has brought
         self._candidate: FinetuneResult | None = None  # that a person has to decide about
         self._remark = ""
@@ -68,7 +68,7 @@ class RetrainSection:
     @property
     def running(self) -> bool:
         """Whether a retraining runs."""
-        return self._job is not None and self._job.running
+        return self._task is not None and self._task.running
 
     # ---- start, stop, cancel ---------------------------------------------------------------
 
@@ -94,8 +94,8 @@ class RetrainSection:
         form.show_running(running=True)
         session.reveal.emit(form.progress_part)
         session.say(f"{work.remark} Gathering what was painted…".strip())
-        self._job = Job(retrain(work, session.engine), self._on_event, self._on_end)
-        self._job.start()
+        self._task = BackgroundTask(retrain(work, session.engine), self._on_event, self._on_end)
+        self._task.start()
         session.runs.begin(Activity.RETRAINING)
 
     def _hindrance(self) -> str:
@@ -110,7 +110,7 @@ class RetrainSection:
         """End the training now; the best so far is judged."""
         try:
             self._session.engine.stop()
-        except UNetError as error:  # it has just died, which the job tells, too
+        except UNetError as error:  # it has just died, which the task tells, too
             self._session.say(sentence(error))
             return
         self._stopping, self.form.retrain.enabled = True, False
@@ -118,8 +118,8 @@ class RetrainSection:
 
     def cancel(self) -> None:
         """End without a new model."""
-        if self._job is not None and self._job.running:
-            self._job.cancel()
+        if self._task is not None and self._task.running:
+            self._task.cancel()
             try:
                 self._session.engine.cancel()
             except UNetError as error:
@@ -162,7 +162,7 @@ class RetrainSection:
         self._session.runs.end(Activity.RETRAINING)
         if self._session.closed:
             return  # the widgets are gone
-        cancelled = self._job is not None and self._job.cancelled
+        cancelled = self._task is not None and self._task.cancelled
         self.form.show_running(running=False)
         self.problem = problem
         if self._finished is not None:

@@ -18,7 +18,7 @@ from napari_unet.plugin.result.slide_result import SlideResult, slide_result
 from napari_unet.plugin.session.open_region import Wanted, open_view
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
-from napari_unet.plugin.widgets.jobs import in_background
+from napari_unet.plugin.widgets.background import in_background
 
 KEPT = 7  # days that the unsaved labels of a session stay
 LEFT = (

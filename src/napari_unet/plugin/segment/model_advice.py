@@ -1,5 +1,6 @@
 """Chooses the bundled model that fits an image, until the person has chosen one."""
 
+import logging
 from collections.abc import Generator
 
 from napari.layers import Image as ImageLayer
@@ -12,8 +13,9 @@ from napari_unet.planning.model_selection import best_model
 from napari_unet.planning.planner import Where
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.session.session import Intent, Session
-from napari_unet.plugin.widgets.jobs import Job
+from napari_unet.plugin.widgets.background import BackgroundTask
 
+log = logging.getLogger(__name__)
 FITS = (
     "{name} knows more of what is in this image than {other}, so it is chosen. Press Segment, or "
     "choose another model first."
@@ -33,27 +35,27 @@ class ModelAdvice:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._job: Job | None = None
+        self._task: BackgroundTask | None = None
         self._own = session.intent.model  # what was chosen here, or at the beginning
         session.intent_changed.connect(self._on_intent)
         session.runs.making_way.connect(self.stop)
 
     @property
     def running(self) -> bool:
-        """Whether an image is being looked at."""
-        return self._job is not None and self._job.running
+        """Whether the models are being compared."""
+        return self._task is not None and self._task.running
 
     def stop(self) -> None:
-        """Stop looking, because the engine has something else to do."""
-        if self._job is not None and self._job.running:
-            self._job.cancel()
+        """Stop comparing, because the engine has something else to do."""
+        if self._task is not None and self._task.running:
+            self._task.cancel()
 
     def _on_intent(self, now: Intent, before: Intent) -> None:
         if now.layer is not before.layer:
-            self.look()
+            self.ask()
 
-    def look(self) -> None:
-        """Look at the chosen image, if the choice of the model is still open."""
+    def ask(self) -> None:
+        """Ask which model fits the chosen image, if the choice of the model is still open."""
         session = self._session
         self.stop()
         layer = session.intent.layer
@@ -66,8 +68,8 @@ class ModelAdvice:
             return
         plane = layers.current_plane(session.viewer, layer, image)
         events = self._events(image, Where(planes=(plane,)))
-        self._job = Job(events, lambda event: self._advise(event, layer), lambda _problem: None)
-        self._job.start()
+        self._task = BackgroundTask(events, lambda event: self._advise(event, layer), _note)
+        self._task.start()
 
     def _events(self, image: Image, where: Where) -> Generator[Event | Model, None, None]:
         try:
@@ -92,3 +94,9 @@ class ModelAdvice:
         if other != name:
             session.intend(model=name)
             session.say(FITS.format(name=name, other=other))
+
+
+def _note(problem: str | None) -> None:
+    """Keep what went wrong in the log: nobody has asked for advice."""
+    if problem is not None:
+        log.warning("no model could be advised: %s", problem)

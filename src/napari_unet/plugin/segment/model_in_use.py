@@ -66,8 +66,8 @@ class ModelInUse:
             self._session.intend(model=new)
         else:
             self._box.reset_choices()
-        said = RENAMED if new else GONE if self._box.value else NONE
-        self._session.say(said.format(old=old, new=self._box.value))
+        text = RENAMED if new else GONE if self._box.value else NONE
+        self._session.say(text.format(old=old, new=self._box.value))
 
     def _renamed(self, sha: str, known: Iterable[str]) -> str:
         try:

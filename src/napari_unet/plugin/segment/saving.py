@@ -14,7 +14,7 @@ from napari_unet.plugin.result.result import REPLACED, Result
 from napari_unet.plugin.result.slide_result import SlideResult, slide_result
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
-from napari_unet.plugin.widgets.jobs import in_background
+from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
 
 OME_TIFF = ".ome.tif"

@@ -5,6 +5,7 @@ from superqt.utils import qdebounced
 
 from napari_unet.errors import UNetError
 from napari_unet.execution.events import ObjectsFound
+from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.segmentation_runs import decode_again, segment
 from napari_unet.plugin.session.session import Intent, Session
@@ -25,7 +26,8 @@ class SegmentSection:
         self._session = session
         self.segment = PushButton(text="Segment")
         self.progress = ProgressBar(visible=False)
-        self._decode = qdebounced(lambda: decode_again(session), timeout=SLIDER_DELAY)
+        self._decode = qdebounced(self._make_anew, timeout=SLIDER_DELAY)
+        self._waiting: Result | None = None  # its objects are made anew when the run has ended
         self.segment.clicked.connect(self._press)
         session.runs.started.connect(self._show_started)
         session.runs.found.connect(self._show_progress)
@@ -52,6 +54,10 @@ class SegmentSection:
         elif now.decode != before.decode:
             self._decode()
 
+    def _make_anew(self) -> None:
+        done = decode_again(self._session)
+        self._waiting = None if done else self._session.results.current
+
     def _show_started(self) -> None:
         self.segment.text = "Cancel"
         self.progress.visible, self.progress.value = True, 0
@@ -61,6 +67,10 @@ class SegmentSection:
 
     def _show_ended(self) -> None:
         self.segment.text, self.progress.visible = "Segment", False
+        session, waiting = self._session, self._waiting
+        self._waiting = None
+        if waiting is not None and waiting is session.results.current and not session.runs.problem:
+            self._decode()
 
     def _take_turns(self) -> None:
         self.segment.enabled = not self._session.runs.doing(Activity.RETRAINING)

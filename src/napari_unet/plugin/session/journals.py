@@ -15,7 +15,7 @@ from napari_unet.journal.journal import Journal, JournalHeader, class_identity, 
 from napari_unet.journal.recovery import supersede
 from napari_unet.plugin.layers.region import region_of
 from napari_unet.plugin.result.result import Result
-from napari_unet.plugin.widgets.jobs import in_background
+from napari_unet.plugin.widgets.background import in_background
 
 
 class Journals:

@@ -19,7 +19,7 @@ from napari_unet.plugin.result.incremental import IncrementalSegmentation
 from napari_unet.plugin.result.slide_result import SlideResult
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
-from napari_unet.plugin.widgets.jobs import in_background
+from napari_unet.plugin.widgets.background import in_background
 
 MOST = 4096  # pixels; side of the largest part that is opened at once: a large screen's
 TOO_LARGE = (

@@ -15,8 +15,7 @@ from napari_unet.engine.client import Engine
 from napari_unet.execution.events import Event, Notice, ObjectsFound, Started, TileWritten
 from napari_unet.image import Image
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.widgets.jobs import Job
-from napari_unet.settings import SegmentSettings
+from napari_unet.plugin.widgets.background import BackgroundTask
 from napari_unet.tiling.plan import SegmentPlan
 
 LONG = 300  # seconds from which on minutes are told
@@ -52,11 +51,11 @@ class Target(Protocol):
     def place(self, event: Any) -> None:
         """Show one block's objects."""
 
-    def finish(self, settings: SegmentSettings) -> None:
+    def finish(self) -> None:
         """Draw everything."""
 
     def conclusion(self, *, cancelled: bool) -> str:
-        """Return what is said in the end."""
+        """Return the sentence that the person reads in the end."""
 
 
 class RunController:
@@ -87,10 +86,10 @@ class RunController:
     def __init__(self, viewer: Viewer, engine: Engine, say: Callable[[str], None]) -> None:
         self._viewer, self._engine, self._say = viewer, engine, say
         self._activities: set[Activity] = set()
-        self._job: Job | None = None
-        self._target: Target | None = None  # what the job fills
-        self._begun, self._done = 0.0, 0  # when the job began, and its tiles so far
-        self._closed = False
+        self._task: BackgroundTask | None = None
+        self._target: Target | None = None  # what the task fills
+        self._begun, self._done = 0.0, 0  # when the task began, and its tiles so far
+        self._closed = self._decoding = False
         self.problem: str | None = None
 
     # ---- taking turns ----------------------------------------------------------------------
@@ -98,7 +97,7 @@ class RunController:
     @property
     def segmenting(self) -> bool:
         """Whether a run fills a result, or a preview."""
-        return self._job is not None and self._job.running
+        return self._task is not None and self._task.running
 
     def doing(self, activity: Activity) -> bool:
         """Whether something of a kind goes on."""
@@ -139,8 +138,13 @@ class RunController:
 
     # ---- the run ---------------------------------------------------------------------------
 
+    @property
+    def decoding(self) -> bool:
+        """Whether what runs only makes objects anew that are there, and may be replaced."""
+        return self.segmenting and self._decoding
+
     def start(
-        self, events: Generator[Any, None, None], target: Target, settings: SegmentSettings
+        self, events: Generator[Any, None, None], target: Target, *, decoding: bool = False
     ) -> None:
         """Begin a run.
 
@@ -150,30 +154,30 @@ class RunController:
             `Started` first, then tiles.
         target : Target
             What it fills.
-        settings : SegmentSettings
-            Of the run.
+        decoding : bool
+            Whether it only makes objects anew that are there.
         """
         self.making_way.emit()
         self._begun, self.problem, self._target = time.monotonic(), None, target
-        self._done = 0
-        job = self._job = Job(
+        self._done, self._decoding = 0, decoding
+        task = self._task = BackgroundTask(
             events,
             lambda event: self._on_event(event, target),
-            # a job that another one has replaced ends in silence
-            lambda problem: self._on_end(problem, target, settings) if job is self._job else None,
+            # a task that another one has replaced ends in silence
+            lambda problem: self._on_end(problem, target) if task is self._task else None,
         )
         self.started.emit()
-        job.start()
+        task.start()
 
     def drop(self) -> None:
-        """Stop the run because another one follows; nothing is said of it."""
-        if self._job is not None and self._job.running:
-            self._job.cancel()
+        """Stop the run because another one follows; the person is not told."""
+        if self._task is not None and self._task.running:
+            self._task.cancel()
 
     def cancel(self, only: Target | None = None) -> None:
         """Stop the run, or only one that fills a certain target; finished tiles stay."""
-        if self._job is not None and self._job.running and only in (None, self._target):
-            self._job.cancel()
+        if self._task is not None and self._task.running and only in (None, self._target):
+            self._task.cancel()
             self._engine.cancel()
 
     def close(self) -> None:
@@ -213,13 +217,13 @@ class RunController:
         self.problem = reason
         return True
 
-    def _on_end(self, problem: str | None, target: Target, settings: SegmentSettings) -> None:
+    def _on_end(self, problem: str | None, target: Target) -> None:
         if self._closed:
             return
-        cancelled = self._job is not None and self._job.cancelled
-        target.finish(settings)
-        self.ended.emit()
+        cancelled = self._task is not None and self._task.cancelled
+        target.finish()
         self.problem = problem or self.problem
+        self.ended.emit()
         if self.problem:
             self._say(self.problem)
         elif target.layer in self._viewer.layers:  # else it was taken away, which was said

@@ -5,7 +5,7 @@ import weakref
 from napari.layers import Image as ImageLayer
 
 from napari_unet.errors import InputError, UNetError
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
+from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.image import Box, Image
 from napari_unet.models.class_names import names_of
 from napari_unet.models.library import load_card, load_model
@@ -31,6 +31,11 @@ OTHERS = (
     "back into those is not in these: choose the part and press Put back again."
 )
 LOOKING = "Looking at the image…"
+LATER = "The sliders act when the run that goes on has ended."
+NO_MAPS = (
+    "The sliders have nothing to act on: of what is shown here no run has kept what the network "
+    "said. Press Segment."
+)
 BESIDE = frozenset({Activity.SEGMENTING, Activity.SAVING})  # a run replaces one, and may save
 
 
@@ -95,11 +100,11 @@ def _segment(session: Session, layer: ImageLayer, image: Image, where: Where) ->
         session.class_names.adopt(names_of(model.card))
     result = session.results.make(layer, image, classes=classes)
     result.image = image
-    result.begin()
+    result.begin(settings)
     session.viewer.layers.selection.active = result.layer  # ready to be painted on
     session.say(LOOKING)
     events = segment_events(image, model, settings, session.engine, where=where)
-    session.runs.start(events, result, settings)
+    session.runs.start(events, result)
 
 
 def _segment_large(session: Session, layer: ImageLayer, image: Image) -> None:
@@ -110,7 +115,7 @@ def _segment_large(session: Session, layer: ImageLayer, image: Image) -> None:
     result = _slide_result(session, layer, image)
     session.say(LOOKING)
     events = result.incremental.events(session.engine, plane, where.centre, only=only)
-    session.runs.start(events, result, result.incremental.settings)
+    session.runs.start(events, result)
 
 
 def _slide_result(session: Session, layer: ImageLayer, image: Image) -> SlideResult:
@@ -152,17 +157,29 @@ def segment_again(session: Session, result: Result) -> None:
         session.say(str(error))
 
 
-def decode_again(session: Session) -> None:
-    """Make the objects of the chosen image anew with the thresholds chosen now."""
+def decode_again(session: Session) -> bool:
+    """Make the objects of the chosen image anew with the thresholds chosen now.
+
+    Returns
+    -------
+    bool
+        False if it is to be asked for again when the run that goes on has ended.
+    """
     layer, result = session.intent.layer, session.results.current
-    if layer is None or result is None or result.plan is None or result.classes:
-        return
     if session.closed or session.runs.doing(Activity.RETRAINING):
-        return
+        return True
+    if layer is None or result is None or result.plan is None or result.classes:
+        return True
+    if session.runs.segmenting and not session.runs.decoding:
+        session.say(LATER)
+        return False
     session.runs.drop()
-    settings = session.settings()
-    result.begin()
-    view = layers.visible_box(session.viewer, layer, result.image)
-    near = [key for key in result.plan.blocks(view.centre) if result.in_view(key, view)]
-    events = result.decode_again(settings, session.engine, view.centre, near)
-    session.runs.start(events, result, settings)
+    blocks = result.to_decode(layers.visible_box(session.viewer, layer, result.image))
+    if not blocks:
+        session.say(NO_MAPS)
+        return True
+    # What made the result stays as it was, whatever else is chosen in the panel by now.
+    result.begin(result.settings.model_copy(update={"decode": session.intent.decode}))
+    events = result.decode_again(session.engine, blocks)
+    session.runs.start(events, result, decoding=True)
+    return True

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_unet.engine.client import Engine
+from napari_unet.engine.logs import VIEWER, keep_log
 from napari_unet.errors import InputError, UNetError
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache, Scratch
+from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.image import Image
+from napari_unet.io.scratch import Scratch
 from napari_unet.models.library import find_model
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.region import region_of
@@ -28,7 +30,7 @@ from napari_unet.plugin.session.class_names import ClassNames
 from napari_unet.plugin.session.journals import Journals
 from napari_unet.plugin.session.result_registry import NO_IMAGE, ResultRegistry
 from napari_unet.plugin.session.run_controller import RunController
-from napari_unet.plugin.widgets.jobs import sentence
+from napari_unet.plugin.widgets.background import sentence
 from napari_unet.settings import APPLICATION, DecodeSettings, SegmentSettings
 
 WHOLE, PLANE, VIEW, RECTANGLE = "Whole image", "This plane", "Current view", "Selected rectangle"
@@ -82,6 +84,7 @@ class Session:
     closing = Signal()  # sections stop what they have started
 
     def __init__(self, viewer: Viewer) -> None:
+        keep_log(VIEWER)
         self.viewer = viewer
         self.engine, self.cache = Engine(), ProbabilityMapCache()
         self.scratch = Scratch(platformdirs.user_cache_path(APPLICATION) / "slides")
@@ -91,6 +94,7 @@ class Session:
         self.results = ResultRegistry(viewer, self._keep_safe)
         self.class_names = ClassNames(self.results)
         self.runs = RunController(viewer, self.engine, self.say)
+        self._looks = layers.Looks()
         self._shape: tuple[int, ...] = ()  # of the chosen layer's array when it was looked at
         # axes and channel that a person gave
         self._given: weakref.WeakKeyDictionary[ImageLayer, tuple[str, int | None]]
@@ -163,7 +167,7 @@ class Session:
             self.refresh()  # the layer's array was replaced
         axes = self.intent.axes if chosen else self.axes_of(layer)
         channel = self.intent.channel if chosen else self.channel_of(layer)
-        return layers.image_of(layer, axes.upper(), channel)
+        return layers.image_of(layer, axes.upper(), channel, self._looks)
 
     def describe(self, layer: ImageLayer, *, quietly: bool = False) -> Image | None:
         """Describe a layer as `opened` does; None, and a sentence, if that is not possible."""

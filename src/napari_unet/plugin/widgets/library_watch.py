@@ -1,4 +1,4 @@
-"""Tells when models come or go, whoever adds or removes them."""
+"""Tells when any program adds or removes models."""
 
 from pathlib import Path
 

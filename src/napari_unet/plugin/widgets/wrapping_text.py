@@ -47,11 +47,11 @@ class Wrapped(QTextEdit):
 
     @property
     def text(self) -> str:
-        """What is said."""
+        """The text that is shown."""
         return self.toPlainText()
 
     def say(self, text: str) -> None:
-        """Say something; what is said already is left alone, as a person may be selecting it."""
+        """Show a text; the same text is left alone, as a person may be selecting it."""
         if text != self.text:
             self.setPlainText(text)
         self._fit()

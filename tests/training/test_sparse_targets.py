@@ -11,15 +11,22 @@ from napari_unet.labels.painted import BACKGROUND as PAINTED_BACKGROUND
 from napari_unet.models.library import load_card
 from napari_unet.network.outputs import BACKGROUND, BORDER, CELL
 from napari_unet.training import loss as losses
-from napari_unet.training import sparse
-from napari_unet.training.sparse import ANYTHING, SparseTargets, agreement, believed
-from napari_unet.training.targets import LEAST_REACH, border_reach, targets_of
+from napari_unet.training.targets import (
+    ANYTHING,
+    LEAST_REACH,
+    SparseTargets,
+    agreement,
+    believed,
+    border_reach,
+    sparse_targets,
+    targets_of,
+)
 
 CARD = load_card("nuclei")
 
 
-def sparse_targets(painted: np.ndarray) -> SparseTargets:
-    return sparse.sparse_targets(painted, CARD)
+def paint_targets(painted: np.ndarray) -> SparseTargets:
+    return sparse_targets(painted, CARD)
 
 
 def partial_loss(output: torch.Tensor, *truth: torch.Tensor) -> torch.Tensor:
@@ -34,7 +41,7 @@ def painted_disk(radius: int = 8) -> np.ndarray:
 
 
 def test_unpainted_pixels_allow_everything_and_weigh_nothing() -> None:
-    targets = sparse_targets(painted_disk())
+    targets = paint_targets(painted_disk())
     far = np.ones((40, 40), bool)
     far[disk((20, 20), 12)] = False
     assert (targets.allowed[far] == ANYTHING).all()
@@ -43,7 +50,7 @@ def test_unpainted_pixels_allow_everything_and_weigh_nothing() -> None:
 
 
 def test_the_rim_of_a_lonely_object_leaves_room_for_a_neighbour() -> None:
-    targets = sparse_targets(painted_disk())
+    targets = paint_targets(painted_disk())
     assert targets.allowed[20, 20] == 1 << CELL
     row = targets.allowed[20]
     inner, outer = 27, 28  # the last pixel of the disk in this row, and the next
@@ -56,7 +63,7 @@ def test_the_rim_of_a_lonely_object_leaves_room_for_a_neighbour() -> None:
 def test_painted_background_ends_the_object_for_certain() -> None:
     painted = painted_disk()
     painted[painted == 0] = PAINTED_BACKGROUND
-    targets = sparse_targets(painted)
+    targets = paint_targets(painted)
     assert set(np.unique(targets.allowed)) == {1 << BACKGROUND, 1 << CELL}
     assert targets.measured["distance"].known.all()
 
@@ -64,20 +71,20 @@ def test_painted_background_ends_the_object_for_certain() -> None:
 def test_objects_that_touch_have_a_border() -> None:
     painted = np.full((20, 40), PAINTED_BACKGROUND, np.uint32)
     painted[5:15, 5:20], painted[5:15, 20:35] = 3, 900
-    targets = sparse_targets(painted)
+    targets = paint_targets(painted)
     assert (targets.allowed[8, 19:21] == 1 << BORDER).all()
     assert (targets.weights[8, 19:21] > targets.weights[8, 10]).all()
 
 
 @pytest.mark.parametrize("value", [0, PAINTED_BACKGROUND, 5])
 def test_uniform_paint(value: int) -> None:
-    targets = sparse_targets(np.full((16, 16), value, np.uint32))
+    targets = paint_targets(np.full((16, 16), value, np.uint32))
     assert np.isfinite(targets.weights).all()
     assert (targets.weights > 0).all() == (value > 0)
 
 
 def as_batch(painted: np.ndarray) -> list[torch.Tensor]:
-    t = sparse_targets(painted)
+    t = paint_targets(painted)
     distance = t.measured["distance"]
     parts = (t.allowed.astype(np.int64), distance.values, t.weights, distance.known)
     return [torch.from_numpy(part)[None] for part in parts]
@@ -142,7 +149,7 @@ def test_the_parent_is_believed_only_where_nothing_is_painted_and_it_is_sure() -
     cell[2:6, 2:6] = True
     maps = probability_map(cell)
     maps[0, 30:, 30:] = 128  # unsure
-    before = sparse_targets(painted_disk())
+    before = paint_targets(painted_disk())
     targets = believed(before, maps, 0.5)
     painted = before.weights > 0
     assert (targets.allowed[painted] == before.allowed[painted]).all()

@@ -11,13 +11,13 @@ import pytest
 
 from napari_unet.engine.client import Engine
 from napari_unet.engine.messages import (
-    Learn,
+    BeginTraining,
     Paint,
-    Teach,
+    Train,
     Window,
     from_message,
-    teaching_to_requests,
     to_message,
+    training_requests,
 )
 from napari_unet.engine.worker import FinetuneSamples
 from napari_unet.errors import EngineError, ModelError, TrainingError
@@ -47,7 +47,7 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return load_model(random_model(folder, UNetSpec(base_filters=2, depth=2)))
 
 
-def teaching(parent: Model, *, time_limit: float = 5.0, painted: bool = True) -> FinetuneInputs:
+def inputs(parent: Model, *, time_limit: float = 5.0, painted: bool = True) -> FinetuneInputs:
     """Sixteen discs, all painted; four are held out."""
     y, x = np.mgrid[:128, :128]
     disc = np.hypot(y % 32 - 16, x % 32 - 16) < 9
@@ -55,23 +55,23 @@ def teaching(parent: Model, *, time_limit: float = 5.0, painted: bool = True) ->
     paint = np.where(disc, number, np.uint32(BACKGROUND))
     noise = np.random.default_rng(0).normal(0, 0.1, disc.shape)
     image = (disc + noise).astype(np.float32)[None]
-    examples = [
+    windows = [
         TrainingWindow(image, paint if painted else np.zeros_like(paint), HELD, HELD, zoom=0.5)
     ]
     card = {"name": "new", "parent": parent.card.name, "painted_objects": 16}
-    return FinetuneInputs(parent, examples, card, FinetuneSettings(time_limit=time_limit))
+    return FinetuneInputs(parent, windows, card, FinetuneSettings(time_limit=time_limit))
 
 
-def test_what_is_taught_and_told_survives_the_way(parent: Model, tmp_path: Path) -> None:
-    given = replace(teaching(parent), in_use=parent)
-    requests = list(teaching_to_requests(given, tmp_path / "new.safetensors"))
-    assert [type(request) for request in requests] == [Teach, Window, Paint, Learn]
-    teach, window, paint, _ = (from_message(to_message(request)) for request in requests)
-    assert teach.plan == given.plan(tmp_path / "new.safetensors")
-    lesson = FinetuneSamples(teach.plan)
+def test_inputs_and_events_survive_the_way(parent: Model, tmp_path: Path) -> None:
+    given = replace(inputs(parent), in_use=parent)
+    requests = list(training_requests(given, tmp_path / "new.safetensors"))
+    assert [type(request) for request in requests] == [BeginTraining, Window, Paint, Train]
+    begin, window, paint, _ = (from_message(to_message(request)) for request in requests)
+    assert begin.plan == given.plan(tmp_path / "new.safetensors")
+    samples = FinetuneSamples(begin.plan)
     for request in (window, paint):
-        lesson.note(request)
-    [arrived], [sent] = lesson.windows, given.windows
+        samples.note(request)
+    [arrived], [sent] = samples.windows, given.windows
     assert (arrived.image == sent.image).all()
     assert (arrived.painted == sent.painted).all()
     assert (arrived.held, arrived.judged, arrived.zoom) == (HELD, HELD, 0.5)
@@ -85,7 +85,7 @@ def test_what_is_taught_and_told_survives_the_way(parent: Model, tmp_path: Path)
 def test_events_then_a_model(engine: Engine, parent: Model, tmp_path: Path) -> None:
     target = tmp_path / "new.safetensors"
     began, waits, moments, events = time.monotonic(), [], [time.monotonic()], []
-    for event in engine.finetune(teaching(parent), target):
+    for event in engine.finetune(inputs(parent), target):
         waits.append(time.monotonic() - moments[-1])
         moments.append(time.monotonic())
         if not isinstance(event, Waiting):
@@ -106,7 +106,7 @@ def test_events_then_a_model(engine: Engine, parent: Model, tmp_path: Path) -> N
 def test_stop_keeps_the_best_so_far(engine: Engine, parent: Model, tmp_path: Path) -> None:
     target, finished = tmp_path / "new.safetensors", None
     stopped = 0.0
-    for event in engine.finetune(teaching(parent, time_limit=300), target):
+    for event in engine.finetune(inputs(parent, time_limit=300), target):
         if isinstance(event, TrainingStep) and event.steps and not stopped:
             threading.Thread(target=engine.stop).start()  # as the panel does, from another thread
             stopped = time.monotonic()
@@ -121,14 +121,14 @@ def test_stop_keeps_the_best_so_far(engine: Engine, parent: Model, tmp_path: Pat
 def test_cancel_ends_at_once_and_the_next_job_begins(
     engine: Engine, parent: Model, tmp_path: Path
 ) -> None:
-    events = engine.finetune(teaching(parent, time_limit=300), tmp_path / "new.safetensors")
+    events = engine.finetune(inputs(parent, time_limit=300), tmp_path / "new.safetensors")
     next(e for e in events if isinstance(e, TrainingStep) and e.steps)
     began = time.monotonic()
     engine.cancel()
     assert [e for e in events if not isinstance(e, Waiting)] == []
     assert time.monotonic() - began < 0.5
     assert not (tmp_path / "new.safetensors").exists()
-    events = engine.finetune(teaching(parent, time_limit=300), tmp_path / "new.safetensors")
+    events = engine.finetune(inputs(parent, time_limit=300), tmp_path / "new.safetensors")
     assert next(e for e in events if isinstance(e, TrainingStep)).steps == 0
     assert time.monotonic() - began < 10
     events.close()  # which cancels, too
@@ -139,10 +139,10 @@ def test_an_error_of_the_training_arrives_as_itself(
     engine: Engine, parent: Model, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingError, match="Nothing painted lies whole"):
-        list(engine.finetune(teaching(parent, painted=False), tmp_path / "new.safetensors"))
+        list(engine.finetune(inputs(parent, painted=False), tmp_path / "new.safetensors"))
     missing = Model(tmp_path / "missing.safetensors", parent.card, "")
     with pytest.raises(ModelError, match="There is no model file"):
-        list(engine.finetune(teaching(missing), tmp_path / "new.safetensors"))
+        list(engine.finetune(inputs(missing), tmp_path / "new.safetensors"))
     assert engine.pid is not None
 
 
@@ -151,7 +151,7 @@ def test_killed_it_says_so_and_the_next_one_works(
 ) -> None:
     before = parent.path.read_bytes()
     for steps in (1, 0):
-        events = engine.finetune(teaching(parent, time_limit=300), tmp_path / "new.safetensors")
+        events = engine.finetune(inputs(parent, time_limit=300), tmp_path / "new.safetensors")
         next(e for e in events if isinstance(e, TrainingStep) and e.steps >= steps)
         psutil.Process(engine.pid).kill()
         with pytest.raises(EngineError, match=r"stopped unexpectedly.*The model stays.*Retrain"):

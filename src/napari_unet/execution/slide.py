@@ -15,8 +15,8 @@ from typing import Any
 
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Event, Events, ObjectsFound, TileWritten
-from napari_unet.execution.executors import Job
 from napari_unet.execution.ledger import Ledger
+from napari_unet.execution.orders import Job
 from napari_unet.execution.patches import PatchesInFolder, patches_of, scratch_of
 from napari_unet.image import Box, Image
 from napari_unet.io.atomic import lock, write_bytes
@@ -56,7 +56,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class SlideJob:
+class SlidePlan:
     """One image to be segmented into one folder, in a form that can be sent to another machine.
 
     Attributes
@@ -86,8 +86,8 @@ class SlideJob:
         """Where objects wait."""
         return PatchesInFolder(patches_of(self.output))
 
-    def with_model(self, path: Path) -> "SlideJob":
-        """Return the same job with the model in another place."""
+    def with_model(self, path: Path) -> "SlidePlan":
+        """Return the same plan with the model in another place."""
         return replace(self, plan=replace(self.plan, model_path=str(path)))
 
     def open(self, image: Image | None = None, maps: Path | None = None) -> Job:
@@ -122,7 +122,7 @@ class SlideRequest:
 
     @property
     def note(self) -> Path:
-        """The file that says so."""
+        """The file that holds the request."""
         return scratch_of(self.output) / "job.json"
 
     def as_json(self) -> dict[str, Any]:
@@ -140,14 +140,14 @@ class SlideRequest:
         plain: dict[str, Any] = json.loads(json.dumps(content))
         return plain
 
-    def begin(self, plan: SegmentPlan) -> SlideJob:
+    def begin(self, plan: SegmentPlan) -> SlidePlan:
         """Make the folder, and note there what it is for."""
         LabelPyramid.create_for(self.image, self.output, plan.tiles.step)
         content = {**self.as_json(), "plan": json.loads(plan.to_json())}
         write_bytes(self.note, json.dumps(content).encode())  # last: now all that it needs is there
-        return SlideJob(plan, plan.decoding(self.settings), self.source, self.output)
+        return SlidePlan(plan, plan.decoding(self.settings), self.source, self.output)
 
-    def resumed(self) -> SlideJob | None:
+    def resumed(self) -> SlidePlan | None:
         """Take up what an earlier run of the same began, if there is any."""
         if not self.note.exists():
             return None
@@ -161,7 +161,7 @@ class SlideRequest:
         plan = SegmentPlan.from_json(json.dumps(noted["plan"]).encode())
         plan = replace(plan, model_path=str(self.model.path))  # it may lie elsewhere by now
         log.info("going on with %s", self.output)
-        return SlideJob(plan, plan.decoding(self.settings), self.source, self.output)
+        return SlidePlan(plan, plan.decoding(self.settings), self.source, self.output)
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -275,13 +275,13 @@ class Logbook:
             file.write("\n" + json.dumps(line))  # after a line that was cut off, too
 
 
-def noted(events: Events, job: SlideJob, logbook: Logbook) -> Events:
+def noted(events: Events, slide: SlidePlan, logbook: Logbook) -> Events:
     """Write down what a run does, and make the smaller copies of what it has written."""
-    pyramid = LabelPyramid(job.output)
+    pyramid = LabelPyramid(slide.output)
     with closing(events):
         for event in events:
             if isinstance(event, TileWritten):
                 plane, number = event.key
-                pyramid.write_copies(job.plan.planes[plane], job.plan.tiles.tiles[number].write)
+                pyramid.write_copies(slide.plan.planes[plane], slide.plan.tiles.tiles[number].write)
             logbook.note(event)
             yield event

@@ -9,14 +9,15 @@ from typing import Any
 
 from napari.qt.threading import FunctionWorker, GeneratorWorker, create_worker
 
+from napari_unet.engine.logs import reason_in_log
 from napari_unet.errors import UNetError
 
 log = logging.getLogger(__name__)
-UNEXPECTED = "Something unexpected went wrong ({error}); what is finished stays. See the log."
+UNEXPECTED = "Something unexpected went wrong; what is finished stays. Try it again."
 
 
-class Job:
-    """One run in napari's worker thread.
+class BackgroundTask:
+    """Events that a worker thread of napari makes, told on the main thread.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ class Job:
         self._worker.start()
 
     def cancel(self) -> None:
-        """Stop at the next event; nothing of this job is delivered after this call."""
+        """Stop at the next event; nothing of this task is delivered after this call."""
         self.cancelled = True
         self._worker.quit()
 
@@ -82,7 +83,7 @@ def sentence(error: Exception) -> str:
     if isinstance(error, UNetError):
         return str(error)
     log.error("unexpected error", exc_info=error)
-    return UNEXPECTED.format(error=f"{type(error).__name__}: {error}")
+    return UNEXPECTED + reason_in_log()
 
 
 def in_background(
@@ -97,13 +98,13 @@ def in_background(
 
 
 def import_early(module: str) -> None:
-    """Import a module beside whatever else happens; nobody waits for it, at exit neither."""
+    """Import a module in a thread of its own, which the exit does not wait for."""
     threading.Thread(target=import_module, args=(module,), daemon=True).start()
 
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """The last event of a job that went wrong."""
+    """The last event of a task that went wrong."""
 
     error: Exception
 

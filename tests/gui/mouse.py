@@ -1,4 +1,4 @@
-"""A hand with a real mouse and real keys."""
+"""Real mouse and real keys."""
 
 import numpy as np
 from qtpy.QtCore import QPoint, Qt
@@ -7,7 +7,7 @@ PATIENCE = 30_000  # milliseconds
 LEFT = Qt.MouseButton.LeftButton
 
 
-class Hand:
+class Mouse:
     """Moves the mouse over the canvas, in image pixels, and presses keys."""
 
     def __init__(self, viewer, qtbot) -> None:

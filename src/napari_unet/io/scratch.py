@@ -1,4 +1,4 @@
-"""Room on disk for probability maps: bounded, oldest run out first, cleared at the end."""
+"""Folders for what one process needs while it runs; cleared when the process has ended."""
 
 import glob
 import logging
@@ -7,18 +7,12 @@ import platform
 import shutil
 import time
 import uuid
-from collections import OrderedDict
 from pathlib import Path
 
-import platformdirs
 import psutil
-
-from napari_unet.settings import APPLICATION
-from napari_unet.tiling.plan import SegmentPlan
 
 log = logging.getLogger(__name__)
 _HOST = platform.node() or "host"  # a home folder may be shared by several computers
-LIMIT = 2 * 10**9  # bytes, uncompressed; what is on disk is several times smaller
 
 
 class Scratch:
@@ -68,40 +62,3 @@ class Scratch:
                 log.info("removing what was left behind in %s", folder)
                 shutil.rmtree(folder, ignore_errors=True)
         return sorted(kept, key=kept.__getitem__)
-
-
-class ProbabilityMapCache(Scratch):
-    """Folders for the probability maps of the runs of one process.
-
-    Parameters
-    ----------
-    root : Path, optional
-        Default: in the user's cache folder.
-    limit : int
-        Bytes that all runs together may keep.
-    """
-
-    def __init__(self, root: Path | None = None, limit: int = LIMIT) -> None:
-        super().__init__(root or platformdirs.user_cache_path(APPLICATION) / "probability-maps")
-        self.sweep()
-        self._limit = limit
-        self._kept: OrderedDict[Path, int] = OrderedDict()
-
-    def budget(self, folder: Path, plan: SegmentPlan) -> int:
-        """Bytes a run may keep, after older runs have made room for it."""
-        wanted = len(plan.planes) * sum(plan.tile_bytes(t.index) for t in plan.tiles.tiles)
-        allowed = min(wanted, self._limit)
-        while self._kept and sum(self._kept.values()) + allowed > self._limit:
-            self.release(next(iter(self._kept)))
-        self._kept[folder] = allowed
-        return allowed
-
-    def release(self, folder: Path) -> None:
-        """Forget a run and delete its probability maps."""
-        self._kept.pop(folder, None)
-        shutil.rmtree(folder, ignore_errors=True)
-
-    def close(self) -> None:
-        """Delete everything this process kept."""
-        self._kept.clear()
-        super().close()

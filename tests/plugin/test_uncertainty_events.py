@@ -1,4 +1,4 @@
-"""Where to paint next without a window: the class maps of a real run, looked at block by block."""
+"""Where to paint next without a window: the probability maps of a real run, read block by block."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_unet.active_learning.suggest import UncertainRegion, suggest_spots
+from napari_unet.active_learning.suggest import UncertainRegion, suggest_regions
 from napari_unet.active_learning.uncertainty import HEAT_STEP
 from napari_unet.engine.client import Engine
 from napari_unet.errors import InputError
 from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.events import Started, Waiting
-from napari_unet.execution.executors import DropMaps, Executor, Order, Ranked, Suggest
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache
-from napari_unet.execution.probability_maps import ProbabilityMapStore
+from napari_unet.execution.executors import Executor
+from napari_unet.execution.orders import DropMaps, Order, Ranked, Suggest
+from napari_unet.execution.probability_maps import ProbabilityMapCache, ProbabilityMapStore
 from napari_unet.image import Box, Image
 from napari_unet.models.library import load_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.planning.planner import Where
-from napari_unet.plugin.correct import uncertainty_job as spot_job
-from napari_unet.plugin.correct.uncertainty_job import KeptRun, heat_of, uncertainty_events
+from napari_unet.plugin.correct import uncertainty_events as spot_job
+from napari_unet.plugin.correct.uncertainty_events import KeptRun, heat_of, uncertainty_events
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
-from tests.strategies import blob_labels, class_maps, random_model
+from tests.strategies import blob_labels, probability_maps, random_model
 
 SHAPE, DIAMETER = (150, 190), 12.0
 SEGMENTED = Image(np.random.default_rng(0).random((2, *SHAPE)).astype(np.float32), "ZYX")
@@ -46,7 +46,7 @@ class Recording(ThreadExecutor):
 
 
 def kept(folder: Path, spec: UNetSpec | None = None) -> KeptRun:
-    """A run over a stack in tiles, its class maps replaced by what a good network says."""
+    """A run over a stack in tiles, its probability maps replaced by a good network's."""
     settings = SegmentSettings(diameter=DIAMETER, tile=64)
     model = load_model(random_model(folder, spec))
     where = Where(cache=ProbabilityMapCache(folder))
@@ -64,9 +64,9 @@ def kept(folder: Path, spec: UNetSpec | None = None) -> KeptRun:
 
 
 def maps_of(plane: int) -> NDArray[np.uint8]:
-    """Class map of many objects, of which every third is doubtful."""
+    """Probability map of many objects, of which every third is uncertain."""
     labels = blob_labels(plane, SHAPE)
-    maps = class_maps(labels, plane)
+    maps = probability_maps(labels, plane)
     return np.where(labels % 3 == 1, maps // 2, maps).astype(np.uint8)
 
 
@@ -97,17 +97,17 @@ def ranked(
     assert isinstance(last, Ranked)
     assert before
     assert all(isinstance(event, Waiting) for event in before)
-    return last.spots
+    return last.regions
 
 
 def test_every_plane_is_looked_at_and_the_spots_are_those_of_whole_planes(run: KeptRun) -> None:
-    spots = ranked(run, ThreadExecutor())
-    assert len(spots) == 5
-    assert [s.score for s in spots] == sorted((s.score for s in spots), reverse=True)
-    best = [suggest_spots(maps_of(plane), None, DIAMETER, 1)[0] for plane in range(2)]
-    first = max(best, key=lambda spot: spot.score)
-    assert np.hypot(*np.subtract(spots[0].centre, first.centre)) < 2
-    assert spots[0].plane == (best.index(first),)
+    regions = ranked(run, ThreadExecutor())
+    assert len(regions) == 5
+    assert [s.score for s in regions] == sorted((s.score for s in regions), reverse=True)
+    best = [suggest_regions(maps_of(plane), None, DIAMETER, 1)[0] for plane in range(2)]
+    first = max(best, key=lambda region: region.score)
+    assert np.hypot(*np.subtract(regions[0].centre, first.centre)) < 2
+    assert regions[0].plane == (best.index(first),)
 
 
 def test_the_engine_finds_the_same(run: KeptRun, engine: Engine) -> None:
@@ -117,14 +117,14 @@ def test_the_engine_finds_the_same(run: KeptRun, engine: Engine) -> None:
 def test_never_near_what_is_painted(run: KeptRun) -> None:
     painted = np.zeros((2, *SHAPE), np.uint32)
     before = ranked(run, ThreadExecutor(), count=2)
-    for spot in before:
-        y, x = (int(c) for c in spot.centre)
-        painted[(*spot.plane, slice(y - 2, y + 3), slice(x - 2, x + 3))] = 7
+    for region in before:
+        y, x = (int(c) for c in region.centre)
+        painted[(*region.plane, slice(y - 2, y + 3), slice(x - 2, x + 3))] = 7
     after = ranked(run, ThreadExecutor(), lambda plane, box: painted[(*plane, *box.slices)])
     assert after
-    for spot in after:
-        places = np.argwhere(painted[spot.plane])
-        nearest = np.hypot(*(places - np.array(spot.centre)).T).min(initial=np.inf)
+    for region in after:
+        places = np.argwhere(painted[region.plane])
+        nearest = np.hypot(*(places - np.array(region.centre)).T).min(initial=np.inf)
         assert nearest > DIAMETER
 
 
@@ -189,14 +189,14 @@ def test_stops_between_blocks(run: KeptRun) -> None:
     assert len(backend.tasks) == 1
 
 
-def test_heat_lies_where_the_doubt_is(run: KeptRun) -> None:
+def test_heat_lies_where_the_uncertainty_is(run: KeptRun) -> None:
     view = Box((-20, 30), (100, 500))
     heat = heat_of(run, (1,), view)
     assert heat.box == Box((0, 30), (100, 190))
     assert heat.values.shape == (25, 40)
     assert heat.origin == (1.5, 31.5)
-    (spot,) = suggest_spots(maps_of(1)[:, :100, 30:], None, DIAMETER, 1)
-    y, x = (int(c / HEAT_STEP) for c in spot.centre)
+    (region,) = suggest_regions(maps_of(1)[:, :100, 30:], None, DIAMETER, 1)
+    y, x = (int(c / HEAT_STEP) for c in region.centre)
     assert heat.values[y - 1 : y + 2, x - 1 : x + 2].max() > 128
     assert np.median(heat.values) < 64
 

@@ -1,15 +1,10 @@
-"""Room for class maps: bounded, oldest out first, nothing left behind; and the store itself."""
+"""Probability maps on disk: the store, and room that is bounded, oldest out first."""
 
-import os
-import platform
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
-from napari_unet.execution.probability_map_cache import ProbabilityMapCache, Scratch
-from napari_unet.execution.probability_maps import ProbabilityMapStore
+from napari_unet.execution.probability_maps import ProbabilityMapCache, ProbabilityMapStore
 from napari_unet.image import Box
 from napari_unet.network.spec import UNetSpec
 from napari_unet.tiling.plan import SegmentPlan
@@ -42,23 +37,6 @@ def test_closing_removes_everything(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_dead_processes_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    child = subprocess.run(
-        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
-    )
-    dead = tmp_path / f"{int(child.stdout)}-{platform.node()}-abc"
-    others = [
-        tmp_path / f"{os.getpid()}-{platform.node()}-abc",
-        tmp_path / f"{int(child.stdout)}-another.computer-abc",
-        tmp_path / "holiday-pictures",
-    ]
-    for folder in (dead, *others):
-        folder.mkdir()
-    ProbabilityMapCache(tmp_path)
-    assert not dead.exists()
-    assert all(folder.exists() for folder in others)
-
-
 def test_the_store_gives_back_any_window_and_forgets_tiles(tmp_path: Path) -> None:
     one = plan()
     store, maps = ProbabilityMapStore(tmp_path / "run", one), np.zeros((3, 100, 100), np.uint8)
@@ -75,22 +53,3 @@ def test_the_store_gives_back_any_window_and_forgets_tiles(tmp_path: Path) -> No
     again.drop((1, 0))
     assert not store.read(1, one.tiles.tiles[0].write).any()
     assert len(list((tmp_path / "run").rglob("*"))) < files
-
-
-def test_what_a_crash_left_can_be_kept_for_some_days(tmp_path: Path) -> None:
-    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"],
-                          capture_output=True, text=True, check=True).stdout.strip()  # fmt: skip
-    left = tmp_path / f"{dead}-{platform.node() or 'host'}-abc" / "labels.zarr"
-    left.mkdir(parents=True)
-    empty = left.parents[1] / f"{dead}-{platform.node() or 'host'}-def"
-    empty.mkdir()
-    scratch = Scratch(tmp_path)
-    mine = scratch.reserve()
-    assert scratch.sweep(7) == [left]
-    assert left.exists()
-    assert not empty.exists()
-    long_ago = left.stat().st_mtime - 8 * 86_400
-    os.utime(left, (long_ago, long_ago))
-    assert scratch.sweep(7) == []
-    assert not left.parent.exists()
-    assert mine.parent.exists()

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from napari_unet.active_learning.uncertainty import HEAT_STEP, heat_map
 from napari_unet.errors import InputError
 from napari_unet.execution.events import HEARTBEAT, Waiting
-from napari_unet.execution.executors import Executor, Job, Rank, Ranked, Suggest
+from napari_unet.execution.executors import Executor
+from napari_unet.execution.orders import Job, Rank, Ranked, Suggest
 from napari_unet.image import Box, Plane
 from napari_unet.tiling.plan import Key, SegmentPlan
 

@@ -1,0 +1,272 @@
+"""How large the objects of an image are, where the network itself tells how large they look.
+
+A look tells a size within some factor of the one that the network is used to. So the image is
+looked at enlarged and reduced, the looks vote, and the size that they agree on is looked with.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.execution.events import Event, Notice
+from napari_unet.execution.executors import Executor
+from napari_unet.execution.probability_maps import ProbabilityMapStore
+from napari_unet.image import SPARSE, Box, Image
+from napari_unet.models.card import ModelCard
+from napari_unet.network.spec import OCTAVES
+from napari_unet.planning.object_size import (
+    Looks,
+    Probing,
+    ScaleProbe,
+    best_probe,
+    busiest,
+    find_object_size,
+    of_one_plane,
+    within,
+)
+from napari_unet.tiling.plan import SegmentPlan
+
+DIAMETER = "diameter"  # the output that tells
+SMALLEST, LARGEST = 6.0, 200.0  # pixels; diameters that are believed
+FOREGROUND = 128  # of 255; from there on a pixel is rather object than background
+SHARE = 0.05  # of the pixels at least count as objects: those that look most like it
+OTHER = 0.5  # magnification that a first look is compared with
+FURTHER = (0.5, 0.25, 2.0)  # magnifications that are looked with where two looks do not agree
+APART = 1.3  # factor from which on two magnifications are different ones
+SAME = 1.2  # factor within which two looks tell the same
+ALIKE = 1.4  # factor within which what is told and what is found are taken together
+RISING = 0.3  # octaves told for each octave of magnification; less says nothing
+TRUSTED = 0.7  # octaves from the usual size within which what is told is mostly right
+RIGHT = 1.1  # factor within which what is told confirms the size that was looked with
+REFINED = 3  # looks at most that come nearer to that
+UNSURE = (
+    "It is not certain how large the objects are; {:.0f} px is the best guess. If they are not "
+    "outlined well, set the object diameter."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """What the network tells in one look.
+
+    Attributes
+    ----------
+    probe : ScaleProbe
+        The look.
+    octaves : float
+        Logarithm to base 2 of the told diameter over the one that the network is used to.
+    spread : float
+        Between the quartiles of the pixels, octaves.
+    share : float
+        Of the pixels that are objects, 0…1.
+    """
+
+    probe: ScaleProbe
+    octaves: float
+    spread: float
+    share: float
+
+    @property
+    def diameter(self) -> float:
+        """Told, image pixels."""
+        plan = self.probe.plan
+        return plan.card.object_diameter * 2**self.octaves / plan.zoom
+
+    @property
+    def believed(self) -> float:
+        """The same, or the nearest diameter that objects may have."""
+        return round(believable(self.diameter), 1)
+
+    @property
+    def zoom(self) -> float:
+        """Network pixels for each image pixel."""
+        return self.probe.plan.zoom
+
+    @property
+    def agreed(self) -> float:
+        """The same, or the mean of it and of the objects that are found, where they are alike."""
+        found = self.probe.diameter
+        if found is None or not within(found / self.believed, ALIKE):
+            return self.believed
+        return believable(round(math.sqrt(found * self.believed), 1))
+
+    @property
+    def weight(self) -> float:
+        """How far it is trusted: much where objects look as large as the network is used to."""
+        return (self.share + SHARE) * math.exp(-((self.octaves / TRUSTED) ** 2))
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether it tells the size that was looked with."""
+        plan = self.probe.plan
+        possible = within(self.diameter / self.believed, RIGHT)
+        return possible and within(plan.card.zoom(self.diameter) / plan.zoom, RIGHT)
+
+
+Telling = Generator[Event, None, Told]
+"""Looks, and says what was told."""
+
+
+def find_size(
+    plan: SegmentPlan,
+    image: Image,
+    executor: Executor,
+    folders: Iterator[Path],
+    near: tuple[float, float] | None = None,
+) -> Probing:
+    """Find how large the objects are; see `object_size.find_object_size` for what is given.
+
+    Where the model tells sizes the whole plane is looked at, whatever part of it is wanted: the
+    size is the same for every part. Only what is looked at counts in a large plane that is empty
+    elsewhere.
+    """
+    if not tells_size(plan.card):
+        return (yield from find_object_size(plan, image, executor, folders, near))
+    expected, shown = everywhere(plan, image)
+    centre = yield from busiest(expected, shown, near or plan.region.centre)
+    looks = Looks(expected, shown, executor, folders)
+
+    def look(diameter: float) -> Telling:
+        return told((yield from looks.at(centre, diameter)))
+
+    best = yield from best_told(expected.card, look)
+    if best is not None and best.confirmed:
+        return replace(best.probe, told=best.agreed)
+    if best is None:
+        found = yield from best_probe(expected, lambda diameter: looks.at(centre, diameter))
+        if found.diameter is None:
+            return found
+        found = replace(found, told=believable(found.diameter))
+    else:
+        found = replace(best.probe, told=best.believed)
+    yield Notice(UNSURE.format(found.diameter))
+    return found
+
+
+def tells_size(card: ModelCard) -> bool:
+    """Whether a model tells sizes; paint teaches none, so a retrained one is not believed."""
+    return card.spec.diameter and card.finds_objects and card.usual_diameter is None
+
+
+def everywhere(plan: SegmentPlan, image: Image) -> tuple[SegmentPlan, Image]:
+    """Return a plan to look at the whole image with, and that image."""
+    whole = image.whole
+    if whole is not None and math.prod(whole.shape) <= SPARSE:
+        image = whole
+    planes, region = tuple(image.planes()), Box((0, 0), image.shape)
+    wide = replace(plan, shape=image.shape, planes=planes, region=region, further=(DIAMETER,))
+    return of_one_plane(wide), image
+
+
+def best_told(
+    card: ModelCard, look: Callable[[float], Telling]
+) -> Generator[Event, None, Told | None]:
+    """Decide which diameters to look with, and which look to believe; knows nothing of images.
+
+    Parameters
+    ----------
+    card : ModelCard
+        The model.
+    look : callable
+        Looks with a diameter, image pixels.
+
+    Returns
+    -------
+    Told or None
+        A look whose objects are as large as the network is used to, or the nearest one; None if
+        what is told says nothing.
+    """
+    usual = card.object_diameter
+    first = yield from look(usual)
+    # What is told must be told again in another size.
+    again = yield from look(usual / OTHER if first.confirmed else first.believed)
+    looks = _with(again, [first])
+    if not alike(first, again):
+        for zoom in FURTHER:
+            looks = _with((yield from look(usual / zoom)), looks)
+    elif first.confirmed or again.confirmed:
+        return min(looks, key=lambda told: abs(told.octaves))
+    return (yield from _refined(looks, look))
+
+
+def _refined(
+    looks: list[Told], look: Callable[[float], Telling]
+) -> Generator[Event, None, Told | None]:
+    """Come nearer to the size in which objects look as large as the network is used to."""
+    nearest: Told | None = None
+    for _ in range(REFINED):
+        diameter = crossing(looks)
+        if diameter is None:
+            break
+        nearest = yield from look(diameter)
+        if nearest.confirmed or any(nearest.zoom == look.zoom for look in looks):
+            break
+        looks = _with(nearest, looks)
+    return nearest
+
+
+def _with(latest: Told, looks: Sequence[Told]) -> list[Told]:
+    """Add a look, in place of those in about the same size: between two, chance has its say."""
+    return [*(look for look in looks if not within(look.zoom / latest.zoom, APART)), latest]
+
+
+def alike(one: Told, other: Told) -> bool:
+    """Whether two looks in quite different sizes tell the same."""
+    apart = within(one.probe.plan.zoom / other.probe.plan.zoom, APART)
+    return not apart and within(one.diameter / other.diameter, SAME)
+
+
+def crossing(looks: Sequence[Told]) -> float | None:
+    """Return the diameter, image pixels, that would look as large as the network is used to.
+
+    A network tells sizes nearer to its own than they are, the more the further they are from it.
+    Between a look that tells too small and one that tells too large this does not matter. None
+    where objects do not look larger in larger images.
+    """
+    ordered = sorted(looks, key=lambda look: look.zoom)
+    usual = ordered[0].probe.plan.card.object_diameter
+    pairs = [pair for pair in itertools.pairwise(ordered) if slope(*pair) > RISING]
+    met = [pair for pair in pairs if pair[0].octaves <= 0 <= pair[1].octaves]
+    if met:
+        small, large = max(met, key=lambda pair: pair[0].weight + pair[1].weight)
+        return believable(usual / (small.zoom * 2 ** (-small.octaves / slope(small, large))))
+    for end in (ordered[:2], ordered[:-3:-1]):
+        away = 1 if end[0].zoom < end[1].zoom else -1
+        if all(away * look.octaves > 0 for look in ordered) and slope(*end) > RISING:
+            return end[0].believed
+    return None
+
+
+def slope(one: Told, other: Told) -> float:
+    """Octaves that are told more for each octave of magnification."""
+    return (one.octaves - other.octaves) / math.log2(one.zoom / other.zoom)
+
+
+def believable(diameter: float) -> float:
+    """Return the nearest diameter that objects may have."""
+    return min(max(diameter, SMALLEST), LARGEST)
+
+
+def told(probe: ScaleProbe) -> Told:
+    """Read what the network tells in a look that is done."""
+    plan = probe.plan
+    area, step = plan.tiles.area, max(1, round(1 / plan.zoom))
+    maps = ProbabilityMapStore(probe.folder, plan).read(0, area)[:, ::step, ::step]
+    return Told(probe, *told_octaves(maps, plan))
+
+
+def told_octaves(maps: NDArray[np.uint8], plan: SegmentPlan) -> tuple[float, float, float]:
+    """Return median and spread over the objects of a probability map, and their share of it."""
+    channels = plan.card.channels_with(plan.further)
+    cell, border, size = (maps[channels.index(n)] for n in ("cell", "border", DIAMETER))
+    object_like = cell.astype(np.int32) + border
+    sure = object_like >= FOREGROUND
+    counted = object_like >= min(FOREGROUND, float(np.quantile(object_like, 1 - SHARE)))
+    low, middle, high = np.percentile(size[counted], (25, 50, 75)) / 255
+    first, last = OCTAVES
+    return first + middle * (last - first), (high - low) * (last - first), float(sure.mean())
