@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from napari_unet.execution.probability_map_cache import Scratch
 
 from napari_unet.execution.label_edits import EditedPyramid
 from napari_unet.execution.patches import patches_of
 from napari_unet.image import Box
 from napari_unet.io.ome_zarr import LabelPyramid
+from napari_unet.io.scratch import Scratch
 
 TILE = Box((0, 0), (64, 64))
 
