@@ -319,6 +319,8 @@ def _streamed(
 
 def name_outputs(files: list[Path], folder: Path) -> dict[Path, Path]:
     """Give every image its result's path; two images of one name get the suffix into theirs."""
+    from napari_unet.io.images import stem_of  # noqa: PLC0415  quick --help
+
     stems = [stem_of(file) for file in files]
     targets: dict[Path, Path] = {}
     taken: set[Path] = set()
@@ -331,12 +333,6 @@ def name_outputs(files: list[Path], folder: Path) -> dict[Path, Path]:
         taken.add(target)
         targets[file] = target
     return targets
-
-
-def stem_of(path: Path) -> str:
-    """Return the name without its suffix, ``.ome.tif`` counting as one."""
-    stem = path.stem
-    return stem[:-4] if stem.lower().endswith(".ome") else stem
 
 
 def _write(result: "Segmentation", target: Path, *, csv: bool) -> "_Told":

@@ -178,6 +178,11 @@ def image_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return list(found)
 
 
+def stem_of(file: Path) -> str:
+    """Return the name without its suffix, ``.ome.tif`` counting as one."""
+    return file.stem[:-4] if file.stem.lower().endswith(".ome") else file.stem
+
+
 def _is_wanted(path: Path) -> bool:
     name = path.name.lower()
     hidden = name.startswith(".")
