@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError, SaveError
-from napari_unet.image import ArrayLike, Box
+from napari_unet.image import Box
 from napari_unet.journal.file import JournalFile, fallback_folder, journal_folder, make_private
 from napari_unet.journal.records import (
     MOST_PIXELS,
@@ -135,30 +135,6 @@ class Journal:
         with self._changed:
             self._number += 1
             self._put([_Edit(self._number, time.time(), where, box, before, after)])
-            return self._number
-
-    def append_all(self, painted: ArrayLike) -> int:
-        """Hand over a whole painted array ``(..., Y, X)`` as one edit of an unpainted one.
-
-        It is read and encoded in blocks in the caller's thread, without a copy of the whole.
-        """
-        if tuple(painted.shape) != self.header.shape:
-            raise InputError(
-                f"The painted array has shape {tuple(painted.shape)}, its journal "
-                f"{self.header.shape}; both must be that of the labels."
-            )
-        when = time.time()
-        payloads = []
-        *leading, height, width = self.header.shape
-        for plane in np.ndindex(*leading):
-            for box in cut(Box((0, 0), (height, width))):
-                window = np.asarray(painted[(*plane, *box.slices)], dtype=np.uint32)
-                payload = encode_stroke(plane, box, None, window)
-                if payload is not None:
-                    payloads.append(payload)
-        with self._changed:
-            self._number += 1
-            self._put([_Ready(Kind.STROKE, self._number, when, p) for p in payloads])
             return self._number
 
     def note(self, event: str, **details: str) -> None:

@@ -27,7 +27,7 @@ from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.models.library import Model
 from napari_unet.planning.planner import Where, make_plan
 from napari_unet.plugin.layers.region import IdMap
-from napari_unet.segmentation import decoding, record
+from napari_unet.segmentation import record
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
@@ -124,7 +124,7 @@ class IncrementalSegmentation:
         if self._ledger is None:
             self._ledger = Ledger(plan, [], eager=True)
         self._ledger.want([*here, *there])
-        job = Job(plan, decoding(plan, self.settings), self.image, labels=self.output)
+        job = Job(plan, plan.decoding(self.settings), self.image, labels=self.output)
         yield from written_run(job, self._ledger).events(engine)
 
     def _planned(
