@@ -19,7 +19,7 @@ from tifffile import imread
 
 from napari_unet import segment, segmentation
 from napari_unet.inference.batchnorm_folding import folded
-from napari_unet.inference.predict import Predictor, new_predictor
+from napari_unet.inference.predict import Predictor
 from napari_unet.intensity import percentiles
 from napari_unet.models.library import find_model
 from napari_unet.network.spec import UNetSpec
@@ -43,7 +43,10 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def predictor(spec: UNetSpec, seed: int = 0) -> Predictor:
-    return new_predictor(random_network(spec, seed).float(), random_card(spec), "cpu", "float32")
+    """Wrap a random network without a file."""
+    made = Predictor.__new__(Predictor)
+    made._take(random_network(spec, seed).float(), random_card(spec), "cpu", "float32")
+    return made
 
 
 def tiled(

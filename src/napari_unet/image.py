@@ -7,7 +7,7 @@ first pixel. The array is only ever indexed with slices and integers; it is neve
 import itertools
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -138,6 +138,9 @@ class Image:
     looks : dict
         Grey values that were found all over `data`. Another description of the same array takes
         them over, so that no large file is read twice.
+    steps : dict
+        From plane to plane, by the letter of the axis and where it is known: ``Z`` in `unit`, ``T``
+        in seconds.
     """
 
     data: ArrayLike
@@ -148,6 +151,7 @@ class Image:
     name: str = field(default="image")
     whole: "Image | None" = None
     looks: dict[Any, Any] = field(default_factory=dict, repr=False)
+    steps: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_dtype(self.data.dtype)
@@ -202,6 +206,17 @@ class Image:
     def labels_shape(self) -> tuple[int, ...]:
         """Shape of the labels: the iterated axes, then Y and X."""
         return self.leading_shape + self.shape
+
+    @property
+    def label_sizes(self) -> tuple[float | None, ...]:
+        """Size of a pixel along each axis of the labels, None where it is unknown."""
+        y, x = self.pixel_size or (None, None)
+        return (*(self.steps.get(axis) for axis in self.leading_axes), y, x)
+
+    @property
+    def label_units(self) -> tuple[str, ...]:
+        """Unit of each of the `label_sizes`."""
+        return tuple("second" if axis == "T" else self.unit for axis in self.leading_axes + "YX")
 
     def planes(self) -> Iterator[tuple[int, ...]]:
         """Indices along the iterated axes of every plane."""

@@ -38,7 +38,7 @@ from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.labels.live_labels import empty_labels
 from napari_unet.models.library import Model, load_model
 from napari_unet.planning.planner import Where, make_plan
-from napari_unet.settings import DecodeSettings, SegmentSettings, validated_settings
+from napari_unet.settings import SegmentSettings, validated_settings
 from napari_unet.tiling.plan import Key, SegmentPlan
 from napari_unet.tiling.schedule import sharing_pays
 
@@ -97,7 +97,7 @@ def record(plan: SegmentPlan, settings: SegmentSettings) -> dict[str, Any]:
 
     return {
         "settings": settings.model_dump(mode="json"),
-        "decode": decoding(plan, settings).model_dump(mode="json"),
+        "decode": plan.decoding(settings).model_dump(mode="json"),
         "model": plan.card.name,
         "model_sha256": plan.model_sha,
         "diameter": plan.diameter,
@@ -109,11 +109,6 @@ def record(plan: SegmentPlan, settings: SegmentSettings) -> dict[str, Any]:
         **({} if plan.card.finds_objects else {"class_names": list(plan.card.class_names)}),
         "versions": {name: version(name) for name in ("napari-unet-interactive", "torch", "numpy")},
     }
-
-
-def decoding(plan: SegmentPlan, settings: SegmentSettings) -> DecodeSettings:
-    """Return the thresholds to use: the person's, else the card's."""
-    return plan.decoding(settings)
 
 
 def segment(
@@ -166,7 +161,7 @@ def segment(
         planned = notes.follow(planning)
         plan, cached, ledger = planned.plan, planned.cached_tiles, Ledger(planned.plan)
         maps = folder if cached else _waiting_maps(plan, ledger.missing, folder.with_name("tiles"))
-        decode = decoding(plan, chosen)
+        decode = plan.decoding(chosen)
         job = Job(plan, decode, opened, maps, kept=bool(cached), labels=labels)
         notes.follow(written_run(job, ledger, cached).events(executor))
     return Segmentation(labels, plan, opened, chosen, tuple(notes.texts), ledger.objects)
@@ -274,7 +269,7 @@ def segment_events(
         planned = yield from make_plan(image, model, settings, executor, where, folder)
         plan = planned.plan
         budget = where.cache.budget(folder, plan) if where.cache else KEEP_ALL
-        job = Job(plan, decoding(plan, settings), image, folder)
+        job = Job(plan, plan.decoding(settings), image, folder)
         run = live_run(job, plan.blocks(where.centre), planned.cached_tiles, budget)
         yield from run.events(executor)
 

@@ -16,12 +16,12 @@ from napari_unet.active_learning.suggest import (
     UncertainRegionFinder,
     heat_map,
     outline,
-    suggest_regions,
     uncertainty,
 )
 from napari_unet.active_learning.uncertainty import HEAT_STEP
 from napari_unet.image import Box
 from napari_unet.labels.painted import BACKGROUND
+from tests.regions import suggest_regions
 from tests.strategies import blob_labels, probability_maps
 
 DIAMETER = 20.0
@@ -154,18 +154,6 @@ def test_looks_like_painted_windows_come_later() -> None:
     painted = np.zeros(maps.shape[1:], np.uint32)
     painted[50:70, 50:70] = 1
     assert nearest(suggest_regions(maps, painted, DIAMETER)[:1], unlike) < 6
-
-
-def test_grey_values_tell_looks_apart() -> None:
-    maps = sure_maps(grid_labels((400, 400)))
-    for place in [(60, 60), (60, 260), (260, 260)]:
-        fade(maps, place, 0.5)
-    grey = np.full((400, 400), 0.2)
-    grey[220:300, 220:300] = 0.9
-    regions = suggest_regions(maps, None, DIAMETER, grey=grey)
-    assert regions[1].score > 0.9 * regions[0].score
-    assert regions[2].score < 0.5 * regions[0].score
-    assert (260, 260) in [tuple(round(v / 20) * 20 for v in s.centre) for s in regions[:2]]
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])

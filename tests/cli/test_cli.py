@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from napari_unet.cli.main import app
 from napari_unet.cli.segment import name_outputs
+from napari_unet.io.images import read_image
 from napari_unet.io.tiff import read_labels
 
 SAMPLE = Path(__file__).resolve().parents[2] / "sample_data" / "nuclei.tif"
@@ -39,6 +40,34 @@ def test_labels_and_table_with_pixel_size(small: Path, tmp_path: Path) -> None:
     table = pd.read_csv(tmp_path / "out" / "a_objects.csv")
     assert set(table["label"]) == set(np.unique(labels)) - {0}
     np.testing.assert_allclose(table["area_um2"], table["area"] / 4)
+
+
+def stack_with_steps(path: Path, *, ome: bool) -> Path:
+    """Two planes of the sample, 3 µm apart, with 0.2 µm pixels."""
+    data = np.stack([tifffile.imread(SAMPLE)[:64, :80]] * 2)
+    if ome:
+        sizes = {"PhysicalSizeX": 0.2, "PhysicalSizeY": 0.2, "PhysicalSizeZ": 3000.0}
+        facts = {"axes": "ZYX", "PhysicalSizeZUnit": "nm", **sizes}
+        tifffile.imwrite(path, data, metadata=facts)
+    else:
+        facts = {"axes": "ZYX", "unit": "um", "spacing": 3.0}
+        tifffile.imwrite(path, data, imagej=True, resolution=(5.0, 5.0), metadata=facts)
+    return path
+
+
+@pytest.mark.parametrize("ome", [True, False])
+def test_labels_keep_the_distance_of_planes(tmp_path: Path, ome: bool) -> None:
+    source = stack_with_steps(tmp_path / ("a.ome.tif" if ome else "a.tif"), ome=ome)
+    for target in (tmp_path / "out", tmp_path / "a.zarr"):
+        result = run(source, "--output", target)
+        assert result.exit_code == 0, result.output
+    _, size, unit, axes = read_labels(tmp_path / "out" / "a_labels.tif")
+    assert (axes, unit) == ("ZYX", "micrometer")
+    assert size == pytest.approx((3.0, 0.2, 0.2))
+    for labels in (tmp_path / "out" / "a_labels.tif", tmp_path / "a.zarr"):
+        again = read_image(labels)
+        assert again.axes == "ZYX"
+        assert again.label_sizes == pytest.approx((3.0, 0.2, 0.2))
 
 
 def test_an_error_is_one_line_and_the_next_file_is_done(small: Path, tmp_path: Path) -> None:

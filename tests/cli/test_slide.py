@@ -66,6 +66,8 @@ def test_the_result_is_an_ome_zarr_label_image(slide: Path, tmp_path: Path) -> N
     assert group["0"].chunks == (1, 128, 128)
     again = read_image(tmp_path / "labels.zarr")
     assert (again.axes, again.pixel_size, again.unit) == ("ZYX", (0.5, 0.25), "micrometer")
+    assert again.label_sizes == (None, 0.5, 0.25)  # the slide says nothing of Z
+    assert "unit" not in group.attrs["multiscales"][0]["axes"][0]
     assert (again.data[:] == result.labels[:]).all()
     attributes: Any = dict(group.attrs)
     assert attributes["napari_unet"]["model"] == "nuclei"

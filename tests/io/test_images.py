@@ -6,11 +6,13 @@ import imageio.v3
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from napari_unet.errors import InputError
 from napari_unet.image import Box
 from napari_unet.io import images
 from napari_unet.io.images import image_axes, image_files, read_image
+from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.io.tiff import save_labels
 
 GREY = np.random.default_rng(0).integers(0, 4000, (60, 70), dtype=np.uint16)
@@ -72,6 +74,39 @@ def test_pixel_size(tmp_path, options, size, unit):
     image = read_image(tmp_path / "a.tif")
     assert image.pixel_size == (None if size is None else pytest.approx(size, rel=1e-9))
     assert image.unit == unit
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({"ome": True, "metadata": {"axes": "TZYX", "PhysicalSizeX": 0.3, "PhysicalSizeZ": 2.0,
+          "TimeIncrement": 1500.0, "TimeIncrementUnit": "ms"}}, {"Z": 2.0, "T": 1.5}),
+        ({"ome": True, "metadata": {"axes": "TZYX", "PhysicalSizeX": 0.3}}, {}),
+        ({"imagej": True, "resolution": (4, 4),
+          "metadata": {"axes": "TZYX", "unit": "um", "spacing": 2.0, "finterval": 1.5}},
+         {"Z": 2.0, "T": 1.5}),
+        ({"imagej": True, "metadata": {"axes": "TZYX", "spacing": 2.0}}, {}),
+    ],
+)  # fmt: skip
+def test_steps_from_plane_to_plane(tmp_path, options, steps):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 3, 40, 50), np.uint8), **options)
+    image = read_image(tmp_path / "a.tif")
+    assert (image.axes, dict(image.steps)) == ("TZYX", steps)
+    assert read_image(tmp_path / "a.tif", axes="QZYX").label_sizes[0] is None
+
+
+def test_an_ome_zarr_says_its_steps_and_what_is_unknown(tmp_path):
+    units, sizes = ("second", "micrometer", "micrometer", "micrometer"), (1.5, None, 0.5, 0.5)
+    LabelPyramid.create(
+        tmp_path / "a.zarr", (2, 3, 64, 64), (64, 64), axes="TZYX", sizes=sizes, units=units
+    )
+    image = read_image(tmp_path / "a.zarr")
+    assert (image.label_sizes, image.unit) == (sizes, "micrometer")
+    group = zarr.open_group(tmp_path / "a.zarr", mode="a", zarr_format=2)
+    scales = group.attrs["multiscales"]
+    scales[0]["coordinateTransformations"] = [{"type": "scale", "scale": [2.0, 1.0, 1.0, 1.0]}]
+    group.attrs["multiscales"] = scales
+    assert read_image(tmp_path / "a.zarr").steps == {"T": 3.0}
 
 
 def test_pyramid_gives_the_finest_level(tmp_path, lazy):

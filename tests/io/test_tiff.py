@@ -22,6 +22,7 @@ from napari_unet.errors import InputError, SaveError
 from napari_unet.io import atomic, tiff
 from napari_unet.io import tiff_header as header
 from napari_unet.io.atomic import sweep
+from napari_unet.io.images import read_image
 from napari_unet.io.tiff import read_labels, save_labels
 
 KINDS = [".tif", ".ome.tif"]
@@ -167,6 +168,17 @@ def test_ome_metadata(tmp_path):
     assert {pixels[f"PhysicalSize{a}Unit"] for a in "XYZ"} == {"µm"}
 
 
+@pytest.mark.parametrize("suffix", KINDS)
+def test_time_is_kept_and_what_is_unknown_stays_so(tmp_path, suffix):
+    size, units = (250.0, None, 0.5, 0.5), ("ms", "um", "um", "um")
+    path = save_labels(
+        tmp_path / f"a{suffix}", np.ones((4, 2, 5, 6), int), pixel_size=size, unit=units
+    )
+    assert read_labels(path)[1:] == (size, "micrometer", "TZYX")
+    assert header.read_header(path).time_unit == "millisecond"
+    assert read_image(path).label_sizes == pytest.approx((0.25, None, 0.5, 0.5))
+
+
 @pytest.mark.parametrize("top", [300, 70000])
 def test_tags_as_imagej_reads_them(tmp_path, top):
     labels = np.full((4, 500, 600), top)
@@ -223,6 +235,7 @@ FULL_DISK = """
 import resource, sys
 import numpy as np
 from napari_unet.errors import SaveError
+from napari_unet.io.images import read_image
 from napari_unet.io.tiff import save_labels
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 noise = np.random.default_rng(0).integers(0, 2**32, (400, 500))
@@ -252,6 +265,7 @@ def test_full_disk_keeps_the_old_file(tmp_path, suffix, limit):
 KILLED = """
 import sys
 import numpy as np
+from napari_unet.io.images import read_image
 from napari_unet.io.tiff import save_labels
 noise = np.random.default_rng(0).integers(0, 2**32, (900, 900))
 print("ready", flush=True)

@@ -13,12 +13,12 @@ from scipy.ndimage import gaussian_filter
 from napari_unet import SegmentSettings, segment
 from napari_unet.engine.client import Engine
 from napari_unet.execution.events import ObjectsFound, TileWritten
-from napari_unet.execution.label_edits import IdMap
 from napari_unet.execution.patches import patches_of
 from napari_unet.image import Box, Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.models.library import load_model
 from napari_unet.network.outputs import Kind
+from napari_unet.plugin.layers.region import IdMap
 from napari_unet.plugin.result.incremental import IncrementalSegmentation
 from tests.strategies import blob_labels, same_partition
 

@@ -8,14 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari._app_model.constants import MenuId
+from napari.layers import Image as NapariImage
 from napari.layers import Labels
 from npe2 import PluginManager, PluginManifest
 from npe2.io_utils import _read, _write
 
 import napari_unet
+from napari_unet.io.images import read_image
 from napari_unet.io.tiff_header import read_header
 from napari_unet.plugin import samples
 from napari_unet.plugin.layers import labels_files
+from napari_unet.plugin.layers.layers import Looks, image_of
 
 NAME = "napari-unet-interactive"
 MANIFEST = Path(napari_unet.__file__).parent / "napari.yaml"
@@ -98,6 +101,33 @@ def test_reader_declines_what_is_not_ours(tmp_path):
 )
 def test_pixel_size_of_a_layer(meta, wanted):
     assert labels_files.layer_pixel_size(meta, 2) == wanted
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".ome.tif"])
+@pytest.mark.parametrize(
+    ("scale", "units", "wanted"),
+    [
+        ((3, 0.2, 0.2), ("um", "um", "um"), (3, 0.2, 0.2)),
+        ((3000, 0.2, 0.2), ("nm", "um", "um"), (3, 0.2, 0.2)),
+        ((1, 0.2, 0.2), ("pixel", "um", "um"), (None, 0.2, 0.2)),
+    ],
+)
+def test_planes_of_a_layer_keep_their_distance(tmp_path, suffix, scale, units, wanted):
+    layer = Labels(np.ones((2, 8, 9), int), scale=scale, units=units, axis_labels=("z", "y", "x"))
+    path = str(tmp_path / f"a{suffix}")
+    labels_files.write_labels(path, *layer.as_layer_data_tuple()[:2])
+    assert read_image(path).label_sizes == pytest.approx(wanted)
+    ((_, again, _),) = labels_files.get_labels_reader(path)(path)
+    assert again["scale"] == pytest.approx(tuple(size or 1 for size in wanted))
+    assert again["units"][0] == ("micrometer" if wanted[0] else "pixel")
+
+
+def test_steps_of_an_image_layer():
+    data, labels = np.zeros((2, 3, 8, 9), np.uint8), ("t", "z", "y", "x")
+    layer = NapariImage(data, scale=(250, 2, 1, 1), units=("ms", "um", "um", "um"))
+    layer.axis_labels = labels
+    assert image_of(layer, "", None, Looks()).label_sizes == (0.25, 2, 1, 1)
+    assert image_of(NapariImage(data), "", None, Looks()).label_sizes == (None,) * 4
 
 
 def test_multiscale_labels_are_saved_at_the_finest_level(tmp_path):

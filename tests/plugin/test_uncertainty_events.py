@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_unet.active_learning.suggest import UncertainRegion, suggest_regions
+from napari_unet.active_learning.suggest import UncertainRegion
 from napari_unet.active_learning.uncertainty import HEAT_STEP
 from napari_unet.engine.client import Engine
 from napari_unet.errors import InputError
@@ -25,6 +25,7 @@ from napari_unet.plugin.correct import uncertainty_events as spot_job
 from napari_unet.plugin.correct.uncertainty_events import KeptRun, heat_of, uncertainty_events
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
+from tests.regions import suggest_regions
 from tests.strategies import blob_labels, probability_maps, random_model
 
 SHAPE, DIAMETER = (150, 190), 12.0

@@ -5,7 +5,6 @@ block by block, so that memory does not grow with the image.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,7 +28,6 @@ NEAR_PAINT = 0.25  # what is left of a score where the window holds or touches p
 SIMILAR = 0.1  # distance of the features of two windows that still are much alike
 REPEATED = 0.8  # part of the score that a look-alike of a painted or better region loses
 LEAST = 0.05  # uncertainty worth showing, in objects
-BLOCK = 512  # pixels
 PER_BLOCK, KEPT, FEATURES_KEPT = 32, 256, 1024  # so that memory stays flat
 
 __all__ = [
@@ -37,7 +35,6 @@ __all__ = [
     "UncertainRegionFinder",
     "heat_map",
     "outline",
-    "suggest_regions",
     "uncertainty",
 ]
 
@@ -80,50 +77,7 @@ class _Scene:
     size: float  # diameter in pixels of this scene
     uncertainty: NDArray[np.float32]
     painted: NDArray[np.bool_]
-    features: NDArray[np.float32]  # (M or M + 1, Y, X): probability map, and grey values if known
-
-
-def suggest_regions(
-    maps: NDArray[np.uint8],
-    painted: NDArray[Any] | None,
-    diameter: float,
-    count: int = 5,
-    *,
-    grey: NDArray[Any] | None = None,
-) -> list[UncertainRegion]:
-    """Choose where the model is least sure in one plane.
-
-    Parameters
-    ----------
-    maps : ndarray of uint8
-        ``(M, Y, X)``, a probability map.
-    painted : ndarray of uint32 or None
-        ``(Y, X)``, a painted array: no region lies within a diameter of it.
-    diameter : float
-        Typical diameter of the objects, image pixels.
-    count : int, default 5
-        Most regions to return.
-    grey : ndarray, optional
-        ``(Y, X)``, the image with 0 = dark and 1 = bright, to tell windows apart better.
-
-    Returns
-    -------
-    list of UncertainRegion
-        Best first; fewer than `count`, or none, where the model is sure.
-    """
-    finder = UncertainRegionFinder(diameter)
-    whole = Box((0, 0), (maps.shape[1], maps.shape[2]))
-    for owned in _blocks(whole):
-        box = owned.grow(finder.overlap).intersect(whole)
-        finder.add(
-            (),
-            box,
-            maps[(slice(None), *box.slices)],
-            None if painted is None else painted[box.slices],
-            owned=owned,
-            grey=None if grey is None else grey[box.slices],
-        )
-    return finder.best(count)
+    features: NDArray[np.float32]  # (M, Y, X), the probability map
 
 
 def outline(region: UncertainRegion, *, points: int = 48) -> NDArray[np.float64]:
@@ -132,7 +86,7 @@ def outline(region: UncertainRegion, *, points: int = 48) -> NDArray[np.float64]
     Parameters
     ----------
     region : UncertainRegion
-        From `suggest_regions` or `UncertainRegionFinder.best`.
+        From `UncertainRegionFinder.best`.
     points : int, default 48
         Corners of the polygon.
 
@@ -179,7 +133,6 @@ class UncertainRegionFinder:
         painted: NDArray[Any] | None = None,
         *,
         owned: Box | None = None,
-        grey: NDArray[Any] | None = None,
     ) -> None:
         """Look through one block.
 
@@ -195,12 +148,10 @@ class UncertainRegionFinder:
             ``(Y, X)``, a painted array of the same pixels.
         owned : Box, optional
             Image pixels of the block, in which regions may lie; default `box`.
-        grey : ndarray, optional
-            ``(Y, X)``, the image with 0 = dark and 1 = bright: for all blocks or for none.
         """
         if not tells(maps):
             return
-        scene = _scene(box, maps, painted, self.diameter, grey)
+        scene = _scene(box, maps, painted, self.diameter)
         if not scene.uncertainty.size:
             return
         mine = owned or box
@@ -271,19 +222,11 @@ def _similarity(features: NDArray[np.float32], one: NDArray[np.float32]) -> NDAr
     return alike
 
 
-def _blocks(whole: Box) -> Iterator[Box]:
-    height, width = whole.shape
-    for y in range(0, height, BLOCK):
-        for x in range(0, width, BLOCK):
-            yield Box((y, x), (y + BLOCK, x + BLOCK)).intersect(whole)
-
-
 def _scene(
     box: Box,
     maps: NDArray[np.uint8],
     painted: NDArray[Any] | None,
     diameter: float,
-    grey: NDArray[Any] | None,
 ) -> _Scene:
     step = step_of(diameter)
     features = shrink(maps, box.start, step) / np.float32(255)
@@ -294,9 +237,6 @@ def _scene(
     size = diameter / step
     unsure = uncertainty_of(features, size) if features.size else features[0]
     unsure[touched] = 0
-    if grey is not None:
-        tones = shrink(np.clip(np.nan_to_num(grey[None]), 0, 1), box.start, step)
-        features = np.concatenate([features, tones])
     return _Scene(origin, step, size, unsure, touched, features)
 
 

@@ -1,4 +1,4 @@
-"""Command line: ``napari-unet segment | models | demo``. The same code as the panel."""
+"""Command line: ``napari-unet segment | finetune | models | demo``. The same code as the panel."""
 
 import os
 from pathlib import Path

@@ -319,6 +319,8 @@ def _streamed(
 
 def name_outputs(files: list[Path], folder: Path) -> dict[Path, Path]:
     """Give every image its result's path; two images of one name get the suffix into theirs."""
+    from napari_unet.io.images import stem_of  # noqa: PLC0415  quick --help
+
     stems = [stem_of(file) for file in files]
     targets: dict[Path, Path] = {}
     taken: set[Path] = set()
@@ -333,12 +335,6 @@ def name_outputs(files: list[Path], folder: Path) -> dict[Path, Path]:
     return targets
 
 
-def stem_of(path: Path) -> str:
-    """Return the name without its suffix, ``.ome.tif`` counting as one."""
-    stem = path.stem
-    return stem[:-4] if stem.lower().endswith(".ome") else stem
-
-
 def _write(result: "Segmentation", target: Path, *, csv: bool) -> "_Told":
     from napari_unet.io.tiff import save_labels  # noqa: PLC0415  quick --help
 
@@ -346,8 +342,8 @@ def _write(result: "Segmentation", target: Path, *, csv: bool) -> "_Told":
     save_labels(
         target,
         result.labels,
-        pixel_size=image.pixel_size,
-        unit=image.unit,
+        pixel_size=image.label_sizes,
+        unit=image.label_units,
         axes=image.leading_axes + "YX",
         description=result.record,
     )

@@ -126,7 +126,7 @@ class BlockWorker:
             case ComputeBlock(key, pixels):
                 return self._compute(key, self._job.pixels(order) if pixels is None else pixels)
             case DecodeBlock(key):
-                return self.keep(key, self._maps.read(key[0], self.plan.window(self._tile(key))))
+                return self._decode(key, self._maps.read(key[0], self.plan.window(self._tile(key))))
             case WriteTile(tile):
                 self._write(tile)
                 return TileStored(tile)
@@ -174,7 +174,7 @@ class BlockWorker:
         The network runs on the block and all that its objects may reach into at once. Blocks so
         need nothing of each other, and can be computed anywhere, and again.
         """
-        return self.keep(key, *self._look(self.plan.covering(key[1]), pixels))
+        return self._decode(key, *self._look(self.plan.covering(key[1]), pixels))
 
     def _look(self, tile: Tile, pixels: NDArray[Any]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
         """Return the probability map of a tile, and what the person should know."""
@@ -192,7 +192,9 @@ class BlockWorker:
                 self.predictor = Predictor(Path(plan.model_path), plan.device, plan.precision)
             return self.predictor
 
-    def keep(self, key: Key, maps: NDArray[np.uint8], notes: tuple[str, ...] = ()) -> BlockResult:
+    def _decode(
+        self, key: Key, maps: NDArray[np.uint8], notes: tuple[str, ...] = ()
+    ) -> BlockResult:
         """Find a block's objects in its probability map; they wait until tiles are written."""
         patch = patch_of(self.plan, self._tile(key), maps, self._job.decode)
         ids = patch.count if self.plan.card.finds_objects else 0

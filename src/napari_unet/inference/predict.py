@@ -295,12 +295,3 @@ def _halves(core: Box, grid: int) -> list[Box]:
         return [Box((y0, x0), (middle, x1)), Box((middle, x0), (y1, x1))]
     middle = x0 + max(grid, width // 2 // grid * grid)
     return [Box((y0, x0), (y1, middle)), Box((y0, middle), (y1, x1))]
-
-
-def new_predictor(
-    network: UNet, card: ModelCard, device: str = "auto", precision: str = "auto"
-) -> Predictor:
-    """Wrap a copy of a network that is already in memory."""
-    predictor = Predictor.__new__(Predictor)
-    predictor._take(network, card, device, precision)
-    return predictor

@@ -7,8 +7,8 @@ mapped into memory where their pixels lie in one piece, else read strip by strip
 import contextlib
 import os
 import weakref
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import tifffile
 from napari_unet.errors import InputError
 from napari_unet.image import Image, guess_axes
 from napari_unet.io.ome_zarr import is_zarr, open_zarr
-from napari_unet.io.units import PIXEL, micrometers, unit_name
+from napari_unet.io.units import PIXEL, micrometers, seconds, unit_name
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -41,11 +41,14 @@ class Facts:
         ``(y, x)`` in `unit`.
     unit : str
         As in napari: ``micrometer``, ``pixel``, ...
+    steps : dict
+        Of ``Z`` in `unit` and of ``T`` in seconds, where the file says it; see `Image`.
     """
 
     axes: str
     pixel_size: tuple[float, float] | None
     unit: str
+    steps: Mapping[str, float] = field(default_factory=dict)
 
 
 class LazyTiff:
@@ -92,7 +95,8 @@ def read_image(
     Returns
     -------
     Image
-        The first series, finest level, with pixel size and unit where the file gives them.
+        The first series, finest level, with sizes and units of its axes where the file gives
+        them.
 
     Raises
     ------
@@ -117,6 +121,7 @@ def read_image(
             channel=channel,
             pixel_size=facts.pixel_size,
             unit=facts.unit,
+            steps=facts.steps,
             name=file.name.split(".")[0] or file.name,
         )
     except InputError as error:
@@ -173,6 +178,11 @@ def image_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return list(found)
 
 
+def stem_of(file: Path) -> str:
+    """Return the name without its suffix, ``.ome.tif`` counting as one."""
+    return file.stem[:-4] if file.stem.lower().endswith(".ome") else file.stem
+
+
 def _is_wanted(path: Path) -> bool:
     name = path.name.lower()
     hidden = name.startswith(".")
@@ -180,8 +190,10 @@ def _is_wanted(path: Path) -> bool:
 
 
 def _read_zarr(path: Path) -> tuple[Any, Facts]:
-    data, axes, pixel_size, unit = open_zarr(path)
-    return data, Facts(axes or "", pixel_size, unit)
+    data, axes, sizes, unit = open_zarr(path)
+    pixel_size = (sizes["Y"], sizes["X"]) if {"Y", "X"} <= sizes.keys() else None
+    steps = {axis: size for axis, size in sizes.items() if axis in "ZT"}
+    return data, Facts(axes or "", pixel_size, unit, steps)
 
 
 def _read_picture(path: Path) -> tuple[Any, Facts]:
@@ -200,7 +212,8 @@ def _read_tiff(path: Path) -> tuple[Any, Facts]:
             raise InputError(f"{path} holds no image.")
         series = tif.series[0].levels[0]
         _check_complete(tif, series, path)
-        facts = Facts(image_axes(series.axes), *_pixel_size(tif))
+        pixel_size, unit = _pixel_size(tif)
+        facts = Facts(image_axes(series.axes), pixel_size, unit, _steps(tif, unit))
         if series.nbytes <= LAZY_BYTES:
             return series.asarray(), facts
         in_one_piece = series.dataoffset is not None
@@ -255,9 +268,33 @@ def _pixel_size(tif: tifffile.TiffFile) -> tuple[tuple[float, float] | None, str
     return (size, unit_name(unit)) if believable else (None, PIXEL)
 
 
-def _ome_pixel_size(tif: tifffile.TiffFile) -> tuple[tuple[float, float] | None, str]:
+def _steps(tif: tifffile.TiffFile, unit: str) -> dict[str, float]:
+    """Return the steps of Z, in `unit`, and of T, in seconds, where the file says them."""
+    found: dict[str, Any] = {}
+    if tif.is_ome:
+        pixels = _ome_pixels(tif)
+        length, own = micrometers(unit), micrometers(str(pixels.get("PhysicalSizeZUnit", "µm")))
+        if length and own and "PhysicalSizeZ" in pixels:
+            found["Z"] = float(pixels["PhysicalSizeZ"]) * (own / length)
+        second = seconds(str(pixels.get("TimeIncrementUnit", "s")))
+        if second and "TimeIncrement" in pixels:
+            found["T"] = float(pixels["TimeIncrement"]) * second
+    elif tif.is_imagej:
+        facts = tif.imagej_metadata or {}
+        found = {"Z": facts.get("spacing") if unit != PIXEL else None, "T": facts.get("finterval")}
+    numbers = {axis: s for axis, s in found.items() if isinstance(s, int | float)}
+    return {axis: float(s) for axis, s in numbers.items() if np.isfinite(s) and s > 0}
+
+
+def _ome_pixels(tif: tifffile.TiffFile) -> dict[str, Any]:
+    """Return what OME says of the pixels of the first image."""
     image = tifffile.xml2dict(tif.ome_metadata or "")["OME"]["Image"]
-    pixels = (image[0] if isinstance(image, list) else image)["Pixels"]
+    pixels: dict[str, Any] = (image[0] if isinstance(image, list) else image)["Pixels"]
+    return pixels
+
+
+def _ome_pixel_size(tif: tifffile.TiffFile) -> tuple[tuple[float, float] | None, str]:
+    pixels = _ome_pixels(tif)
     if "PhysicalSizeX" not in pixels:
         return None, PIXEL
     x = float(pixels["PhysicalSizeX"])

@@ -5,6 +5,7 @@ programs read than 0.5; both are read. Smaller copies are made with the labels: 
 other pixel of the one before, so an id stays an id.
 """
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import InputError, SaveError
 from napari_unet.image import Box, Image
-from napari_unet.io.units import PIXEL, unit_name
+from napari_unet.io.units import PIXEL, micrometers, seconds, unit_name
 
 ENDING = ".zarr"
 UNFINISHED = ".unfinished"  # folder inside, of what a run needs to go on
@@ -31,7 +32,7 @@ def is_zarr(path: Path) -> bool:
     return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
-def open_zarr(path: Path) -> tuple[Any, str | None, tuple[float, float] | None, str]:
+def open_zarr(path: Path) -> tuple[Any, str | None, dict[str, float], str]:
     """Open an image in a zarr folder without reading it.
 
     Returns
@@ -40,8 +41,9 @@ def open_zarr(path: Path) -> tuple[Any, str | None, tuple[float, float] | None, 
         The finest level.
     axes : str or None
         One letter for each dimension, None if the folder does not say.
-    pixel_size : tuple of float or None
-        ``(y, x)`` in `unit`.
+    sizes : dict
+        Of a pixel along the axes where the folder says it: of Z, Y and X in `unit`, of T in
+        seconds.
     unit : str
         As in napari.
     """
@@ -49,7 +51,7 @@ def open_zarr(path: Path) -> tuple[Any, str | None, tuple[float, float] | None, 
 
     found: Any = zarr.open(path, mode="r")
     if isinstance(found, zarr.Array):
-        return found, None, None, PIXEL
+        return found, None, {}, PIXEL
     attributes = dict(found.attrs)
     scales = attributes.get("multiscales") or attributes.get("ome", {}).get("multiscales")
     if not scales:
@@ -60,11 +62,29 @@ def open_zarr(path: Path) -> tuple[Any, str | None, tuple[float, float] | None, 
         )
     finest = scales[0]["datasets"][0]
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales[0]["axes"]]
-    steps = [t["scale"] for t in finest.get("coordinateTransformations", []) if "scale" in t]
+    changes = [one.get("coordinateTransformations", []) for one in (finest, scales[0])]
+    steps = [change["scale"] for some in changes for change in some if "scale" in change]
     unit = unit_name(str(axes[-1].get("unit", PIXEL)))
-    size = (float(steps[0][-2]), float(steps[0][-1])) if steps and unit != PIXEL else None
     letters = "".join(axis["name"][0].upper() for axis in axes)
-    return found[finest["path"]], letters, size, unit
+    sizes = {}
+    for number, letter in enumerate(letters):
+        factor = _in_unit(letter, str(axes[number].get("unit", PIXEL)), unit)
+        size = factor * math.prod(float(step[number]) for step in steps)
+        if steps and math.isfinite(size) and size > 0:
+            sizes[letter] = size
+    return found[finest["path"]], letters, sizes, unit
+
+
+def _in_unit(letter: str, own: str, unit: str) -> float:
+    """Return what to multiply the size of an axis by, 0 if what its number means is unknown."""
+    if letter == "T":
+        return seconds(own) or 0.0
+    if unit == PIXEL or letter not in "ZYX":
+        return 0.0
+    length, wanted = micrometers(own), micrometers(unit)
+    if length and wanted:
+        return length / wanted
+    return 1.0 if letter in "YX" or unit_name(own) == unit else 0.0
 
 
 class LabelPyramid:
@@ -95,8 +115,8 @@ class LabelPyramid:
         chunk: tuple[int, int],
         *,
         axes: str,
-        pixel_size: tuple[float, float] | None = None,
-        unit: str = PIXEL,
+        sizes: Sequence[float | None] | None = None,
+        units: Sequence[str] | None = None,
     ) -> "LabelPyramid":
         """Make the folder with every level, empty.
 
@@ -110,13 +130,16 @@ class LabelPyramid:
             Height and width of the tiles that will be written.
         axes : str
             One letter for each dimension.
-        pixel_size : tuple of float, optional
-            ``(y, x)`` in `unit`.
-        unit : str
-            Unit of the pixel size.
+        sizes : sequence of float or None, optional
+            Of a pixel along each axis. The format wants a number everywhere: where it is unknown,
+            1 without a unit is written.
+        units : sequence of str, optional
+            Unit of each size.
         """
         group = _open_group(path, new=True)
         leading, datasets = list(shape[:-2]), []
+        sizes, units = sizes or [None] * len(shape), units or [PIXEL] * len(shape)
+        finest = [size or 1.0 for size in sizes]
         for level in range(_levels(shape)):
             factor = 2**level
             sides = [_copied(n // factor) for n in chunk] if level else list(chunk)
@@ -129,12 +152,12 @@ class LabelPyramid:
                 overwrite=True,
                 chunk_key_encoding={"name": "v2", "separator": "/"},
             )
-            y, x = pixel_size or (1.0, 1.0)
-            scale = [*(1.0 for _ in leading), y * factor, x * factor]
+            scale = [*finest[:-2], *(size * factor for size in finest[-2:])]
             change = {"type": "scale", "scale": scale}
             datasets.append({"path": str(level), "coordinateTransformations": [change]})
+        described = _axes(axes, [u if s else PIXEL for s, u in zip(sizes, units, strict=True)])
         group.attrs["multiscales"] = [
-            {"version": "0.4", "name": path.stem, "axes": _axes(axes, unit), "datasets": datasets}
+            {"version": "0.4", "name": path.stem, "axes": described, "datasets": datasets}
         ]
         group.attrs["image-label"] = {"version": "0.4"}
         return cls(path)
@@ -147,8 +170,8 @@ class LabelPyramid:
             image.labels_shape,
             chunk,
             axes=image.leading_axes + "YX",
-            pixel_size=image.pixel_size,
-            unit=image.unit,
+            sizes=image.label_sizes,
+            units=image.label_units,
         )
 
     def write(self, plane: tuple[int, ...], box: Box, labels: NDArray[np.uint32]) -> None:
@@ -226,13 +249,13 @@ def _levels(shape: Sequence[int]) -> int:
     return levels
 
 
-def _axes(letters: str, unit: str) -> list[dict[str, str]]:
+def _axes(letters: str, units: Sequence[str]) -> list[dict[str, str]]:
     axes = []
-    for letter in letters:
+    for letter, unit in zip(letters, units, strict=True):
         axis = {"name": letter.lower()}
         if letter in KINDS:
             axis["type"] = KINDS[letter]
-        if letter in "YX" and unit_name(unit) != PIXEL:
+        if letter in "TZYX" and unit_name(unit) != PIXEL:
             axis["unit"] = unit_name(unit)
         axes.append(axis)
     return axes

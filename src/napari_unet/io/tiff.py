@@ -24,7 +24,15 @@ from napari_unet.errors import InputError, SaveError
 from napari_unet.image import ArrayLike
 from napari_unet.io.atomic import write_replacing
 from napari_unet.io.tiff_header import IMAGEJ_STACKS, OME_STACKS, SOFTWARE, Header, read_header
-from napari_unet.io.units import PIXEL, imagej_name, micrometers, ome_symbol, unit_name
+from napari_unet.io.units import (
+    PIXEL,
+    TIMES,
+    imagej_name,
+    micrometers,
+    ome_symbol,
+    seconds,
+    unit_name,
+)
 
 SUFFIXES = (".ome.tif", ".ome.tiff", ".tif", ".tiff")
 LARGEST_ID = 2**32 - 1
@@ -39,8 +47,8 @@ def save_labels(
     path: str | os.PathLike[str],
     labels: ArrayLike,
     *,
-    pixel_size: Sequence[float] | None = None,
-    unit: str = PIXEL,
+    pixel_size: Sequence[float | None] | None = None,
+    unit: str | Sequence[str] = PIXEL,
     axes: str | None = None,
     description: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -54,9 +62,11 @@ def save_labels(
         Whole numbers of shape ``(..., Y, X)``, 0 = background: NumPy, dask or zarr; read by
         windows, twice if its type is wider than 16 bits.
     pixel_size : sequence of float, optional
-        One number for each axis, or ``(y, x)``, in `unit`; default: unknown.
-    unit : str, default "pixel"
-        Unit of `pixel_size`: ``micrometer``, ``µm``, ``nm``, ...
+        One number for each axis, None where it is unknown, or ``(y, x)``, in `unit`; default: all
+        unknown.
+    unit : str or sequence of str, default "pixel"
+        Unit of `pixel_size`: ``micrometer``, ``µm``, ``nm``, ... One for each axis where T has
+        a unit of time; lengths are in that of X.
     axes : str, optional
         One letter for each axis, ending in YX; default: YX, ZYX, TZYX, TCZYX.
     description : dict, optional
@@ -78,13 +88,16 @@ def save_labels(
     is_array = hasattr(labels, "shape") and hasattr(labels, "dtype")
     array: Any = labels if is_array else np.asarray(labels)
     _check_array(array, file)
+    letters = _check_axes(axes, len(array.shape))
+    units = [unit] * len(letters) if isinstance(unit, str) else list(unit)
     header = Header(
         shape=tuple(int(n) for n in array.shape),
-        axes=_check_axes(axes, len(array.shape)),
+        axes=letters,
         dtype=_smallest_type(array, file),
         pixel_size=_check_pixel_size(pixel_size, len(array.shape)),
-        unit=unit_name(unit),
+        unit=unit_name(units[-1]),
         description=description or {},
+        time_unit=_time_unit(letters, units),
     )
     sums: list[int] = []
     return write_replacing(
@@ -95,9 +108,14 @@ def save_labels(
     )
 
 
+def _time_unit(axes: str, units: Sequence[str]) -> str:
+    named = dict(zip(axes, units, strict=True)).get("T", PIXEL)
+    return unit_name(named) if seconds(named) else PIXEL
+
+
 def read_labels(
     path: str | os.PathLike[str],
-) -> tuple[NDArray[Any], tuple[float, ...] | None, str, str]:
+) -> tuple[NDArray[Any], tuple[float | None, ...] | None, str, str]:
     """Read a label image written by `save_labels`.
 
     Returns
@@ -105,7 +123,7 @@ def read_labels(
     labels : ndarray
         ``(..., Y, X)``, uint16 or uint32.
     pixel_size : tuple of float or None
-        As saved: one number for each axis, or ``(y, x)``.
+        As saved: one number for each axis, None where it is unknown, or ``(y, x)``.
     unit : str
         Unit of `pixel_size`, such as ``micrometer``.
     axes : str
@@ -163,11 +181,14 @@ def _check_axes(axes: str | None, ndim: int) -> str:
     return axes
 
 
-def _check_pixel_size(size: Sequence[float] | None, ndim: int) -> tuple[float, ...] | None:
-    if size is None:
+def _check_pixel_size(
+    size: Sequence[float | None] | None, ndim: int
+) -> tuple[float | None, ...] | None:
+    if size is None or all(s is None for s in size):
         return None
-    values = tuple(float(s) for s in size)
-    if len(values) not in (2, ndim) or not all(math.isfinite(s) and s > 0 for s in values):
+    values = tuple(None if s is None else float(s) for s in size)
+    known = [s for s in values if s is not None]
+    if len(values) not in (2, ndim) or not all(math.isfinite(s) and s > 0 for s in known):
         raise SaveError(
             f"The pixel size {values} does not fit; 2 or {ndim} numbers above 0 are needed."
         )
@@ -262,6 +283,10 @@ def _ome_details(header: Header) -> dict[str, Any]:
         if spacing is not None and axis in header.axes:
             metadata[f"PhysicalSize{axis}"] = spacing
             metadata[f"PhysicalSize{axis}Unit"] = ome_symbol(header.unit)
+    step = header.spacing("T")
+    if step is not None and header.time_unit in TIMES and "T" in axes:
+        metadata["TimeIncrement"] = step
+        metadata["TimeIncrementUnit"] = TIMES[header.time_unit][0]
     length = micrometers(header.unit)
     if length is None:
         return {"metadata": metadata, "shape": shape}
@@ -281,6 +306,9 @@ def _imagej_details(header: Header) -> dict[str, Any]:
     spacing = header.spacing("Z")
     if spacing is not None:
         facts["spacing"] = spacing
+    step, second = header.spacing("T"), seconds(header.time_unit)
+    if step is not None and second is not None and "T" in axes:
+        facts["finterval"] = step * second
     # mode and ranges are left to ImageJ; hyperstack tells it which axis is which
     return {
         "shape": shape,

@@ -13,6 +13,7 @@ import numpy as np
 import tifffile
 
 from napari_unet.errors import InputError
+from napari_unet.io.units import PIXEL
 
 SOFTWARE = "napari-unet-interactive"  # in the TIFF tag of that name: the mark of our files
 STRIP_BYTES = 2**18  # what is compressed at once
@@ -34,19 +35,22 @@ class Header:
     dtype : numpy.dtype
         uint16 or uint32, little-endian.
     pixel_size : tuple of float or None
-        One number for each axis, or ``(y, x)``, in `unit`.
+        One number for each axis, None where it is unknown, or ``(y, x)``; lengths in `unit`.
     unit : str
         As in napari: ``micrometer``, ``pixel``, ...
     description : dict
         What the caller wants to be kept: settings, model, versions.
+    time_unit : str
+        Unit of the size along T: ``second``, or ``pixel`` = unknown.
     """
 
     shape: tuple[int, ...]
     axes: str
     dtype: np.dtype[Any]
-    pixel_size: tuple[float, ...] | None
+    pixel_size: tuple[float | None, ...] | None
     unit: str
     description: Mapping[str, Any]
+    time_unit: str = PIXEL
 
     @property
     def pages(self) -> int:
@@ -74,6 +78,8 @@ class Header:
         """Return the header in ASCII JSON."""
         facts: dict[str, Any] = {"axes": self.axes, "shape": self.shape, "unit": self.unit}
         facts |= {"pixel_size": self.pixel_size, "description": dict(self.description)}
+        if self.time_unit != PIXEL:
+            facts["time_unit"] = self.time_unit
         return json.dumps({SOFTWARE: facts}, default=str)
 
     def stored(self, stacks: Sequence[str]) -> tuple[str, tuple[int, ...]]:
@@ -98,9 +104,10 @@ def read_header(path: str | os.PathLike[str]) -> Header | None:
                 shape=tuple(int(n) for n in facts["shape"]),
                 axes=str(facts["axes"]),
                 dtype=np.dtype(page.dtype),
-                pixel_size=None if size is None else tuple(float(s) for s in size),
+                pixel_size=None if size is None else tuple(s and float(s) for s in size),
                 unit=str(facts["unit"]),
                 description=dict(facts["description"]),
+                time_unit=str(facts.get("time_unit", PIXEL)),
             )
     except OSError as error:
         raise InputError(f"{path} cannot be opened: {error.strerror or error}.") from error

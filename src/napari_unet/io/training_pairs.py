@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
 from napari_unet.image import Image
-from napari_unet.io.images import SUFFIXES, read_image
+from napari_unet.io.images import SUFFIXES, read_image, stem_of
 from napari_unet.labels.painted import painted_ids, take_whole
 
 MASK_ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_label", "_seg")  # longest first
@@ -106,7 +106,7 @@ def find_pairs(images: Path, masks: Path | None = None) -> Pairs | None:
         pictures, labels = _files(images), _files(masks)
     else:
         files = _files(images)
-        labels = [file for file in files if _without(file, MASK_ENDINGS) != _stem(file)]
+        labels = [file for file in files if _without(file, MASK_ENDINGS) != stem_of(file)]
         pictures = [file for file in files if file not in labels]
         if together and pictures and not labels:
             return None
@@ -203,7 +203,7 @@ def _matched(pictures: list[Path], labels: list[Path], masks: Path) -> dict[Path
     """Return the mask of each image that has one."""
     named: dict[str, set[Path]] = {}
     for picture in pictures:
-        for name in (_stem(picture), _without(picture, IMAGE_ENDINGS)):
+        for name in (stem_of(picture), _without(picture, IMAGE_ENDINGS)):
             named.setdefault(name, set()).add(picture)
     found: dict[Path, Path] = {}
     for mask in labels:
@@ -276,14 +276,9 @@ def _listed(folder: Path) -> list[Path]:
         ) from error
 
 
-def _stem(file: Path) -> str:
-    """Return the name without its suffix, ``.ome.tif`` counting as one."""
-    return file.stem[:-4] if file.stem.lower().endswith(".ome") else file.stem
-
-
 def _without(file: Path, endings: tuple[str, ...]) -> str:
     """Return the name without its suffix and without the first of the endings that it has."""
-    stem = _stem(file)
+    stem = stem_of(file)
     for ending in endings:
         if stem.lower().endswith(ending) and len(stem) > len(ending):
             return stem[: -len(ending)]
@@ -292,7 +287,7 @@ def _without(file: Path, endings: tuple[str, ...]) -> str:
 
 def _names_of(mask: Path) -> tuple[str, str]:
     """Return the names that the image of a mask may have."""
-    return _stem(mask), _without(mask, MASK_ENDINGS)
+    return stem_of(mask), _without(mask, MASK_ENDINGS)
 
 
 def _names(files: Collection[Path]) -> str:

@@ -11,6 +11,13 @@ UNITS: dict[str, tuple[str, str, float]] = {
     "meter": ("m", "m", 1e6),
     "inch": ("in", "inch", 25400.0),
 }
+# name as in napari: (symbol in OME, length in seconds)
+TIMES: dict[str, tuple[str, float]] = {
+    "millisecond": ("ms", 1e-3),
+    "second": ("s", 1.0),
+    "minute": ("min", 60.0),
+    "hour": ("h", 3600.0),
+}
 _ALIASES = {
     "": PIXEL,
     "px": PIXEL,
@@ -28,6 +35,11 @@ _ALIASES = {
     "cm": "centimeter",
     "m": "meter",
     "in": "inch",
+    "ms": "millisecond",
+    "s": "second",
+    "sec": "second",
+    "min": "minute",
+    "h": "hour",
 }
 
 
@@ -36,7 +48,8 @@ def unit_name(unit: str) -> str:
     text = unit.strip().strip("\x00")
     name = text.lower().replace("metre", "meter")
     singular = name.removesuffix("s")
-    return _ALIASES.get(name, name if name in UNITS else singular if singular in UNITS else text)
+    known = next((n for n in (name, singular) if n in UNITS or n in TIMES), text)
+    return _ALIASES.get(name, known)
 
 
 def ome_symbol(unit: str) -> str:
@@ -56,6 +69,12 @@ def micrometers(unit: str) -> float | None:
     """Return the length of the unit in micrometers, None if it is no known length."""
     known = UNITS.get(unit_name(unit))
     return None if known is None else known[2]
+
+
+def seconds(unit: str) -> float | None:
+    """Return the length of the unit in seconds, None if it is no known time."""
+    known = TIMES.get(unit_name(unit))
+    return None if known is None else known[1]
 
 
 def short_name(unit: str) -> str:

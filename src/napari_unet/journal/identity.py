@@ -1,11 +1,47 @@
 """Which image is it? Told by its pixels, whatever file they come from."""
 
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.image import Image, sample_boxes
-from napari_unet.journal.journal import DIGITS, fingerprint
+
+DIGITS = 32  # of an image's identity
+
+
+def fingerprint(shape: Sequence[int], dtype: Any, windows: Iterable[NDArray[Any]]) -> str:
+    """Return the identity of an image, 32 hexadecimal digits, whatever file it comes from.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Of the whole image.
+    dtype : dtype-like
+        Of its pixels; the byte order does not matter.
+    windows : iterable of ndarray
+        Samples of the pixels, for example at ``napari_unet.image.sample_boxes``.
+    """
+    kind = np.dtype(dtype)
+    digest = hashlib.sha256(f"{tuple(int(n) for n in shape)} {kind.name}".encode())
+    for window in windows:
+        pixels = np.asarray(window)
+        digest.update(str(pixels.shape).encode())
+        little = pixels.dtype.newbyteorder("<")
+        digest.update(np.ascontiguousarray(pixels, dtype=little).tobytes())
+    return digest.hexdigest()[:DIGITS]
+
+
+def class_identity(identity: str) -> str:
+    """Return what the classes painted on an image are kept under, beside its objects.
+
+    What follows the identity of an image, the place of a part of it, stays as it is.
+    """
+    whole, place = identity[:DIGITS], identity[DIGITS:]
+    return hashlib.sha256(f"{whole} classes".encode()).hexdigest()[:DIGITS] + place
 
 
 def identity_of(image: Image) -> str:

@@ -5,12 +5,11 @@ all that has come in meanwhile. The file is only ever appended to, and locked wh
 lives, so that another window can tell a live journal from one left behind (see `recovery`).
 """
 
-import hashlib
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError, SaveError
-from napari_unet.image import ArrayLike, Box
+from napari_unet.image import Box
 from napari_unet.journal.file import JournalFile, fallback_folder, journal_folder, make_private
 from napari_unet.journal.records import (
     MOST_PIXELS,
@@ -29,52 +28,18 @@ from napari_unet.journal.records import (
     encode_record,
     encode_stroke,
 )
+from napari_unet.labels.change_tracker import cut
 
 __all__ = [
     "Journal",
     "JournalHeader",
-    "class_identity",
     "fallback_folder",
-    "fingerprint",
     "journal_folder",
 ]
 
 logger = logging.getLogger(__name__)
 
-BLOCK = 512  # pixels; the side of what large edits are split into
 RETRY_SECONDS = 2.0
-DIGITS = 32  # of an image's identity
-
-
-def fingerprint(shape: Sequence[int], dtype: Any, windows: Iterable[NDArray[Any]]) -> str:
-    """Return the identity of an image, 32 hexadecimal digits, whatever file it comes from.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        Of the whole image.
-    dtype : dtype-like
-        Of its pixels; the byte order does not matter.
-    windows : iterable of ndarray
-        Samples of the pixels, for example at ``napari_unet.image.sample_boxes``.
-    """
-    kind = np.dtype(dtype)
-    digest = hashlib.sha256(f"{tuple(int(n) for n in shape)} {kind.name}".encode())
-    for window in windows:
-        pixels = np.asarray(window)
-        digest.update(str(pixels.shape).encode())
-        little = pixels.dtype.newbyteorder("<")
-        digest.update(np.ascontiguousarray(pixels, dtype=little).tobytes())
-    return digest.hexdigest()[:DIGITS]
-
-
-def class_identity(identity: str) -> str:
-    """Return what the classes painted on an image are kept under, beside its objects.
-
-    What follows the identity of an image, the place of a part of it, stays as it is.
-    """
-    whole, place = identity[:DIGITS], identity[DIGITS:]
-    return hashlib.sha256(f"{whole} classes".encode()).hexdigest()[:DIGITS] + place
 
 
 class Journal:
@@ -170,30 +135,6 @@ class Journal:
         with self._changed:
             self._number += 1
             self._put([_Edit(self._number, time.time(), where, box, before, after)])
-            return self._number
-
-    def append_all(self, painted: ArrayLike) -> int:
-        """Hand over a whole painted array ``(..., Y, X)`` as one edit of an unpainted one.
-
-        It is read and encoded in blocks in the caller's thread, without a copy of the whole.
-        """
-        if tuple(painted.shape) != self.header.shape:
-            raise InputError(
-                f"The painted array has shape {tuple(painted.shape)}, its journal "
-                f"{self.header.shape}; both must be that of the labels."
-            )
-        when = time.time()
-        payloads = []
-        *leading, height, width = self.header.shape
-        for plane in np.ndindex(*leading):
-            for box in _blocks(Box((0, 0), (height, width))):
-                window = np.asarray(painted[(*plane, *box.slices)], dtype=np.uint32)
-                payload = encode_stroke(plane, box, None, window)
-                if payload is not None:
-                    payloads.append(payload)
-        with self._changed:
-            self._number += 1
-            self._put([_Ready(Kind.STROKE, self._number, when, p) for p in payloads])
             return self._number
 
     def note(self, event: str, **details: str) -> None:
@@ -351,7 +292,7 @@ class _Edit:
 
     def encode(self) -> Iterator[tuple[Kind, bytes]]:
         """Yield the records, one for each block if the edit is large."""
-        for box in [self.box] if self.box.size <= MOST_PIXELS else _blocks(self.box):
+        for box in [self.box] if self.box.size <= MOST_PIXELS else cut(self.box):
             window = box.shift(self.box.start).slices
             before = None if self.before is None else self.before[window]
             payload = encode_stroke(self.plane, box, before, self.after[window])
@@ -371,14 +312,6 @@ class _Ready:
     def encode(self) -> Iterator[tuple[Kind, bytes]]:
         """Yield the one record."""
         yield self.kind, encode_record(self.kind, self.number, self.time, self.payload)
-
-
-def _blocks(box: Box) -> Iterator[Box]:
-    """Cut a box into blocks of at most `BLOCK` pixels a side."""
-    (y0, x0), (y1, x1) = box.start, box.stop
-    for y in range(y0, y1, BLOCK):
-        for x in range(x0, x1, BLOCK):
-            yield Box((y, x), (min(y + BLOCK, y1), min(x + BLOCK, x1)))
 
 
 def _reason(error: OSError) -> str:

@@ -161,8 +161,8 @@ def recoverable_regions(folder: Path, identity: str) -> list[Recovery]:
 
 
 def replay(
-    paths: Path | Sequence[Path], until: int | None = None, *, into: Any = None
-) -> tuple[Any, JournalHeader]:
+    paths: Path | Sequence[Path], until: int | None = None
+) -> tuple[NDArray[np.uint32], JournalHeader]:
     """Paint again what a journal holds.
 
     Parameters
@@ -171,14 +171,11 @@ def replay(
         The journal's file or files, as in `Recovery.paths`.
     until : int, optional
         Number of the last edit to apply; all by default.
-    into : array-like, optional
-        Array of the header's shape to paint into, for example in a zarr store; by default a
-        new uint32 array, of which only painted parts take memory.
 
     Returns
     -------
     painted : ndarray
-        ``(..., Y, X)``, or `into`.
+        ``(..., Y, X)``, uint32; only painted parts of it take memory.
     header : JournalHeader
         What the journal belongs to.
 
@@ -189,12 +186,7 @@ def replay(
     """
     contents = _in_order([_read(path) for path in ([paths] if isinstance(paths, Path) else paths)])
     header = contents[0].header
-    painted = _zeros(header) if into is None else into
-    if tuple(painted.shape) != header.shape:
-        raise InputError(
-            f"The journal was written for labels of shape {header.shape}; these have shape "
-            f"{tuple(painted.shape)}. Open the image it belongs to."
-        )
+    painted = _zeros(header)
     for content in contents:
         for stroke in _strokes(content, header.shape, until):
             stroke.apply(painted)

@@ -255,7 +255,7 @@ def next_object(ids: NDArray[Any], current: int, step: int = 1) -> int | None:
     Parameters
     ----------
     ids : ndarray of int
-        ``(N,)``, ascending, without 0, such as `corrections.painted_ids` returns.
+        ``(N,)``, ascending, without 0, such as `painted.painted_ids` returns.
     current : int
         Any number; it need not be among the ids.
     step : int, default 1

@@ -252,7 +252,7 @@ class LiveLabels:
         ``(..., Y, X)``, pixels the run that is going on may not change: all that was painted
         when it began, objects painted in part as a whole.
     marks : ndarray of uint8
-        ``(..., Y, X)``, the marks beside the labels (see `corrections`); no run changes what is
+        ``(..., Y, X)``, the marks beside the labels (see `painted`); no run changes what is
         shown there.
     """
 

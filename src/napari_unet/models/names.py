@@ -25,7 +25,7 @@ def save_name(name: str) -> str:
     ModelError
         If the name cannot be used, or belongs to a model that comes with the plugin.
     """
-    cleaned = spelled(name)
+    cleaned = valid_name(name)
     bundled = {path.stem.casefold() for path in bundled_folder().glob(f"*{SUFFIX}")}
     if cleaned.casefold() in bundled:
         raise ModelError(f"{cleaned!r} is a model that comes with the plugin. Choose another name.")
@@ -34,10 +34,10 @@ def save_name(name: str) -> str:
 
 def free_name(stem: str) -> str:
     """Return `stem`, or with the lowest number that makes it new: "mine", "mine 2" and so on."""
-    return _free(spelled(stem), {name.casefold() for name in model_files()})
+    return _free(valid_name(stem), {name.casefold() for name in model_files()})
 
 
-def spelled(name: str) -> str:
+def valid_name(name: str) -> str:
     """Return a name as it is written in the library; `ModelError` if it cannot be a name."""
     cleaned = unicodedata.normalize("NFC", name).strip()
     wrong = next((c for c in cleaned if not _is_allowed(c)), None)
@@ -65,7 +65,7 @@ def first_usable(*names: str) -> str:
     """Return the first of some names that can be one; bundled models' names count."""
     for name in names:
         with contextlib.suppress(ModelError):
-            return spelled(name)
+            return valid_name(name)
     raise ModelError(f"None of the names {names} can be used.")
 
 

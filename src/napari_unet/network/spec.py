@@ -151,7 +151,7 @@ class UNetSpec:
 
     @property
     def divisor(self) -> int:
-        """The pooling grid in input pixels: tiles start on its multiples."""
+        """The pooling grid in input pixels: cores and read boxes start on its multiples."""
         return 1 << self.depth
 
     def filters(self, level: int) -> int:
@@ -172,7 +172,7 @@ class UNetSpec:
 
     @property
     def halo(self) -> int:
-        """Real image needed around an aligned write box, rounded up to the pooling grid.
+        """Real image needed around a core, rounded up to the pooling grid.
 
         Derived by following one aligned output interval backwards through the network
         (see `required_input`); depth 4 gives 96 with the 2×2 up-convolution (94 are used) and

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import UNetError
 from napari_unet.image import Image
-from napari_unet.journal.journal import class_identity, journal_folder
+from napari_unet.journal.identity import class_identity
+from napari_unet.journal.journal import journal_folder
 from napari_unet.journal.recovery import Found, find_painted
 from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.labels.painted import take_whole

@@ -8,8 +8,8 @@ from qtpy.QtCore import QTimer
 
 from napari_unet.errors import UNetError
 from napari_unet.image import Box, Image
-from napari_unet.journal.identity import place_in, region_identity
-from napari_unet.journal.journal import JournalHeader, class_identity, journal_folder
+from napari_unet.journal.identity import class_identity, place_in, region_identity
+from napari_unet.journal.journal import JournalHeader, journal_folder
 from napari_unet.journal.recovery import (
     Recovery,
     clean,

@@ -8,7 +8,7 @@ from typing import Any
 from napari_unet.errors import InputError
 from napari_unet.io.tiff import read_labels, save_labels
 from napari_unet.io.tiff_header import read_header
-from napari_unet.io.units import PIXEL, micrometers, unit_name
+from napari_unet.io.units import PIXEL, micrometers, seconds, unit_name
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
@@ -43,7 +43,7 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
         path,
         labels,
         pixel_size=pixel_size,
-        unit=unit,
+        unit=[name if seconds(name) else unit for name in _unit_names(meta, len(labels.shape))],
         axes=layer_axes(meta, len(labels.shape)),
         description=dict((meta.get("metadata") or {}).get(METADATA_KEY) or {}),
     )
@@ -61,23 +61,47 @@ def get_labels_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerTu
     return _read_labels_layer if ours else None
 
 
-def layer_pixel_size(meta: Mapping[str, Any], ndim: int) -> tuple[tuple[float, ...] | None, str]:
+def _unit_names(meta: Mapping[str, Any], ndim: int) -> list[str]:
+    return [unit_name(str(u)) for u in meta.get("units") or (PIXEL,) * ndim][-ndim:]
+
+
+def layer_pixel_size(
+    meta: Mapping[str, Any], ndim: int
+) -> tuple[tuple[float | None, ...] | None, str]:
     """Return the size of a pixel along each axis and its unit, from a layer's attributes.
 
-    Axes in another length than X are converted; axes that are no length keep their number.
-    ``None`` where the layer has neither scale nor units.
+    Axes in another length than X are converted; axes that are no length keep their number, but
+    where X has a unit, 1 without one is unknown. ``None`` where the layer has neither scale nor
+    units.
     """
     scale = tuple(abs(float(s)) for s in meta.get("scale", (1.0,) * ndim))[-ndim:]
-    names = [unit_name(str(u)) for u in meta.get("units") or (PIXEL,) * ndim][-ndim:]
+    names = _unit_names(meta, ndim)
     unit = names[-1]
     if unit == PIXEL and all(s == 1 for s in scale[-2:]):
         return None, PIXEL
     length = micrometers(unit)
-    size = tuple(
+    if not all(math.isfinite(s) and s > 0 for s in scale):
+        return None, PIXEL
+    size = (
         s if length is None else s * (micrometers(n) or length) / length
         for s, n in zip(scale, names, strict=True)
     )
-    return (size, unit) if all(math.isfinite(s) and s > 0 for s in size) else (None, PIXEL)
+    unknown = [unit != PIXEL == n and s == 1 for s, n in zip(scale, names, strict=True)]
+    return tuple(None if u else s for s, u in zip(size, unknown, strict=True)), unit
+
+
+def layer_sizes(meta: Mapping[str, Any], axes: str, ndim: int) -> tuple[dict[str, float], str]:
+    """Return the sizes that a layer knows by the letter of the axis, and the unit of lengths.
+
+    T is in seconds, and missing where its unit is no time.
+    """
+    sizes, unit = layer_pixel_size(meta, ndim)
+    known: dict[str, float] = {}
+    for axis, size, name in zip(axes, sizes or (), _unit_names(meta, ndim), strict=False):
+        factor = seconds(name) if axis == "T" else 1.0
+        if size is not None and factor is not None:
+            known[axis] = size * factor
+    return known, unit
 
 
 def layer_axes(meta: Mapping[str, Any], ndim: int) -> str | None:
@@ -93,10 +117,14 @@ def _read_labels_layer(path: str) -> list[LayerTuple]:
     name = Path(path).name.split(".")[0]
     attributes: dict[str, Any] = {"name": name, "axis_labels": tuple(axes.lower())}
     if pixel_size is not None:
-        missing = labels.ndim - len(pixel_size)
-        attributes["scale"] = (1.0,) * missing + tuple(pixel_size)
-        known = unit if unit == PIXEL or micrometers(unit) is not None else PIXEL
-        attributes["units"] = (PIXEL,) * missing + (known,) * len(pixel_size)
+        sizes = (None,) * (labels.ndim - len(pixel_size)) + tuple(pixel_size)
+        attributes["scale"] = tuple(size or 1.0 for size in sizes)
+        known = unit if micrometers(unit) is not None else PIXEL
+        named = {"T": header.time_unit if header else PIXEL} | dict.fromkeys("ZYX", known)
+        attributes["units"] = tuple(
+            named.get(axis, PIXEL) if size else PIXEL
+            for axis, size in zip(axes, sizes, strict=True)
+        )
     if header is not None and header.description:
         attributes["metadata"] = {METADATA_KEY: dict(header.description)}
     return [(labels, attributes, "labels")]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_unet.image import Box, Image, check_dtype, guess_axes
 from napari_unet.labels.edits import extents
-from napari_unet.plugin.layers.labels_files import layer_pixel_size
+from napari_unet.plugin.layers.labels_files import layer_sizes
 from napari_unet.plugin.layers.region import region_of
 
 AXIS_NAMES = {"channel": "C", "channels": "C", "time": "T", "slice": "Z", "depth": "Z"}
@@ -76,15 +76,17 @@ def image_of(layer: ImageLayer, axes: str, channel: int | None, looks: Looks) ->
     """Describe a layer's array for the core; raises `InputError` if it cannot be segmented."""
     array = finest(layer)
     check_dtype(array.dtype)
-    pixel_size, unit = layer_pixel_size(attributes(layer), layer.ndim)
+    letters = axes or guess_layer_axes(layer)
+    sizes, unit = layer_sizes(attributes(layer), letters, layer.ndim)
     part = region_of(layer)
     source = part.source() if part is not None else None
     return Image(
         array,
-        axes or guess_layer_axes(layer),
+        letters,
         channel,
-        pixel_size=(pixel_size[-2], pixel_size[-1]) if pixel_size else None,
+        pixel_size=(sizes["Y"], sizes["X"]) if {"Y", "X"} <= sizes.keys() else None,
         unit=unit,
+        steps={axis: size for axis, size in sizes.items() if axis in "ZT"},
         name=layer.name,
         whole=image_of(source, axes, channel, looks) if source is not None else None,
         looks=looks.of(layer),

@@ -25,7 +25,7 @@ class Overlay:
         Where the layers are.
     result : Labels
         What is corrected.
-    tracker : Tracker
+    tracker : ChangeTracker
         Knows what is painted on it.
     name : str
         Of the image, for the name of the layer.

@@ -1,18 +1,106 @@
-"""A part of a large image that a layer of its own shows: where it comes from."""
+"""A part of a large image that a layer of its own shows: where it and its labels come from."""
 
 import weakref
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
-from napari_unet.execution.label_edits import RegionSource
 from napari_unet.image import Box, Image
 
 REGION = "napari_unet_region"  # in the metadata of such a part's image layer
+
+
+class IdMap:
+    """Gives objects that were painted in a part of an image ids that are free in all of it.
+
+    Parameters
+    ----------
+    before : ndarray of uint32
+        ``(Y, X)``, the part as it was taken from the whole; its ids are the whole's.
+    """
+
+    def __init__(self, before: NDArray[np.uint32]) -> None:
+        self._known = {int(i): int(i) for i in np.unique(before)} | {0: 0}
+
+    def new_in(self, labels: NDArray[np.uint32]) -> list[int]:
+        """Return ids that were painted and have no id of the whole yet."""
+        return [i for i in np.unique(labels).tolist() if i not in self._known]
+
+    def know(self, ids: list[int], first: int) -> None:
+        """Give new ids those of the whole from `first` on."""
+        self._known.update({painted: first + i for i, painted in enumerate(ids)})
+
+    def whole_ids(self, labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Return labels of the part, all with ids that are known, in ids of the whole."""
+        ids, places = np.unique(labels, return_inverse=True)
+        known = np.array([self._known[i] for i in ids.tolist()], np.uint32)
+        return known[places].reshape(labels.shape)
+
+
+class RegionSource:
+    """A part of certain labels of the whole: what they were, and what was put back into them.
+
+    Parameters
+    ----------
+    labels : object or None
+        Those labels; None if the part was not taken from any.
+    shape : tuple of int
+        Of the part, pixels.
+    before : ndarray of uint32, optional
+        ``(Y, X)``, the part as it was in them.
+
+    Attributes
+    ----------
+    numbers : IdMap
+        Ids of the part in the whole.
+    put : ndarray of bool
+        ``(Y, X)``, painted pixels that were put back, and not painted anew since.
+    """
+
+    def __init__(
+        self,
+        labels: object | None,
+        shape: tuple[int, int],
+        before: NDArray[np.uint32] | None = None,
+    ) -> None:
+        self.labels, self.before = labels, before
+        self.numbers = IdMap(np.zeros((1, 1), np.uint32) if before is None else before)
+        self.put = np.zeros(shape, bool)
+        self.shown: NDArray[np.uint32] | None = None  # when it was put back last
+
+    def changes(
+        self, shown: NDArray[np.uint32], painted: NDArray[np.bool_], *, own: bool
+    ) -> NDArray[np.bool_]:
+        """Return which pixels ``(Y, X)`` a person changed and has not put back.
+
+        Parameters
+        ----------
+        shown : ndarray of uint32
+            ``(Y, X)``, the labels of the part now.
+        painted : ndarray of bool
+            ``(Y, X)``, what counts as painted.
+        own : bool
+            Whether the part was segmented by itself: then only what is painted counts, as all of
+            it differs from the whole.
+        """
+        changed = painted & ~self.put
+        if self.shown is not None:
+            changed |= painted & (shown != self.shown)
+        if self.before is not None and not own:
+            changed |= shown != self.before
+        return changed
+
+    def note(self, shown: NDArray[np.uint32], changed: NDArray[np.bool_]) -> None:
+        """Remember what was put back."""
+        self.put |= changed
+        self.shown = shown.copy()
+        if self.before is not None:
+            self.before[changed] = shown[changed]
 
 
 @dataclass(eq=False)

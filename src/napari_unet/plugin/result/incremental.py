@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from napari_unet.engine.client import Engine
 from napari_unet.errors import SaveError
 from napari_unet.execution.events import Event, Events
-from napari_unet.execution.label_edits import EditedPyramid, IdMap
+from napari_unet.execution.label_edits import EditedPyramid
 from napari_unet.execution.ledger import Ledger
 from napari_unet.execution.orders import Job
 from napari_unet.execution.patches import patches_of
@@ -26,7 +26,8 @@ from napari_unet.image import Box, Image, Plane
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.models.library import Model
 from napari_unet.planning.planner import Where, make_plan
-from napari_unet.segmentation import decoding, record
+from napari_unet.plugin.layers.region import IdMap
+from napari_unet.segmentation import record
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
@@ -123,7 +124,7 @@ class IncrementalSegmentation:
         if self._ledger is None:
             self._ledger = Ledger(plan, [], eager=True)
         self._ledger.want([*here, *there])
-        job = Job(plan, decoding(plan, self.settings), self.image, labels=self.output)
+        job = Job(plan, plan.decoding(self.settings), self.image, labels=self.output)
         yield from written_run(job, self._ledger).events(engine)
 
     def _planned(

@@ -24,7 +24,7 @@ from napari_unet.planning.planner import Where
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.layers.layers import Redraw
 from napari_unet.plugin.result.correcting import Correcting
-from napari_unet.segmentation import decoding, record
+from napari_unet.segmentation import record
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
 
@@ -240,7 +240,7 @@ class Result:
         assert plan is not None, "asked only after a run"
         assert folder is not None, "a plan that is kept comes with its folder"
         self.started(Started(plan, folder, self.budget, self.cached_tiles))
-        job = Job(plan, decoding(plan, self._wanted), self.image, folder)
+        job = Job(plan, plan.decoding(self._wanted), self.image, folder)
         return _unannounced(live_run(job, blocks, self.cached_tiles, self.budget), executor)
 
     def conclusion(self, *, cancelled: bool) -> str:

@@ -9,10 +9,9 @@ from napari.layers import Image as ImageLayer
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
-from napari_unet.execution.label_edits import RegionSource
 from napari_unet.labels.painted import UNLABELLED
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.layers.region import Region, region_of
+from napari_unet.plugin.layers.region import Region, RegionSource, region_of
 from napari_unet.plugin.result.result import REPLACED, Result
 from napari_unet.plugin.result.slide_result import SlideResult, slide_result
 from napari_unet.plugin.session.open_region import Wanted, open_view

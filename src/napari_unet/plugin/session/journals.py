@@ -10,8 +10,8 @@ from psygnal import Signal
 
 from napari_unet.errors import InputError
 from napari_unet.image import Image
-from napari_unet.journal.identity import identity_of, region_identity
-from napari_unet.journal.journal import Journal, JournalHeader, class_identity, journal_folder
+from napari_unet.journal.identity import class_identity, identity_of, region_identity
+from napari_unet.journal.journal import Journal, JournalHeader, journal_folder
 from napari_unet.journal.recovery import supersede
 from napari_unet.plugin.layers.region import region_of
 from napari_unet.plugin.result.result import Result

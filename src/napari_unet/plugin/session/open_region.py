@@ -11,10 +11,10 @@ from napari.layers import Image as ImageLayer
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError, UNetError
-from napari_unet.execution.label_edits import GRID, RegionSource
+from napari_unet.execution.label_edits import GRID
 from napari_unet.image import Box, Image, read_region
 from napari_unet.io.ome_zarr import LabelPyramid
-from napari_unet.plugin.layers.region import Region, region_layer, region_of
+from napari_unet.plugin.layers.region import Region, RegionSource, region_layer, region_of
 from napari_unet.plugin.result.incremental import IncrementalSegmentation
 from napari_unet.plugin.result.slide_result import SlideResult
 from napari_unet.plugin.session.run_controller import Activity
