@@ -14,6 +14,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_unet.image import Box, Image, check_dtype, guess_axes
+from napari_unet.io.units import PIXEL
 from napari_unet.labels.edits import extents
 from napari_unet.plugin.layers.labels_files import layer_pixel_size
 from napari_unet.plugin.layers.region import region_of
@@ -76,19 +77,31 @@ def image_of(layer: ImageLayer, axes: str, channel: int | None, looks: Looks) ->
     """Describe a layer's array for the core; raises `InputError` if it cannot be segmented."""
     array = finest(layer)
     check_dtype(array.dtype)
-    pixel_size, unit = layer_pixel_size(attributes(layer), layer.ndim)
+    axes = axes or guess_layer_axes(layer)
+    pixel_size, unit = _pixel_size(layer, axes)
     part = region_of(layer)
     source = part.source() if part is not None else None
     return Image(
         array,
-        axes or guess_layer_axes(layer),
+        axes,
         channel,
-        pixel_size=(pixel_size[-2], pixel_size[-1]) if pixel_size else None,
+        pixel_size=pixel_size,
         unit=unit,
         name=layer.name,
         whole=image_of(source, axes, channel, looks) if source is not None else None,
         looks=looks.of(layer),
     )
+
+
+def _pixel_size(layer: ImageLayer, axes: str) -> tuple[tuple[float, float] | None, str]:
+    """Return the size of a pixel along Y and X and its unit; None where axes do not fit."""
+    own = axes[: layer.ndim]  # the colours of an RGB image come last, and are no axis of the layer
+    if len(own) != layer.ndim or not {"Y", "X"} <= set(own):
+        return None, PIXEL
+    meta, places = attributes(layer), [own.index(axis) for axis in "YX"]
+    along = {name: [meta[name][i] for i in places] for name in ("scale", "units")}
+    size, unit = layer_pixel_size(along, len(places))
+    return (size[0], size[1]) if size else None, unit
 
 
 def attributes(layer: Layer) -> dict[str, Any]:
@@ -119,7 +132,7 @@ def put_on_grid(labels: Labels, layer: ImageLayer, image: Image) -> None:
 
 
 def _grid_of(layer: ImageLayer, image: Image) -> dict[str, Any]:
-    kept = [i for i, axis in enumerate(image.axes) if axis != "C"]
+    kept = [image.axes.index(axis) for axis in f"{image.leading_axes}YX"]  # as those of labels
     if layer.rgb:
         kept = list(range(layer.ndim))
     grid = np.ix_(kept, kept)
