@@ -116,6 +116,25 @@ def test_an_array_that_was_replaced_is_looked_at_again(session):
     assert session.opened(layer).axes == session.intent.axes == "ZYX"
 
 
+@pytest.mark.parametrize(
+    ("shape", "axes", "scale", "rgb"),
+    [
+        ((64, 48, 2), "YXC", (0.3, 0.2, 7.0), False),
+        ((2, 64, 48), "CYX", (7.0, 0.3, 0.2), False),
+        ((64, 5, 48), "YZX", (0.3, 7.0, 0.2), False),
+        ((64, 48, 3), "YXC", (0.3, 0.2), True),
+    ],
+)
+def test_the_pixel_size_is_that_of_rows_and_columns(session, shape, axes, scale, rgb):
+    units = ("um",) * len(scale)
+    layer = session.viewer.add_image(np.zeros(shape, np.uint8), scale=scale, units=units, rgb=rgb)
+    session.choose(layer)
+    session.give(axes, None)
+    image = session.opened(layer)
+    assert image.pixel_size == (0.3, 0.2)
+    assert session.results.make(layer, image, classes=False).layer.scale[-2:].tolist() == [0.3, 0.2]
+
+
 def test_what_was_found_out_about_an_array_is_handed_on_while_it_stays(session):
     layer = session.viewer.add_image(np.zeros((64, 64)))
     session.choose(layer)

@@ -121,7 +121,7 @@ def put_on_grid(labels: Labels, layer: ImageLayer, image: Image) -> None:
 
 
 def _grid_of(layer: ImageLayer, image: Image) -> dict[str, Any]:
-    kept = [i for i, axis in enumerate(image.axes) if axis != "C"]
+    kept = [image.axes.index(axis) for axis in f"{image.leading_axes}YX"]  # as those of labels
     if layer.rgb:
         kept = list(range(layer.ndim))
     grid = np.ix_(kept, kept)
