@@ -15,7 +15,7 @@ from napari_unet.errors import EngineError, InputError
 from napari_unet.image import Box
 from napari_unet.inference.predict import Predictor, _is_out_of_memory, pick_device
 from napari_unet.models.weights import load_model, save_model
-from napari_unet.network.spec import UNetSpec
+from napari_unet.network.spec import OCTAVES, UNetSpec
 from napari_unet.network.unet import UNet
 from napari_unet.tiling.tiles import plan_tiles
 from tests.strategies import random_model
@@ -154,3 +154,21 @@ def test_a_diameter_output_changes_no_label(tmp_path: Path, variant: str) -> Non
     for diameter in (20, 55):
         expected = segment(image, plain, diameter=diameter).labels
         np.testing.assert_array_equal(segment(image, path, diameter=diameter).labels, expected)
+
+
+def test_an_output_that_is_not_mapped_is_held_where_it_is_asked_for(tmp_path: Path) -> None:
+    spec = UNetSpec(base_filters=2, depth=2, diameter=True)
+    worker = Predictor(random_model(tmp_path, spec), "cpu", "float32")
+    plan = plan_tiles((64, 64), spec)
+    (tile,) = plan.tiles
+    for image in (np.random.default_rng(0).random((1, 64, 64)), np.ones((1, 64, 64))):
+        usual = worker.probability_map(image, tile, plan, ((0, 1),))
+        held = worker.probability_map(image, tile, plan, ((0, 1),), ["diameter"])
+        assert np.array_equal(held[:3], usual)
+        names = {"diameter"}
+        given = np.pad(
+            image.astype(np.float32), ((0, 0), (spec.halo,) * 2, (spec.halo,) * 2), "reflect"
+        )
+        told = worker.compute(given, tile.core, names)[0]
+        low, high = OCTAVES
+        assert np.abs(low + held[3] / 255 * (high - low) - told.clip(low, high)).max() < 0.02

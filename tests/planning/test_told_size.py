@@ -142,6 +142,21 @@ def test_the_size_is_the_same_for_every_part(
     assert plan.found == whole.found
 
 
+def test_clumps_of_small_objects_are_not_taken_for_large_ones() -> None:
+    """Reduced, they look as large as the network is used to; but not larger when less reduced."""
+    plan = replace(plan_of((600, 600), 512), card=CARD)
+
+    def look(wanted: float) -> Generator[Event, None, Told]:
+        seen = replace(plan, diameter=wanted)
+        yield Waiting()
+        octaves = 0.1 if seen.zoom < 0.4 else 0.8 * math.log2(10 * seen.zoom / 30)
+        return Told(ScaleProbe(seen), octaves, 0.2, 0.4)
+
+    best = Notes().follow(best_told(CARD, look))
+    assert best is not None
+    assert best.agreed == pytest.approx(10, rel=0.1)
+
+
 @given(diameter=st.floats(5, 250), leaning=st.floats(0.5, 1), noise=st.integers(0, 1000))
 def test_looks_come_near_to_the_diameter(diameter: float, leaning: float, noise: int) -> None:
     """A network that tells sizes nearer to its own than they are is believed where it is right."""

@@ -34,12 +34,13 @@ from napari_unet.tiling.plan import SegmentPlan
 DIAMETER = "diameter"  # the output that tells
 SMALLEST, LARGEST = 6.0, 200.0  # pixels; diameters that are believed
 FOREGROUND = 128  # of 255; from there on a pixel is rather object than background
-SHARE = 0.05  # of the pixels at least count as objects: those that look most like it
+SHARE = 0.005  # of the pixels at least count as objects: those that look most like it
 OTHER = 0.5  # magnification that a first look is compared with
 FURTHER = (0.5, 0.25, 2.0)  # magnifications that are looked with where two looks do not agree
 APART = 1.3  # factor from which on two magnifications are different ones
 SAME = 1.2  # factor within which two looks tell the same
 ALIKE = 1.4  # factor within which what is told and what is found are taken together
+UNCLEAR = 0.6  # octaves between the quartiles of the pixels, from which on they tell too little
 RISING = 0.3  # octaves told for each octave of magnification; less says nothing
 TRUSTED = 0.7  # octaves from the usual size within which what is told is mostly right
 RIGHT = 1.1  # factor within which what is told confirms the size that was looked with
@@ -136,8 +137,10 @@ def find_size(
 
     best = yield from best_told(expected.card, look)
     if best is not None and best.confirmed:
-        return replace(best.probe, told=best.agreed)
-    if best is None:
+        found = replace(best.probe, told=best.agreed)
+        if best.spread < UNCLEAR:
+            return found
+    elif best is None:
         found = yield from best_probe(expected, lambda diameter: looks.at(centre, diameter))
         if found.diameter is None:
             return found
@@ -235,10 +238,11 @@ def crossing(looks: Sequence[Told]) -> float | None:
     if met:
         small, large = max(met, key=lambda pair: pair[0].weight + pair[1].weight)
         return believable(usual / (small.zoom * 2 ** (-small.octaves / slope(small, large))))
-    for end in (ordered[:2], ordered[:-3:-1]):
-        away = 1 if end[0].zoom < end[1].zoom else -1
-        if all(away * look.octaves > 0 for look in ordered) and slope(*end) > RISING:
-            return end[0].believed
+    # Beyond the looks; clumps may look like objects, but they do not look larger when enlarged.
+    if pairs and pairs[-1][1] is ordered[-1] and ordered[-1].octaves < 0:
+        return ordered[-1].believed
+    if pairs and pairs[0][0] is ordered[0] and ordered[0].octaves > 0:
+        return ordered[0].believed
     return None
 
 
