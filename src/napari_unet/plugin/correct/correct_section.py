@@ -48,8 +48,9 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self.where.clicked.connect(self.uncertain.jump)
         self.heat.changed.connect(self.uncertain.show_heat)
         self._viewer.layers.selection.events.active.connect(self.refresh)
-        self._viewer.layers.events.inserted.connect(self.refresh)
-        self._viewer.layers.events.removed.connect(self.refresh)
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            event.connect(self.refresh)
         session.results.added.connect(self._watch)
         session.results.removed.connect(self._unbind)
         session.results.changed.connect(self.refresh)

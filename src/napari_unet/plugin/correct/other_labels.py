@@ -4,7 +4,7 @@ import weakref
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import ComboBox, Container, PushButton
+from magicgui.widgets import Container, PushButton
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 
@@ -19,7 +19,7 @@ from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.jobs import in_background
-from napari_unet.plugin.widgets.setting_widgets import keep_narrow, row_of
+from napari_unet.plugin.widgets.setting_widgets import LayerBox, keep_narrow, row_of
 
 CHOOSE = "Choose a labels layer first; it must have the image's shape."
 LOOKING = "Looking for what was painted on these labels…"
@@ -45,7 +45,7 @@ class OtherLabels(Container):  # type: ignore[type-arg]
         self._session = session
         self._offered: weakref.WeakSet[Labels] = weakref.WeakSet()  # saved labels to go on with
         self._reopen = ReopenLabels(session)
-        self.layer = ComboBox(
+        self.layer = LayerBox(
             choices=self._fitting,
             nullable=True,
             tooltip="A labels layer of the image's shape, such as one that was saved earlier",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from magicgui.widgets import Container, create_widget
+from magicgui.widgets import ComboBox, Container, create_widget
 from pydantic.fields import FieldInfo
 from qtpy.QtWidgets import QComboBox, QHBoxLayout
 
@@ -44,6 +44,20 @@ def field_widget(settings: type[Settings], name: str, widget_type: str, **option
         widget_type=widget_type,
         options={"tooltip": info.description, **given, **options},
     )
+
+
+class LayerBox(ComboBox):
+    """Choice of a layer, which stays chosen when it gets another name."""
+
+    def reset_choices(self, *_: Any) -> None:
+        """Offer what there is now; napari asks for it, too, whenever a layer is renamed."""
+        chosen = self.value
+        with self.changed.blocked():  # magicgui tells choices apart by their names
+            super().reset_choices()
+            if chosen in self.choices:
+                self.value = chosen
+        if self.value != chosen:
+            self.changed.emit(self.value)
 
 
 def keep_narrow(combo: Any) -> None:
