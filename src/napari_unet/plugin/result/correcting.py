@@ -336,7 +336,7 @@ class Correcting:
         if not self._undoable:
             return
         done, undone = (
-            {id(item[0]) for item in getattr(self.layer, name, ()) if len(item) == 1}
+            {id(atom) for item in getattr(self.layer, name, ()) for atom in item}
             for name in ("_undo_history", "_redo_history")
         )
         for marked in self._undoable:
