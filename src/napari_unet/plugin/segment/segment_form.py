@@ -189,7 +189,8 @@ class SegmentForm:
 
     def _show_found(self, plan: SegmentPlan) -> None:
         """Show the diameter that was found, and what is therefore too small to be an object."""
-        self.diameter.native.setSpecialValueText(f"{AUTOMATIC} ({plan.diameter:.0f})")
+        found = f"{AUTOMATIC} ({plan.diameter:.0f})" if plan.found else AUTOMATIC
+        self.diameter.native.setSpecialValueText(found)
         if self._slider_values() == self._recommended and plan.card.finds_objects:
             given = self.diameter.value or None
             self._set_sliders(plan.card.decode_for(plan.found or given))
