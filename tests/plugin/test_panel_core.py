@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_unet.labels.painted import MARK_BACKGROUND
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.result.wording import objects_found
+from napari_unet.plugin.retrain.curve import Curve
 from napari_unet.plugin.segment_panel import SegmentPanel
 from napari_unet.plugin.session.segmentation_runs import segment
+from napari_unet.plugin.session.session import RECTANGLE, WHOLE
+from napari_unet.training.events import TrainingStep
 from tests.gui.flow import SHAPE, A, Network
 
 PATIENCE = 20_000  # milliseconds
@@ -152,3 +156,70 @@ def test_progress_names_the_image(viewer, panel, idle):
     panel.form.image.value = viewer.layers["other"]
     idle()
     assert any(text.startswith("Tile 1 of 1 of cells,") for text in said)
+
+
+# ---- removed -------------------------------------------------------------------------------
+
+
+def test_marks_go_with_their_objects_and_the_strokes_are_kept(viewer, panel, cells, qtbot):
+    marks = cells.correcting.marks_layer()
+    marks.data[100:110, 20:60] = MARK_BACKGROUND
+    cells.correcting.overlay.show(on=True)
+    cells.correcting.look_everywhere()
+    viewer.layers.selection = {cells.layer, marks}
+    viewer.layers.remove_selected()
+    assert "cells objects was removed. Its corrections are kept" in panel.sentence
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=PATIENCE)
+    assert not panel.saving.save.enabled
+    qtbot.waitUntil(lambda: not panel.restoring.native.isHidden(), timeout=PATIENCE)
+
+
+def test_objects_without_corrections_go_in_silence(viewer, panel, cells):
+    viewer.layers.remove(cells.layer)
+    assert panel.sentence == ""
+
+
+def test_marks_whose_layer_is_removed_still_count_and_that_is_said(viewer, panel, cells):
+    marks = cells.correcting.marks_layer()
+    viewer.layers.remove(marks)
+    assert "still counts" not in panel.sentence  # nothing is marked
+    marks = cells.correcting.marks_layer()
+    marks.data[100:110, 20:60] = MARK_BACKGROUND
+    cells.correcting.look_everywhere()
+    viewer.layers.remove(marks)
+    assert "still counts as corrected" in panel.sentence
+    assert cells.correcting.count == (0, 400)
+
+
+def test_nothing_is_said_of_images_that_are_gone(viewer, panel, cells):
+    viewer.layers.clear()
+    assert panel.sentence == ""
+
+
+def test_a_refusal_goes_with_its_reason(viewer, panel, cells):
+    panel.form.where.value = RECTANGLE
+    panel.segment.start()
+    assert "No rectangle lies on the image" in panel.sentence
+    panel.form.where.value = WHOLE
+    assert panel.sentence == ""
+
+
+def test_going_back_is_said_in_place_of_what_was_kept(panel, cells, idle):
+    section = panel.retrain
+    section.form.offer_earlier(["cells-phase"])
+    section.form.say_outcome("The new model is kept as 'nuclei'.")
+    section._go_back()
+    idle()
+    assert section.form.outcome == "'cells-phase' is in use again."
+
+
+def test_an_empty_curve_is_not_shown(qapp):
+    curve = Curve()
+    curve.begin(60.0)
+    assert curve.isHidden()
+    curve.draw()  # it ended before anything was learned
+    assert curve.isHidden()
+    curve.add(TrainingStep(1, 0.5, 60.0, 0.1))
+    curve.draw()
+    assert not curve.isHidden()
+    curve.hide()

@@ -44,8 +44,8 @@ class Saving:
 
     def refresh(self) -> None:
         """Offer to save where there is something."""
-        results = self._session.results
-        self.save.enabled = results.has(results.chosen) or self._slide() is not None
+        there = self._session.results.current is not None
+        self.save.enabled = there or self._slide() is not None
 
     def _slide(self) -> SlideResult | None:
         layer = self._session.intent.layer
