@@ -93,7 +93,7 @@ class Network:
             raise InputError("It cannot be learned.")
         name = free_name(f"{work.active.split(' retrained')[0]} retrained")
         report = Report(outcome=self.outcome, sentence="There were too few to tell.", objects=2,
-                        held=0, old=0, new=0, base_old=0, base_new=0, trained=True, steps=1,
+                        held=0, old=0, new=0, base_old=0, base_new=0, trained=True, steps=100,
                         seconds=1)  # fmt: skip
         lineage = {"parent": work.active, "parent_sha": load_model(work.active).sha}
         if self.outcome == "refused":

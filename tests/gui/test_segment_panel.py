@@ -55,10 +55,10 @@ def test_sample_segment_save_reopen(viewer, nuclei, panel, click, idle, tmp_path
     assert panel.segment.segment.text == "Cancel"
     idle()
     assert "objects" in panel.sentence
-    panel.saving.save_to(tmp_path / "cells.ome.tif")
+    panel.saving.save_to(tmp_path / "cells_labels.ome.tif")
     idle()
-    assert panel.sentence == f"Saved {tmp_path / 'cells.ome.tif'}."
-    saved = tifffile.imread(tmp_path / "cells.ome.tif")
+    assert panel.sentence == f"Saved {tmp_path / 'cells_labels.ome.tif'}."
+    saved = tifffile.imread(tmp_path / "cells_labels.ome.tif")
     assert saved.dtype == np.uint16
     np.testing.assert_array_equal(saved, result_of(viewer).data)
     assert count_matches([match(truth, saved)]).pooled[0] >= 0.80

@@ -6,11 +6,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers._source import layer_source
+from qtpy.QtWidgets import QDoubleSpinBox
 
 from napari_unet.labels.painted import MARK_BACKGROUND
+from napari_unet.models.report import Report
+from napari_unet.plugin.layers.labels_files import write_labels
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.result.wording import objects_found
 from napari_unet.plugin.retrain.curve import Curve
+from napari_unet.plugin.retrain.retrain_form import told
 from napari_unet.plugin.segment_panel import SegmentPanel
 from napari_unet.plugin.session.segmentation_runs import segment
 from napari_unet.plugin.session.session import RECTANGLE, WHOLE
@@ -223,3 +228,61 @@ def test_an_empty_curve_is_not_shown(qapp):
     curve.draw()
     assert not curve.isHidden()
     curve.hide()
+
+
+# ---- words and numbers ---------------------------------------------------------------------
+
+
+def counted(panel, result) -> str:
+    result.correcting.look_everywhere()
+    panel.correct.refresh()
+    return panel.correct.counter.text
+
+
+def test_what_is_corrected_is_counted_in_words(panel, cells):
+    layer = cells.layer
+    layer.data[A.slices] = 0
+    assert counted(panel, cells) == "1 deleted object and 1600 px of background corrected"
+    layer.data[150:160, 20:40] = 9
+    expected = "1 object, 1 deleted object and 1600 px of background corrected"
+    assert counted(panel, cells) == expected
+    layer.data[A.start[0], A.start[1]] = cells.live.assembly.labels[A.start]  # some of it is back
+    assert "deleted" not in counted(panel, cells)
+    layer.data[A.slices] = cells.live.assembly.labels[A.slices]
+    assert counted(panel, cells) == "1 object corrected"
+
+
+def test_numbers_are_not_more_precise_than_they_are(panel):
+    assert panel.retrain.form.time.native.findChild(QDoubleSpinBox).text() == "60"
+    smallest = panel.form.sliders[2]
+    smallest.value = 10.2
+    assert smallest.native.text() == "10.2"
+
+
+def test_a_model_without_time_to_learn_is_not_blamed():
+    report = Report(
+        outcome="refused", sentence="It is not better.", objects=14, held=4, old=0.43, new=0.43,
+        base_old=0, base_new=0, trained=True, steps=1, seconds=15,
+    )  # fmt: skip
+    assert "ended after 1 step," in told(report)
+    assert told(report.model_copy(update={"steps": 200})) == "It is not better."
+
+
+# ---- files ---------------------------------------------------------------------------------
+
+
+def test_saved_labels_that_napari_takes_for_an_image_are_recognised(viewer, panel, cells, tmp_path):
+    path = str(tmp_path / "week1.tif")
+    write_labels(path, *cells.layer.as_layer_data_tuple()[:2])
+    with layer_source(path=path):
+        viewer.add_image(cells.layer.data, name="week1")
+    assert panel.sentence.startswith("week1 holds labels that were saved here")
+    assert "Convert to Labels" in panel.sentence
+
+
+@pytest.mark.parametrize("name", ["week1.tif", "my_labels.tif"])
+def test_it_is_said_how_a_file_of_that_name_opens(panel, cells, idle, tmp_path, name):
+    panel.saving.save_to(tmp_path / name)
+    idle()
+    assert f"Saved {tmp_path / name}." in panel.sentence
+    assert ("opens a file of this name as an image" in panel.sentence) == (name == "week1.tif")

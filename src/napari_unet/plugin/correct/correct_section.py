@@ -190,6 +190,11 @@ def _count(result: Result) -> str:
     if not objects and not background:
         return NOTHING_YET
     singular, plural = ("class", "classes") if result.classes else ("object", "objects")
-    noun = singular if objects == 1 else plural
-    done = "painted" if result.classes else "corrected"
-    return f"{objects} {noun} and {background} px background {done}"
+    parts = [f"{objects} {singular if objects == 1 else plural}"] if objects else []
+    deleted = result.correcting.deleted
+    if deleted:
+        parts.append(f"{deleted} deleted {singular if deleted == 1 else plural}")
+    if background:
+        parts.append(f"{background} px of background")
+    listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    return f"{listed} {'painted' if result.classes else 'corrected'}"

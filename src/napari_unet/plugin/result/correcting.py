@@ -108,6 +108,11 @@ class Correcting:
         """Painted objects, and pixels of painted background, as far as was looked."""
         return len(self.tracker.ids), self.tracker.background
 
+    @property
+    def deleted(self) -> int:
+        """Objects of the model that were taken away, as far as was looked."""
+        return self.tracker.deleted(self.layer.data, self._touched) if self.fits else 0
+
     def is_marks(self, layer: Any) -> bool:
         """Whether a layer is that of the marks."""
         # equal, not the same: what a docked panel is given is a proxy of the viewer

@@ -12,7 +12,7 @@ from napari_unet.models.store import add
 from napari_unet.plugin.result.previous_result import PreviousResult
 from napari_unet.plugin.retrain.painted_inputs import gather_work
 from napari_unet.plugin.retrain.preview import Previewing
-from napari_unet.plugin.retrain.retrain_form import RetrainForm
+from napari_unet.plugin.retrain.retrain_form import RetrainForm, told
 from napari_unet.plugin.retrain.retrain_job import (
     FinetuneResult,
     Prepared,
@@ -186,7 +186,7 @@ class RetrainSection:
         report = kept.model.report
         assert report is not None, "a retraining ends with a report"
         self.form.show_outcome(report, self._left_out)
-        self._session.say(f"{report.sentence} {self._left_out}".strip())
+        self._session.say(f"{told(report)} {self._left_out}".strip())
         if report.outcome == "accepted":
             self._adopt(kept.name, kept.model.sha)
         elif report.outcome == "preview":

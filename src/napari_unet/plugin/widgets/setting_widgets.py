@@ -4,7 +4,7 @@ from typing import Any
 
 from magicgui.widgets import ComboBox, Container, create_widget
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QComboBox, QHBoxLayout
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout
 
 from napari_unet.settings import Settings
 
@@ -37,13 +37,18 @@ def field_widget(settings: type[Settings], name: str, widget_type: str, **option
     limits = {"min": _limit(info, "ge", "gt"), "max": _limit(info, "le", "lt")}
     given = {key: value for key, value in limits.items() if value is not None}
     value = options.pop("value", info.default)
-    return create_widget(
+    widget = create_widget(
         value=value,
         name=name,
         label=str(label),
         widget_type=widget_type,
         options={"tooltip": info.description, **given, **options},
     )
+    if options.get("step", 0) >= 1:  # what is set in whole steps is shown without hundredths
+        for box in (widget.native, *widget.native.findChildren(QDoubleSpinBox)):
+            if isinstance(box, QDoubleSpinBox):
+                box.setDecimals(1 if box is widget.native else 0)
+    return widget
 
 
 class LayerBox(ComboBox):
