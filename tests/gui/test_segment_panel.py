@@ -268,6 +268,13 @@ def test_a_name_without_its_ending_replaces_no_file(painted, panel, click, idle,
     assert tifffile.imread(file).max() == 9
 
 
+def test_a_renamed_image_stays_chosen(viewer, panel, painted, image):
+    image.name = "treated"
+    assert panel.form.image.value is image
+    assert panel.form.image.native.currentText() == "treated"
+    assert panel.saving.save.native.isEnabled()
+
+
 def test_labels_without_room_for_ids_are_no_result_any_more(painted, panel, click, idle, home):
     """As *Convert data type* in napari's menu does."""
     layer = painted.layer

@@ -40,7 +40,7 @@ KEYS = {
 }
 NAPARIS_KEYS = {
     "M": "new object: the brush paints with a new number",
-    "Ctrl+Z": "undo",
+    "Ctrl+Z": "undo, on the layer that is selected",
     "Ctrl+Shift+Z": "redo",
 }
 FLAT = (
