@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_unet.errors import InputError
-from napari_unet.execution.events import ObjectsFound, Started, Waiting
+from napari_unet.execution.events import Notice, ObjectsFound, Started, Waiting
 from napari_unet.image import Box
 from napari_unet.labels.watershed import Patch
 from napari_unet.models.card import SUFFIX, sha256_of
@@ -37,6 +37,8 @@ class Network:
         Name of a model to the boxes in which it finds an object; of all others A and B.
     asked : list
         Name of the model and the part of the image, of each run so far.
+    notices : list
+        What is told of the image before anything is found.
     outcome : str
         Of the next retraining: "preview", "accepted", "refused", "cancel" or "error".
     """
@@ -44,6 +46,7 @@ class Network:
     def __init__(self, monkeypatch) -> None:
         self.finds: dict[str, list[Box]] = {}
         self.asked: list = []
+        self.notices: list[str] = []
         self.outcome = "preview"
         self.went_on = False
         monkeypatch.setattr(preview, "segment_events", self._segment)
@@ -67,6 +70,7 @@ class Network:
             tile=settings.tile or SIDE,
             device="cpu",
         )
+        yield from map(Notice, self.notices)
         yield Started(plan, Path("/nowhere"), 0)
         picture = np.zeros(image.shape, np.int32)
         boxes = self.finds.get(model.card.name, [A, B])
@@ -89,7 +93,7 @@ class Network:
             raise InputError("It cannot be learned.")
         name = free_name(f"{work.active.split(' retrained')[0]} retrained")
         report = Report(outcome=self.outcome, sentence="There were too few to tell.", objects=2,
-                        held=0, old=0, new=0, base_old=0, base_new=0, trained=True, steps=1,
+                        held=0, old=0, new=0, base_old=0, base_new=0, trained=True, steps=100,
                         seconds=1)  # fmt: skip
         lineage = {"parent": work.active, "parent_sha": load_model(work.active).sha}
         if self.outcome == "refused":

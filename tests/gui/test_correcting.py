@@ -103,7 +103,7 @@ def test_stroke_is_on_the_disk_within_a_second_and_so_is_undo(image, panel, resu
         qtbot, image, panel, lambda: np.where(layer.data >= 9, layer.data, 0), timeout=PATIENCE
     )
     assert result.correcting.count == (2, 0)
-    qtbot.waitUntil(lambda: "2 objects and 0 px" in panel.correct.counter.text, timeout=5_000)
+    qtbot.waitUntil(lambda: "2 objects corrected" in panel.correct.counter.text, timeout=5_000)
 
 
 def test_background_brush(viewer, image, panel, result, mouse, click, qtbot):

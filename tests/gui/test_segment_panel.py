@@ -55,10 +55,10 @@ def test_sample_segment_save_reopen(viewer, nuclei, panel, click, idle, tmp_path
     assert panel.segment.segment.text == "Cancel"
     idle()
     assert "objects" in panel.sentence
-    panel.saving.save_to(tmp_path / "cells.ome.tif")
+    panel.saving.save_to(tmp_path / "cells_labels.ome.tif")
     idle()
-    assert panel.sentence == f"Saved {tmp_path / 'cells.ome.tif'}."
-    saved = tifffile.imread(tmp_path / "cells.ome.tif")
+    assert panel.sentence == f"Saved {tmp_path / 'cells_labels.ome.tif'}."
+    saved = tifffile.imread(tmp_path / "cells_labels.ome.tif")
     assert saved.dtype == np.uint16
     np.testing.assert_array_equal(saved, result_of(viewer).data)
     assert count_matches([match(truth, saved)]).pooled[0] >= 0.80
@@ -266,6 +266,13 @@ def test_a_name_without_its_ending_replaces_no_file(painted, panel, click, idle,
     click(panel.saving.save)  # that file was chosen, so the dialog has asked
     idle()
     assert tifffile.imread(file).max() == 9
+
+
+def test_a_renamed_image_stays_chosen(viewer, panel, painted, image):
+    image.name = "treated"
+    assert panel.form.image.value is image
+    assert panel.form.image.native.currentText() == "treated"
+    assert panel.saving.save.native.isEnabled()
 
 
 def test_labels_without_room_for_ids_are_no_result_any_more(painted, panel, click, idle, home):

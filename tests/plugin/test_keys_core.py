@@ -31,6 +31,53 @@ def test_pieces_of_a_split_keep_their_ids(scene):
     assert scene.live.assembly.next_id > piece
 
 
+def split(scene) -> tuple[int, int]:
+    """Split `A` in two, and return the ids of its upper and its lower half."""
+    keys = Keys(scene.viewer, scene.correcting, lambda _text: None, lambda: None)
+    keys.split()
+    keys._armed._finish([(35.0, 10.0), (35.0, 60.0)])
+    scene.settle()
+    upper, lower = scene.layer.data[21, 30], scene.layer.data[48, 30]
+    assert upper != lower
+    return int(upper), int(lower)
+
+
+def test_no_later_run_changes_either_half_of_a_split(scene):
+    halves = split(scene)
+    assert scene.correcting.count == (2, 0)
+    before = scene.layer.data.copy()
+    scene.says(B, painted=scene.correcting.painted())  # A is too small to be an object now
+    np.testing.assert_array_equal(scene.layer.data, before)
+    assert {*np.unique(scene.kept())} == {0, *halves}
+
+
+def test_one_undo_takes_a_split_back(scene):
+    layer, before = scene.layer, scene.layer.data.copy()
+    layer.data_setitem((np.array([5, 6]), np.array([5, 6])), 9)  # and what was done before stays
+    split(scene)
+    after = layer.data.copy()
+    layer.undo()
+    scene.settle()
+    assert scene.correcting.count == (1, 0)
+    assert not scene.correcting.marks.any()
+    np.testing.assert_array_equal(layer.data[10:], before[10:])
+    layer.redo()
+    scene.settle()
+    assert scene.correcting.count == (3, 0)
+    np.testing.assert_array_equal(layer.data, after)
+
+
+def test_no_later_run_changes_what_was_joined(scene):
+    keys = Keys(scene.viewer, scene.correcting, lambda _text: None, lambda: None)
+    keys.merge()
+    keys._armed._finish([(30.0, 40.0), (80.0, 100.0)])
+    scene.settle()
+    before = scene.layer.data.copy()
+    scene.says(painted=scene.correcting.painted())
+    np.testing.assert_array_equal(scene.layer.data, before)
+    assert scene.correcting.count == (1, 0)
+
+
 def test_objects_joined_by_key_are_restored_as_one(scene, tmp_path):
     keys = Keys(scene.viewer, scene.correcting, lambda _text: None, lambda: None)
     keys.merge()

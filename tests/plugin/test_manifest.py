@@ -90,6 +90,16 @@ def test_reader_declines_what_is_not_ours(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "name", ["a_labels.tif", "A_classes.OME.TIFF", "week1.tif", "a_Labels.tif", "labels.tif"]
+)
+def test_names_that_open_as_labels_are_those_of_the_manifest(plugins, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"")
+    asked = any(plugins.iter_compatible_readers([str(path)]))
+    assert labels_files.opens_as_labels(path) == asked
+
+
+@pytest.mark.parametrize(
     ("meta", "wanted"),
     [
         ({"scale": (1, 1)}, (None, "pixel")),

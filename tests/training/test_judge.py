@@ -126,6 +126,17 @@ def test_decisions(old: tuple[float, ...], new: tuple[float, ...], outcome: str)
     assert sentence.endswith(".")
 
 
+@pytest.mark.parametrize(("after", "said"), [(0.651, "not clearly better"), (0.6, "not better")])
+def test_a_gain_that_is_no_evidence_is_not_called_none(after: float, said: str) -> None:
+    _, sentence = decide(Score((0.65, 0.65)), Score((after, after)))
+    assert said in sentence
+
+
+def test_a_number_to_paint_is_told_only_where_less_was_painted() -> None:
+    assert "12 in all" in decide(Score((0.1,)), Score((0.9,)))[1]
+    assert "12 in all" not in decide(Score((0.8, 0.7, 0.9)), Score((0.84, 0.75, 0.95)))[1]
+
+
 def test_what_is_given_up_is_said() -> None:
     _, sentence = decide(Score((0.1, 0.2)), Score((0.8, 0.9)), 0.9, 0.5)
     assert "0.90 before" in sentence

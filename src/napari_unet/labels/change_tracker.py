@@ -6,7 +6,7 @@ millisecond, so it happens while a person paints.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +82,27 @@ class ChangeTracker:
     def background(self) -> int:
         """Number of pixels that are painted background."""
         return sum(area for (_, number), area in self.areas.items() if number == BACKGROUND)
+
+    def deleted(self, shown: NDArray[Any], places: Iterable[tuple[Plane, Box]]) -> int:
+        """Count objects that the model found, and of which nothing is shown any more.
+
+        Parameters
+        ----------
+        shown : ndarray of int
+            ``(..., Y, X)``, the result.
+        places : iterable of (plane, Box)
+            Windows in which anything is painted.
+        """
+        assembly, cleared = self.live.assembly, set[tuple[Plane, int]]()
+        for plane, box in places if self.background and not assembly.classes else ():
+            index = index_of(plane, box)
+            predicted = assembly.labels[index]
+            under = predicted[(self.recorded[index] == BACKGROUND) & (predicted > 0)]
+            cleared.update((plane, number) for number in np.unique(under).tolist())
+        return sum(
+            not (shown[index_of(plane, assembly.box_of(number))] == number).any()
+            for plane, number in cleared
+        )
 
     @property
     def new_id(self) -> int:

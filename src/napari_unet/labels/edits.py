@@ -196,6 +196,29 @@ def confirm(labels: NDArray[Any], marks: NDArray[Any], point: Point) -> Edit:
     return Edit(box, pixels, MARK_NONE if is_marked else MARK_CONFIRMED)
 
 
+def confirm_pieces(labels: NDArray[Any], marks: NDArray[Any], split: Edit) -> Edit:
+    """Mark all pieces of an object that is about to be split as right, also what keeps its id.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        ``(Y, X)``, before the split.
+    marks : ndarray of uint8
+        ``(Y, X)``, the marks beside them; strokes of the background brush stay.
+    split : Edit
+        As `split_along` returns it: its box is that of the object.
+
+    Returns
+    -------
+    Edit
+        Of the marks.
+    """
+    window = labels[split.box.slices]
+    pixels = window == window[split.pixels][0]
+    pixels &= marks[split.box.slices] != MARK_BACKGROUND
+    return Edit(split.box, pixels, MARK_CONFIRMED)
+
+
 def mark_box(marks: NDArray[Any], box: Box) -> Edit:
     """Mark all of a box as right as it is shown; strokes of the background brush stay.
 

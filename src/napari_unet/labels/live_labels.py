@@ -74,6 +74,11 @@ class Assembly:
         """Objects placed in this run."""
         return int(np.count_nonzero(self._block_of >= 0))
 
+    def box_of(self, number: int) -> Box:
+        """Return the box around an object that the model drew."""
+        y0, x0, y1, x1 = self._extent[number].tolist()
+        return Box((y0, x0), (y1, x1))
+
     def area(self, plane: Plane, owned: Box, patch: Patch) -> Box:
         """Image pixels that `place` may change: also where the objects it replaces reach to."""
         if self.classes or not patch.count:

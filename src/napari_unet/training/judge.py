@@ -209,7 +209,9 @@ def decide(
         What was painted: objects, or strokes of classes.
     """
     held = len(new.overlaps)
-    more = f"a few more {what} ({FEWEST_PAINTED} in all are enough)"
+    more = f"a few more {what}"
+    if held < FEWEST_TO_DECIDE:  # nearly always fewer were painted
+        more += f" ({FEWEST_PAINTED} in all are enough)"
     if what == "strokes":  # one of each class is never set aside
         more = "a few more strokes of each class"
     scores = f"{old.value:.2f} before, {new.value:.2f} after"
@@ -230,9 +232,10 @@ def decide(
     gain = new.value - old.value
     judged = f"on {held} painted {what} set aside to judge ({scores}, 1 = perfect overlap)"
     if gain < max(LEAST_GAIN, ERRORS * error):
+        clearly = "clearly " if gain > 0 else ""
         return "refused", (
-            f"The new model is not better {judged}, so the old one stays. Paint more of what it "
-            "gets wrong."
+            f"The new model is not {clearly}better {judged}, so the old one stays. "
+            "Paint more of what it gets wrong."
         )
     if gain < GAIN_OF_ONE / held:
         return "preview", (

@@ -22,6 +22,11 @@ from napari_unet.plugin.widgets.wrapping_text import Wrapped
 BRUSH, OBJECTS, CLASSES = "Background brush", "Paint objects", "Paint classes"
 OTHER, INSTEAD = "Use labels of a file or another layer", "Classes instead of objects"
 NOTHING_YET = "Nothing is corrected yet."
+KEPT = "{} was removed. Its corrections are kept: choose its image and press Restore."
+STILL_COUNTS = (
+    "What is marked on {} still counts as corrected. To take it back, press Background brush and "
+    "erase it with napari's eraser."
+)
 
 
 class CorrectSection(Container):  # type: ignore[type-arg]
@@ -48,10 +53,13 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self.where.clicked.connect(self.uncertain.jump)
         self.heat.changed.connect(self.uncertain.show_heat)
         self._viewer.layers.selection.events.active.connect(self.refresh)
-        self._viewer.layers.events.inserted.connect(self.refresh)
-        self._viewer.layers.events.removed.connect(self.refresh)
+        events = self._viewer.layers.events
+        for event in (events.inserted, events.removed, events.renamed):
+            event.connect(self.refresh)
+        events.removed.connect(self._on_layer_removed)
         session.results.added.connect(self._watch)
         session.results.removed.connect(self._unbind)
+        session.results.lost.connect(self._on_lost)
         session.results.changed.connect(self.refresh)
         session.intent_changed.connect(self._on_intent)
         self.refresh()
@@ -91,6 +99,16 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         keys = self._keys.pop(result.layer, None)
         if keys is not None:
             keys.unbind()
+
+    def _on_lost(self, result: Result) -> None:
+        """Say what became of the corrections; what was said of the objects is over anyway."""
+        self._session.say(KEPT.format(result.layer.name) if result.correcting.any else "")
+
+    def _on_layer_removed(self, event: Any) -> None:
+        """Say that marks are not taken back when only their layer is removed."""
+        for result in self._session.results.all():
+            if result.correcting.is_marks(event.value) and result.correcting.marks.any():
+                self._session.say(STILL_COUNTS.format(result.layer.name))
 
     def _on_intent(self, now: Intent, before: Intent) -> None:
         if now.layer is not before.layer or now.axes != before.axes:
@@ -172,6 +190,11 @@ def _count(result: Result) -> str:
     if not objects and not background:
         return NOTHING_YET
     singular, plural = ("class", "classes") if result.classes else ("object", "objects")
-    noun = singular if objects == 1 else plural
-    done = "painted" if result.classes else "corrected"
-    return f"{objects} {noun} and {background} px background {done}"
+    parts = [f"{objects} {singular if objects == 1 else plural}"] if objects else []
+    deleted = result.correcting.deleted
+    if deleted:
+        parts.append(f"{deleted} deleted {singular if deleted == 1 else plural}")
+    if background:
+        parts.append(f"{background} px of background")
+    listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    return f"{listed} {'painted' if result.classes else 'corrected'}"

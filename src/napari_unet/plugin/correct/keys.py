@@ -15,6 +15,7 @@ from napari.utils.key_bindings import coerce_keybinding
 from napari_unet.errors import InputError, UNetError
 from napari_unet.labels.edits import (
     Edit,
+    confirm_pieces,
     delete_object,
     find_object,
     merge_along,
@@ -39,7 +40,7 @@ KEYS = {
 }
 NAPARIS_KEYS = {
     "M": "new object: the brush paints with a new number",
-    "Ctrl+Z": "undo",
+    "Ctrl+Z": "undo, on the layer that is selected",
     "Ctrl+Shift+Z": "redo",
 }
 FLAT = (
@@ -159,7 +160,8 @@ class Keys:
 
     def merge(self) -> None:
         """Wait for a line across the objects to join."""
-        self._arm("Draw a line across the objects to join.", merge_along)
+        text = "Draw a line across the objects to join."
+        self._arm(text, merge_along, self._carry_out)
 
     def split(self) -> None:
         """Wait for a line through the object to split."""
@@ -167,7 +169,7 @@ class Keys:
         def cut(labels: Any, line: Stroke) -> Edit:
             return split_along(labels, line, new_id=self.correcting.tracker.new_id)
 
-        self._arm("Draw a line through the object to split.", cut)
+        self._arm("Draw a line through the object to split.", cut, self._carry_out_split)
 
     def go(self, step: int) -> None:
         """Select the next object of the plane, or the one before, and show it in the middle."""
@@ -199,6 +201,15 @@ class Keys:
         self.correcting.tracker.live.keep_clear(edit.largest)
         self.layer.data_setitem(edit.indices, edit.new)
 
+    def _carry_out_split(self, edit: Edit) -> None:
+        """Split; both pieces count as corrected, and one Ctrl+Z takes all of it back."""
+        marks = self.correcting.marks[edit.plane]
+        pieces = confirm_pieces(self.layer.data[edit.plane], marks, edit).on(edit.plane)
+        self.bind_marks(self.correcting.marks_layer())
+        with self.layer.block_history():
+            self._carry_out(edit)
+            self.correcting.mark(pieces)
+
     def _under_cursor(self) -> tuple[tuple[int, ...], tuple[float, float]]:
         y, x = self.layer.world_to_data(self.viewer.cursor.position)[-2:]
         return self._plane(), (float(y), float(x))
@@ -216,7 +227,12 @@ class Keys:
 
     # ---- lines -----------------------------------------------------------------------------
 
-    def _arm(self, text: str, edit: Callable[[Any, Stroke], Edit]) -> None:
+    def _arm(
+        self,
+        text: str,
+        edit: Callable[[Any, Stroke], Edit],
+        carry_out: Callable[[Edit], None],
+    ) -> None:
         """Wait for a line; the same key or Escape calls it off."""
         waited = self._armed.text if self._armed is not None else ""
         self.disarm()
@@ -231,7 +247,7 @@ class Keys:
 
         def finish(line: Stroke) -> None:
             self.disarm()
-            self._try_line(edit, line)
+            self._try_line(edit, carry_out, line)
 
         self._armed = _LineTool(self.viewer, self.layer, text, finish, self.disarm)
 
@@ -242,10 +258,15 @@ class Keys:
             self._armed = None
             self.say("")
 
-    def _try_line(self, edit: Callable[[Any, Stroke], Edit], line: Stroke) -> None:
+    def _try_line(
+        self,
+        edit: Callable[[Any, Stroke], Edit],
+        carry_out: Callable[[Edit], None],
+        line: Stroke,
+    ) -> None:
         try:
             plane = self._plane()
-            self._carry_out(edit(self.layer.data[plane], line).on(plane))
+            carry_out(edit(self.layer.data[plane], line).on(plane))
         except UNetError as error:
             self.say(str(error))
 

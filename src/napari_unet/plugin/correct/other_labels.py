@@ -4,7 +4,7 @@ import weakref
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import ComboBox, Container, PushButton
+from magicgui.widgets import Container, PushButton
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from numpy.typing import NDArray
@@ -18,11 +18,11 @@ from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.labels.painted import take_whole
 from napari_unet.labels.reopen import as_labels
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.layers.labels_files import METADATA_KEY
+from napari_unet.plugin.layers.labels_files import METADATA_KEY, TIFF, saved_here
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
-from napari_unet.plugin.widgets.setting_widgets import keep_narrow, row_of
+from napari_unet.plugin.widgets.setting_widgets import LayerBox, keep_narrow, row_of
 
 CHOOSE = "Choose a labels layer first; it must have the image's shape."
 LOOKING = "Looking for what was painted on these labels…"
@@ -30,6 +30,10 @@ TAKEN = "{name} is the result now: what you paint on it counts as corrections."
 LOCKED = "{name} is the result now, with what was painted on it before; no run changes that."
 NO_JOURNAL = (
     " No record of earlier corrections was found, so all of it counts as what the model found."
+)
+AS_IMAGE = (
+    "{name} holds labels that were saved here, and was opened as an image. Right-click it in the "
+    "list of layers, choose Convert to Labels, choose your image again, and press Go on with it."
 )
 GONE = "The image or the labels layer was removed."
 
@@ -48,7 +52,7 @@ class OtherLabels(Container):  # type: ignore[type-arg]
         self._session = session
         self._offered: weakref.WeakSet[Labels] = weakref.WeakSet()  # saved labels to go on with
         self._reopen = ReopenLabels(session)
-        self.layer = ComboBox(
+        self.layer = LayerBox(
             choices=self._fitting,
             nullable=True,
             tooltip="A labels layer of the image's shape, such as one that was saved earlier",
@@ -65,6 +69,7 @@ class OtherLabels(Container):  # type: ignore[type-arg]
         self.extend([self.layer, row_of(self.take, self.go_on)])
         self.take.clicked.connect(self._press_take)
         self.go_on.clicked.connect(self._press_go_on)
+        session.viewer.layers.events.inserted.connect(self._on_inserted)
 
     def refresh(self, *, offer: bool) -> None:
         """Show the layers there are; with `offer`, choose one that was saved from here."""
@@ -72,6 +77,13 @@ class OtherLabels(Container):  # type: ignore[type-arg]
         self.take.enabled = self.go_on.enabled = bool(self.layer.choices)
         if offer:
             self._offer_saved()
+
+    def _on_inserted(self, event: Any) -> None:
+        """Say what to do with saved labels whose name lets napari take them for an image."""
+        layer, session = event.value, self._session
+        path = str(layer.source.path or "")
+        if isinstance(layer, ImageLayer) and path.lower().endswith(TIFF) and saved_here(path):
+            session.say(AS_IMAGE.format(name=layer.name))
 
     def _fitting(self, _widget: Any = None) -> list[Labels]:
         """Return the labels layers of the image's shape that are none of ours."""

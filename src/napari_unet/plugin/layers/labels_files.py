@@ -1,6 +1,7 @@
 """Labels in files: the writer and the reader that the manifest names, and what they ask a layer."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from napari_unet.io.units import PIXEL, micrometers, seconds, unit_name
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
+TIFF = (".tif", ".tiff")
 METADATA_KEY = "napari_unet"  # of layer.metadata, where a run leaves its settings
 
 
@@ -52,13 +54,21 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
 
 def get_labels_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerTuple]] | None:
     """Return a reader for label files this plugin saved, None for any other file (npe2 reader)."""
-    if not isinstance(path, str):
-        return None
+    return _read_labels_layer if isinstance(path, str) and saved_here(path) else None
+
+
+def saved_here(path: str) -> bool:
+    """Whether a file holds labels that this plugin saved."""
     try:
-        ours = read_header(path) is not None
+        return read_header(path) is not None
     except InputError:  # missing or damaged: napari's own reader says so
-        return None
-    return _read_labels_layer if ours else None
+        return False
+
+
+def opens_as_labels(path: Path) -> bool:
+    """Whether napari asks our reader for a file of that name, as the manifest says."""
+    stem, endings = re.subn(r"(\.ome)?\.tiff?$", "", path.name, flags=re.IGNORECASE)
+    return not endings or stem.endswith(("_labels", "_classes"))
 
 
 def _unit_names(meta: Mapping[str, Any], ndim: int) -> list[str]:

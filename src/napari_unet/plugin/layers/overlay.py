@@ -57,6 +57,11 @@ class Overlay:
         self.forget()
         self.refresh()
 
+    def remove(self) -> None:
+        """Take the layer away."""
+        if self._layer is not None and self._layer in self.viewer.layers:
+            self.viewer.layers.remove(self._layer)
+
     def forget(self) -> None:
         """Draw anew next time: something was painted."""
         self._drawn = None

@@ -109,6 +109,11 @@ class Correcting:
         """Painted objects, and pixels of painted background, as far as was looked."""
         return len(self.tracker.ids), self.tracker.background
 
+    @property
+    def deleted(self) -> int:
+        """Objects of the model that were taken away, as far as was looked."""
+        return self.tracker.deleted(self.layer.data, self._touched) if self.fits else 0
+
     def is_marks(self, layer: Any) -> bool:
         """Whether a layer is that of the marks."""
         # equal, not the same: what a docked panel is given is a proxy of the viewer
@@ -339,7 +344,7 @@ class Correcting:
         if not self._undoable:
             return
         done, undone = (
-            {id(item[0]) for item in getattr(self.layer, name, ()) if len(item) == 1}
+            {id(atom) for item in getattr(self.layer, name, ()) for atom in item}
             for name in ("_undo_history", "_redo_history")
         )
         for marked in self._undoable:

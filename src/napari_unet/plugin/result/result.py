@@ -18,12 +18,14 @@ from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.execution.run import Run, live_run
 from napari_unet.image import Box, Image, Plane
 from napari_unet.labels.live_labels import LiveLabels
+from napari_unet.labels.painted import painted_ids
 from napari_unet.labels.reopen import put_on_top
 from napari_unet.labels.watershed import Patch
 from napari_unet.planning.planner import Where
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.layers.layers import Redraw
 from napari_unet.plugin.result.correcting import Correcting
+from napari_unet.plugin.result.wording import objects_found
 from napari_unet.segmentation import record
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
@@ -93,8 +95,8 @@ class Result:
 
     @property
     def count(self) -> int:
-        """Objects of the last run."""
-        return self.live.assembly.count
+        """Objects that the layer holds, found or painted."""
+        return len(painted_ids(self.layer.data))
 
     def fits(self, image: Image) -> bool:
         """Whether the layer still has the shape of the image, and room for ids."""
@@ -251,7 +253,7 @@ class Result:
             return ""
         if self.classes:
             return "Done."
-        text = f"{self.count} objects, about {self.plan.diameter:.0f} px in diameter."
+        text = objects_found(self.count, self.plan)
         if not self._room_for_maps:
             return text + IN_VIEW
         return text if self._found.issuperset(self.plan.blocks()) else text + IN_PART

@@ -14,6 +14,7 @@ from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.result.incremental import IncrementalSegmentation
+from napari_unet.plugin.result.wording import objects_found
 from napari_unet.segmentation import record
 
 SLIDE = "napari_unet_slide"  # in the metadata of such a layer
@@ -87,7 +88,7 @@ class SlideResult:
         if self.classes:
             return f"Done. {self.note}".strip()
         how = self.note or "To correct some, zoom in and press Edit this view."
-        return f"{self.incremental.objects} objects. {how}"
+        return f"{objects_found(self.incremental.objects)} {how}"
 
 
 def slide_results(viewer: Viewer, source: Layer | None) -> list[SlideResult]:

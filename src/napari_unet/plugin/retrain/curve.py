@@ -40,14 +40,14 @@ class Curve(QWidget):
         return self._text.text()
 
     def begin(self, limit: float) -> None:
-        """Empty it and show it; it is as wide as the time there is, in seconds."""
+        """Empty it, and hide it until there is a point; it is as wide as the seconds there are."""
         self.losses, self.scores, self._next = [], [], 0.0
         self._text.setText("")
         if self._plot is None:
             self._plot = _make_plot(self)
         if self._plot is not None:
             self._plot.begin(limit)
-        self.show()
+        self.hide()
 
     def add(self, event: TrainingStep) -> None:
         """Note one event; drawn at once if the last drawing is a while ago."""
@@ -63,6 +63,7 @@ class Curve(QWidget):
         self._text.setText(", ".join(_words(self.losses, self.scores)))
         if self._plot is not None:
             self._plot.draw(self.losses, self.scores)
+        self.setVisible(bool(self.losses or self.scores))
         self._next = time.monotonic() + PAUSE
 
 

@@ -15,6 +15,7 @@ from napari_unet.planning.planner import Where
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.class_colours import colour_dict
 from napari_unet.plugin.result.result import Result
+from napari_unet.plugin.result.wording import objects_found
 from napari_unet.plugin.retrain.retrain_form import SHOW_NEW
 from napari_unet.plugin.session.session import Session
 from napari_unet.segmentation import segment_events
@@ -73,7 +74,7 @@ class Preview:
         """Return what is said when the run has ended."""
         if cancelled or not self.complete:
             return PARTLY
-        return READY if self.classes else f"{self._found.count} objects. {READY}"
+        return READY if self.classes else f"{objects_found(self._found.count)} {READY}"
 
 
 class Previewing:

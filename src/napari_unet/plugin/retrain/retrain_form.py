@@ -19,6 +19,11 @@ SHORTEST, LONGEST = 10, 300  # seconds on the slider
 RETRAIN = "Retrain", "Teach the model what is painted on the open images, and the folder added"
 FOLDER = "Teach a folder of images and masks too"
 SHOW_NEW = "Show the new one"
+FEWEST_STEPS = 5  # with fewer nothing can be told of what is learned
+NO_TIME = (
+    "There was no time to learn: it ended after {} step{}, as what the model finds now is looked "
+    "at first. So the old one stays; choose a longer time and press Retrain."
+)
 STOP = "Stop", "End now; the best so far is judged, and kept if it is better"
 
 
@@ -111,7 +116,7 @@ class RetrainForm(QWidget):
 
     def show_outcome(self, report: Report, remark: str = "") -> None:
         """Say what came of it, old and new side by side, and what else there is to know."""
-        said = f"{report.sentence} {remark}".strip()
+        said = f"{told(report)} {remark}".strip()
         self._outcome.say(f"{said}\n\n{summary(report)}")
         self._outcome.show()
 
@@ -151,6 +156,13 @@ class RetrainForm(QWidget):
             self.earlier.value = chosen if chosen in names else names[0]
         for widget in (self.back, self.earlier):
             widget.native.setVisible(bool(names))
+
+
+def told(report: Report) -> str:
+    """Return what came of it, in a sentence; a model that had no time to learn is not to blame."""
+    if report.outcome == "refused" and report.steps < FEWEST_STEPS:
+        return NO_TIME.format(report.steps, "" if report.steps == 1 else "s")
+    return report.sentence
 
 
 def summary(report: Report) -> str:

@@ -12,7 +12,7 @@ from napari_unet.models.store import add
 from napari_unet.plugin.result.previous_result import PreviousResult
 from napari_unet.plugin.retrain.painted_inputs import gather_work
 from napari_unet.plugin.retrain.preview import Previewing
-from napari_unet.plugin.retrain.retrain_form import RetrainForm
+from napari_unet.plugin.retrain.retrain_form import RetrainForm, told
 from napari_unet.plugin.retrain.retrain_job import (
     FinetuneResult,
     Prepared,
@@ -25,6 +25,7 @@ from napari_unet.plugin.session.session import Intent, Session
 from napari_unet.plugin.widgets.background import BackgroundTask, in_background, sentence
 from napari_unet.training.events import TrainingStep
 
+BACK = "{!r} is in use again."
 DISCARDED = "The new model is discarded; the old one stays."
 QUIET = 1.5  # seconds without a step after which it must be judging
 
@@ -150,7 +151,10 @@ class RetrainSection:
                 self._finished = event
 
     def _on_step(self, event: TrainingStep) -> None:
+        hidden = self.form.curve.isHidden()
         self.form.show_step(event)
+        if hidden and not self.form.curve.isHidden():
+            self._session.reveal.emit(self.form.progress_part)
         if self._stopping or not event.steps:
             return
         self.form.retrain.enabled = True  # from now on there is something to keep
@@ -182,7 +186,7 @@ class RetrainSection:
         report = kept.model.report
         assert report is not None, "a retraining ends with a report"
         self.form.show_outcome(report, self._left_out)
-        self._session.say(f"{report.sentence} {self._left_out}".strip())
+        self._session.say(f"{told(report)} {self._left_out}".strip())
         if report.outcome == "accepted":
             self._adopt(kept.name, kept.model.sha)
         elif report.outcome == "preview":
@@ -236,6 +240,8 @@ class RetrainSection:
         self.form.offer_comparison(there=False)
         if name in self._used_before:
             del self._used_before[self._used_before.index(name) :]
+        if name in model_files():
+            self.form.say_outcome(BACK.format(name))
         self._use(name)
 
     def _keep_preview(self) -> None:

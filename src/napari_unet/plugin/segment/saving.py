@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.io.ome_zarr import ENDING, copy_labels
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.layers.labels_files import write_labels
+from napari_unet.plugin.layers.labels_files import opens_as_labels, write_labels
 from napari_unet.plugin.result.result import REPLACED, Result
 from napari_unet.plugin.result.slide_result import SlideResult, slide_result
 from napari_unet.plugin.session.run_controller import Activity
@@ -18,6 +18,10 @@ from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
 
 OME_TIFF = ".ome.tif"
+AS_IMAGE = (
+    "napari opens a file of this name as an image; with a name that ends in _labels it opens as "
+    "labels."
+)
 NOTHING = "There is nothing to save: the image has no result any more. Press Segment first."
 
 
@@ -44,8 +48,8 @@ class Saving:
 
     def refresh(self) -> None:
         """Offer to save where there is something."""
-        results = self._session.results
-        self.save.enabled = results.has(results.chosen) or self._slide() is not None
+        there = self._session.results.current is not None
+        self.save.enabled = there or self._slide() is not None
 
     def _slide(self) -> SlideResult | None:
         layer = self._session.intent.layer
@@ -108,7 +112,8 @@ class Saving:
             if session.closed:
                 return
             runs.problem = problem
-            session.say(problem or f"Saved {path}.")
+            hint = "" if opens_as_labels(path) else f" {AS_IMAGE}"
+            session.say(problem or f"Saved {path}.{hint}")
             if not problem:
                 note()
 

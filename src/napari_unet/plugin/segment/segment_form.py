@@ -10,7 +10,7 @@ from napari_unet.models.library import load_card, model_files
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import PLANE, RECTANGLE, VIEW, WHOLE, Intent, Session
-from napari_unet.plugin.widgets.setting_widgets import field_widget, keep_narrow
+from napari_unet.plugin.widgets.setting_widgets import LayerBox, field_widget, keep_narrow
 from napari_unet.settings import DecodeSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
@@ -48,7 +48,7 @@ class SegmentForm:
         self._on_model()
 
     def _build(self) -> None:
-        self.image = ComboBox(label="Image", choices=self._image_layers, nullable=True)
+        self.image = LayerBox(label="Image", choices=self._image_layers, nullable=True)
         self.model = ComboBox(label="Model", choices=lambda _: list(model_files()))
         self.axes = LineEdit(
             label="Axes", tooltip="One letter for each dimension, such as ZYX; C = channels"
@@ -189,7 +189,8 @@ class SegmentForm:
 
     def _show_found(self, plan: SegmentPlan) -> None:
         """Show the diameter that was found, and what is therefore too small to be an object."""
-        self.diameter.native.setSpecialValueText(f"{AUTOMATIC} ({plan.diameter:.0f})")
+        found = f"{AUTOMATIC} ({plan.diameter:.0f})" if plan.found else AUTOMATIC
+        self.diameter.native.setSpecialValueText(found)
         if self._slider_values() == self._recommended and plan.card.finds_objects:
             given = self.diameter.value or None
             self._set_sliders(plan.card.decode_for(plan.found or given))

@@ -5,6 +5,7 @@ from superqt.utils import qdebounced
 
 from napari_unet.errors import UNetError
 from napari_unet.execution.events import ObjectsFound
+from napari_unet.plugin.layers import layers
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.segmentation_runs import decode_again, segment
@@ -24,6 +25,7 @@ class SegmentSection:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._refused = ""  # why nothing could be segmented
         self.segment = PushButton(text="Segment")
         self.progress = ProgressBar(visible=False)
         self._decode = qdebounced(self._make_anew, timeout=SLIDER_DELAY)
@@ -46,9 +48,14 @@ class SegmentSection:
         try:
             segment(self._session)
         except UNetError as error:
-            self._session.say(str(error))
+            self._refused = str(error)
+            self._session.say(self._refused)
 
     def _on_intent(self, now: Intent, before: Intent) -> None:
+        if now.layer is not before.layer or now.region != before.region:
+            self._session.take_back(self._refused)
+        if now.layer is None and not layers.image_layers(self._session.viewer):
+            self._session.say("")  # there is nothing left to say anything of
         if now.model != before.model:
             self._session.warm_up()
         elif now.decode != before.decode:

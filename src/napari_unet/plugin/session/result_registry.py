@@ -9,6 +9,7 @@ from napari import Viewer
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_unet.errors import InputError
 from napari_unet.image import Image
@@ -180,7 +181,18 @@ class ResultRegistry:
 
     def _on_removed(self, *_: Any) -> None:
         """Let go of results whose layer was removed; their journal can be restored."""
-        for result in [r for r in self._open if r.layer not in self._viewer.layers]:
+        lost = [r for r in self._open if r.layer not in self._viewer.layers]
+        for result in lost:
             self._open.remove(result)
             result.correcting.close()
             self.lost.emit(result)
+        if lost:  # later: napari may just be removing several layers, these among them
+            QTimer.singleShot(0, lambda: self._remove_beside(lost))
+
+    def _remove_beside(self, lost: Sequence[Result]) -> None:
+        """Take away the layers beside results that are gone; nothing painted there would count."""
+        for result in lost:
+            result.correcting.overlay.remove()
+            for layer in [*self._viewer.layers]:
+                if result.correcting.is_marks(layer):
+                    self._viewer.layers.remove(layer)

@@ -89,6 +89,9 @@ class RunController:
         self._task: BackgroundTask | None = None
         self._target: Target | None = None  # what the task fills
         self._begun, self._done = 0.0, 0  # when the task began, and its tiles so far
+        self._notices: list[str] = []  # of the task
+        self._noticed: weakref.WeakKeyDictionary[Target, list[str]]  # by runs that filled it
+        self._noticed = weakref.WeakKeyDictionary()
         self._closed = self._decoding = False
         self.problem: str | None = None
 
@@ -159,7 +162,7 @@ class RunController:
         """
         self.making_way.emit()
         self._begun, self.problem, self._target = time.monotonic(), None, target
-        self._done, self._decoding = 0, decoding
+        self._done, self._notices, self._decoding = 0, [], decoding
         task = self._task = BackgroundTask(
             events,
             lambda event: self._on_event(event, target),
@@ -188,6 +191,7 @@ class RunController:
     def _on_event(self, event: Event, target: Target) -> None:
         match event:
             case Started():
+                self._noticed.pop(target, None)  # another look; sliders make none
                 target.started(event)
                 self.planned.emit(event.plan)
             case ObjectsFound() | TileWritten():
@@ -197,9 +201,13 @@ class RunController:
                 if not isinstance(event, TileWritten):
                     self._done += 1
                     self.found.emit(event)
-                    self._say(progress(event, self._done, time.monotonic() - self._begun))
+                    seconds = time.monotonic() - self._begun
+                    source = target.source()
+                    name = source.name if source is not None else target.image.name
+                    self._say(progress(event, name, self._done, seconds))
             case Notice(text=text):
                 self._viewer.status = text
+                self._notices.append(text)
                 self._say(text)
 
     def _gone(self, target: Target) -> bool:
@@ -221,17 +229,19 @@ class RunController:
         if self._closed:
             return
         cancelled = self._task is not None and self._task.cancelled
+        noticed = [*dict.fromkeys([*self._noticed.get(target, ()), *self._notices])]
+        self._noticed[target] = noticed
         target.finish()
         self.problem = problem or self.problem
         self.ended.emit()
         if self.problem:
             self._say(self.problem)
         elif target.layer in self._viewer.layers:  # else it was taken away, which was said
-            self._say(target.conclusion(cancelled=cancelled))
+            self._say(" ".join([target.conclusion(cancelled=cancelled), *noticed]).strip())
 
 
-def progress(event: ObjectsFound, done: int, seconds: float) -> str:
-    """Return how far a run is that has done some tiles in some seconds; others were there."""
+def progress(event: ObjectsFound, image: str, done: int, seconds: float) -> str:
+    """Return how far the run of an image is, some tiles done in some seconds; others were there."""
     left = seconds / done * (event.total - event.done)
     span = f"{left:.0f} s" if left < LONG else f"{left / 60:.0f} min"
-    return f"Tile {event.done} of {event.total}, about {span} left"
+    return f"Tile {event.done} of {event.total} of {image}, about {span} left"

@@ -89,7 +89,7 @@ class Session:
         self.engine, self.cache = Engine(), ProbabilityMapCache()
         self.scratch = Scratch(platformdirs.user_cache_path(APPLICATION) / "slides")
         self.intent = Intent()
-        self.closed = False
+        self.closed, self._last_said = False, ""
         self.journals = Journals(self.say)
         self.results = ResultRegistry(viewer, self._keep_safe)
         self.class_names = ClassNames(self.results)
@@ -105,7 +105,13 @@ class Session:
     def say(self, text: str) -> None:
         """Show the person a sentence, if there is still somewhere to show it."""
         if not self.closed:
+            self._last_said = text
             self.said.emit(text)
+
+    def take_back(self, text: str) -> None:
+        """Show a sentence no longer that is not true any more, if it is still the one shown."""
+        if text and text == self._last_said:
+            self.say("")
 
     # ---- the intent ------------------------------------------------------------------------
 

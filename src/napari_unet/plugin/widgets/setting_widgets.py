@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from magicgui.widgets import Container, create_widget
+from magicgui.widgets import ComboBox, Container, create_widget
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QComboBox, QHBoxLayout
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout
 
 from napari_unet.settings import Settings
 
@@ -37,13 +37,32 @@ def field_widget(settings: type[Settings], name: str, widget_type: str, **option
     limits = {"min": _limit(info, "ge", "gt"), "max": _limit(info, "le", "lt")}
     given = {key: value for key, value in limits.items() if value is not None}
     value = options.pop("value", info.default)
-    return create_widget(
+    widget = create_widget(
         value=value,
         name=name,
         label=str(label),
         widget_type=widget_type,
         options={"tooltip": info.description, **given, **options},
     )
+    if options.get("step", 0) >= 1:  # what is set in whole steps is shown without hundredths
+        for box in (widget.native, *widget.native.findChildren(QDoubleSpinBox)):
+            if isinstance(box, QDoubleSpinBox):
+                box.setDecimals(1 if box is widget.native else 0)
+    return widget
+
+
+class LayerBox(ComboBox):
+    """Choice of a layer, which stays chosen when it gets another name."""
+
+    def reset_choices(self, *_: Any) -> None:
+        """Offer what there is now; napari asks for it, too, whenever a layer is renamed."""
+        chosen = self.value
+        with self.changed.blocked():  # magicgui tells choices apart by their names
+            super().reset_choices()
+            if chosen in self.choices:
+                self.value = chosen
+        if self.value != chosen:
+            self.changed.emit(self.value)
 
 
 def keep_narrow(combo: Any) -> None:
