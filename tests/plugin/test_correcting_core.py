@@ -287,6 +287,7 @@ def test_a_layer_that_tells_nothing_any_more_is_told_once(scene, spoil):
     layer.data[0:5, 0:5] = 300
     scene.correcting.look_everywhere()
     layer.data = layer.data.astype(np.uint8) if spoil == "too small" else layer.data[:100].copy()
+    assert len(troubles) == 1  # at once: what is said next is about what is done next
     layer.data[80:85, 0:5] = 9
     for _ in range(3):
         scene.correcting._tick()

@@ -220,6 +220,7 @@ class Correcting:
                 np.copyto(self.marks, given, casting="unsafe")
                 self._marks_layer.data = self.marks
         self._expect(self.tracker.blocks())
+        self._tell_trouble()
 
     def _on_choice(self, _event: Any = None) -> None:
         """Leave an id to the person from the moment it is chosen, as tiles may be coming in."""
@@ -241,6 +242,9 @@ class Correcting:
             self.overlay.forget()
             self.changed.emit()
         self.overlay.refresh()
+        self._tell_trouble()
+
+    def _tell_trouble(self) -> None:
         problem = (self._journal.problem if self._journal is not None else None) or ""
         if not self.tracker.reads(self.layer.data):
             problem = UNREADABLE.format(name=self.layer.name)
