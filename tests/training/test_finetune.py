@@ -17,8 +17,9 @@ from napari_unet.models.weights import save_model
 from napari_unet.network.outputs import Kind
 from napari_unet.plugin.synthetic_nuclei import nuclei_window
 from napari_unet.settings import DecodeSettings, FinetuneSettings, SegmentSettings
+from napari_unet.training.contest.attempt import Attempt
 from napari_unet.training.events import FinetunePlan, Finished, TrainingStep
-from napari_unet.training.finetune import Finetune, finetune_events
+from napari_unet.training.finetune import finetune_events
 from napari_unet.training.judge import at_zoom, judge
 from napari_unet.training.windows import TrainingWindow, shown_diameter
 
@@ -198,7 +199,7 @@ def test_the_parent_is_judged_with_the_thresholds_it_segments_with(
     assert shown_diameter([example]) == pytest.approx(18 / zoom, rel=0.03)
     blank = replace(example, painted=np.full_like(example.painted, BACKGROUND), held=(), judged=())
     assert shown_diameter([blank, blank]) is None
-    before = Finetune.load(plan(tmp_path), [example, blank]).unchanged().decode
+    before = Attempt.load(plan(tmp_path), [example, blank]).unchanged().decode
     wanted = load_model("nuclei").card.decode_for(18 / zoom)
     assert before.minimum_diameter == pytest.approx(wanted.minimum_diameter, rel=0.03)
 
@@ -211,7 +212,7 @@ def test_the_parent_is_judged_in_the_size_it_segments_with(tmp_path: Path, radiu
     found = segment(example.image[0], load_model("nuclei"), settings=settings).labels
     expected = judge(found, example.painted, example.judged).score
     assert expected > 0.5
-    work = Finetune.load(plan(tmp_path), [example])
+    work = Attempt.load(plan(tmp_path), [example])
     assert work.unchanged().verdict.score == pytest.approx(expected, abs=0.03)
 
 
@@ -235,7 +236,7 @@ def test_the_new_model_must_beat_the_one_in_use(tmp_path: Path) -> None:
 
 
 def test_stopped_early_the_best_look_is_kept_and_not_the_last(tmp_path: Path) -> None:
-    work = Finetune.load(plan(tmp_path), [disc_example()])
+    work = Attempt.load(plan(tmp_path), [disc_example()])
     good = copy.deepcopy(work.learner.average)
     assert work._glance() > 0.5
     with torch.no_grad():
@@ -277,6 +278,6 @@ def test_what_the_parent_never_knew_is_not_forgotten(
     tmp_path: Path, parent: str, knows: bool
 ) -> None:
     made = replace(plan(tmp_path), parent=find_model(parent))
-    work = Finetune.load(made, [disc_example()])
-    assert bool(work.known) == knows
+    work = Attempt.load(made, [disc_example()])
     assert (work.unchanged().base > 0.5) == knows
+    assert bool(work.exam.known) == knows
