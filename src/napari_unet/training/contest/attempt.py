@@ -21,7 +21,7 @@ from napari_unet.training.windows import TrainingWindow, replay_windows
 LOOK = 8.0  # seconds between looks at the held-out objects, at least
 LOOKING = 0.1  # part of the time that looks may take
 RESERVE = 1.5  # times what looking at the parent took is kept for judging at the end
-FITTED = 8  # windows at most that the parent is believed by and thresholds are fitted on
+FITTED = 8  # windows at most that parents are believed and compared by, and thresholds fitted on
 ENOUGH = 8  # held-out objects to fit the width of the outlines on
 
 

@@ -15,14 +15,12 @@ from napari_unet.errors import ModelError, TrainingError
 from napari_unet.labels.painted import BACKGROUND, UNLABELLED
 from napari_unet.network.outputs import OBJECT_MAP
 from napari_unet.training.contest.attempt import Attempt
-from napari_unet.training.contest.exam import some
 from napari_unet.training.events import Control, Lesson, TrainingStep
 from napari_unet.training.judge import Score
 
 SHARE = 0.12  # of the time limit that each parent learns before one is chosen
 PREPARING = 0.25  # of the time limit, after which no further parent is made ready
 LONGEST = 0.5  # of the time limit, which all of them may take together
-LOOKED = 8  # windows at most that they are compared on
 ALIKE = 2  # digits of an overlap that count; where they are equal, the lower error decides
 LEAST = 1 / 255  # probability; a map has no smaller steps
 
@@ -121,18 +119,23 @@ def _note(attempts: Sequence[Attempt]) -> str:
 
 
 def standing(attempt: Attempt) -> tuple[float, float]:
-    """How well a parent has learned what is painted: mean overlap, then how little it errs.
+    """How well a parent finds what is painted: mean overlap, then how little it errs.
 
     All painted objects count, also those it learns from: the few held out are too few to tell,
     and how fast it learns the others is what is asked. Overlaps do not depend on the size that a
-    parent sees the objects in.
+    parent sees the objects in. As it was or as it is now, whichever is better: the first fast
+    steps unsettle a network that knows such objects already.
     """
-    windows, network = some(attempt.windows, LOOKED), attempt.learner.average
-    maps = attempt.exam.maps(network, windows)
-    pairs = list(zip(maps, windows, strict=True))
-    settings = attempt.card.decode
-    score = sum((attempt.exam.verdict(m, settings, w, None) for m, w in pairs), Score()).score
-    return round(score, ALIKE), -float(np.mean([error(m, w.painted) for m, w in pairs]))
+    now = attempt.exam.maps(attempt.learner.average, attempt.shown)
+    return max(_marks(attempt, maps) for maps in (attempt.opinions, now))
+
+
+def _marks(attempt: Attempt, maps: Sequence[NDArray[np.uint8]]) -> tuple[float, float]:
+    """Overlap, and less than nothing by the error, of maps of the windows that are shown."""
+    pairs = list(zip(maps, attempt.shown, strict=True))
+    verdicts = [attempt.exam.verdict(m, attempt.card.decode, w, None) for m, w in pairs]
+    wrong = float(np.mean([error(m, w.painted) for m, w in pairs]))
+    return round(sum(verdicts, Score()).score, ALIKE), -wrong
 
 
 def error(maps: NDArray[np.uint8], painted: NDArray[np.uint32]) -> float:
