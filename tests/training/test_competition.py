@@ -30,8 +30,8 @@ TICK = 0.2  # seconds that a step takes
 
 @pytest.fixture(autouse=True)
 def _steps_take_equally_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing else takes time, so that nothing depends on the machine."""
-    monkeypatch.setattr(Clock, "now", 0.0)
+    """Nothing else takes time, and no trial chooses numbers: nothing depends on the machine."""
+    monkeypatch.setattr("napari_unet.training.learner.computes_bfloat16", lambda: False)
     step = Learner.step
 
     def counted(learner: Learner, progress: float) -> float:
@@ -95,6 +95,7 @@ def lessons(models: dict[str, Path], folder: Path, *names: str) -> list[Lesson]:
 
 def events(given: list[Lesson], **control: object) -> Iterator[TrainingStep | Finished]:
     (first, windows), *others = given
+    Clock.now = 0.0
     return finetune_events(first, windows, others=others, clock=Clock(), **control)
 
 

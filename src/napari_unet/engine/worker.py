@@ -243,8 +243,10 @@ class Worker:
             if self._job > job:
                 raise _NotWantedError
 
+        def stop() -> bool:
+            return self._stopped == job
+
         (plan, windows), *others = [(one.plan, one.windows) for one in samples]
-        stop = lambda: self._stopped == job  # noqa: E731
         events = finetune_events(plan, windows, others=others, stop=stop, check=check)
         told = 0.0
         for event in events:
