@@ -6,16 +6,17 @@ panel, and in this process for the command line and library calls.
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_unet.errors import InputError, ModelError
+from napari_unet.execution.events import Waiting
 from napari_unet.image import Image
 from napari_unet.journal.identity import identity_of
 from napari_unet.labels.painted import (
@@ -42,6 +43,8 @@ from napari_unet.training.windows import (
     taught_diameters,
     training_windows,
 )
+
+Result = TypeVar("Result")
 
 
 def gather(
@@ -95,6 +98,65 @@ def gather(
         card |= _sizes(paintings, parent.card)
     wanted = parent.card.child(parent.sha, **card)
     return FinetuneInputs(parent, training_windows(paintings, wanted), card, settings)
+
+
+def gather_all(
+    pairs: Sequence[tuple[Image, ArrayLike]],
+    parents: Sequence[Model],
+    name_for: Callable[[Model], str],
+    settings: FinetuneSettings,
+    *,
+    class_names: Sequence[str] = (),
+) -> Generator[Waiting, None, FinetuneInputs]:
+    """Cut out what was painted for each parent, as it would see the images.
+
+    Parameters
+    ----------
+    pairs : sequence of (Image, painted)
+        Images and what was painted on them; see `labels.painted.as_painted`.
+    parents : sequence of Model
+        Models that compete; where classes are painted only the first is taught.
+    name_for : callable
+        Gives the name of the new model by its parent.
+    settings : FinetuneSettings
+        Time and seed.
+    class_names : sequence of str, optional
+        See `gather`.
+
+    Yields
+    ------
+    Waiting
+        Between steps that take a while.
+    """
+    seen: dict[tuple[str, int], list[Painting]] = {}
+    for parent in parents[:1] if class_names else parents:
+        paintings = seen.setdefault(_view(parent.card), [])
+        for image, painted in pairs if not paintings else ():
+            yield Waiting()
+            card = class_parent(parent.card, image, class_names) if class_names else parent.card
+            paintings.append(painting_of(image, painted, card))
+    _note_dark(list(seen.values()))
+    inputs = []
+    for parent in parents[:1] if class_names else parents:
+        yield Waiting()
+        paintings, name = seen[_view(parent.card)], name_for(parent)
+        inputs.append(gather(paintings, parent, name, settings, class_names=class_names))
+    first, *others = inputs
+    return replace(first, others=tuple(others))
+
+
+def _view(card: ModelCard) -> tuple[str, int]:
+    """What of a model decides the grey values that it sees an image with."""
+    return card.polarity, card.spec.in_channels
+
+
+def _note_dark(views: Sequence[list[Painting]]) -> None:
+    """Note for all views of an image that one of them is inverted."""
+    for number in range(len(views[0])):
+        limits = [pair for view in views for pair in view[number].limits]
+        if any(low > high for low, high in limits):
+            for view in views:
+                view[number] = replace(view[number], dark=True)
 
 
 def _sizes(paintings: Sequence[Painting], parent: ModelCard) -> dict[str, Any]:
@@ -165,16 +227,21 @@ def painting_of(
             f"The painted array has the shape {paint.shape}, the image needs {image.labels_shape}. "
             "Give the labels that were painted on this image."
         )
-    look = grey_values(image, card)
+    return Painting(image, paint, _at_once(grey_values(image, card)))
+
+
+def _at_once(steps: Generator[Any, None, Result]) -> Result:
+    """Take all steps of a generator and return what it returns."""
     while True:
         try:
-            next(look)
+            next(steps)
         except StopIteration as end:
-            return Painting(image, paint, end.value)
+            found: Result = end.value
+            return found
 
 
 def finetune(
-    model: str | Path | Model,
+    model: str | Path | Model | Sequence[str | Path | Model],
     pairs: Sequence[tuple[Any, ArrayLike]],
     *,
     name: str,
@@ -186,9 +253,11 @@ def finetune(
 
     Parameters
     ----------
-    model : str, Path or Model
+    model : str, Path or Model, or a sequence of them
         The parent: a name in the library, the path of a model file, or a loaded model. Begin with
-        the same parent each time and give all pairs so far.
+        the same parent each time and give all pairs so far. Of several the one goes on that learns
+        it best in the first seconds; the new model must beat it and the first of them. Classes
+        are taught to the first.
     pairs : sequence of (image, painted)
         Images as for `segment`; painted arrays ``(..., Y, X)``: 0 = unlabelled, `BACKGROUND` (or
         -1) = background, else the id of an object.
@@ -207,7 +276,7 @@ def finetune(
     Model
         With ``model.report``. If the new model is accepted it is in the library under `name`; if
         too little was held out to judge, it is a file beside the library; if it is refused, the
-        parent is returned.
+        parent is returned, which ``model.report.parent`` names in any case.
 
     Raises
     ------
@@ -219,22 +288,23 @@ def finetune(
     from napari_unet.training.finetune import finetune_events  # noqa: PLC0415  loads torch
 
     settings = checked(FinetuneSettings, time_limit=time_limit)
-    parent = model if isinstance(model, Model) else load_model(model)
+    given = [model] if isinstance(model, str | Path | Model) else model
+    if not given:
+        raise InputError("There is no model to begin with. Name one, such as 'nuclei'.")
+    parents = [one if isinstance(one, Model) else load_model(one) for one in given]
     if save_name(name).casefold() in {known.casefold() for known in model_files()}:
         raise ModelError(f"There is a model called {name!r} already. Choose another name.")
     opened = [(i if isinstance(i, Image) else open_image(i), p) for i, p in pairs]
-    paintings = [
-        painting_of(i, p, class_parent(parent.card, i, class_names) if class_names else parent.card)
-        for i, p in opened
-    ]
-    inputs = gather(paintings, parent, name, settings, class_names=class_names)
+    steps = gather_all(opened, parents, lambda _: name, settings, class_names=class_names)
+    inputs = replace(_at_once(steps), in_use=parents[0])
     user_folder().parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent))
-    events = finetune_events(inputs.plan(folder / "new.safetensors"), inputs.windows)
+    (plan, windows), *others = inputs.trainings(folder / "new.safetensors")
+    events = finetune_events(plan, windows, others=others)
     try:
         for event in events:
             if isinstance(event, Finished):
-                return keep(event, parent, name)
+                return keep(event, inputs.named(event.report.parent), name)
             if progress:
                 progress(event)
     finally:

@@ -9,7 +9,9 @@ import tifffile
 from typer.testing import CliRunner, Result
 
 from napari_unet.cli.main import app
+from napari_unet.errors import InputError
 from napari_unet.labels.painted import as_painted, hold_out, painted_objects, take_whole
+from napari_unet.models.library import Model, bundled_models
 from napari_unet.plugin.synthetic_nuclei import nuclei_window
 
 
@@ -37,6 +39,23 @@ def test_it_ends_with_a_sentence(pair: tuple[Path, Path]) -> None:
     )  # fmt: skip
     assert result.exit_code in (0, 3), result.output
     assert "painted objects" in result.output
+
+
+def test_the_bundled_models_compete_unless_one_is_named(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[list[str]] = []
+
+    def finetune(models: list[str | Model], *_: object, **__: object) -> Model:
+        begun.append([one.card.name if isinstance(one, Model) else one for one in models])
+        raise InputError("enough")
+
+    monkeypatch.setattr("napari_unet.finetuning.finetune", finetune)
+    given = ("--image", pair[0], "--labels", pair[1], "--name", "mine")
+    for options in ((), ("--parent", "nuclei"), ("--parent", "mine", "--parent", "b.safetensors")):
+        assert "enough" in run(*given, *options).output
+    bundled = [model.card.name for model in bundled_models()]
+    assert begun == [bundled, ["nuclei"], ["mine", "b.safetensors"]]
 
 
 def test_a_time_that_cannot_be_used_is_one_line(pair: tuple[Path, Path]) -> None:

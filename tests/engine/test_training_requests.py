@@ -26,6 +26,8 @@ from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models.card import read_card
 from napari_unet.models.library import Model, load_model
 from napari_unet.models.report import Report
+from napari_unet.models.weights import load_model as load_network
+from napari_unet.models.weights import save_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.settings import FinetuneSettings
 from napari_unet.training.events import FinetuneInputs, Finished, TrainingStep
@@ -56,18 +58,23 @@ def inputs(parent: Model, *, time_limit: float = 5.0, painted: bool = True) -> F
     noise = np.random.default_rng(0).normal(0, 0.1, disc.shape)
     image = (disc + noise).astype(np.float32)[None]
     windows = [
-        TrainingWindow(image, paint if painted else np.zeros_like(paint), HELD, HELD, zoom=0.5)
+        TrainingWindow(
+            image, paint if painted else np.zeros_like(paint), HELD, HELD, zoom=0.5, dark=True
+        )
     ]
     card = {"name": "new", "parent": parent.card.name, "painted_objects": 16}
     return FinetuneInputs(parent, windows, card, FinetuneSettings(time_limit=time_limit))
 
 
 def test_inputs_and_events_survive_the_way(parent: Model, tmp_path: Path) -> None:
-    given = replace(inputs(parent), in_use=parent)
+    other = replace(inputs(parent), card={"name": "other"})
+    given = replace(inputs(parent), in_use=parent, others=(other,))
     requests = list(training_requests(given, tmp_path / "new.safetensors"))
-    assert [type(request) for request in requests] == [BeginTraining, Window, Paint, Train]
-    begin, window, paint, _ = (from_message(to_message(request)) for request in requests)
+    assert [type(request) for request in requests] == [*[BeginTraining, Window, Paint] * 2, Train]
+    begin, window, paint, another, *_ = (from_message(to_message(request)) for request in requests)
     assert begin.plan == given.plan(tmp_path / "new.safetensors")
+    assert (begin.another, another.another) == (False, True)
+    assert another.plan == replace(begin.plan, card={"name": "other"})  # in use is what it was
     samples = FinetuneSamples(begin.plan)
     for request in (window, paint):
         samples.note(request)
@@ -75,8 +82,9 @@ def test_inputs_and_events_survive_the_way(parent: Model, tmp_path: Path) -> Non
     assert (arrived.image == sent.image).all()
     assert (arrived.painted == sent.painted).all()
     assert (arrived.held, arrived.judged, arrived.zoom) == (HELD, HELD, 0.5)
+    assert arrived.dark
     for event in (
-        TrainingStep(3, 1.5, 60, 0.4, 0.5),
+        TrainingStep(3, 1.5, 60, 0.4, 0.5, "Trying."),
         Finished(REPORT, tmp_path / "new.safetensors"),
     ):
         assert from_message(to_message(event)) == event
@@ -101,6 +109,23 @@ def test_events_then_a_model(engine: Engine, parent: Model, tmp_path: Path) -> N
     assert learning[0].score == pytest.approx(finished.report.old)
     assert finished.path == target
     assert read_card(target).name == "new"
+
+
+def test_parents_compete_in_the_engine(engine: Engine, parent: Model, tmp_path: Path) -> None:
+    network, card = load_network(parent.path)
+    card = card.model_copy(update={"name": "other"})
+    other = load_model(save_model(tmp_path / "other.safetensors", network, card))
+    given = inputs(parent)
+    rival = replace(given, parent=other, card={**given.card, "parent": "other"})
+    events = list(engine.finetune(replace(given, others=(rival,)), tmp_path / "new.safetensors"))
+    notes = list(dict.fromkeys(e.note for e in events if isinstance(e, TrainingStep)))
+    assert "Trying out" in notes[0]
+    assert "learned it best" in notes[-1]
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert set(finished.report.tried) == {"random", "other"}
+    assert read_card(finished.path).parent == finished.report.parent
+    assert f"began with {finished.report.parent!r}" in finished.report.sentence
 
 
 def test_stop_keeps_the_best_so_far(engine: Engine, parent: Model, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import tifffile
 
 from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models.card import SUFFIX, read_card
-from napari_unet.models.library import user_folder
+from napari_unet.models.library import load_model, user_folder
 from napari_unet.plugin.retrain.retrain_section import RetrainSection
 from napari_unet.plugin.samples import sample_folder
+from napari_unet.training.events import TrainingStep
 from tests.library import put
 
 PATIENCE = 300_000  # milliseconds
@@ -23,6 +24,12 @@ def poor() -> str:
     """A model that finds far too little, which other thresholds alone put right."""
     decode = {"sensitivity": 0.05, "separation": 0.5, "minimum_diameter": 4.0}
     return put("poor", decode=decode).stem
+
+
+@pytest.fixture(autouse=True)
+def _one_parent(monkeypatch) -> None:
+    """Which models compete in five seconds would depend on the machine."""
+    monkeypatch.setattr("napari_unet.plugin.retrain.retrain_job.competitors", lambda one: [one])
 
 
 @pytest.fixture
@@ -93,6 +100,24 @@ def test_accepted_compared_and_taken_back(viewer, panel, section, image, truth, 
     assert panel.form.model.value == "poor"
     assert before not in viewer.layers
     assert panel.session.results.current.layer.visible
+
+
+def test_it_is_called_after_the_parent_that_is_chosen(
+    panel, section, image, truth, click, idle, monkeypatch
+):
+    """Here there is but one, and another than the model in use."""
+    parents = [load_model("nuclei")]
+    monkeypatch.setattr("napari_unet.plugin.retrain.retrain_job.competitors", lambda _: parents)
+    use(panel, poor())
+    panel.session.take_corrections(image, painted(truth, 2))
+    click(section.form.retrain)
+    note = "'nuclei' learned it best, so it begins with that."
+    section._on_event(TrainingStep(3, 9.0, 60.0, 0.5, note=note))
+    assert f"{note} Learning, about 51 s left." in panel.sentence
+    idle()
+    click(section.form.keep)
+    idle()
+    assert panel.form.model.value == "nuclei retrained"
 
 
 def test_refused_the_old_one_stays(panel, section, image, click, idle):

@@ -1,10 +1,12 @@
-"""Which model a retraining begins with."""
+"""Which model a retraining begins with, and which compete."""
+
+from dataclasses import replace
 
 import pytest
 
 from napari_unet.errors import InputError
-from napari_unet.models.library import load_model
-from napari_unet.models.parents import choose_parent, objects_parent
+from napari_unet.models.library import DEFAULT, bundled_models, load_model
+from napari_unet.models.parents import choose_parent, competitors, objects_parent
 from tests.library import put
 
 
@@ -57,3 +59,22 @@ def test_what_objects_are_taught_to(tmp_path):
     assert objects_parent(load_model("tissue")).card.name == "nuclei"
     with pytest.raises(InputError, match="'orphan' finds classes"):
         objects_parent(load_model("orphan"))
+
+
+def test_which_models_compete():
+    bundled = [model.card.name for model in bundled_models()]
+    assert len(bundled) > 1
+    assert [model.card.name for model in competitors()] == bundled
+    assert bundled[0] == DEFAULT
+    last = load_model(bundled[-1])
+    assert [model.card.name for model in competitors(last)] == [bundled[-1], *bundled[:-1]]
+    own = load_model(put("own"))
+    put("other")  # the person's other models do not
+    assert [model.card.name for model in competitors(own)] == ["own", *bundled]
+
+
+def test_only_models_for_the_same_channels_compete():
+    root = load_model(DEFAULT)
+    spec = replace(root.card.spec, in_channels=2)
+    colour = replace(root, sha="1", card=root.card.model_copy(update={"spec": spec}))
+    assert competitors(colour) == [colour]

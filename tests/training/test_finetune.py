@@ -17,8 +17,9 @@ from napari_unet.models.weights import save_model
 from napari_unet.network.outputs import Kind
 from napari_unet.plugin.synthetic_nuclei import nuclei_window
 from napari_unet.settings import DecodeSettings, FinetuneSettings, SegmentSettings
+from napari_unet.training.competition.attempt import Attempt
 from napari_unet.training.events import FinetunePlan, Finished, TrainingStep
-from napari_unet.training.finetune import Finetune, finetune_events
+from napari_unet.training.finetune import finetune_events
 from napari_unet.training.judge import at_zoom, judge
 from napari_unet.training.windows import TrainingWindow, shown_diameter
 from tests.library import put
@@ -202,7 +203,7 @@ def test_the_parent_is_judged_with_the_thresholds_it_segments_with(
     assert shown_diameter([window]) == pytest.approx(18 / zoom, rel=0.03)
     blank = replace(window, painted=np.full_like(window.painted, BACKGROUND), held=(), judged=())
     assert shown_diameter([blank, blank]) is None
-    before = Finetune.load(plan(tmp_path), [window, blank]).unchanged().decode
+    before = Attempt.load(plan(tmp_path), [window, blank]).unchanged().decode
     wanted = load_model("nuclei").card.decode_for(18 / zoom)
     assert before.minimum_diameter == pytest.approx(wanted.minimum_diameter, rel=0.03)
 
@@ -215,7 +216,7 @@ def test_the_parent_is_judged_in_the_size_it_segments_with(tmp_path: Path, radiu
     found = segment(window.image[0], load_model("nuclei"), settings=settings).labels
     expected = judge(found, window.painted, window.judged).value
     assert expected > 0.5
-    work = Finetune.load(plan(tmp_path), [window])
+    work = Attempt.load(plan(tmp_path), [window])
     assert work.unchanged().score.value == pytest.approx(expected, abs=0.03)
 
 
@@ -225,7 +226,7 @@ def finished(made: FinetunePlan) -> Finished:
     return last
 
 
-def test_the_new_model_must_beat_the_one_in_use(tmp_path: Path) -> None:
+def test_the_new_model_must_beat_the_one_in_use_and_the_parent(tmp_path: Path) -> None:
     """A retraining begins with the parent again, but it replaces what was in use meanwhile."""
     network, card = load_network(find_model("nuclei"))
     blind = card.model_copy(update={"decode": DecodeSettings(minimum_diameter=100)})
@@ -233,13 +234,17 @@ def test_the_new_model_must_beat_the_one_in_use(tmp_path: Path) -> None:
     against_parent = finished(plan(tmp_path)).report
     assert against_parent.old > 0.5
     assert against_parent.outcome != "accepted"
+    assert "as it is" not in against_parent.sentence
     against_worse = finished(plan(tmp_path, in_use=worse)).report
-    assert against_worse.old == 0
-    assert against_worse.outcome == "accepted"
+    assert against_worse.old == against_parent.old
+    assert against_worse.outcome == "refused"
+    assert "the model in use 0.00: choose 'nuclei'" in against_worse.sentence
+    better = replace(plan(tmp_path, in_use=find_model("nuclei")), parent=worse)
+    assert finished(better).report.old == pytest.approx(against_parent.old)
 
 
 def test_stopped_early_the_best_so_far_is_kept_and_not_the_last(tmp_path: Path) -> None:
-    work = Finetune.load(plan(tmp_path), [disc_example()])
+    work = Attempt.load(plan(tmp_path), [disc_example()])
     good = copy.deepcopy(work.learner.average)
     assert work._score_so_far() > 0.5
     with torch.no_grad():
@@ -281,6 +286,6 @@ def test_what_the_parent_never_knew_is_not_forgotten(
     tmp_path: Path, parent: str, knows: bool
 ) -> None:
     made = replace(plan(tmp_path), parent=find_model(parent))
-    work = Finetune.load(made, [disc_example()])
-    assert bool(work.replay_judged) == knows
+    work = Attempt.load(made, [disc_example()])
     assert (work.unchanged().base > 0.5) == knows
+    assert bool(work.evaluation.replay_judged) == knows

@@ -55,7 +55,7 @@ def test_only_the_objects_asked_for_count() -> None:
     assert judge(two_disks(), painted, []).value == 0
 
 
-def test_verdicts_pool() -> None:
+def test_scores_pool() -> None:
     both = Score((1.0,), 1) + Score((0.5, 0.0), 0)
     assert both == Score((1.0, 0.5, 0.0), 1)
 

@@ -41,7 +41,13 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
             "complete: 0 = background, else an object's id. Default: beside the images."
         ),
     ] = None,
-    parent: Annotated[str, typer.Option(help="Model to begin with.")] = "nuclei",
+    parent: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Model to begin with; of several the one that learns it best. Default: all that "
+            "come with the plugin, for classes the first of them."
+        ),
+    ] = None,
     time: Annotated[
         float, typer.Option(help=f"{FinetuneSettings.model_fields['time_limit'].description} In s.")
     ] = 60.0,
@@ -72,6 +78,7 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
     """Retrain a model from painted labels; it is kept only if it is better."""
     from napari_unet.finetuning import finetune as run  # noqa: PLC0415
     from napari_unet.io.training_pairs import check_numbered, read_pairs  # noqa: PLC0415  quick --help
+    from napari_unet.models.parents import competitors  # noqa: PLC0415
 
     try:
         names = [part.strip() for part in class_names.split(",") if part.strip()]
@@ -90,7 +97,8 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
             def show(event: "TrainingStep") -> None:
                 bar.update(int(BAR * min(1, event.seconds / event.limit)) - bar.pos)
 
-            made = run(parent, pairs, name=name, time_limit=time, class_names=names, progress=show)
+            begin = parent or competitors()
+            made = run(begin, pairs, name=name, time_limit=time, class_names=names, progress=show)
     except (UNetError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from error

@@ -63,9 +63,18 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class BeginTraining:
-    """Begin a retraining; its windows follow."""
+    """Begin a retraining; its windows follow.
+
+    Attributes
+    ----------
+    plan : FinetunePlan
+        Parent, target, time.
+    another : bool
+        Whether it is one more parent, which competes with those before.
+    """
 
     plan: FinetunePlan
+    another: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +91,7 @@ class Paint:
     held: tuple[int, ...]
     judged: tuple[int, ...]
     zoom: float
+    dark: bool
     array: Array
 
 
@@ -174,10 +184,11 @@ def from_message(message: Message) -> Request | Reply:
 
 
 def training_requests(inputs: "FinetuneInputs", target: Path) -> Iterator[Request]:
-    """Say everything one retraining needs: the settings, window after window, and `Train`."""
-    yield BeginTraining(inputs.plan(target))
-    for window in inputs.windows:
-        yield Window(window.image)
-        held, judged = tuple(window.held), tuple(window.judged)
-        yield Paint(held, judged, window.zoom, window.painted)
+    """Say everything one retraining needs: for each parent the plan and the windows; `Train`."""
+    for number, (plan, windows) in enumerate(inputs.trainings(target)):
+        yield BeginTraining(plan, another=number > 0)
+        for window in windows:
+            yield Window(window.image)
+            held, judged = tuple(window.held), tuple(window.judged)
+            yield Paint(held, judged, window.zoom, window.dark, window.painted)
     yield Train()

@@ -74,7 +74,7 @@ class _NotWantedError(Exception):
 
 @dataclass(slots=True)
 class FinetuneSamples:
-    """What a retraining needs, as it arrives."""
+    """What a retraining of one parent needs, as it arrives."""
 
     plan: FinetunePlan
     windows: list[TrainingWindow] = field(default_factory=list)
@@ -86,8 +86,8 @@ class FinetuneSamples:
             self.window = request.array
             return
         assert self.window is not None, "paint comes after its window"
-        held, judged = request.held, request.judged
-        self.windows.append(TrainingWindow(self.window, request.array, held, judged, request.zoom))
+        fields = request.held, request.judged, request.zoom, request.dark
+        self.windows.append(TrainingWindow(self.window, request.array, *fields))
 
 
 class Worker:
@@ -109,7 +109,7 @@ class Worker:
         self._job = 0  # the newest one
         self._failed: int | None = None
         self._stopped: int | None = None  # a retraining that is to keep the best so far
-        self._samples: FinetuneSamples | None = None
+        self._samples: list[FinetuneSamples] = []  # for each parent
         self._blocks: BlockWorker | None = None
         self._warm: tuple[str, str, str, int, Predictor] | None = None
 
@@ -169,11 +169,12 @@ class Worker:
                 self._load(str(model), device)
             case Open():
                 self._open(request)
-            case BeginTraining(plan):
-                self._blocks, self._samples = None, FinetuneSamples(plan)
+            case BeginTraining(plan, another):
+                before = self._samples if another else []
+                self._blocks, self._samples = None, [*before, FinetuneSamples(plan)]
             case Window() | Paint():
-                assert self._samples is not None, "windows come after BeginTraining"
-                self._samples.note(request)
+                assert self._samples, "windows come after BeginTraining"
+                self._samples[-1].note(request)
             case Train():
                 self._train(job)
             case Cancel() | StopTraining():
@@ -237,15 +238,18 @@ class Worker:
         """Retrain, telling of it now and then, until it is over or no longer wanted."""
         from napari_unet.training.finetune import finetune_events  # noqa: PLC0415  see _load
 
-        samples, self._samples, self._warm = self._samples, None, None
-        assert samples is not None, "Train comes after BeginTraining"
+        samples, self._samples, self._warm = self._samples, [], None
+        assert samples, "Train comes after BeginTraining"
 
         def check() -> None:
             if self._job > job:
                 raise _NotWantedError
 
-        plan, stop = samples.plan, lambda: self._stopped == job
-        events = finetune_events(plan, samples.windows, stop=stop, check=check)
+        def stop() -> bool:
+            return self._stopped == job
+
+        (plan, windows), *others = [(one.plan, one.windows) for one in samples]
+        events = finetune_events(plan, windows, others=others, stop=stop, check=check)
         told = 0.0
         for event in events:
             check()

@@ -1,9 +1,17 @@
-"""Which model a retraining begins with: the one in use, or one that it was made from."""
+"""Which models a retraining may begin with: the one in use or its parent, and the bundled ones."""
 
+import contextlib
 from collections.abc import Sequence
 
-from napari_unet.errors import InputError
-from napari_unet.models.library import Model, lineage
+from napari_unet.errors import InputError, ModelError
+from napari_unet.models.library import (
+    DEFAULT,
+    Model,
+    bundled_folder,
+    lineage,
+    load_model,
+    model_files,
+)
 
 
 def objects_parent(active: Model) -> Model:
@@ -23,6 +31,34 @@ def objects_parent(active: Model) -> Model:
         f"{active.card.name!r} finds classes, and objects are painted. Choose a model that finds "
         "objects, or paint classes."
     )
+
+
+def competitors(parent: Model | None = None) -> list[Model]:
+    """Return the models that compete for painted objects: a parent, and the bundled ones.
+
+    Parameters
+    ----------
+    parent : Model, optional
+        Comes first; default the model that is offered first.
+
+    Returns
+    -------
+    list of Model
+        Those that find objects in as many channels as the first.
+    """
+    first = parent or load_model(DEFAULT)
+    found = {first.sha: first}
+    for path in model_files().values():
+        if path.parent == bundled_folder():
+            with contextlib.suppress(ModelError):  # a damaged one does not compete
+                model = load_model(path)
+                found.setdefault(model.sha, model)
+    channels = first.card.spec.in_channels
+    return [
+        one
+        for one in found.values()
+        if one.card.finds_objects and one.card.spec.in_channels == channels
+    ]
 
 
 def choose_parent(

@@ -30,6 +30,11 @@ class Report(BaseModel):
         Steps taken.
     seconds : float
         Time it took.
+    parent : str
+        Name of the model it began with.
+    tried : dict
+        Name of each model that competed to begin with, to the mean overlap it reached; empty if
+        there was no choice.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,3 +50,9 @@ class Report(BaseModel):
     trained: bool
     steps: int
     seconds: float
+    parent: str = ""
+    tried: dict[str, float] = {}
+
+    def saying(self, more: str) -> "Report":
+        """Return the same with another sentence, if there is one."""
+        return self.model_copy(update={"sentence": f"{self.sentence} {more}".strip()})

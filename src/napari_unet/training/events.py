@@ -1,8 +1,8 @@
 """What a retraining tells while it runs and when it ends; known to the panel and to the engine."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ class FinetunePlan:
     in_use: Path | None = None
 
 
+# a parent's plan, and windows of all that was painted, cut for it
+PlannedTraining = tuple[FinetunePlan, Sequence[TrainingWindow]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class FinetuneInputs:
     """Everything one retraining needs.
@@ -53,6 +57,8 @@ class FinetuneInputs:
         Time and seed.
     in_use : Model or None
         The model in use, which the new one must beat; None = the parent.
+    others : tuple of FinetuneInputs
+        The same for other parents, which compete with this one.
     """
 
     parent: Model
@@ -60,11 +66,22 @@ class FinetuneInputs:
     card: dict[str, Any]
     settings: FinetuneSettings
     in_use: Model | None = None
+    others: tuple["FinetuneInputs", ...] = ()
+
+    def named(self, parent: str) -> Model:
+        """Return the parent of a name; the first if there is none."""
+        parents = [self.parent, *(other.parent for other in self.others)]
+        return next((one for one in parents if one.card.name == parent), self.parent)
 
     def plan(self, target: Path) -> FinetunePlan:
         """Return all that is decided but the windows, with the file to write."""
         in_use = self.in_use.path if self.in_use else None
         return FinetunePlan(self.parent.path, target, self.settings, self.card, in_use)
+
+    def trainings(self, target: Path) -> list[PlannedTraining]:
+        """Return plan and windows of each parent; whichever is chosen writes the file."""
+        all_of_them = [self, *(replace(other, in_use=self.in_use) for other in self.others)]
+        return [(one.plan(target), one.windows) for one in all_of_them]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +118,8 @@ class TrainingStep:
         Moving average of the loss.
     score : float or None
         Mean overlap of the held-out objects, where it was scored just now.
+    note : str
+        What a person should know meanwhile: which parents are tried out, or which was chosen.
     """
 
     steps: int
@@ -108,6 +127,7 @@ class TrainingStep:
     limit: float
     loss: float
     score: float | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,9 @@ class TrainingWindow:
         Those of them that judge the result here; windows overlap, and each judges once.
     zoom : float
         Network pixels for each image pixel.
+    dark : bool
+        Whether the image has dark objects on a bright ground, as far as it is known: models that
+        ask for bright objects see it inverted.
     """
 
     image: NDArray[np.float32]
@@ -58,6 +61,7 @@ class TrainingWindow:
     held: tuple[int, ...] = ()
     judged: tuple[int, ...] = ()
     zoom: float = 1.0
+    dark: bool = False
 
     @property
     def training_paint(self) -> NDArray[np.uint32]:
@@ -78,11 +82,14 @@ class Painting:
         ``(..., Y, X)``, on the image's own grid; see `labels.painted`.
     limits : tuple of (low, high)
         Grey values that become 0 and 1, for each channel of the image.
+    dark : bool
+        See `TrainingWindow`.
     """
 
     image: Image
     painted: NDArray[np.uint32]
     limits: Limits
+    dark: bool = False
 
     @cached_property
     def objects(self) -> list[PaintedObject]:
@@ -192,7 +199,8 @@ def _of_one(
             )
             seen = _without_cut(paint, box) if card.finds_objects else paint[box.slices]
             window = _resized(values, seen, zoom, held.get(plane, set()))
-            yield replace(window, judged=tuple(i for i in window.held if i not in done))
+            judged = tuple(i for i in window.held if i not in done)
+            yield replace(window, judged=judged, dark=painting.dark)
             done.update(window.held)
 
 

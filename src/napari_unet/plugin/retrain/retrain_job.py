@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from napari_unet.engine.client import Engine
 from napari_unet.errors import SaveError
 from napari_unet.execution.events import Waiting
-from napari_unet.finetuning import class_parent, gather, keep, painting_of
+from napari_unet.finetuning import gather_all, keep
 from napari_unet.image import Image
 from napari_unet.io.training_pairs import Pairs, read_pairs
 from napari_unet.journal.identity import identity_of
 from napari_unet.labels.painted import check_classes, painted_objects
+from napari_unet.models.card import read_card
 from napari_unet.models.files import explained
 from napari_unet.models.library import Model, load_model, user_folder
 from napari_unet.models.names import free_name
-from napari_unet.models.parents import choose_parent, objects_parent
+from napari_unet.models.parents import choose_parent, competitors, objects_parent
 from napari_unet.settings import FinetuneSettings
 from napari_unet.training.events import FinetuneInputs, Finished, TrainingEvent
 
@@ -72,7 +73,7 @@ class Prepared:
     Attributes
     ----------
     parent : Model
-        The model it begins with.
+        The model it begins with, unless another learns it better.
     remark : str
         Why that one, where a person may wonder; else empty.
     """
@@ -123,13 +124,16 @@ def retrain(work: Work, engine: Engine) -> Generator[RetrainEvent, None, None]:
         yield Waiting()
         images = [identity_of(image) for image, _ in pairs]
         parent, remark = choose_parent(active, images, objects, made=work.made)
-    paintings = []
-    for image, painted in pairs:
-        yield Waiting()
-        card = class_parent(parent.card, image, names) if names else parent.card
-        paintings.append(painting_of(image, painted, card))
-    name = new_name(parent.card.name, CLASSES if names else ADDED)
-    inputs = gather(paintings, parent, name, work.settings, class_names=names)
+    # a model that keeps what it was taught of paint that is not here has no rivals
+    parents = [parent] if names or remark else competitors(parent)
+    added = CLASSES if names else ADDED
+    inputs = yield from gather_all(
+        pairs,
+        parents,
+        lambda one: new_name(one.card.name, added),
+        work.settings,
+        class_names=names,
+    )
     inputs = replace(inputs, in_use=active)
     yield Prepared(parent, f"{work.remark} {remark}".strip())
     yield from _taught(engine, inputs)
@@ -149,7 +153,7 @@ def _all_pairs(
 
 
 def _taught(engine: Engine, inputs: FinetuneInputs) -> Generator[RetrainEvent, None, None]:
-    name, left = str(inputs.card["name"]), False
+    left = False
     with explained("Making room for the new model"):
         user_folder().parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent))
@@ -157,6 +161,7 @@ def _taught(engine: Engine, inputs: FinetuneInputs) -> Generator[RetrainEvent, N
         for event in engine.finetune(inputs, folder / "new.safetensors"):
             if isinstance(event, Finished):
                 left = True  # until it is in the library this file is all there is of it
+                name = read_card(event.path).name  # it is called after the parent chosen
                 model = _kept(event, inputs.in_use or inputs.parent, name)
                 left = event.report.outcome == "preview"
                 yield FinetuneResult(

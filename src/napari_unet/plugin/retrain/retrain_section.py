@@ -160,7 +160,8 @@ class RetrainSection:
         self.form.retrain.enabled = True  # from now on there is something to keep
         self._last_step = time.monotonic()
         left = max(0.0, event.limit - event.seconds)
-        self._session.say(f"{self._remark} Learning, about {left:.0f} s left.".strip())
+        said = f"{self._remark} {event.note}".strip()
+        self._session.say(f"{said} Learning, about {left:.0f} s left.".strip())
 
     def _on_end(self, problem: str | None) -> None:
         self._session.runs.end(Activity.RETRAINING)

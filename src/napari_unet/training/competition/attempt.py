@@ -1,0 +1,220 @@
+"""One parent that learns what a person painted, and how it does before and afterwards."""
+
+import copy
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.errors import TrainingError
+from napari_unet.models.card import ModelCard
+from napari_unet.models.weights import load_model
+from napari_unet.network.unet import UNet
+from napari_unet.training.competition.evaluation import Candidate, Evaluation, some
+from napari_unet.training.events import Control, FinetunePlan, TrainingStep
+from napari_unet.training.judge import GIVEN_UP, OUTLINES, best_single_class, best_thresholds
+from napari_unet.training.learner import Learner, Samples, adapted, probability_map, trust_in
+from napari_unet.training.replay import replay_windows
+from napari_unet.training.windows import TrainingWindow
+
+JUDGE_EVERY = 8.0  # seconds between looks at the held-out objects, at least
+JUDGING_SHARE = 0.1  # part of the time that looks may take
+RESERVE = 1.5  # times what judging at the parent took is kept for judging at the end
+FITTED = 8  # windows at most that parents are believed and compared by, and thresholds fitted on
+ENOUGH = 8  # held-out objects to fit the width of the outlines on
+
+
+class Attempt:
+    """The retraining of one parent; `load` makes one that is ready to learn.
+
+    Parameters
+    ----------
+    plan : FinetunePlan
+        Target, time, and what the new card says.
+    parent : tuple of UNet and ModelCard
+        The model it begins with.
+    windows : sequence of TrainingWindow
+        Windows of all that was painted.
+    control : Control
+        Ends it from outside.
+    begun : float
+        Time on the control's clock that the retraining began at.
+    """
+
+    learner: Learner  # from `prepare` on
+
+    def __init__(
+        self,
+        plan: FinetunePlan,
+        parent: tuple[UNet, ModelCard],
+        windows: Sequence[TrainingWindow],
+        control: Control,
+        begun: float,
+    ) -> None:
+        self.plan, self.settings, self.control, self.begun = plan, plan.settings, control, begun
+        network, self.parent = parent
+        self.card = self.parent.child(str(plan.card.get("parent_sha", "")), **plan.card)
+        self.fresh = self.card.spec != self.parent.spec
+        self.network = adapted(network, self.card.spec) if self.fresh else network
+        self.windows = list(windows)
+        self.evaluation = Evaluation(
+            self.card, self.parent.decode.minimum_diameter, self.windows, control
+        )
+        self.shown = some([w for w in self.windows if w.training_paint.any()], FITTED)
+        self.opinions: list[NDArray[np.uint8]] = []  # what the parent predicts of those
+        self.loss, self.judging = float("nan"), 0.0
+        self.spent = 0.0  # seconds that it has learned
+        self.note = ""  # what a person should know meanwhile
+        self.best: tuple[float, UNet] | None = None  # seen so far, and kept if it is stopped
+
+    @classmethod
+    def load(
+        cls,
+        plan: FinetunePlan,
+        windows: Sequence[TrainingWindow],
+        control: Control | None = None,
+        begun: float | None = None,
+    ) -> "Attempt":
+        """Load the parent and get everything ready to learn; this takes seconds."""
+        control = control or Control()
+        begun = control.clock() if begun is None else begun
+        work = cls(plan, load_model(plan.parent), windows, control, begun)
+        work.prepare()
+        return work
+
+    def prepare(self) -> None:
+        """Run the parent on what is painted, and make its learner."""
+        replay = [] if self.evaluation.classes else replay_windows(self.card.spec.in_channels)
+        if not self.evaluation.classes:
+            self.opinions = [self._opinion(window) for window in self.shown]
+        trust = trust_in(self.shown, self.opinions) if self.opinions else 0.0
+        samples = Samples(self.windows, self.card, self._opinion, trust)
+        if not len(samples):
+            raise TrainingError(
+                "Nothing painted lies whole inside the image, so there is nothing to learn. Paint "
+                "a cell that is not cut by the image's border."
+            )
+        seed, replayed = self.settings.seed, Samples(replay, self.card)
+        self.learner = Learner(self.network, samples, replayed, seed=seed, new_head=self.fresh)
+
+    @property
+    def seconds(self) -> float:
+        """Time since the beginning."""
+        return self.control.clock() - self.begun
+
+    def _opinion(self, window: TrainingWindow) -> NDArray[np.uint8]:
+        """What the parent predicts of a window."""
+        self.control.check()
+        return probability_map(self.network, self.card, window.image)
+
+    # ---- learn -----------------------------------------------------------------------------
+
+    def step(self, progress: float) -> None:
+        """Take one step; `progress`, 0…1, decides the learning rate."""
+        begun = self.seconds
+        loss = self.learner.step(progress)
+        self.spent += self.seconds - begun
+        if math.isnan(loss):
+            raise TrainingError(
+                "The training lost its way (its error is not a number). The model stays as it "
+                "was; look whether the image holds extreme values, and try again."
+            )
+        self.loss = loss if self.learner.steps == 1 else 0.9 * self.loss + 0.1 * loss
+
+    def learn(self) -> Generator[TrainingStep, None, None]:
+        """Take steps until the time is up or the person has seen enough."""
+        begun = last = self.seconds
+        pause, before = JUDGE_EVERY, self.spent
+        end = max(begun + 1.0, self.settings.time_limit - RESERVE * self.judging)
+        while self.seconds < end and not self.control.stop():
+            self.step((before + self.seconds - begun) / (before + end - begun))
+            score = None
+            if self.evaluation.held and self.seconds - last > pause:
+                start = self.seconds
+                score = self._score_so_far()
+                last = self.seconds
+                pause = max(JUDGE_EVERY, (last - start) / JUDGING_SHARE)
+            yield self.state(score)
+        if self.seconds >= end:
+            self.best = None  # the rate has fallen to the end: the last is the best
+
+    def _score_so_far(self) -> float:
+        """Score what is learned so far, and remember the best of it."""
+        network = self.learner.average
+        maps = self.evaluation.maps(network, self.evaluation.held)
+        score = self.evaluation.judged(maps, self.card.decode).value
+        if self.best is None or score > self.best[0]:
+            self.best = score, copy.deepcopy(network)
+        return score
+
+    def state(self, score: float | None) -> TrainingStep:
+        """Say how far it is."""
+        limit = self.settings.time_limit
+        return TrainingStep(self.learner.steps, self.seconds, limit, self.loss, score, self.note)
+
+    # ---- score what there was, and what came of it --------------------------------------
+
+    def unchanged(self) -> Candidate:
+        """Score the parent as it is."""
+        self.evaluation.remember(self.network, self.card)
+        begun = self.seconds
+        old = self.evaluation.as_it_segments(self.network, self.parent)
+        self.judging = self.seconds - begun
+        if self.fresh:  # what the parent predicts of other classes means nothing
+            strokes = [i for w in self.evaluation.held for i in w.judged]
+            return replace(old, score=best_single_class(strokes))
+        return old
+
+    def in_use(self) -> Candidate | None:
+        """Score the model in use; None if that is the parent, or finds something else.
+
+        What is held out is so by its id, so no model made of this paint ever learned from it.
+        """
+        if self.plan.in_use in (None, self.plan.parent):
+            return None
+        network, card = load_model(self.plan.in_use)
+        if card.kind != self.card.kind or card.spec.in_channels != self.card.spec.in_channels:
+            return None
+        if self.evaluation.classes and card.spec != self.card.spec:
+            return None
+        if not self.evaluation.replay_judged:
+            self.evaluation.remember(network, card)
+        return self.evaluation.as_it_segments(network, card)
+
+    def trained(self) -> Candidate:
+        """Score what was learned, with the parent's thresholds.
+
+        A network that has just learned the painted objects finds them with any thresholds; fitted
+        on those, they cost up to a quarter of the AP elsewhere. Objects that it has not seen say
+        how wide its outlines should be, if they are many.
+        """
+        evaluation, network, settings = self.evaluation, self.learner.average, self.card.decode
+        maps = evaluation.maps(network, evaluation.held)
+        if self.best is not None and self.best[0] > evaluation.judged(maps, settings).value:
+            network = self.best[1]
+            maps = evaluation.maps(network, evaluation.held)
+        if not evaluation.classes and sum(len(w.judged) for w in evaluation.held) >= ENOUGH:
+            pairs = zip(maps, evaluation.held, strict=True)
+            windows = [evaluation.shown(m, w, w.judged) for m, w in pairs]
+            settings = best_thresholds(windows, settings, self.control.check, shifts=OUTLINES)
+        return evaluation.candidate(network, settings, maps)
+
+    def refitted(self, old: Candidate) -> Candidate | None:
+        """Return the parent with the thresholds and the size that suit what was painted.
+
+        None if those are its own, or if it would give up too much of what it could.
+        """
+        settings = self.card.decode
+        if not self.evaluation.classes:
+            pairs = zip(self.opinions, self.shown, strict=True)
+            windows = [
+                self.evaluation.shown(m, replace(w, painted=w.training_paint), None)
+                for m, w in pairs
+            ]
+            settings = best_thresholds(windows, settings, self.control.check)
+        if settings == old.decode and not self.fresh:
+            return None
+        fitted = self.evaluation.candidate(old.network, settings)
+        return fitted if fitted.base >= old.base - GIVEN_UP or self.fresh else None

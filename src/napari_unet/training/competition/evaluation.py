@@ -1,0 +1,151 @@
+"""What a network is evaluated on: the objects held out, and crops that show what is forgotten."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_unet.intensity import CLIP
+from napari_unet.models.card import ModelCard
+from napari_unet.network.unet import UNet
+from napari_unet.settings import DecodeSettings
+from napari_unet.training.events import Control
+from napari_unet.training.judge import Score, Window, judge_classes
+from napari_unet.training.learner import probability_map_at
+from napari_unet.training.replay import replay_windows
+from napari_unet.training.targets import agreement
+from napari_unet.training.windows import (
+    TrainingWindow,
+    diameters_by_zoom,
+    shown_diameter,
+)
+
+JUDGED = 24  # windows at most with objects that judge; a folder may have hundreds
+REPLAY_JUDGED = 8  # crops of the replay that show what is forgotten
+KNOWS_REPLAY = 0.6  # agreement with the replay; `nuclei` has 0.95, `cells-phase` 0.32
+Maps = list[NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A network, the thresholds that suit it, and how it does."""
+
+    network: UNet
+    decode: DecodeSettings
+    score: Score
+    base: float
+
+
+class Evaluation:
+    """Evaluates networks on the windows of one retraining.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Of the model that learns; the windows are cut for it.
+    smallest : float
+        Diameter of the smallest object that the parent finds, px.
+    windows : sequence of TrainingWindow
+        Windows of all that was painted.
+    control : Control
+        Ends it from outside.
+    """
+
+    def __init__(
+        self, card: ModelCard, smallest: float, windows: Sequence[TrainingWindow], control: Control
+    ) -> None:
+        self.card, self.control, self._smallest = card, control, smallest
+        self.classes = not card.finds_objects
+        # of windows of one zoom; images whose objects differ in size are cut at different ones
+        self._shown_at = {} if self.classes else diameters_by_zoom(windows)
+        self.shows = None if self.classes else shown_diameter(windows)
+        self.held = some([w for w in windows if w.judged], JUDGED)
+        self.replay_judged: list[
+            TrainingWindow
+        ] = []  # crops of the replay; none if no model knew them
+        self._replay_maps: dict[UNet, Maps] = {}  # of models that stay as they are
+
+    def remember(self, network: UNet, card: ModelCard) -> None:
+        """Note what a model knows of the replay: the new one should not forget it."""
+        if self.classes:
+            return
+        crops = some(replay_windows(card.spec.in_channels), REPLAY_JUDGED)
+        maps = [self._map(network, card, window) for window in crops]
+        self._replay_maps[network] = maps
+        if agreement([w.painted for w in crops], maps) >= KNOWS_REPLAY:
+            self.replay_judged = crops
+
+    def maps(
+        self, network: UNet, windows: Sequence[TrainingWindow], own: ModelCard | None = None
+    ) -> Maps:
+        """Run a network on windows as they are, or as the model of a card would see the images."""
+        if own is None or self.classes:
+            return [self._map(network, self.card, window) for window in windows]
+        return [self._map(network, own, w, self._zoom(own, w) / w.zoom) for w in windows]
+
+    def _map(
+        self, network: UNet, card: ModelCard, window: TrainingWindow, ratio: float = 1.0
+    ) -> NDArray[np.uint8]:
+        self.control.check()
+        image = window.image
+        if window.dark and card.polarity != self.card.polarity:
+            image = np.clip(1 - image, *CLIP)
+        return probability_map_at(network, card, image, ratio)
+
+    def _zoom(self, own: ModelCard, window: TrainingWindow) -> float:
+        """Zoom that a model would segment the image of a window with."""
+        return own.zoom(own.diameter_for(self._shown_at[window.zoom] or self.shows))
+
+    def judged(self, maps: Sequence[NDArray[np.uint8]], settings: DecodeSettings) -> Score:
+        """Compare probability maps of the windows that judge with the objects held out there."""
+        pairs = zip(maps, self.held, strict=True)
+        return sum((self.score(m, settings, w, w.judged) for m, w in pairs), Score())
+
+    def score(
+        self,
+        maps: NDArray[np.uint8],
+        settings: DecodeSettings,
+        window: TrainingWindow,
+        ids: Sequence[int] | None,
+    ) -> Score:
+        """Compare a probability map with painted objects of a window; no ids = with all."""
+        if self.classes:
+            found = maps[self.card.map_channels.index("class")]
+            return judge_classes(found, window.painted, ids or ())
+        return self.shown(maps, window, ids).score(settings)
+
+    def shown(
+        self, maps: NDArray[np.uint8], window: TrainingWindow, ids: Sequence[int] | None
+    ) -> Window:
+        """Return a window with what a network predicts there."""
+        return Window(maps, window.painted, ids, window.zoom, self.card.map_channels)
+
+    def candidate(
+        self, network: UNet, settings: DecodeSettings, maps: Maps | None = None
+    ) -> Candidate:
+        """Score what was held out, of which maps may be there, and at the replay."""
+        seen = self.maps(network, self.held) if maps is None else maps
+        score = self.judged(seen, settings)
+        return Candidate(network, settings, score, self._base(network, settings))
+
+    def as_it_segments(self, network: UNet, card: ModelCard) -> Candidate:
+        """Score a model with the thresholds and in the size it would segment these images with.
+
+        The windows are cut in the size that suits the new model, which would not be fair.
+        """
+        maps = self.maps(network, self.held, card)
+        return self.candidate(network, card.decode_for(self.shows), maps)
+
+    def _base(self, network: UNet, settings: DecodeSettings) -> float:
+        if not self.replay_judged:
+            return 0.0
+        settings = settings.with_smallest(self._smallest)  # size fits itself to an image
+        maps = self._replay_maps.get(network) or self.maps(network, self.replay_judged)
+        pairs = zip(maps, self.replay_judged, strict=True)
+        return sum((self.score(m, settings, w, None) for m, w in pairs), Score()).value
+
+
+def some(windows: list[TrainingWindow], most: int) -> list[TrainingWindow]:
+    """Return at most so many of them, from all over."""
+    return windows[:: max(1, -(-len(windows) // most))]
