@@ -138,6 +138,9 @@ def test_steps_of_an_image_layer():
     layer.axis_labels = labels
     assert image_of(layer, "", None, Looks()).label_sizes == (0.25, 2, 1, 1)
     assert image_of(NapariImage(data), "", None, Looks()).label_sizes == (None,) * 4
+    colours = NapariImage(data[0], scale=(0.3, 0.2, 1), units=("um", "um", "pixel"))
+    image = image_of(colours, "YXC", None, Looks())
+    assert (image.label_sizes, image.unit) == ((0.3, 0.2), "micrometer")
 
 
 def test_multiscale_labels_are_saved_at_the_finest_level(tmp_path):

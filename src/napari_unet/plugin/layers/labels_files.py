@@ -105,9 +105,15 @@ def layer_sizes(meta: Mapping[str, Any], axes: str, ndim: int) -> tuple[dict[str
 
     T is in seconds, and missing where its unit is no time.
     """
-    sizes, unit = layer_pixel_size(meta, ndim)
+    own = axes[:ndim]  # the colours of an RGB image come last, and are no axis of the layer
+    if len(own) != ndim or not {"Y", "X"} <= set(own):
+        return {}, PIXEL
+    letters = [*(axis for axis in own if axis not in "YX"), "Y", "X"]
+    named = ("scale", "units")
+    along = {name: [meta[name][own.index(axis)] for axis in letters] for name in named}
+    sizes, unit = layer_pixel_size(along, ndim)
     known: dict[str, float] = {}
-    for axis, size, name in zip(axes, sizes or (), _unit_names(meta, ndim), strict=False):
+    for axis, size, name in zip(letters, sizes or (), _unit_names(along, ndim), strict=False):
         factor = seconds(name) if axis == "T" else 1.0
         if size is not None and factor is not None:
             known[axis] = size * factor
