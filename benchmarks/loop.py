@@ -108,8 +108,8 @@ def _paint(panel: Any, result: Any, cells: NDArray[Any], background: NDArray[np.
     first = int(layer.data.max()) + 1
     for number, cell in enumerate(np.unique(cells[cells > 0])):
         layer.data_setitem(np.nonzero(cells == cell), first + number)
-    result.correcting.brush_background(on=True)
-    marks = result.correcting.marks_layer()
+    result.correcting.marks.brush_background(on=True)
+    marks = result.correcting.marks.layer()
     marks.data_setitem(np.nonzero(background), 1)
     panel.session.viewer.layers.selection.active = layer
 

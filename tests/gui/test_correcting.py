@@ -136,24 +136,24 @@ def test_confirm_and_undo(viewer, panel, result, mouse, qtbot):
     mouse.move(60, 60)
     mouse.press(Qt.Key.Key_C)
     assert viewer.layers.selection.active is layer
-    assert (correcting.marks[A.slices] == MARK_CONFIRMED).all()
+    assert (correcting.marks.array[A.slices] == MARK_CONFIRMED).all()
     painted = result.painted()
     assert (painted[A.slices] == layer.data[60, 60]).all()
     assert np.count_nonzero(painted) == A.size
     layer.selected_label, layer.mode = 9, "paint"
     layer.paint((20, 200), 9)
     mouse.undo()
-    assert correcting.marks.any()
+    assert correcting.marks.array.any()
     mouse.undo()
-    assert not correcting.marks.any()
+    assert not correcting.marks.array.any()
     mouse.redo()
-    assert (correcting.marks[A.slices] == MARK_CONFIRMED).all()
+    assert (correcting.marks.array[A.slices] == MARK_CONFIRMED).all()
     number = layer.data[60, 60]
     says(panel, result, [A.grow(3), B, C])  # the model draws it larger now
     assert np.count_nonzero(layer.data == number) == A.size
     mouse.move(60, 60)
     mouse.press(Qt.Key.Key_C)
-    assert not correcting.marks.any()
+    assert not correcting.marks.array.any()
 
 
 def test_delete_merge_split(viewer, panel, result, mouse):
@@ -316,7 +316,7 @@ def test_restart_offers_and_restores(viewer, image, panel, result, mouse, click,
     mouse.press(Qt.Key.Key_C)
     layer.mode, layer.brush_size, layer.selected_label = "paint", 10, 9
     mouse.drag((20, 200), (20, 240))
-    result.correcting.brush_background()
+    result.correcting.marks.brush_background()
     mouse.drag((100, 20), (100, 60))
     painted = result.painted()
     assert (painted == BACKGROUND).any()

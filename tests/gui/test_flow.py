@@ -317,7 +317,7 @@ def again(viewer, panel, qtbot):
 
 def test_keys_are_free_once_the_panel_is_closed(viewer, panel, painted, again, qtbot):
     layer = painted.layer
-    painted.correcting.brush_background()
+    painted.correcting.marks.brush_background()
     marks = viewer.layers["cells marks"]
     assert len(layer.keymap) > 5
     assert marks.keymap
@@ -350,7 +350,7 @@ def test_the_next_panel_goes_on_with_the_result(
     layer, correcting = painted.layer, painted.correcting
     qtbot.waitUntil(lambda: correcting.journal is not None, timeout=PATIENCE)
     viewer.layers.selection.active = layer
-    correcting.confirm((), (60, 60))
+    correcting.marks.confirm((), (60, 60))
     old = painted.painted()
     qtbot.waitUntil(lambda: bool(correcting.journal.paths), timeout=PATIENCE)
     files = correcting.journal.paths

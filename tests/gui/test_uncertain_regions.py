@@ -97,7 +97,7 @@ def test_the_key_works_on_the_background_brush(viewer, panel, result, qtbot):
     native = viewer.window._qt_viewer.canvas.native
     assert viewer.layers.selection.active is result[0].layer
     qtbot.keyClick(native, Qt.Key.Key_G)
-    is_marks = result[0].correcting.is_marks
+    is_marks = result[0].correcting.marks.is_layer
     qtbot.waitUntil(lambda: is_marks(viewer.layers.selection.active), timeout=5000)
     marks = viewer.layers.selection.active
     qtbot.keyClick(native, Qt.Key.Key_W)

@@ -46,14 +46,14 @@ def test_silent_edits_are_found_by_the_sweep_and_before_it_matters(scene):
 def test_background_brush_and_undo_on_either_layer(scene):
     layer, correcting = scene.layer, scene.correcting
     before = layer.data.copy()
-    correcting.brush_background()
+    correcting.marks.brush_background()
     marks = scene.viewer.layers.selection.active
-    assert correcting.is_marks(marks)
+    assert correcting.marks.is_layer(marks)
     assert (marks.mode, marks.selected_label) == ("paint", MARK_BACKGROUND)
     marks.brush_size = 10
     marks.paint((25, 20), 1)
     scene.settle()
-    stroke = correcting.marks == MARK_BACKGROUND
+    stroke = correcting.marks.array == MARK_BACKGROUND
     assert stroke.any()
     assert not layer.data[stroke].any()
     np.testing.assert_array_equal(layer.data[~stroke], before[~stroke])
@@ -65,33 +65,33 @@ def test_background_brush_and_undo_on_either_layer(scene):
     marks.redo()
     scene.settle()
     assert not layer.data[stroke].any()
-    correcting.brush_background(on=False)
+    correcting.marks.brush_background(on=False)
     assert scene.viewer.layers.selection.active is layer
 
 
 def test_confirm_is_undone_with_the_result(scene):
     layer, correcting = scene.layer, scene.correcting
-    correcting.confirm((), (30, 30))
-    assert (correcting.marks[A.slices] == MARK_CONFIRMED).all()
+    correcting.marks.confirm((), (30, 30))
+    assert (correcting.marks.array[A.slices] == MARK_CONFIRMED).all()
     layer.paint((100, 20), 9)
     layer.undo()
-    assert correcting.marks.any()
+    assert correcting.marks.array.any()
     layer.undo()
-    assert not correcting.marks.any()
+    assert not correcting.marks.array.any()
     layer.redo()
-    assert np.count_nonzero(correcting.marks) == A.size
+    assert np.count_nonzero(correcting.marks.array) == A.size
     scene.settle()
-    np.testing.assert_array_equal(scene.kept() > 0, correcting.marks > 0)
-    correcting.confirm((), (30, 30))
-    assert not correcting.marks.any()
+    np.testing.assert_array_equal(scene.kept() > 0, correcting.marks.array > 0)
+    correcting.marks.confirm((), (30, 30))
+    assert not correcting.marks.array.any()
 
 
 def test_runs_change_nothing_that_is_painted(scene):
     layer, correcting = scene.layer, scene.correcting
-    correcting.confirm((), (30, 30))
-    correcting.marks_layer().paint((110, 150), 1)
+    correcting.marks.confirm((), (30, 30))
+    correcting.marks.layer().paint((110, 150), 1)
     layer.paint((85, 130), int(layer.data[85, 110]))  # one object is made longer
-    correcting.mark_box((), Box((0, 100), (30, 160)))
+    correcting.marks.mark_box((), Box((0, 100), (30, 160)))
     painted = correcting.painted()
     layer_before = layer.data.copy()
     assert (painted == BACKGROUND).any()
@@ -106,11 +106,11 @@ def test_runs_change_nothing_that_is_painted(scene):
 
 def test_marks_layer_removed_keeps_the_marks(scene):
     correcting = scene.correcting
-    correcting.confirm((), (30, 30))
+    correcting.marks.confirm((), (30, 30))
     scene.viewer.layers.remove("cells marks")
     assert np.count_nonzero(correcting.painted()) == A.size
-    correcting.confirm((), (80, 100))
-    assert correcting.marks_layer() in scene.viewer.layers
+    correcting.marks.confirm((), (80, 100))
+    assert correcting.marks.layer() in scene.viewer.layers
     assert np.count_nonzero(correcting.painted()) == A.size + B.size
 
 
@@ -138,7 +138,7 @@ def test_stacks(qapp, tmp_path):
     scene.settle()
     kept = scene.kept()
     np.testing.assert_array_equal(kept, np.where(scene.layer.data == 50, 50, 0))
-    scene.correcting.confirm((2,), (30, 30))
+    scene.correcting.marks.confirm((2,), (30, 30))
     painted = scene.correcting.painted()
     assert (painted[(2, *A.slices)] == scene.layer.data[2, 30, 30]).all()
     assert not painted[0].any()
@@ -216,21 +216,21 @@ def test_what_was_erased_on_purpose_stays_background(scene):
 
 def test_taking_a_box_back_leaves_what_was_marked_inside_it_since(scene):
     layer, correcting = scene.layer, scene.correcting
-    correcting.mark_box((), Box((0, 0), (60, 80)))
-    correcting.brush_background()
-    marks = correcting.marks_layer()
+    correcting.marks.mark_box((), Box((0, 0), (60, 80)))
+    correcting.marks.brush_background()
+    marks = correcting.marks.layer()
     marks.brush_size = 8
     marks.paint((10, 60), MARK_BACKGROUND)
     scene.settle()
-    stroke = correcting.marks == MARK_BACKGROUND
+    stroke = correcting.marks.array == MARK_BACKGROUND
     layer.undo()
-    np.testing.assert_array_equal(correcting.marks, np.where(stroke, MARK_BACKGROUND, 0))
+    np.testing.assert_array_equal(correcting.marks.array, np.where(stroke, MARK_BACKGROUND, 0))
     marks.paint((50, 10), MARK_BACKGROUND)
     scene.settle()
-    stroke = correcting.marks == MARK_BACKGROUND
+    stroke = correcting.marks.array == MARK_BACKGROUND
     layer.redo()
-    np.testing.assert_array_equal(correcting.marks == MARK_BACKGROUND, stroke)
-    assert (correcting.marks[:60, :80] > 0).all()
+    np.testing.assert_array_equal(correcting.marks.array == MARK_BACKGROUND, stroke)
+    assert (correcting.marks.array[:60, :80] > 0).all()
 
 
 @pytest.mark.parametrize("tool", ["brush", "fill", "key"])

@@ -59,7 +59,7 @@ def test_one_undo_takes_a_split_back(scene):
     layer.undo()
     scene.settle()
     assert scene.correcting.count == (1, 0)
-    assert not scene.correcting.marks.any()
+    assert not scene.correcting.marks.array.any()
     np.testing.assert_array_equal(layer.data[10:], before[10:])
     layer.redo()
     scene.settle()
@@ -168,7 +168,7 @@ def test_keys_do_nothing_out_of_sight(qapp, tmp_path, turn):
     assert all("2-D view" in text for text in said)
     assert keys._armed is None
     np.testing.assert_array_equal(scene.layer.data, before)
-    assert not scene.correcting.marks.any()
+    assert not scene.correcting.marks.array.any()
     scene.viewer.dims.ndisplay = 2
     scene.viewer.dims.order = (0, 2, 1)
     scene.viewer.cursor.position = (1.0, 30.0, 30.0)

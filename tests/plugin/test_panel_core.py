@@ -9,11 +9,11 @@ from napari.components import ViewerModel
 from napari.layers._source import layer_source
 from qtpy.QtWidgets import QDoubleSpinBox
 
+from napari_unet.execution.events import objects_found
 from napari_unet.labels.painted import MARK_BACKGROUND
 from napari_unet.models.report import Report
 from napari_unet.plugin.layers.labels_files import write_labels
 from napari_unet.plugin.result.result import Result
-from napari_unet.plugin.result.wording import objects_found
 from napari_unet.plugin.retrain.curve import Curve
 from napari_unet.plugin.retrain.retrain_form import told
 from napari_unet.plugin.segment_panel import SegmentPanel
@@ -167,7 +167,7 @@ def test_progress_names_the_image(viewer, panel, idle):
 
 
 def test_marks_go_with_their_objects_and_the_strokes_are_kept(viewer, panel, cells, qtbot):
-    marks = cells.correcting.marks_layer()
+    marks = cells.correcting.marks.layer()
     marks.data[100:110, 20:60] = MARK_BACKGROUND
     cells.correcting.overlay.show(on=True)
     cells.correcting.look_everywhere()
@@ -185,10 +185,10 @@ def test_objects_without_corrections_go_in_silence(viewer, panel, cells):
 
 
 def test_marks_whose_layer_is_removed_still_count_and_that_is_said(viewer, panel, cells):
-    marks = cells.correcting.marks_layer()
+    marks = cells.correcting.marks.layer()
     viewer.layers.remove(marks)
     assert "still counts" not in panel.sentence  # nothing is marked
-    marks = cells.correcting.marks_layer()
+    marks = cells.correcting.marks.layer()
     marks.data[100:110, 20:60] = MARK_BACKGROUND
     cells.correcting.look_everywhere()
     viewer.layers.remove(marks)

@@ -466,7 +466,7 @@ def test_a_slider_does_not_end_a_run(session, tiles, said, idle, qtbot):
     tiles.release(1)
     qtbot.waitUntil(lambda: tiles.decoded != [], timeout=PATIENCE)
     idle()
-    assert [text[:4] for text in said[-6:]] == ["Tile", "0 ob", "Tile", "Tile", "Tile", "0 ob"]
+    assert [text[:4] for text in said[-6:]] == ["Tile", "No o", "Tile", "Tile", "Tile", "No o"]
     assert [sorted(blocks) for blocks in tiles.decoded] == [[(0, 0), (0, 1), (0, 2)]]
 
 
@@ -562,7 +562,7 @@ def test_objects_and_classes_side_by_side(session, image):
     assert names == session.class_names.names
     assert "the classes are taught" in remark
     session.results.of(image, classes=False).layer.data[:] = 0
-    session.results.of(image, classes=False).correcting.marks[:] = 0
+    session.results.of(image, classes=False).correcting.marks.array[:] = 0
     session.results.work_on(classes=False)
     assert names_to_teach(session) == (session.class_names.names, "")
     assert session.results.classes

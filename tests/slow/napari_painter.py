@@ -95,7 +95,7 @@ class Painter:
     def _background(self) -> None:
         from napari_unet.labels.painted import BACKGROUND, MARK_BACKGROUND
 
-        panel, marks = self._window.panel, self._correcting.marks
+        panel, marks = self._window.panel, self._correcting.marks.array
         self._use(self._layer, "paint")
         self._window.click(panel.correct.brush)
         before = marks == MARK_BACKGROUND

@@ -12,7 +12,7 @@ from napari_unet.errors import UNetError
 from napari_unet.labels.painted import CLASSES
 from napari_unet.models.class_names import FEWEST
 from napari_unet.plugin.layers.class_colours import COLOURS
-from napari_unet.plugin.result.correcting import MARK_COLOURS
+from napari_unet.plugin.result.marks import MARK_COLOURS
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.fold import unfold
@@ -96,7 +96,7 @@ class ClassesSection(QWidget):
         else:
             result = results.current
             if result is not None:
-                result.correcting.brush_background(on=False)
+                result.correcting.marks.brush_background(on=False)
             else:  # nobody shall go on painting classes unawares
                 session.viewer.layers.selection.active = session.intent.layer
             session.say("" if result is not None else NO_OBJECTS)
@@ -119,7 +119,7 @@ class ClassesSection(QWidget):
         result.layer.visible = True
         if number:
             result.layer.selected_label = number
-        result.correcting.brush_background(on=number == 0)
+        result.correcting.marks.brush_background(on=number == 0)
         session.results.changed.emit()
         self._select(number)
 
@@ -134,7 +134,7 @@ class ClassesSection(QWidget):
         if session.closed or self._choosing or not isinstance(active, Labels):
             return
         for result in session.results.all():
-            marks = result.correcting.is_marks(active)
+            marks = result.correcting.marks.is_layer(active)
             if marks or active == result.layer:
                 changed = session.results.classes != result.classes
                 session.results.work_on(classes=result.classes)

@@ -107,7 +107,10 @@ class CorrectSection(Container):  # type: ignore[type-arg]
     def _on_layer_removed(self, event: Any) -> None:
         """Say that marks are not taken back when only their layer is removed."""
         for result in self._session.results.all():
-            if result.correcting.is_marks(event.value) and result.correcting.marks.any():
+            if (
+                result.correcting.marks.is_layer(event.value)
+                and result.correcting.marks.array.any()
+            ):
                 self._session.say(STILL_COUNTS.format(result.layer.name))
 
     def _on_intent(self, now: Intent, before: Intent) -> None:
@@ -127,7 +130,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             self.show_corrected.value = result is not None and result.correcting.overlay.shown
         self.others.refresh(offer=not there)
         active = self._viewer.layers.selection.active
-        on = result is not None and result.correcting.is_marks(active)
+        on = result is not None and result.correcting.marks.is_layer(active)
         kind = CLASSES if results.classes else OBJECTS
         self.brush.text = kind if on else BRUSH
         self._recount()
@@ -143,7 +146,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         if result is None:
             return
         active = self._viewer.layers.selection.active
-        result.correcting.brush_background(on=not result.correcting.is_marks(active))
+        result.correcting.marks.brush_background(on=not result.correcting.marks.is_layer(active))
         self.refresh()
 
     def _press_show(self, on: bool) -> None:
@@ -163,7 +166,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
             self._session.say(str(error))
             return
         plane = layers.shown_plane(self._viewer, result.layer)
-        result.correcting.mark_box(plane, box)
+        result.correcting.marks.mark_box(plane, box)
         height, width = box.shape
         self._session.say(f"{height} × {width} pixels are marked as right.")
         if self._rectangles is not None and self._rectangles in self._viewer.layers:

@@ -80,7 +80,7 @@ class Keys:
         if self._armed is not None:
             self._armed.put_back()
             self._armed = None
-        self.correcting.brushing.disconnect(self._on_brush, missing_ok=True)
+        self.correcting.marks.brushing.disconnect(self._on_brush, missing_ok=True)
         for key in self._bound:
             self.layer.bind_key(key, None)
         for marks in self._marks:
@@ -108,13 +108,13 @@ class Keys:
             if not self._is_taken(key):
                 self.layer.bind_key(key, _ignoring_argument(action), overwrite=True)
                 self._bound.add(key)
-        self.correcting.brushing.connect(self._on_brush)
+        self.correcting.marks.brushing.connect(self._on_brush)
 
     def _on_brush(self, on: bool) -> None:
         """Wait for a line no more, and let the keys work while background is painted."""
         self.disarm()
         if on:
-            self.bind_marks(self.correcting.marks_layer())
+            self.bind_marks(self.correcting.marks.layer())
 
     def bind_marks(self, marks: Labels) -> None:
         """Bind the keys that are of use while the background brush paints."""
@@ -144,19 +144,19 @@ class Keys:
     def confirm(self) -> None:
         """Mark the object under the cursor as right, or take that back."""
         try:
-            self.correcting.confirm(*self._under_cursor())
+            self.correcting.marks.confirm(*self._under_cursor())
         except UNetError as error:
             self.say(str(error))
         else:
-            self.bind_marks(self.correcting.marks_layer())
+            self.bind_marks(self.correcting.marks.layer())
 
     def brush(self) -> None:
         """Change between painting background and painting objects; a line is waited for no more."""
         self.disarm()
         # equal, not the same: what a docked panel is given is a proxy of the viewer
         painting_objects = self.viewer.layers.selection.active == self.layer
-        self.correcting.brush_background(on=painting_objects)
-        self.bind_marks(self.correcting.marks_layer())
+        self.correcting.marks.brush_background(on=painting_objects)
+        self.bind_marks(self.correcting.marks.layer())
 
     def merge(self) -> None:
         """Wait for a line across the objects to join."""
@@ -203,12 +203,12 @@ class Keys:
 
     def _carry_out_split(self, edit: Edit) -> None:
         """Split; both pieces count as corrected, and one Ctrl+Z takes all of it back."""
-        marks = self.correcting.marks[edit.plane]
+        marks = self.correcting.marks.array[edit.plane]
         pieces = confirm_pieces(self.layer.data[edit.plane], marks, edit).on(edit.plane)
-        self.bind_marks(self.correcting.marks_layer())
+        self.bind_marks(self.correcting.marks.layer())
         with self.layer.block_history():
             self._carry_out(edit)
-            self.correcting.mark(pieces)
+            self.correcting.marks.mark(pieces)
 
     def _under_cursor(self) -> tuple[tuple[int, ...], tuple[float, float]]:
         y, x = self.layer.world_to_data(self.viewer.cursor.position)[-2:]

@@ -7,7 +7,6 @@ first; a slow sweep looks everywhere else, and everything is looked at before it
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,24 +19,22 @@ from qtpy.QtCore import QTimer
 from napari_unet.image import Box, Plane
 from napari_unet.journal.journal import Journal
 from napari_unet.labels.change_tracker import BLOCK, Change, ChangeTracker, cut
-from napari_unet.labels.edits import Edit, confirm, mark_box
-from napari_unet.labels.live_labels import LiveLabels, index_of
-from napari_unet.labels.painted import MARK_BACKGROUND
+from napari_unet.labels.edits import Edit
+from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.overlay import Overlay
+from napari_unet.plugin.result.marks import Marks, carry_out
 
 TICK = 100  # milliseconds between looks in the background
 SOON = 40  # milliseconds from the end of a stroke until it is looked at
 BUDGET = 0.002  # seconds one look may take, so that painting stays smooth
 QUIET = 0.2  # seconds without changes before listeners are told
 STILL = 1.0  # seconds without drawing after which a stroke counts as finished anyway
-MOST_UNDOABLE = 2**18  # pixels; larger edits of the marks are written past napari's own history
 
 UNREADABLE = (
     "What you paint on {name} is not kept: its array was replaced by one of another shape, or of "
     "numbers too small for its ids. Press Segment to make a new result; the layer stays as it is."
 )
-MARK_COLOURS = {None: "transparent", 0: "transparent", 1: "#2f7fff", 2: "#3fe06a"}
 
 Place = tuple[Plane, Box]
 
@@ -58,20 +55,18 @@ class Correcting:
     """
 
     changed = Signal()  # something was painted or taken back, a moment ago
-    brushing = Signal(bool)  # the background brush is about to paint, or objects and classes again
     trouble = Signal(str)  # a sentence about the journal; empty once it is over
 
     def __init__(self, viewer: Viewer, layer: Labels, live: LiveLabels, *, name: str) -> None:
         self.layer, self.tracker = layer, ChangeTracker(live)
-        self._viewer, self._name = viewer, name
-        self._marks_layer: Labels | None = None
+        self._viewer = viewer
+        self.marks = Marks(viewer, layer, live.marks, name)
         self.overlay = Overlay(viewer, layer, self.tracker, name)
         self._queue: dict[Place, None] = {}
         self._stroke: Place | None = None
         self._drawn_at = self._changed_at = 0.0
         self._touched: dict[Place, None] = {}  # blocks that ever held paint: undo acts there
         self._sweep: Iterator[Place] = iter(())
-        self._undoable: list[_Marked] = []
         self._journal: Journal | None = None
         self._unwritten: list[Change] = []  # until there is a journal
         self._problem = ""
@@ -83,6 +78,8 @@ class Correcting:
         self._soon_timer.timeout.connect(self._work)
         self._tick_timer.start(TICK)
         self._listen(layer)
+        self.marks.added.connect(self._listen)
+        self.marks.changed.connect(self._on_marked)
         layer.events.selected_label.connect(self._on_choice)
 
     # ---- what others ask -------------------------------------------------------------------
@@ -91,11 +88,6 @@ class Correcting:
     def any(self) -> bool:
         """Whether anything is painted, as far as was looked."""
         return bool(self.tracker.areas)
-
-    @property
-    def marks(self) -> NDArray[np.uint8]:
-        """The marks beside the labels, ``(..., Y, X)``."""
-        return self.tracker.live.marks
 
     @property
     def fits(self) -> bool:
@@ -113,11 +105,6 @@ class Correcting:
     def deleted(self) -> int:
         """Objects of the model that were taken away, as far as was looked."""
         return self.tracker.deleted(self.layer.data, self._touched) if self.fits else 0
-
-    def is_marks(self, layer: Any) -> bool:
-        """Whether a layer is that of the marks."""
-        # equal, not the same: what a docked panel is given is a proxy of the viewer
-        return layer is not None and bool(layer == self._marks_layer)
 
     def painted(self) -> NDArray[np.uint32]:
         """Return the painted array ``(..., Y, X)`` of now, with touched objects completed."""
@@ -138,7 +125,7 @@ class Correcting:
         for plane in np.ndindex(*leading):
             self._check(plane, Box((0, 0), (height, width)))  # one edit, however large
         self.layer.refresh()
-        self.marks_layer().refresh()
+        self.marks.layer().refresh()
 
     # ---- the journal -----------------------------------------------------------------------
 
@@ -203,10 +190,14 @@ class Correcting:
 
     def _on_redraw(self, _event: Any = None) -> None:
         """Undo, redo and much else: look where something was painted, and at what is shown."""
-        self._follow_history()
+        self.marks.follow_history()
         self._expect(self._touched)
         plane, view = layers.shown_window(self._viewer, self.layer)
         self._expect((plane, box) for box in cut(view))
+        self._look_soon()
+
+    def _on_marked(self, edit: Edit) -> None:
+        self._expect((edit.plane, box) for box in cut(edit.box))
         self._look_soon()
 
     def _look_soon(self) -> None:
@@ -214,11 +205,7 @@ class Correcting:
             self._soon_timer.start(SOON)
 
     def _on_replace(self, _event: Any = None) -> None:
-        if self._marks_layer is not None and layers.same_grid(self._marks_layer, self.layer):
-            given = self._marks_layer.data
-            if given is not self.marks:
-                np.copyto(self.marks, given, casting="unsafe")
-                self._marks_layer.data = self.marks
+        self.marks.take_replaced()
         self._expect(self.tracker.blocks())
         self._tell_trouble()
 
@@ -286,9 +273,9 @@ class Correcting:
         if not self.tracker.reads(shown):
             return  # `_tick` says so
         edits = self.tracker.reconcile(shown, plane, box)
-        owners = ((self.layer, shown), (self._marks_layer, self.marks))
+        owners = ((self.layer, shown), (self.marks.shown, self.marks.array))
         for edit, (layer, array) in zip(edits, owners, strict=False):
-            _carry_out(edit, None if quiet else layer, array)
+            carry_out(edit, None if quiet else layer, array)
         change = self.tracker.compare(shown, plane, box)
         if change is None:
             return
@@ -297,100 +284,6 @@ class Correcting:
         for block in _blocks_of(change.box, shown.shape):
             self._touched[(plane, block)] = None
         self._news, self._changed_at = True, time.monotonic()
-
-    # ---- marks -----------------------------------------------------------------------------
-
-    def marks_layer(self) -> Labels:
-        """Return the layer of the marks, added now if there is none."""
-        layer = self._marks_layer
-        if layer is None or layer not in self._viewer.layers:
-            layer = self._marks_layer = layers.add_beside(
-                self._viewer, self.layer, self.marks, f"{self._name} marks", MARK_COLOURS
-            )
-            layer.opacity = 0.4
-            self._listen(layer)
-        return layer
-
-    def brush_background(self, *, on: bool = True) -> None:
-        """Let the person paint background; with `on` false, objects again."""
-        self.brushing.emit(on)
-        active = self.layer
-        if on:
-            active = self.marks_layer()
-            active.visible = True
-            active.brush_size, active.selected_label = self.layer.brush_size, MARK_BACKGROUND
-        active.mode = "paint"
-        self._viewer.layers.selection.active = active
-
-    def confirm(self, plane: Plane, point: tuple[float, float]) -> None:
-        """Mark the object under a point as right, or take that back; `InputError` without one."""
-        self.mark(confirm(self.layer.data[plane], self.marks[plane], point).on(plane))
-
-    def mark_box(self, plane: Plane, box: Box) -> None:
-        """Mark all of a box as right as it is shown."""
-        self.mark(mark_box(self.marks[plane], box).on(plane))
-
-    def mark(self, edit: Edit) -> None:
-        """Change marks so that Ctrl+Z on the result takes it back."""
-        window = self.marks[index_of(edit.plane, edit.box)]
-        marked = _Marked(edit, window.copy())
-        _carry_out(edit, self.marks_layer(), self.marks)
-        # napari has no public way to add to the history what another layer shall undo.
-        save = getattr(self.layer, "_save_history", None)
-        if save is not None:
-            save(marked.entry)
-            self._undoable.append(marked)
-        self._expect((edit.plane, box) for box in cut(edit.box))
-        self._look_soon()
-
-    def _follow_history(self) -> None:
-        """Take marks back, or make them again, where the result's history went."""
-        if not self._undoable:
-            return
-        done, undone = (
-            {id(atom) for item in getattr(self.layer, name, ()) for atom in item}
-            for name in ("_undo_history", "_redo_history")
-        )
-        for marked in self._undoable:
-            if marked.done != (id(marked.entry) in done) and id(marked.entry) in done | undone:
-                _carry_out(marked.turn(self.marks), self._marks_layer, self.marks)
-        self._undoable = [m for m in self._undoable if id(m.entry) in done | undone]
-
-
-@dataclass(slots=True, eq=False)
-class _Marked:
-    """An edit of the marks, and the empty edit of the result that stands for it in its history."""
-
-    edit: Edit
-    before: NDArray[np.uint8]
-    done: bool = True
-    entry: Any = None
-
-    def __post_init__(self) -> None:
-        ndim = len(self.edit.plane) + 2
-        nothing = np.zeros(0, np.intp)
-        self.entry = ((nothing,) * ndim, np.zeros(0, np.uint32), 0)
-
-    def turn(self, marks: NDArray[np.uint8]) -> Edit:
-        """Take it back, or make it again; what a person marked there since stays."""
-        edit, self.done = self.edit, not self.done
-        old, new = (self.before, edit.values) if self.done else (edit.values, self.before)
-        pixels = edit.pixels & (marks[index_of(edit.plane, edit.box)] == old)
-        return Edit(edit.box, pixels, np.where(pixels, new, 0).astype(np.uint32), edit.plane)
-
-
-def _carry_out(edit: Edit, layer: Labels | None, array: NDArray[Any]) -> None:
-    """Write an edit, through the layer if it is shown and the edit small enough to be kept."""
-    count = int(np.count_nonzero(edit.pixels))
-    if not count:
-        return
-    if layer is not None and count <= MOST_UNDOABLE:
-        layer.data_setitem(edit.indices, edit.new)
-        return
-    window = array[index_of(edit.plane, edit.box)]
-    np.copyto(window, edit.values, where=edit.pixels, casting="unsafe")
-    if layer is not None:
-        layer.refresh()
 
 
 def _blocks_of(box: Box, shape: tuple[int, ...]) -> Iterator[Box]:

@@ -11,7 +11,7 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
-from napari_unet.execution.events import Events, ObjectsFound, Started
+from napari_unet.execution.events import Events, ObjectsFound, Started, objects_found
 from napari_unet.execution.executors import Executor
 from napari_unet.execution.orders import Job
 from napari_unet.execution.probability_maps import ProbabilityMapCache
@@ -25,7 +25,6 @@ from napari_unet.planning.planner import Where
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.layers.layers import Redraw
 from napari_unet.plugin.result.correcting import Correcting
-from napari_unet.plugin.result.wording import objects_found
 from napari_unet.segmentation import record
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
@@ -116,7 +115,7 @@ class Result:
         self.live.assembly.take_up(labels)
         if painted is not None:
             put_on_top(self.correcting.tracker, self.layer.data, painted)
-            self.correcting.marks_layer().refresh()
+            self.correcting.marks.layer().refresh()
         self.correcting.look_everywhere()
         self.layer.refresh()
 
@@ -125,7 +124,7 @@ class Result:
         self._begun = True
         self.region, self.planes = previous.region, previous.planes
         if self.live.marks.any():
-            self.correcting.marks_layer()
+            self.correcting.marks.layer()
         self.correcting.look_everywhere()
 
     def begin(self, settings: SegmentSettings) -> None:

@@ -8,13 +8,12 @@ from napari import Viewer
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 
-from napari_unet.execution.events import ObjectsFound, Started, TileWritten
+from napari_unet.execution.events import ObjectsFound, Started, TileWritten, objects_found
 from napari_unet.image import Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.result.incremental import IncrementalSegmentation
-from napari_unet.plugin.result.wording import objects_found
 from napari_unet.segmentation import record
 
 SLIDE = "napari_unet_slide"  # in the metadata of such a layer

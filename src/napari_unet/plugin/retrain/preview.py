@@ -7,7 +7,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_unet.errors import UNetError
-from napari_unet.execution.events import ObjectsFound, Started
+from napari_unet.execution.events import ObjectsFound, Started, objects_found
 from napari_unet.image import Image
 from napari_unet.labels.live_labels import Assembly
 from napari_unet.models.library import Model
@@ -15,7 +15,6 @@ from napari_unet.planning.planner import Where
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.class_colours import colour_dict
 from napari_unet.plugin.result.result import Result
-from napari_unet.plugin.result.wording import objects_found
 from napari_unet.plugin.retrain.retrain_form import SHOW_NEW
 from napari_unet.plugin.session.session import Session
 from napari_unet.segmentation import segment_events

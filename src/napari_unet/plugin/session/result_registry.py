@@ -194,5 +194,5 @@ class ResultRegistry:
         for result in lost:
             result.correcting.overlay.remove()
             for layer in [*self._viewer.layers]:
-                if result.correcting.is_marks(layer):
+                if result.correcting.marks.is_layer(layer):
                     self._viewer.layers.remove(layer)

@@ -1,0 +1,154 @@
+"""The marks beside a result: strokes of background, and objects that are confirmed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari import Viewer
+from napari.layers import Labels
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_unet.image import Box, Plane
+from napari_unet.labels.edits import Edit, confirm, mark_box
+from napari_unet.labels.live_labels import index_of
+from napari_unet.labels.painted import MARK_BACKGROUND
+from napari_unet.plugin.layers import layers
+
+MOST_UNDOABLE = 2**18  # pixels; larger edits of the marks are written past napari's own history
+MARK_COLOURS = {None: "transparent", 0: "transparent", 1: "#2f7fff", 2: "#3fe06a"}
+
+
+class Marks:
+    """The marks of one result, their layer, and the way back.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+    result : Labels
+        The layer that they mark.
+    array : ndarray of uint8
+        ``(..., Y, X)``, the marks.
+    name : str
+        Of the image, for the name of the layer.
+    """
+
+    added = Signal(object)  # the layer, once it is there
+    changed = Signal(object)  # an edit, made by a key or a button
+    brushing = Signal(bool)  # the background brush is about to paint, or objects and classes again
+
+    def __init__(self, viewer: Viewer, result: Labels, array: NDArray[np.uint8], name: str) -> None:
+        self.array = array
+        self._viewer, self._result, self._name = viewer, result, name
+        self._layer: Labels | None = None
+        self._undoable: list[_Marked] = []
+
+    def is_layer(self, layer: Any) -> bool:
+        """Whether a layer is that of the marks."""
+        # equal, not the same: what a docked panel is given is a proxy of the viewer
+        return layer is not None and bool(layer == self._layer)
+
+    @property
+    def shown(self) -> Labels | None:
+        """The layer, if it was ever needed."""
+        return self._layer
+
+    def layer(self) -> Labels:
+        """Return the layer of the marks, added now if there is none."""
+        layer = self._layer
+        if layer is None or layer not in self._viewer.layers:
+            layer = self._layer = layers.add_beside(
+                self._viewer, self._result, self.array, f"{self._name} marks", MARK_COLOURS
+            )
+            layer.opacity = 0.4
+            self.added.emit(layer)
+        return layer
+
+    def brush_background(self, *, on: bool = True) -> None:
+        """Let the person paint background; with `on` false, objects again."""
+        self.brushing.emit(on)
+        active = self._result
+        if on:
+            active = self.layer()
+            active.visible = True
+            active.brush_size, active.selected_label = self._result.brush_size, MARK_BACKGROUND
+        active.mode = "paint"
+        self._viewer.layers.selection.active = active
+
+    def confirm(self, plane: Plane, point: tuple[float, float]) -> None:
+        """Mark the object under a point as right, or take that back; `InputError` without one."""
+        self.mark(confirm(self._result.data[plane], self.array[plane], point).on(plane))
+
+    def mark_box(self, plane: Plane, box: Box) -> None:
+        """Mark all of a box as right as it is shown."""
+        self.mark(mark_box(self.array[plane], box).on(plane))
+
+    def mark(self, edit: Edit) -> None:
+        """Change marks so that Ctrl+Z on the result takes it back."""
+        window = self.array[index_of(edit.plane, edit.box)]
+        marked = _Marked(edit, window.copy())
+        carry_out(edit, self.layer(), self.array)
+        # napari has no public way to add to the history what another layer shall undo.
+        save = getattr(self._result, "_save_history", None)
+        if save is not None:
+            save(marked.entry)
+            self._undoable.append(marked)
+        self.changed.emit(edit)
+
+    def follow_history(self) -> None:
+        """Take marks back, or make them again, where the result's history went."""
+        if not self._undoable:
+            return
+        done, undone = (
+            {id(atom) for item in getattr(self._result, name, ()) for atom in item}
+            for name in ("_undo_history", "_redo_history")
+        )
+        for marked in self._undoable:
+            if marked.done != (id(marked.entry) in done) and id(marked.entry) in done | undone:
+                carry_out(marked.turn(self.array), self._layer, self.array)
+        self._undoable = [m for m in self._undoable if id(m.entry) in done | undone]
+
+    def take_replaced(self) -> None:
+        """Take over what is in an array that someone put into the layer, and show ours again."""
+        layer = self._layer
+        if layer is None or layer.data is self.array or not layers.same_grid(layer, self._result):
+            return
+        np.copyto(self.array, layer.data, casting="unsafe")
+        layer.data = self.array
+
+
+@dataclass(slots=True, eq=False)
+class _Marked:
+    """An edit of the marks, and the empty edit of the result that stands for it in its history."""
+
+    edit: Edit
+    before: NDArray[np.uint8]
+    done: bool = True
+    entry: Any = None
+
+    def __post_init__(self) -> None:
+        ndim = len(self.edit.plane) + 2
+        nothing = np.zeros(0, np.intp)
+        self.entry = ((nothing,) * ndim, np.zeros(0, np.uint32), 0)
+
+    def turn(self, marks: NDArray[np.uint8]) -> Edit:
+        """Take it back, or make it again; what a person marked there since stays."""
+        edit, self.done = self.edit, not self.done
+        old, new = (self.before, edit.values) if self.done else (edit.values, self.before)
+        pixels = edit.pixels & (marks[index_of(edit.plane, edit.box)] == old)
+        return Edit(edit.box, pixels, np.where(pixels, new, 0).astype(np.uint32), edit.plane)
+
+
+def carry_out(edit: Edit, layer: Labels | None, array: NDArray[Any]) -> None:
+    """Write an edit, through the layer if it is shown and the edit small enough to be kept."""
+    count = int(np.count_nonzero(edit.pixels))
+    if not count:
+        return
+    if layer is not None and count <= MOST_UNDOABLE:
+        layer.data_setitem(edit.indices, edit.new)
+        return
+    window = array[index_of(edit.plane, edit.box)]
+    np.copyto(window, edit.values, where=edit.pixels, casting="unsafe")
+    if layer is not None:
+        layer.refresh()
