@@ -101,7 +101,7 @@ def test_another_image_is_chosen_in_place_of_a_removed_one(viewer, panel):
 @pytest.fixture
 def cells(viewer, panel, idle, monkeypatch):
     """The result of an image in which the model finds two objects."""
-    monkeypatch.setattr(Result, "all_maps_kept", True)
+    monkeypatch.setattr(Result, "_room_for_maps", True)
     panel.form.image.value = viewer.layers["cells"]
     segment(panel.session)
     idle()
@@ -137,10 +137,8 @@ def test_a_notice_stays_while_sliders_are_moved(panel, network, cells, idle):
     network.notices = ["Some pixels are not numbers."]
     segment(panel.session)
     idle()
-    runs, settings = panel.session.runs, panel.session.settings()
-    runs.start(
-        (event for event in ()), cells, settings
-    )  # as a slider does, whose run makes no plan
+    runs = panel.session.runs
+    runs.start((event for event in ()), cells)  # as a slider does, whose run makes no plan
     idle()
     assert panel.sentence == "2 objects, about 40 px in diameter. Some pixels are not numbers."
 
