@@ -54,8 +54,12 @@ class Known:
         return self._scores[model.sha]
 
 
-def measure(pair: Pair, key: Row, parent: Model, known: Known, beside: Path) -> Row:
-    """Paint, retrain, and score one pair; the row's key says how many cells, and how long."""
+def measure(pair: Pair, key: Row, parents: Sequence[Model], known: Known, beside: Path) -> Row:
+    """Paint, retrain, and score one pair; the row's key says how many cells, and how long.
+
+    The first parent is the model in use; others compete with it.
+    """
+    parent, *rivals = parents
     begun = time.perf_counter()
     trial = Trial.of(pair, parent)
     annotator = Annotator([sheet.scene for sheet in trial.sheets], "random", key["seed"])
@@ -64,35 +68,41 @@ def measure(pair: Pair, key: Row, parent: Model, known: Known, beside: Path) -> 
     settings = FinetuneSettings(time_limit=key["time"], seed=key["seed"])
     target = beside / f"{pair.domain}-{pair.painted.name}-{parent.sha[:8]}.safetensors"
     try:
-        row = trial.run(settings, target)
+        row = trial.run(settings, target, *rivals)
     except UNetError as error:
         return key | {"outcome": "error", "sentence": str(error)}
     model = load_model(target) if target.exists() else parent
     row |= {"base_before": known.score(parent), "base_after": known.score(model)}
     row["seconds_in_all"] = round(time.perf_counter() - begun, 1)
-    return key | row | {"parent": parent.card.name, "threads": torch.get_num_threads()}
+    row |= {"began_with": row.pop("parent"), "parent": name_of(parents)}
+    return key | row | {"threads": torch.get_num_threads()}
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure every pair of the domains asked for."""
     rows, known = Rows(arguments.rows, KEY), Known(arguments.data)
-    for name in arguments.parent:
-        parent = load_model(name)
-        for pair in (p for domain in arguments.domain for p in pairs(domain, arguments.data)):
-            for cells in arguments.cells:
-                values = (pair.domain, pair.painted.name, cells, arguments.seed, parent.sha,
-                          arguments.time)  # fmt: skip
-                key = dict(zip(KEY, values, strict=True))
-                if rows.find(**key) is None:
-                    row = rows.add(measure(pair, key, parent, known, rows.beside))
-                    print(_line(row), flush=True)
+    parents = [load_model(name) for name in arguments.parent]
+    sha = " ".join(parent.sha for parent in parents)
+    for pair in (p for domain in arguments.domain for p in pairs(domain, arguments.data)):
+        for cells in arguments.cells:
+            image, seed, seconds = pair.painted.name, arguments.seed, arguments.time
+            values = (pair.domain, image, cells, seed, sha, seconds)
+            key = dict(zip(KEY, values, strict=True))
+            if rows.find(**key) is None:
+                row = rows.add(measure(pair, key, parents, known, rows.beside))
+                print(_line(row), flush=True)
+
+
+def name_of(parents: Sequence[Model]) -> str:
+    """Names of models that compete, the one in use first."""
+    return " + ".join(parent.card.name for parent in parents)
 
 
 def _line(row: Row) -> str:
     if row["outcome"] == "error":
         return f"{row['domain']} {row['image']}: {row['sentence']}"
     return (
-        f"{row['domain']} {row['image']} {row['parent']} {row['cells']} cells: "
+        f"{row['domain']} {row['image']} {row['began_with']} {row['cells']} cells: "
         f"{row['before']['0.5']:.2f} -> {row['after']['0.5']:.2f} {row['outcome']}, next "
         f"{row['next_before']['0.5']:.2f} -> {row['next_after']['0.5']:.2f}, "
         f"nuclei {row['base_before']:.2f} -> {row['base_after']:.2f}, {row['steps']} steps, "
@@ -158,7 +168,7 @@ def show(path: Path, document: Path, *, write: bool) -> None:
     body = table(rows)
     print(markdown(HEADER, body))
     if write and rows:
-        shas = sorted({f"{r['parent']} {r['parent_sha'][:12]}" for r in rows})
+        shas = sorted({sha[:12] for r in rows for sha in r["parent_sha"].split()})
         alone = all(r["threads"] == 1 for r in rows)
         note = (
             f"AP@.5 but where stated; {rows[-1]['time']:g} s for each retraining"
@@ -175,7 +185,7 @@ def main() -> None:
     )
     add = parser.add_argument
     add("--domain", nargs="+", default=[*DOMAINS, KNOWN], choices=(*DOMAINS, KNOWN))
-    add("--parent", nargs="+", default=["nuclei"], help="models to begin with: names or paths")
+    add("--parent", nargs="+", default=["nuclei"], help="model in use, and those that compete")
     add("--cells", type=int, nargs="+", default=[10], help="how many are painted")
     add("--seed", type=int, default=0)
     add("--time", type=float, default=60.0, help="seconds of one retraining")

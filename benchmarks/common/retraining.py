@@ -17,7 +17,7 @@ from benchmarks.common.domains import Pair
 from benchmarks.common.image_sets import Scene
 from benchmarks.common.matching import Counts, count, match
 from benchmarks.common.rows import Row
-from napari_unet.finetuning import gather, painting_of
+from napari_unet.finetuning import gather_all
 from napari_unet.labels.painted import BACKGROUND, UNLABELLED
 from napari_unet.models.library import Model, load_model
 from napari_unet.models.report import Report
@@ -48,14 +48,17 @@ class Retrained:
     report: Report
 
 
-def gathered(parent: Model, sheets: Sequence[Sheet], settings: FinetuneSettings) -> FinetuneInputs:
-    """Collect the paint of all sheets that have some."""
-    paintings = [
-        painting_of(sheet.scene.image, sheet.painted, parent.card)
-        for sheet in sheets
-        if sheet.painted.any()
-    ]
-    return gather(paintings, parent, "painted", settings)
+def gathered(
+    parents: Sequence[Model], sheets: Sequence[Sheet], settings: FinetuneSettings
+) -> FinetuneInputs:
+    """Collect the paint of all sheets that have some; the first parent is the model in use."""
+    pairs = [(sheet.scene.image, sheet.painted) for sheet in sheets if sheet.painted.any()]
+    steps = gather_all(pairs, parents, lambda _: "painted", settings)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return replace(end.value, in_use=parents[0])
 
 
 def retrain(inputs: FinetuneInputs, target: Path) -> Retrained:
@@ -66,7 +69,8 @@ def retrain(inputs: FinetuneInputs, target: Path) -> Retrained:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     clock = time.process_time if torch.get_num_threads() == 1 else time.monotonic
-    for event in finetune_events(inputs.plan(target), inputs.windows, clock=clock):
+    (plan, windows), *others = inputs.trainings(target)
+    for event in finetune_events(plan, windows, others=others, clock=clock):
         if isinstance(event, Finished):
             return Retrained(load_model(event.path), event.report)
     raise AssertionError("the events end with Finished")
@@ -163,9 +167,12 @@ class Trial:
                           for i, s in enumerate(self.sheets))  # fmt: skip
         return {name: figures(own), f"next_{name}": figures(following)}
 
-    def run(self, settings: FinetuneSettings, target: Path) -> Row:
-        """Retrain, and return scores before and after, and what the report says."""
-        inputs = gathered(self.first.model, self.sheets, settings)
+    def run(self, settings: FinetuneSettings, target: Path, *rivals: Model) -> Row:
+        """Retrain, and return scores before and after, and what the report says.
+
+        The model in use begins, unless one of its rivals learns what is painted better.
+        """
+        inputs = gathered([self.first.model, *rivals], self.sheets, settings)
         retrained = retrain(inputs, target)
         found = Found(retrained.model, [sheet.scene for sheet in self.sheets])
         row = self.scores(self.first, "before") | self.scores(found, "after")

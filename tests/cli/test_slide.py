@@ -95,8 +95,8 @@ def test_a_part_of_a_slide_is_computed_alone(
 ) -> None:
     """Objects that reach into the part are whole; nothing else is there, or computed."""
     whole = segment(nuclei(), settings=SETTINGS).labels
-    keep, computed = BlockWorker.keep, []
-    monkeypatch.setattr(BlockWorker, "keep", lambda s, k, *a: computed.append(k) or keep(s, k, *a))
+    keep, computed = BlockWorker._decode, []
+    monkeypatch.setattr(BlockWorker, "_decode", lambda s, k, *a: computed.append(k) or keep(s, k, *a))
     source = Source(slide, region=Box((150, 130), (240, 250)))
     part = segment_slide(source, tmp_path / "labels.zarr", settings=SETTINGS).labels[0]
     assert 1 <= len(computed) <= 4
@@ -104,7 +104,7 @@ def test_a_part_of_a_slide_is_computed_alone(
     assert same_partition(part[inside], whole[inside])
     ids = np.unique(whole[inside])
     assert ((part > 0) == np.isin(whole, ids[ids > 0])).all()
-    monkeypatch.setattr(BlockWorker, "keep", lambda *_: 1 / 0)
+    monkeypatch.setattr(BlockWorker, "_decode", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         segment_slide(source, tmp_path / "again.zarr", settings=SETTINGS)
     with pytest.raises(UNetError, match="another region"):
@@ -123,8 +123,8 @@ class StoppedError(Exception):
 
 
 def counting(computed: list[Any]) -> Any:
-    """Stands for `BlockWorker.keep` and notes every block."""
-    keep = BlockWorker.keep
+    """Stands for `BlockWorker._decode` and notes every block."""
+    keep = BlockWorker._decode
 
     def counted(self: BlockWorker, key: Any, *rest: Any) -> Any:
         computed.append(key)
@@ -155,7 +155,7 @@ def test_a_run_that_was_stopped_goes_on(
             file.write('\n{"plane": 0, "til')  # killed while it wrote
         computed = list[Any]()
         with monkeypatch.context() as patch:
-            patch.setattr(BlockWorker, "keep", counting(computed))
+            patch.setattr(BlockWorker, "_decode", counting(computed))
             with contextlib.suppress(StoppedError):
                 result = segment_slide(slide, target, settings=SETTINGS, progress=stop_at(again))
     assert len(computed) == 16 - noted
@@ -385,8 +385,8 @@ def test_a_large_tiff_that_failed_goes_on_from_the_finished_folder(
         patched.setattr("napari_unet.io.tiff.write_replacing", no_space)
         assert CliRunner().invoke(app, words).exit_code != 0
     computed: list[Any] = []
-    plain = BlockWorker.keep
-    monkeypatch.setattr(BlockWorker, "keep", lambda *a: computed.append(a) or plain(*a))
+    plain = BlockWorker._decode
+    monkeypatch.setattr(BlockWorker, "_decode", lambda *a: computed.append(a) or plain(*a))
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert not computed
