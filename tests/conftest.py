@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from napari_unet.settings import TORCH_ENVIRONMENT
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # Set here, not in a fixture: napari and platformdirs read them when they are first imported,
@@ -17,6 +19,10 @@ _HOME = Path(tempfile.mkdtemp(prefix="napari-unet-tests-"))
 os.environ["NAPARI_CONFIG"] = str(_HOME / "napari.yaml")
 for _kind in ("config", "cache", "data", "state"):
     os.environ[f"XDG_{_kind.upper()}_HOME"] = str(_HOME / _kind)
+
+# Tests run beside each other, and torch's threads would spin while they wait; see settings.py.
+for _name, _value in TORCH_ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)
 
 # In CI the same examples run each time, so that a landing never depends on chance;
 # HYPOTHESIS_PROFILE=nightly looks further.

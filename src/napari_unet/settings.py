@@ -13,9 +13,14 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
 APPLICATION = "napari-unet-interactive"  # folders of the user are named so
-# Environment for torch, before it is loaded: memory in large pages, which takes less time where
-# tiles are large.
-MEMORY_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}
+# Environment for torch, before it is loaded. Memory in large pages takes less time where tiles are
+# large. Threads that wait for each other (GNU's and LLVM's OpenMP) soon sleep: by default they
+# spin, and where another program has one of the cores, a retraining takes hardly a step.
+TORCH_ENVIRONMENT = {
+    "THP_MEM_ALLOC_ENABLE": "1",
+    "GOMP_SPINCOUNT": "2000",
+    "KMP_BLOCKTIME": "1",
+}
 MOST_DIAMETER = 4000  # pixels that an object may be large
 LARGEST_SMALLEST = 200.0  # pixels that the smallest object may be set to
 

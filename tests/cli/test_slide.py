@@ -96,7 +96,9 @@ def test_a_part_of_a_slide_is_computed_alone(
     """Objects that reach into the part are whole; nothing else is there, or computed."""
     whole = segment(nuclei(), settings=SETTINGS).labels
     keep, computed = BlockWorker._decode, []
-    monkeypatch.setattr(BlockWorker, "_decode", lambda s, k, *a: computed.append(k) or keep(s, k, *a))
+    monkeypatch.setattr(
+        BlockWorker, "_decode", lambda s, k, *a: computed.append(k) or keep(s, k, *a)
+    )
     source = Source(slide, region=Box((150, 130), (240, 250)))
     part = segment_slide(source, tmp_path / "labels.zarr", settings=SETTINGS).labels[0]
     assert 1 <= len(computed) <= 4

@@ -47,7 +47,7 @@ from napari_unet.labels.watershed import Patch
 from napari_unet.models.library import Model, load_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.segmentation import segment_events
-from napari_unet.settings import SegmentSettings
+from napari_unet.settings import TORCH_ENVIRONMENT, SegmentSettings
 from tests.strategies import random_model, same_partition
 
 PICTURE = np.random.default_rng(0).random((96, 110)).astype(np.float32)
@@ -421,7 +421,7 @@ from napari_unet.engine.client import Engine
 from napari_unet.image import Image
 from napari_unet.models.library import load_model
 from napari_unet.segmentation import segment_events
-from napari_unet.settings import SegmentSettings
+from napari_unet.settings import TORCH_ENVIRONMENT, SegmentSettings
 image = Image(np.load({str(tmp_path / "image.npy")!r}), "YX")
 engine = Engine()
 events = segment_events(image, load_model({str(model.path)!r}), SegmentSettings(tile=48), engine)
@@ -432,3 +432,14 @@ sys.exit("torch" in sys.modules)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 1
+
+
+def test_threads_of_the_engine_do_not_spin_while_they_wait(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in TORCH_ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    engine.start()
+    assert engine._process is not None
+    variables = psutil.Process(engine._process.pid).environ()
+    assert {name: variables.get(name) for name in TORCH_ENVIRONMENT} == TORCH_ENVIRONMENT

@@ -10,7 +10,7 @@ from napari_unet.cli.finetune import finetune
 from napari_unet.cli.models import models_app
 from napari_unet.cli.segment import complain, segment
 from napari_unet.errors import UNetError
-from napari_unet.settings import MEMORY_PAGES
+from napari_unet.settings import TORCH_ENVIRONMENT
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(models_app, name="models")
@@ -44,6 +44,6 @@ def demo(
 
 def main() -> None:
     """Entry point of the console script."""
-    for name, value in MEMORY_PAGES.items():
+    for name, value in TORCH_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     app()

@@ -30,7 +30,7 @@ from napari_unet.engine.messages import (
 from napari_unet.engine.protocol import Message, read_message, write_message
 from napari_unet.execution.events import HEARTBEAT, Waiting
 from napari_unet.execution.orders import Answer, ComputeBlock, Job, Order, PredictTile
-from napari_unet.settings import MEMORY_PAGES
+from napari_unet.settings import TORCH_ENVIRONMENT
 from napari_unet.tiling.plan import SegmentPlan
 from napari_unet.training.events import Finished, TrainingEvent, TrainingStep
 
@@ -92,7 +92,7 @@ class Engine:
             stderr=self._log,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             env={
-                **MEMORY_PAGES,
+                **TORCH_ENVIRONMENT,
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
             },

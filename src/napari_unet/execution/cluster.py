@@ -24,7 +24,7 @@ from napari_unet.execution.orders import Answer, DropObjects, Order
 from napari_unet.execution.slide import SlidePlan
 from napari_unet.inference.memory import free_memory
 from napari_unet.inference.predict import settled
-from napari_unet.settings import MEMORY_PAGES
+from napari_unet.settings import TORCH_ENVIRONMENT
 
 log = logging.getLogger(__name__)
 LOCAL = "local"  # address that means: a cluster on this computer
@@ -49,7 +49,7 @@ class ModelPlugin(WorkerPlugin):  # type: ignore[misc, unused-ignore]
         self.path = Path(worker.local_directory) / f"{self._run}.safetensors"
         self.path.write_bytes(self._weights)
         self._weights = b""
-        for name, value in MEMORY_PAGES.items():  # torch looks when it first needs memory
+        for name, value in TORCH_ENVIRONMENT.items():  # before torch is loaded
             os.environ.setdefault(name, value)
 
     def teardown(self, worker: Any) -> None:
