@@ -16,7 +16,7 @@ from napari_unet.models.names import free_name
 from napari_unet.models.report import Report
 from napari_unet.planning.planner import SIDE
 from napari_unet.plugin.retrain import preview, retrain_section
-from napari_unet.plugin.retrain.retrain_job import FinetuneResult
+from napari_unet.plugin.retrain.retrain_events import FinetuneResult
 from napari_unet.plugin.session import segmentation_runs
 from napari_unet.plugin.session.session import Engine
 from napari_unet.tiling.plan import SegmentPlan

@@ -17,21 +17,21 @@ def library(tmp_path, monkeypatch) -> None:
 
 def test_which_model_is_taught():
     root = load_model("nuclei")
-    assert choose_parent(root, ["a"], 3, made=frozenset()) == (root, "")
+    assert choose_parent(root, ["a"], 3, session_models=frozenset()) == (root, "")
     child = load_model(put("child", parent="nuclei", parent_sha=root.sha, images=2,
                            taught_images=["a", "b"], painted_objects=9))  # fmt: skip
     made = frozenset([child.sha])
     both, one, other = ["a", "b"], ["a"], ["a", "c", "d"]
-    assert choose_parent(child, both, 9, made=frozenset())[0].card.name == "nuclei"
-    assert choose_parent(child, both, 8, made=made)[0].card.name == "nuclei"
+    assert choose_parent(child, both, 9, session_models=frozenset())[0].card.name == "nuclei"
+    assert choose_parent(child, both, 8, session_models=made)[0].card.name == "nuclei"
     for images, objects, ours in (
         (both, 8, frozenset()), (one, 9, frozenset()), (one, 9, made), (other, 50, frozenset()),
     ):  # fmt: skip
-        chosen, remark = choose_parent(child, images, objects, made=ours)
+        chosen, remark = choose_parent(child, images, objects, session_models=ours)
         assert chosen is child
         assert "that model itself learns on" in remark
     orphan = load_model(put("orphan", parent="gone", parent_sha="0" * 64, images=1))
-    chosen, remark = choose_parent(orphan, both, 50, made=frozenset())
+    chosen, remark = choose_parent(orphan, both, 50, session_models=frozenset())
     assert chosen is orphan
     assert "What 'orphan' was made from is gone" in remark
 
@@ -44,7 +44,10 @@ def test_a_parent_is_found_after_its_file_was_renamed_by_hand():
     tissue = load_model(put("tissue", kind="classes", **of_mine))
     parent.rename(parent.with_stem("mine (2023)"))
     for _ in range(2):
-        for found in (choose_parent(child, ["a"], 5, made=frozenset())[0], objects_parent(tissue)):
+        for found in (
+            choose_parent(child, ["a"], 5, session_models=frozenset())[0],
+            objects_parent(tissue),
+        ):
             assert (found.path.stem, found.sha) == ("mine (2023)", sha)
         put("mine")  # another model takes the name
 

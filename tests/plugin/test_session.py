@@ -23,7 +23,7 @@ from napari_unet.plugin.correct.uncertain_regions import NO_RESULT, UncertainReg
 from napari_unet.plugin.result import incremental
 from napari_unet.plugin.result import result as result_module
 from napari_unet.plugin.result.result import IN_PART, IN_VIEW
-from napari_unet.plugin.retrain.painted_inputs import gather_work, names_to_teach
+from napari_unet.plugin.retrain.painted_inputs import class_names_to_train, gather_work
 from napari_unet.plugin.segment import model_advice
 from napari_unet.plugin.segment.model_advice import ModelAdvice
 from napari_unet.plugin.segment.segment_form import AVERAGE, SegmentForm
@@ -554,17 +554,17 @@ def test_objects_and_classes_side_by_side(session, image):
     painted[20:40, 20:40] = 1
     session.take_corrections(image, painted, classes=True)
     session.take_corrections(image, painted, classes=False)
-    names, remark = names_to_teach(session)
+    names, remark = class_names_to_train(session)
     assert names == ()
     assert "the objects are taught" in remark
     session.results.work_on(classes=True)
-    names, remark = names_to_teach(session)
+    names, remark = class_names_to_train(session)
     assert names == session.class_names.names
     assert "the classes are taught" in remark
     session.results.of(image, classes=False).layer.data[:] = 0
     session.results.of(image, classes=False).correcting.marks.array[:] = 0
     session.results.work_on(classes=False)
-    assert names_to_teach(session) == (session.class_names.names, "")
+    assert class_names_to_train(session) == (session.class_names.names, "")
     assert session.results.classes
 
 

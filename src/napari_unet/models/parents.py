@@ -62,7 +62,7 @@ def competitors(parent: Model | None = None) -> list[Model]:
 
 
 def choose_parent(
-    active: Model, images: Sequence[str], objects: int, *, made: frozenset[str]
+    active: Model, images: Sequence[str], objects: int, *, session_models: frozenset[str]
 ) -> tuple[Model, str]:
     """Choose the model to begin with, and say why where a person may wonder.
 
@@ -78,7 +78,7 @@ def choose_parent(
         Fingerprints of the images that are painted on now.
     objects : int
         What is painted on them.
-    made : frozenset of str
+    session_models : frozenset of str
         sha256 of models made of this session's paint: there, fewer objects mean that some were
         taken back, not that an image is missing.
     """
@@ -86,7 +86,7 @@ def choose_parent(
     if not card.images:
         return active, ""
     gone = not set(card.taught_images) <= set(images) or len(images) < card.images
-    if gone or (active.sha not in made and objects < card.painted_objects):
+    if gone or (active.sha not in session_models and objects < card.painted_objects):
         return active, (
             f"Not all of what {card.name!r} was taught is here, so that model itself learns on. "
             "Open its images too, with what was painted on them, or add their folder, to begin "

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from napari_unet.io.training_pairs import Pairs
-from napari_unet.plugin.retrain.retrain_job import Work
+from napari_unet.plugin.retrain.retrain_events import RetrainRequest
 from napari_unet.plugin.session.session import Session
 from napari_unet.settings import FinetuneSettings
 
@@ -16,7 +16,7 @@ BOTH = {
 }
 
 
-def names_to_teach(session: Session, *, objects: bool = False) -> tuple[tuple[str, ...], str]:
+def class_names_to_train(session: Session, *, objects: bool = False) -> tuple[tuple[str, ...], str]:
     """Return the names of the classes if they are to be taught; and why, if one may wonder.
 
     The kind that is worked on decides, unless only one of objects and classes is painted.
@@ -53,9 +53,12 @@ def _take_channels(session: Session) -> None:
         result.image = image
 
 
-def gather_work(
-    session: Session, settings: FinetuneSettings, folder: Pairs | None, made: frozenset[str]
-) -> tuple[Work, str]:
+def gather_request(
+    session: Session,
+    settings: FinetuneSettings,
+    folder: Pairs | None,
+    session_models: frozenset[str],
+) -> tuple[RetrainRequest, str]:
     """Copy all that is painted.
 
     Parameters
@@ -66,18 +69,18 @@ def gather_work(
         Time and seed.
     folder : Pairs or None
         Files to teach objects from as well.
-    made : frozenset of str
+    session_models : frozenset of str
         sha256 of the models that were made of this session's paint.
 
     Returns
     -------
-    work : Work
+    request : RetrainRequest
         What is taught.
     left_out : str
         A sentence about paint that cannot be used; empty if all can.
     """
     pairs, files = [], set[Path]()
-    names, remark = names_to_teach(session, objects=folder is not None)
+    names, remark = class_names_to_train(session, objects=folder is not None)
     replaced = session.results.replaced(classes=bool(names))
     left_out = LEFT_OUT.format(names=", ".join(replaced)) if replaced else ""
     for result in session.results.all(classes=bool(names)):
@@ -86,15 +89,15 @@ def gather_work(
             pairs.append((result.image, painted))
             if source is not None and source.source.path:
                 files.add(Path(source.source.path))
-    work = Work(
+    request = RetrainRequest(
         pairs,
         session.intent.model,
-        made,
+        session_models,
         settings,
         names,
         f"{remark} {left_out}".strip(),
         folder=None if names else folder,
-        known=frozenset(files),
+        painted_files=frozenset(files),
         channel=session.intent.channel,
     )
-    return work, left_out
+    return request, left_out

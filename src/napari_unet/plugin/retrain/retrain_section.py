@@ -10,15 +10,15 @@ from napari_unet.models.card import sha256_of
 from napari_unet.models.library import lineage, load_card, model_files
 from napari_unet.models.store import add
 from napari_unet.plugin.result.previous_result import PreviousResult
-from napari_unet.plugin.retrain.painted_inputs import gather_work
+from napari_unet.plugin.retrain.painted_inputs import gather_request
 from napari_unet.plugin.retrain.preview import Previewing
-from napari_unet.plugin.retrain.retrain_form import RetrainForm, told
-from napari_unet.plugin.retrain.retrain_job import (
+from napari_unet.plugin.retrain.retrain_events import (
     FinetuneResult,
     Prepared,
     RetrainEvent,
     retrain,
 )
+from napari_unet.plugin.retrain.retrain_form import RetrainForm, told
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.segmentation_runs import segment_again
 from napari_unet.plugin.session.session import Intent, Session
@@ -86,7 +86,7 @@ class RetrainSection:
         if reason:
             session.say(reason)
             return
-        work, self._left_out = gather_work(
+        request, self._left_out = gather_request(
             session, form.settings(), form.folder.pairs, frozenset(self._made_here)
         )
         self._finished = None  # a preview stays until there is something new
@@ -94,8 +94,8 @@ class RetrainSection:
         form.retrain.native.setFocus()  # not left to the platform: the person is here now
         form.show_running(running=True)
         session.reveal.emit(form.progress_part)
-        session.say(f"{work.remark} Gathering what was painted…".strip())
-        self._task = BackgroundTask(retrain(work, session.engine), self._on_event, self._on_end)
+        session.say(f"{request.remark} Gathering what was painted…".strip())
+        self._task = BackgroundTask(retrain(request, session.engine), self._on_event, self._on_end)
         self._task.start()
         session.runs.begin(Activity.RETRAINING)
 

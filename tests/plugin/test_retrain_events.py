@@ -7,7 +7,7 @@ from napari_unet.finetuning import class_parent, gather, painting_of
 from napari_unet.image import Image
 from napari_unet.models.class_names import DEFAULT
 from napari_unet.models.library import load_model
-from napari_unet.plugin.retrain.retrain_job import new_name
+from napari_unet.plugin.retrain.retrain_events import new_name
 from napari_unet.settings import FinetuneSettings
 from tests.library import put
 

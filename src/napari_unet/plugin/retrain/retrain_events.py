@@ -30,7 +30,7 @@ LONGEST = 60  # characters of the parent's name in the new one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Work:
+class RetrainRequest:
     """What the panel hands over when the button is pressed.
 
     Attributes
@@ -39,7 +39,7 @@ class Work:
         Images, and a copy of what is painted on each, ``(..., Y, X)``.
     active : str
         Name of the model in use.
-    made : frozenset of str
+    session_models : frozenset of str
         sha256 of the models that were made of this session's paint.
     settings : FinetuneSettings
         Time and seed.
@@ -48,8 +48,8 @@ class Work:
     remark : str
         What the person is told meanwhile.
     folder : Pairs or None
-        Files to teach objects from as well.
-    known : frozenset of Path
+        Files to learn objects from as well.
+    painted_files : frozenset of Path
         Files of the images of `pairs`; those of them in the folder count once, as painted.
     channel : int or None
         The channel to use of those that have several; None = the average.
@@ -57,12 +57,12 @@ class Work:
 
     pairs: Sequence[tuple[Image, NDArray[np.uint32]]]
     active: str
-    made: frozenset[str]
+    session_models: frozenset[str]
     settings: FinetuneSettings
     class_names: tuple[str, ...] = ()
     remark: str = ""
     folder: Pairs | None = None
-    known: frozenset[Path] = frozenset()
+    painted_files: frozenset[Path] = frozenset()
     channel: int | None = None
 
 
@@ -101,7 +101,7 @@ class FinetuneResult:
 RetrainEvent = Prepared | TrainingEvent | Waiting | FinetuneResult
 
 
-def retrain(work: Work, engine: Engine) -> Generator[RetrainEvent, None, None]:
+def retrain(request: RetrainRequest, engine: Engine) -> Generator[RetrainEvent, None, None]:
     """Gather what was painted, have the engine teach it, and keep what it judges better.
 
     Raises
@@ -111,8 +111,8 @@ def retrain(work: Work, engine: Engine) -> Generator[RetrainEvent, None, None]:
     TrainingError, EngineError
         If it cannot be learned, or the engine died.
     """
-    active, names = load_model(work.active), work.class_names
-    pairs = yield from _all_pairs(work)
+    active, names = load_model(request.active), request.class_names
+    pairs = yield from _all_pairs(request)
     paints = [painted for _, painted in pairs]
     if names:
         check_classes(paints, names)
@@ -123,7 +123,9 @@ def retrain(work: Work, engine: Engine) -> Generator[RetrainEvent, None, None]:
         objects = sum(len(painted_objects(painted)) for painted in paints)
         yield Waiting()
         images = [identity_of(image) for image, _ in pairs]
-        parent, remark = choose_parent(active, images, objects, made=work.made)
+        parent, remark = choose_parent(
+            active, images, objects, session_models=request.session_models
+        )
     # a model that keeps what it was taught of paint that is not here has no rivals
     parents = [parent] if names or remark else competitors(parent)
     added = CLASSES if names else ADDED
@@ -131,28 +133,30 @@ def retrain(work: Work, engine: Engine) -> Generator[RetrainEvent, None, None]:
         pairs,
         parents,
         lambda one: new_name(one.card.name, added),
-        work.settings,
+        request.settings,
         class_names=names,
     )
     inputs = replace(inputs, in_use=active)
-    yield Prepared(parent, f"{work.remark} {remark}".strip())
-    yield from _taught(engine, inputs)
+    yield Prepared(parent, f"{request.remark} {remark}".strip())
+    yield from _trained(engine, inputs)
 
 
 def _all_pairs(
-    work: Work,
+    request: RetrainRequest,
 ) -> Generator[Waiting, None, list[tuple[Image, NDArray[np.uint32]]]]:
     """Read the folder, and return all there is to teach from."""
-    pairs = list(work.pairs)
+    pairs = list(request.pairs)
     yield Waiting()  # between steps that take a while, so that it can be cancelled
-    if work.folder is not None:
-        for pair in read_pairs(work.folder.excluding(work.known), channel=work.channel):
+    if request.folder is not None:
+        for pair in read_pairs(
+            request.folder.excluding(request.painted_files), channel=request.channel
+        ):
             pairs.append(pair)
             yield Waiting()
     return pairs
 
 
-def _taught(engine: Engine, inputs: FinetuneInputs) -> Generator[RetrainEvent, None, None]:
+def _trained(engine: Engine, inputs: FinetuneInputs) -> Generator[RetrainEvent, None, None]:
     left = False
     with explained("Making room for the new model"):
         user_folder().parent.mkdir(parents=True, exist_ok=True)
