@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from datetime import date
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,6 +108,7 @@ def gather_all(
     settings: FinetuneSettings,
     *,
     class_names: Sequence[str] = (),
+    seen: Sequence[float | None] = (),
 ) -> Generator[Waiting, None, FinetuneInputs]:
     """Cut out what was painted for each parent, as it would see the images.
 
@@ -122,24 +124,27 @@ def gather_all(
         Time and seed.
     class_names : sequence of str, optional
         See `gather`.
+    seen : sequence of float or None, optional
+        Of the first pairs, the diameter that the model in use took the objects for, image pixels:
+        the new model is compared with what the person has. Default: what is painted.
 
     Yields
     ------
     Waiting
         Between steps that take a while.
     """
-    seen: dict[tuple[str, int], list[Painting]] = {}
+    views: dict[tuple[str, int], list[Painting]] = {}
     for parent in parents[:1] if class_names else parents:
-        paintings = seen.setdefault(_view(parent.card), [])
-        for image, painted in pairs if not paintings else ():
+        paintings = views.setdefault(_view(parent.card), [])
+        for (image, painted), size in zip_longest(pairs, seen) if not paintings else ():
             yield Waiting()
             card = class_parent(parent.card, image, class_names) if class_names else parent.card
-            paintings.append(painting_of(image, painted, card))
-    _note_dark(list(seen.values()))
+            paintings.append(replace(painting_of(image, painted, card), seen=size))
+    _note_dark(list(views.values()))
     inputs = []
     for parent in parents[:1] if class_names else parents:
         yield Waiting()
-        paintings, name = seen[_view(parent.card)], name_for(parent)
+        paintings, name = views[_view(parent.card)], name_for(parent)
         inputs.append(gather(paintings, parent, name, settings, class_names=class_names))
     first, *others = inputs
     return replace(first, others=tuple(others))

@@ -15,10 +15,12 @@ from napari_unet.models.report import Report
 from napari_unet.plugin.layers.labels_files import write_labels
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.retrain.curve import Curve
+from napari_unet.plugin.retrain.painted_inputs import gather_request
 from napari_unet.plugin.retrain.retrain_form import told
 from napari_unet.plugin.segment_panel import SegmentPanel
 from napari_unet.plugin.session.segmentation_runs import segment
 from napari_unet.plugin.session.session import RECTANGLE, WHOLE
+from napari_unet.settings import FinetuneSettings
 from napari_unet.training.events import TrainingStep
 from tests.gui.flow import SHAPE, A, Network
 
@@ -284,3 +286,14 @@ def test_it_is_said_how_a_file_of_that_name_opens(panel, cells, idle, tmp_path, 
     idle()
     assert f"Saved {tmp_path / name}." in panel.sentence
     assert ("opens a file of this name as an image" in panel.sentence) == (name == "week1.tif")
+
+
+def test_a_retraining_is_compared_with_what_is_shown(panel, cells):
+    cells.layer.data[A.slices] = 77
+
+    def request():
+        return gather_request(panel.session, FinetuneSettings(), None, frozenset())[0]
+
+    assert request().seen == (cells.plan.diameter,)
+    cells.settings = cells.settings.model_copy(update={"model": "another"})
+    assert request().seen == (None,)

@@ -220,6 +220,20 @@ def test_the_parent_is_judged_in_the_size_it_segments_with(tmp_path: Path, radiu
     assert work.unchanged().score.value == pytest.approx(expected, abs=0.03)
 
 
+def test_the_model_in_use_is_judged_in_the_size_that_it_found(tmp_path: Path) -> None:
+    """What it would do in the right size is not what the person sees."""
+    window = disc_example(20)
+    wrong = replace(window, seen=6.0)  # as if it had taken them for specks
+    right = Attempt.load(plan(tmp_path), [window]).unchanged().score.value
+    assert Attempt.load(plan(tmp_path), [wrong]).unchanged().score.value < right - 0.2
+    other = save_model(tmp_path / "other.safetensors", *load_network(find_model("nuclei")))
+    work = Attempt.load(plan(tmp_path, in_use=other), [wrong])
+    in_use = work.in_use()
+    assert in_use is not None
+    assert in_use.score.value < right - 0.2
+    assert work.unchanged().score.value == pytest.approx(right)  # another parent has found none
+
+
 def finished(made: FinetunePlan) -> Finished:
     last = list(finetune_events(made, [disc_example()], stop=lambda: True))[-1]
     assert isinstance(last, Finished)

@@ -92,6 +92,7 @@ class Paint:
     judged: tuple[int, ...]
     zoom: float
     dark: bool
+    seen: float | None
     array: Array
 
 
@@ -190,5 +191,5 @@ def training_requests(inputs: "FinetuneInputs", target: Path) -> Iterator[Reques
         for window in windows:
             yield Window(window.image)
             held, judged = tuple(window.held), tuple(window.judged)
-            yield Paint(held, judged, window.zoom, window.dark, window.painted)
+            yield Paint(held, judged, window.zoom, window.dark, window.seen, window.painted)
     yield Train()

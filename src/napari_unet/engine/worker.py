@@ -86,7 +86,7 @@ class FinetuneSamples:
             self.window = request.array
             return
         assert self.window is not None, "paint comes after its window"
-        fields = request.held, request.judged, request.zoom, request.dark
+        fields = request.held, request.judged, request.zoom, request.dark, request.seen
         self.windows.append(TrainingWindow(self.window, request.array, *fields))
 
 

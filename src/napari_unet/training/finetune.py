@@ -58,15 +58,17 @@ def finetune_events(
     work = choice.attempt
     work.note = choice.sentence
     unchanged, in_use = work.unchanged(), work.in_use()
-    old = max((in_use or unchanged, unchanged), key=lambda one: one.score.value)
-    yield work.state(old.score.value if work.evaluation.held else None)
+    before = in_use or unchanged
+    yield work.state(before.score.value if work.evaluation.held else None)
     refit = work.refitted(unchanged)
     yield from work.learn()
     best = trained = work.trained()
     if refit is not None and refit.score.value > trained.score.value:
         best = refit
-    report = _report(choice, old, best, trained=best is trained)
-    if in_use is not None and old is unchanged and report.outcome == "refused":
+    # a parent that does clearly better than what it learned to be is the one to take
+    parent_wins = unchanged.score.value > max(best.score.value, before.score.value) + LEAST_GAIN
+    report = _report(choice, unchanged if parent_wins else before, best, trained=best is trained)
+    if in_use is not None and parent_wins:
         report = report.saying(_better_parent(work, in_use, unchanged))
     save_model(work.plan.target, best.network, _new_card(work.card, best, report))
     yield Finished(report, work.plan.target)

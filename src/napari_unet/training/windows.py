@@ -54,6 +54,9 @@ class TrainingWindow:
     dark : bool
         Whether the image has dark objects on a bright ground, as far as it is known: models that
         ask for bright objects see it inverted.
+    seen : float or None
+        Diameter that the model in use took the image's objects for, image pixels; None where it
+        has not segmented the image.
     """
 
     image: NDArray[np.float32]
@@ -62,6 +65,7 @@ class TrainingWindow:
     judged: tuple[int, ...] = ()
     zoom: float = 1.0
     dark: bool = False
+    seen: float | None = None
 
     @property
     def training_paint(self) -> NDArray[np.uint32]:
@@ -84,12 +88,15 @@ class Painting:
         Grey values that become 0 and 1, for each channel of the image.
     dark : bool
         See `TrainingWindow`.
+    seen : float or None
+        See `TrainingWindow`.
     """
 
     image: Image
     painted: NDArray[np.uint32]
     limits: Limits
     dark: bool = False
+    seen: float | None = None
 
     @cached_property
     def objects(self) -> list[PaintedObject]:
@@ -200,7 +207,7 @@ def _of_one(
             seen = _without_cut(paint, box) if card.finds_objects else paint[box.slices]
             window = _resized(values, seen, zoom, held.get(plane, set()))
             judged = tuple(i for i in window.held if i not in done)
-            yield replace(window, judged=judged, dark=painting.dark)
+            yield replace(window, judged=judged, dark=painting.dark, seen=painting.seen)
             done.update(window.held)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from napari_unet.io.training_pairs import Pairs
+from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.retrain.retrain_events import RetrainRequest
 from napari_unet.plugin.session.session import Session
 from napari_unet.settings import FinetuneSettings
@@ -80,6 +81,7 @@ def gather_request(
         A sentence about paint that cannot be used; empty if all can.
     """
     pairs, files = [], set[Path]()
+    seen: list[float | None] = []
     names, remark = class_names_to_train(session, objects=folder is not None)
     replaced = session.results.replaced(classes=bool(names))
     left_out = LEFT_OUT.format(names=", ".join(replaced)) if replaced else ""
@@ -87,6 +89,7 @@ def gather_request(
         painted, source = result.painted(), result.source()
         if painted.any():
             pairs.append((result.image, painted))
+            seen.append(_seen_diameter(result, session.intent.model))
             if source is not None and source.source.path:
                 files.add(Path(source.source.path))
     request = RetrainRequest(
@@ -94,6 +97,7 @@ def gather_request(
         session.intent.model,
         session_models,
         settings,
+        tuple(seen),
         names,
         f"{remark} {left_out}".strip(),
         folder=None if names else folder,
@@ -101,3 +105,9 @@ def gather_request(
         channel=session.intent.channel,
     )
     return request, left_out
+
+
+def _seen_diameter(result: Result, model: str) -> float | None:
+    """Return what a model took the objects for; None if it is not what is shown."""
+    shown = result.plan is not None and result.settings.model == model
+    return result.plan.diameter if shown and result.plan is not None else None

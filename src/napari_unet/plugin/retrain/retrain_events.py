@@ -43,6 +43,8 @@ class RetrainRequest:
         sha256 of the models that were made of this session's paint.
     settings : FinetuneSettings
         Time and seed.
+    seen : tuple of float or None
+        Diameter that the model in use took the objects of each image for, image pixels.
     class_names : tuple of str
         Names of the classes, background first, if classes are painted, not objects.
     remark : str
@@ -59,6 +61,7 @@ class RetrainRequest:
     active: str
     session_models: frozenset[str]
     settings: FinetuneSettings
+    seen: tuple[float | None, ...] = ()
     class_names: tuple[str, ...] = ()
     remark: str = ""
     folder: Pairs | None = None
@@ -135,6 +138,7 @@ def retrain(request: RetrainRequest, engine: Engine) -> Generator[RetrainEvent, 
         lambda one: new_name(one.card.name, added),
         request.settings,
         class_names=names,
+        seen=request.seen,
     )
     inputs = replace(inputs, in_use=active)
     yield Prepared(parent, f"{request.remark} {remark}".strip())

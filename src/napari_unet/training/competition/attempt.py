@@ -160,7 +160,8 @@ class Attempt:
         """Score the parent as it is."""
         self.evaluation.remember(self.network, self.card)
         begun = self.seconds
-        old = self.evaluation.as_it_segments(self.network, self.parent)
+        in_use = self.plan.in_use in (None, self.plan.parent)
+        old = self.evaluation.as_it_segments(self.network, self.parent, in_use=in_use)
         self.judging = self.seconds - begun
         if self.fresh:  # what the parent predicts of other classes means nothing
             strokes = [i for w in self.evaluation.held for i in w.judged]
@@ -181,7 +182,7 @@ class Attempt:
             return None
         if not self.evaluation.replay_judged:
             self.evaluation.remember(network, card)
-        return self.evaluation.as_it_segments(network, card)
+        return self.evaluation.as_it_segments(network, card, in_use=True)
 
     def trained(self) -> Candidate:
         """Score what was learned, with the parent's thresholds.

@@ -77,12 +77,19 @@ class Evaluation:
             self.replay_judged = crops
 
     def maps(
-        self, network: UNet, windows: Sequence[TrainingWindow], own: ModelCard | None = None
+        self,
+        network: UNet,
+        windows: Sequence[TrainingWindow],
+        own: ModelCard | None = None,
+        *,
+        in_use: bool = False,
     ) -> Maps:
         """Run a network on windows as they are, or as the model of a card would see the images."""
         if own is None or self.classes:
             return [self._map(network, self.card, window) for window in windows]
-        return [self._map(network, own, w, self._zoom(own, w) / w.zoom) for w in windows]
+        zooms = [self._zoom(own, window, in_use=in_use) for window in windows]
+        pairs = zip(windows, zooms, strict=True)
+        return [self._map(network, own, w, zoom / w.zoom) for w, zoom in pairs]
 
     def _map(
         self, network: UNet, card: ModelCard, window: TrainingWindow, ratio: float = 1.0
@@ -93,8 +100,10 @@ class Evaluation:
             image = np.clip(1 - image, *CLIP)
         return probability_map_at(network, card, image, ratio)
 
-    def _zoom(self, own: ModelCard, window: TrainingWindow) -> float:
-        """Zoom that a model would segment the image of a window with."""
+    def _zoom(self, own: ModelCard, window: TrainingWindow, *, in_use: bool) -> float:
+        """Zoom that a model would segment the image of a window with, or has, if it is in use."""
+        if in_use and window.seen is not None:
+            return own.zoom(window.seen)
         return own.zoom(own.diameter_for(self._shown_at[window.zoom] or self.shows))
 
     def judged(self, maps: Sequence[NDArray[np.uint8]], settings: DecodeSettings) -> Score:
@@ -129,12 +138,13 @@ class Evaluation:
         score = self.judged(seen, settings)
         return Candidate(network, settings, score, self._base(network, settings))
 
-    def as_it_segments(self, network: UNet, card: ModelCard) -> Candidate:
+    def as_it_segments(self, network: UNet, card: ModelCard, *, in_use: bool = False) -> Candidate:
         """Score a model with the thresholds and in the size it would segment these images with.
 
-        The windows are cut in the size that suits the new model, which would not be fair.
+        The windows are cut in the size that suits the new model, which would not be fair. The model
+        in use has found a size in each image, right or wrong: what the person sees is of that size.
         """
-        maps = self.maps(network, self.held, card)
+        maps = self.maps(network, self.held, card, in_use=in_use)
         return self.candidate(network, card.decode_for(self.shows), maps)
 
     def _base(self, network: UNet, settings: DecodeSettings) -> float:
