@@ -2,9 +2,11 @@
 
     python scripts/train_base_model.py cells --run RUN --export FOLDER
     python -m benchmarks.cells FOLDER/cells.safetensors --limit 3
+    python -m benchmarks.cells FOLDER/cells.safetensors --limit 3 --tune RUN/decode.json
 
-For each validation set: AP with the objects' true diameter given and with the diameter found, and
-the diameter that the network's own output tells, divided by the true one.
+For each validation set: AP with the objects' true diameter given and with the diameter found, the
+median area of found objects over true ones, and the diameter that the network's own output tells,
+divided by the true one.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from benchmarks.common.evaluation import DATA, Outcome, evaluate
 from benchmarks.common.image_sets import Sample, cell_samples, samples
 from benchmarks.common.matching import count
 from benchmarks.common.tables import markdown
+from benchmarks.common.tuning import tune
 from napari_unet.intensity import grey_limits, normalise
 from napari_unet.models.library import load_model as find
 from napari_unet.models.weights import load_model
@@ -34,7 +37,13 @@ THRESHOLDS = (0.5, 0.7, 0.8, 0.9)
 MADE_UP = 12
 LOOKED_AT = 384  # network pixels; side of the window that the diameter is told from
 SHARE = 0.05  # of its pixels at least count as objects: those that look most like it
-HEADER = ("set", "images", "size given: AP .5 .7 .8 .9", "found: AP .5 .7 .8 .9")
+HEADER = (
+    "set",
+    "images",
+    "size given: AP .5 .7 .8 .9",
+    "found: AP .5 .7 .8 .9",
+    "area found / true",
+)
 SIZES = ("first look: median (5–95 %)", "second look: median (5–95 %)")
 
 
@@ -119,6 +128,8 @@ def _rows(
         for outcomes in (given, found):
             counts = count([outcomes[i].matching for i in which], THRESHOLDS)
             row.append(" ".join(f"{value:.3f}" for value in counts.pooled))
+        areas = np.concatenate([given[i].matching.ratio for i in which])
+        row.append(f"{np.median(areas):.2f}" if areas.size else "–")
         for look in ratios[which].T:
             low, middle, high = np.percentile(look, (5, 50, 95))
             row.append(f"{middle:.2f} ({low:.2f}–{high:.2f})")
@@ -132,6 +143,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="images of each set; default all")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--tune", type=Path, help="JSON file to write the best thresholds to")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     start = time.perf_counter()
@@ -139,6 +151,9 @@ def main() -> None:
         chosen = held_out(options.data, Path(folder), options.limit)
         chosen = [sample for sample in chosen if sample.diameter() is not None]
         model = find(options.model)
+        if options.tune:
+            tune(chosen, model, options.tune, group_of=lambda s: s.group, true_size=True)
+            return
         given = evaluate(chosen, model, true_size=True)
         found = evaluate(chosen, model)
         ratios = told_ratios(options.model, chosen)

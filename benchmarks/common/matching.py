@@ -6,7 +6,7 @@ so the pairs need no choosing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,16 +30,19 @@ class Matching:
         ``(P,)``, pixels of every found object.
     true : int
         Number of true objects.
+    ratio : ndarray of float64
+        ``(Q,)``, area of each found object that has a partner, divided by the partner's.
     """
 
     iou: NDArray[np.float64]
     area: NDArray[np.int64]
     true: int
+    ratio: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def at_least(self, diameter: float) -> "Matching":
         """Leave out found objects smaller than a circle of `diameter` pixels."""
         kept = self.area >= np.pi / 4 * diameter**2
-        return Matching(self.iou[kept], self.area[kept], self.true)
+        return Matching(self.iou[kept], self.area[kept], self.true, self.ratio)
 
 
 def match(truth: ArrayLike, found: ArrayLike) -> Matching:
@@ -71,7 +74,8 @@ def match(truth: ArrayLike, found: ArrayLike) -> Matching:
     shared = shared[1:, 1:]
     iou = shared / np.maximum(area_true[:, None] + area_found[None] - shared, 1)
     best = np.where(iou > 0.5, iou, 0.0).max(axis=0, initial=0.0)
-    return Matching(best, area_found.astype(np.int64), true)
+    of, by = np.nonzero(iou > 0.5)
+    return Matching(best, area_found.astype(np.int64), true, area_found[by] / area_true[of])
 
 
 def _numbered(labels: ArrayLike) -> tuple[int, NDArray[np.int64]]:

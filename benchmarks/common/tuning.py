@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import product
@@ -33,8 +33,8 @@ ROUNDS = 6  # of which the first is the coarse grid
 # Pixels, at the size of objects that the model is used to; costs nothing, so all are tried.
 MINIMUM = (0.0, 2.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0)
 CRITERION = (0.5, 0.7, 0.8)  # thresholds whose AP is averaged
-OTHERS = 0.5  # weight of colour and bright-field against fluorescence
-HEADER = ("sensitivity", "separation", "smallest", "fluorescence", "others", "criterion")
+NUCLEI = {"fluorescence": 1.0, "others": 0.5}  # weight of colour and bright field beside it
+HEADER = ("sensitivity", "separation", "smallest", "AP of each group", "criterion")
 
 Point = tuple[float, float]
 """Sensitivity and separation."""
@@ -46,8 +46,8 @@ class Maps:
 
     Attributes
     ----------
-    fluorescence : bool
-        Else colour or bright-field.
+    group : str
+        What it is counted with.
     size : float
         How much larger its objects are than those the model is used to.
     maps : ndarray of uint8
@@ -56,7 +56,7 @@ class Maps:
         ``(Y, X)``.
     """
 
-    fluorescence: bool
+    group: str
     size: float
     maps: NDArray[np.uint8]
     truth: NDArray[Any]
@@ -70,28 +70,39 @@ class Score:
     ----------
     settings : DecodeSettings
         The setting.
-    fluorescence, others : float
-        Mean over `CRITERION` of the pooled AP.
+    groups : dict of float
+        Mean over `CRITERION` of the pooled AP of each group.
+    criterion : float
+        What is maximised: the groups' mean by weight.
     """
 
     settings: DecodeSettings
-    fluorescence: float
-    others: float
-
-    @property
-    def criterion(self) -> float:
-        """What is maximised."""
-        return (self.fluorescence + OTHERS * self.others) / (1 + OTHERS)
+    groups: dict[str, float]
+    criterion: float
 
     def row(self) -> list[str]:
         """Return the cells of a table."""
         s = self.settings
-        values = (self.fluorescence, self.others, self.criterion)
         thresholds = [f"{s.sensitivity:.2f}", f"{s.separation:.2f}", f"{s.minimum_diameter:g}"]
-        return thresholds + [f"{value:.4f}" for value in values]
+        groups = ", ".join(f"{name} {ap:.3f}" for name, ap in self.groups.items())
+        return [*thresholds, groups, f"{self.criterion:.4f}"]
 
 
-def tune(samples: Sequence[Sample], model: Model, target: Path) -> DecodeSettings:
+def nuclei_group(sample: Sample) -> str:
+    """Tell fluorescence from colour and bright field."""
+    bright = sample.group == MNFINDER or sample.group.endswith("fluo")
+    return "fluorescence" if bright else "others"
+
+
+def tune(
+    samples: Sequence[Sample],
+    model: Model,
+    target: Path,
+    *,
+    group_of: Callable[[Sample], str] = nuclei_group,
+    weights: Mapping[str, float] = NUCLEI,
+    true_size: bool = False,
+) -> DecodeSettings:
     """Try a coarse grid, then the neighbours of the best until none is better; write it as JSON.
 
     Parameters
@@ -102,12 +113,19 @@ def tune(samples: Sequence[Sample], model: Model, target: Path) -> DecodeSetting
         What to tune.
     target : Path
         JSON file to write.
+    group_of, weights : callable, mapping
+        Groups whose AP are averaged, and by what weight; 1 where none is given.
+    true_size : bool
+        Whether the objects' size is given, not found.
     """
     with tempfile.TemporaryDirectory(prefix="napari-unet-tuning-") as folder:
-        found = [probability_maps(sample, model, Path(folder)) for sample in samples]
+        found = [
+            probability_maps(sample, model, Path(folder), group_of(sample), true_size=true_size)
+            for sample in samples
+        ]
     # The decoding's own threads are few, and the network is done: one process for each core.
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        results = climb(found, model.card.decode, pool)
+        results = climb(found, model.card.decode, weights, pool)
     now = [score for score in results if score.settings == model.card.decode]
     print(markdown(HEADER, [score.row() for score in results[:40]]))
     print(f"the card's own setting:\n{markdown(HEADER, [score.row() for score in now])}")
@@ -121,7 +139,10 @@ def tune(samples: Sequence[Sample], model: Model, target: Path) -> DecodeSetting
 
 
 def climb(
-    images: Sequence[Maps], current: DecodeSettings, pool: ProcessPoolExecutor
+    images: Sequence[Maps],
+    current: DecodeSettings,
+    weights: Mapping[str, float],
+    pool: ProcessPoolExecutor,
 ) -> list[Score]:
     """Return every setting tried, best first; the current one is among them."""
     own = current.sensitivity, current.separation
@@ -129,7 +150,7 @@ def climb(
     minima = sorted({*MINIMUM, current.minimum_diameter})
     results: list[Score] = []
     for _ in range(ROUNDS):
-        results += search(images, points, minima, pool)
+        results += search(images, (points, minima), weights, pool)
         results.sort(key=lambda score: -score.criterion)
         points = around(results[0].settings, results)
         if not points:
@@ -145,37 +166,37 @@ def around(best: DecodeSettings, tried: Sequence[Score]) -> list[Point]:
     return [p for p in near if p not in done and all(0.05 <= value <= 0.95 for value in p)]
 
 
-def probability_maps(sample: Sample, model: Model, folder: Path) -> Maps:
+def probability_maps(
+    sample: Sample, model: Model, folder: Path, group: str, *, true_size: bool
+) -> Maps:
     """Run the network as `segment` does, and read back the whole probability map."""
-    image = sample.image()
-    size, maps = _whole_map(image, model, ProbabilityMapCache(folder))
-    fluorescence = sample.group == MNFINDER or sample.group.endswith("fluo")
-    return Maps(fluorescence, size, maps, sample.truth())
+    settings = SegmentSettings(diameter=sample.diameter() if true_size else None)
+    size, maps = _whole_map(sample.image(), model, settings, ProbabilityMapCache(folder))
+    return Maps(group, size, maps, sample.truth())
 
 
 def _whole_map(
-    image: Image, model: Model, cache: ProbabilityMapCache
+    image: Image, model: Model, settings: SegmentSettings, cache: ProbabilityMapCache
 ) -> tuple[float, NDArray[np.uint8]]:
     started: Started | None = None
-    for event in segment_events(
-        image, model, SegmentSettings(), ThreadExecutor(), where=Where(cache=cache)
-    ):
+    for event in segment_events(image, model, settings, ThreadExecutor(), where=Where(cache=cache)):
         if isinstance(event, Started):
             started = event
     assert started is not None, "the events begin with Started"
     maps = ProbabilityMapStore(started.folder, started.plan).read(0, started.plan.region)
     cache.close()
     usual = model.card.object_diameter
-    return (started.plan.found or usual) / usual, maps
+    return (settings.diameter or started.plan.found or usual) / usual, maps
 
 
 def search(
     images: Sequence[Maps],
-    points: Sequence[Point],
-    minima: Sequence[float],
+    tried: tuple[Sequence[Point], Sequence[float]],
+    weights: Mapping[str, float],
     pool: ProcessPoolExecutor,
 ) -> list[Score]:
     """Score every point with every smallest diameter."""
+    points, minima = tried
     by_image = list(pool.map(_decode_all, images, [points] * len(images)))
     scores = []
     for number, (sensitivity, separation) in enumerate(points):
@@ -187,8 +208,10 @@ def search(
             settings = DecodeSettings(
                 sensitivity=sensitivity, separation=separation, minimum_diameter=minimum
             )
-            parts = [_mean_ap(images, kept, fluorescence=f) for f in (True, False)]
-            scores.append(Score(settings, *parts))
+            groups = {g: _mean_ap(images, kept, g) for g in sorted({i.group for i in images})}
+            shares = [weights.get(group, 1.0) for group in groups]
+            criterion = float(np.average([*groups.values()], weights=shares))
+            scores.append(Score(settings, groups, criterion))
     return scores
 
 
@@ -198,7 +221,7 @@ def _decode_all(image: Maps, points: Sequence[Point]) -> list[Matching]:
     return [match(image.truth, decode(image.maps, s)) for s in settings]
 
 
-def _mean_ap(images: Sequence[Maps], matchings: Sequence[Matching], *, fluorescence: bool) -> float:
+def _mean_ap(images: Sequence[Maps], matchings: Sequence[Matching], group: str) -> float:
     pairs = zip(images, matchings, strict=True)
-    part = [m for image, m in pairs if image.fluorescence == fluorescence]
-    return float(count(part, CRITERION).pooled.mean()) if part else 0.0
+    part = [m for image, m in pairs if image.group == group]
+    return float(count(part, CRITERION).pooled.mean())
