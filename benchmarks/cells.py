@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 from skimage.io import imread, imsave
 
-from benchmarks.common.evaluation import DATA, Outcome, evaluate
+from benchmarks.common.evaluation import DATA, DOCUMENT, Outcome, evaluate, weights_sha
 from benchmarks.common.image_sets import Sample, cell_samples, samples
 from benchmarks.common.matching import count
-from benchmarks.common.tables import markdown
+from benchmarks.common.tables import markdown, write_table
 from benchmarks.common.tuning import tune
 from napari_unet.intensity import grey_limits, normalise
 from napari_unet.models.library import load_model as find
@@ -139,10 +139,13 @@ def _rows(
 def main() -> None:
     """Read the command line and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model", help="name or path")
     parser.add_argument("--limit", type=int, help="images of each set; default all")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--write", action="store_true", help="write the table into docs/accuracy.md"
+    )
     parser.add_argument("--tune", type=Path, help="JSON file to write the best thresholds to")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -156,8 +159,13 @@ def main() -> None:
             return
         given = evaluate(chosen, model, true_size=True)
         found = evaluate(chosen, model)
-        ratios = told_ratios(options.model, chosen)
-    print(markdown((*HEADER, *SIZES), list(_rows(given, found, ratios))))
+        ratios = told_ratios(model.path, chosen)
+    header, rows = (*HEADER, *SIZES), list(_rows(given, found, ratios))
+    print(markdown(header, rows))
+    if options.write:
+        command = f"python -m benchmarks.cells {options.model} --limit {options.limit} --write"
+        note = f"sha256 of its weights {weights_sha(model)}."
+        write_table(DOCUMENT, "cells", header, rows, command=command, note=note)
     print(f"{len(chosen)} images, {time.perf_counter() - start:.0f} s")
 
 

@@ -83,7 +83,8 @@ def run(arguments: argparse.Namespace) -> None:
     rows, known = Rows(arguments.rows, KEY), Known(arguments.data)
     parents = [load_model(name) for name in arguments.parent]
     sha = " ".join(parent.sha for parent in parents)
-    for pair in (p for domain in arguments.domain for p in pairs(domain, arguments.data)):
+    domains = (pairs(domain, arguments.data)[: arguments.pairs] for domain in arguments.domain)
+    for pair in (pair for some in domains for pair in some):
         for cells in arguments.cells:
             image, seed, seconds = pair.painted.name, arguments.seed, arguments.time
             values = (pair.domain, image, cells, seed, sha, seconds)
@@ -186,6 +187,7 @@ def main() -> None:
     add = parser.add_argument
     add("--domain", nargs="+", default=[*DOMAINS, KNOWN], choices=(*DOMAINS, KNOWN))
     add("--parent", nargs="+", default=["nuclei"], help="model in use, and those that compete")
+    add("--pairs", type=int, default=2, help="of images, of each domain")
     add("--cells", type=int, nargs="+", default=[10], help="how many are painted")
     add("--seed", type=int, default=0)
     add("--time", type=float, default=60.0, help="seconds of one retraining")

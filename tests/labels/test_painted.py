@@ -214,6 +214,7 @@ def test_an_object_on_one_image_and_background_on_another_are_enough() -> None:
 
 def test_two_classes_are_enough_without_background() -> None:
     check_enough([np.array([[1, 2]], np.uint32)], classes=True)
+    check_enough([np.array([[1, 2, 3, 4, 5]], np.uint32)])  # a closed sheet has no background
     with pytest.raises(InputError, match="Only one class"):
         check_enough([np.array([[1, 0]], np.uint32)], classes=True)
     with pytest.raises(InputError, match="at least one class"):

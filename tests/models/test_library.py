@@ -86,7 +86,7 @@ def test_missing_models_say_what_there_is(tmp_path: Path) -> None:
 
 
 def test_nuclei_is_offered_first() -> None:
-    assert list(model_files())[:2] == ["nuclei", "cells-phase"]
+    assert list(model_files())[:3] == ["nuclei", "cells", "cells-phase"]
 
 
 def test_own_models_are_listed_after_the_bundled_ones(
@@ -96,7 +96,7 @@ def test_own_models_are_listed_after_the_bundled_ones(
     random_model(tmp_path).rename(tmp_path / "mine.safetensors")
     shutil.copy(tmp_path / "mine.safetensors", tmp_path / "nuclei.safetensors")
     found = model_files()
-    assert list(found) == ["nuclei", "cells-phase", "mine"]
+    assert list(found) == ["nuclei", "cells", "cells-phase", "mine"]
     assert found["nuclei"].parent == bundled_folder()
     assert load_card("mine").spec == SPEC
 

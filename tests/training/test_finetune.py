@@ -240,7 +240,7 @@ def finished(made: FinetunePlan) -> Finished:
     return last
 
 
-def test_the_new_model_must_beat_the_one_in_use_and_the_parent(tmp_path: Path) -> None:
+def test_the_new_model_must_beat_the_one_in_use(tmp_path: Path) -> None:
     """A retraining begins with the parent again, but it replaces what was in use meanwhile."""
     network, card = load_network(find_model("nuclei"))
     blind = card.model_copy(update={"decode": DecodeSettings(minimum_diameter=100)})
@@ -250,9 +250,7 @@ def test_the_new_model_must_beat_the_one_in_use_and_the_parent(tmp_path: Path) -
     assert against_parent.outcome != "accepted"
     assert "as it is" not in against_parent.sentence
     against_worse = finished(plan(tmp_path, in_use=worse)).report
-    assert against_worse.old == against_parent.old
-    assert against_worse.outcome == "refused"
-    assert "the model in use 0.00: choose 'nuclei'" in against_worse.sentence
+    assert against_worse.old == 0
     better = replace(plan(tmp_path, in_use=find_model("nuclei")), parent=worse)
     assert finished(better).report.old == pytest.approx(against_parent.old)
 

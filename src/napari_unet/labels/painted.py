@@ -22,6 +22,7 @@ BACKGROUND = 2**31 - 1  # no id: assembly would need gigabytes to count up to it
 MARK_NONE, MARK_BACKGROUND, MARK_CONFIRMED = 0, 1, 2
 
 CLASSES = 16  # of a class model, background among them, at most
+ALONE = 5  # objects whose edges alone tell where objects end
 FEWEST_TO_JUDGE = 4  # objects; with fewer, holding one out costs more than it tells
 STRIPE = 2**22  # pixels looked at together, so that temporary arrays stay small
 
@@ -192,7 +193,7 @@ def check_enough(painted: Sequence[NDArray[Any]], *, classes: bool = False) -> N
     ----------
     painted : sequence of ndarray
         Painted arrays of any shapes, which are learnt from together. One object and one pixel of
-        background are enough.
+        background are enough, or some objects: a closed sheet of cells has no background.
     classes : bool, default False
         Whether ids are classes; then two classes, or one and background, are enough.
     """
@@ -217,10 +218,11 @@ def check_enough(painted: Sequence[NDArray[Any]], *, classes: bool = False) -> N
             "Only one class is painted; at least two are needed, and background is one. Paint "
             "another class, or a stroke with the background brush."
         )
-    if not background and not classes:
+    if not background and not classes and len(ids) < ALONE:
         raise InputError(
             "Only objects are painted; some background is needed too. Paint a stroke with the "
-            "background brush, or mark a box where all is correct."
+            "background brush, or mark a box where all is correct. Where there is no background, "
+            f"paint {ALONE} objects."
         )
 
 

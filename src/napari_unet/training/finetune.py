@@ -65,11 +65,9 @@ def finetune_events(
     best = trained = work.trained()
     if refit is not None and refit.score.value > trained.score.value:
         best = refit
-    # a parent that does clearly better than what it learned to be is the one to take
-    parent_wins = unchanged.score.value > max(best.score.value, before.score.value) + LEAST_GAIN
-    report = _report(choice, unchanged if parent_wins else before, best, trained=best is trained)
-    if in_use is not None and parent_wins:
-        report = report.saying(_better_parent(work, in_use, unchanged))
+    report = _report(choice, before, best, trained=best is trained)
+    if in_use is not None and unchanged.score.value > best.score.value + LEAST_GAIN:
+        report = report.saying(_better_parent(work, best, unchanged))
     save_model(work.plan.target, best.network, _new_card(work.card, best, report))
     yield Finished(report, work.plan.target)
 
@@ -97,12 +95,10 @@ def _report(choice: Choice, old: Candidate, best: Candidate, *, trained: bool) -
     return report.saying(choice.conclusion)
 
 
-def _better_parent(work: Attempt, in_use: Candidate, parent: Candidate) -> str:
-    """Say that the parent as it is does better than the model in use, if it clearly does."""
-    if parent.score.value < in_use.score.value + LEAST_GAIN:
-        return ""
-    scores = f"{parent.score.value:.2f}, the model in use {in_use.score.value:.2f}"
-    return f"{work.parent.name!r} as it is reaches {scores}: choose {work.parent.name!r}."
+def _better_parent(work: Attempt, best: Candidate, parent: Candidate) -> str:
+    """Say that the parent as it is does clearly better than what it learned to be."""
+    scores = f"{parent.score.value:.2f}, the new model {best.score.value:.2f}"
+    return f"{work.parent.name!r} as it is reaches {scores}: rather choose {work.parent.name!r}."
 
 
 def _new_card(card: ModelCard, best: Candidate, report: Report) -> ModelCard:
