@@ -33,6 +33,7 @@ def specs(draw: st.DrawFn, *, max_depth: int = 6, max_filters: int = 64) -> UNet
         up_kernel=2 if variant == "paper" else draw(st.sampled_from((2, 3))),
         dropout=draw(st.floats(0, 0.9)),
         diameter=draw(st.booleans()),
+        direct=draw(st.booleans()),
     )
 
 

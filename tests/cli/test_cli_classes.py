@@ -20,7 +20,7 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     truth = np.repeat(np.arange(3), 32)[None].repeat(96, 0)
     colours = np.array([[60, 60, 60], [200, 40, 40], [40, 40, 200]], np.uint8)
     painted = np.zeros(truth.shape, np.uint16)
-    for row in range(6, 90, 16):
+    for row in range(6, 90, 11):
         for column, value in ((8, 65535), (40, 1), (72, 2)):
             painted[row : row + 6, column : column + 16] = value
     paths = tmp_path / "tissue.tif", tmp_path / "painted.tif"

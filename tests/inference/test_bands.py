@@ -21,11 +21,18 @@ from napari_unet.network.unet import UNet
     kernel=st.sampled_from((2, 3)),
     cells=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     band=st.integers(1, 3000),
+    direct=st.booleans(),
 )
 def test_any_bands_of_any_padded_network(
-    filters: int, depth: int, skip: str, kernel: int, cells: tuple[int, int], band: int
+    filters: int,
+    depth: int,
+    skip: str,
+    kernel: int,
+    cells: tuple[int, int],
+    band: int,
+    direct: bool,
 ) -> None:
-    spec = UNetSpec(base_filters=filters, depth=depth, skip=skip, up_kernel=kernel)
+    spec = UNetSpec(base_filters=filters, depth=depth, skip=skip, up_kernel=kernel, direct=direct)
     network = UNet(spec).eval().double()
     image = torch.rand(1, 1, *(spec.divisor * n for n in cells), dtype=torch.float64)
     with torch.inference_mode():

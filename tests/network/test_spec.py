@@ -64,7 +64,8 @@ def test_a_wrong_field_is_named_with_its_value(name: str, value: object) -> None
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("distance", 5), ("distance", "no"), ("diameter", 1), ("dropout", "a")]
+    ("name", "value"),
+    [("distance", 5), ("distance", "no"), ("diameter", 1), ("direct", 1), ("dropout", "a")],
 )
 def test_a_field_of_the_wrong_type_is_a_model_error(name: str, value: object) -> None:
     with pytest.raises(ModelError, match=name):

@@ -274,6 +274,14 @@ def test_required_input_is_exact_at_every_alignment(depth: int, skip: str, up_ke
             assert measured_input(spec, (start, stop)) == required_input((start, stop), spec)
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_required_input_of_a_direct_head_is_exact(depth: int) -> None:
+    spec = UNetSpec(base_filters=2, depth=depth, direct=True)
+    first = inner_boxes(spec).start
+    for start in range(first, first + spec.divisor):
+        assert measured_input(spec, (start, start + 1)) == required_input((start, start + 1), spec)
+
+
 @pytest.mark.parametrize(
     ("up_kernel", "aligned", "unaligned"), [(2, (94, 94), (107, 107)), (3, (94, 110), (107, 122))]
 )
@@ -328,10 +336,11 @@ def run_box(network: UNet, image: np.ndarray, core: tuple[Interval, Interval]) -
     return output[..., rows, columns]
 
 
+@pytest.mark.parametrize("direct", [False, True])
 @pytest.mark.parametrize("up_kernel", [2, 3])
 @pytest.mark.parametrize("skip", SKIPS)
-def test_padded_tiles_equal_the_whole(skip: str, up_kernel: int) -> None:
-    spec = UNetSpec(base_filters=2, depth=3, skip=skip, up_kernel=up_kernel)
+def test_padded_tiles_equal_the_whole(skip: str, up_kernel: int, direct: bool) -> None:
+    spec = UNetSpec(base_filters=2, depth=3, skip=skip, up_kernel=up_kernel, direct=direct)
     network = random_network(spec)
     image = np.random.default_rng(2).normal(size=(70, 90))
     whole = run_box(network, image, ((0, 72), (0, 96)))

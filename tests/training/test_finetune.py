@@ -155,7 +155,7 @@ def test_three_classes_of_a_colour_image() -> None:
     colours = np.array([[40, 40, 40], [200, 40, 40], [40, 40, 200]])
     image = np.clip(colours[truth] + random.normal(0, 8, (128, 128, 3)), 0, 255).astype(np.uint8)
     painted = np.zeros_like(truth)
-    for row in range(8, 120, 16):
+    for row in range(8, 120, 14):
         for column, value in ((10, BACKGROUND), (50, 1), (100, 2)):
             painted[row : row + 6, column : column + 20] = value
     names = ("background", "nucleus", "cytoplasm")

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from napari_unet.network.smoothing import smoothed_rows
 from napari_unet.network.unet import UNet
 
 # Numbers in a band of one level's features; best in float32 and in bfloat16 (benchmarks/bands.py).
@@ -50,7 +51,7 @@ class Bands(nn.Module):
             copies.append(copy)
         x = network.bottom(x)
         for level in reversed(range(len(copies))):
-            x = self._up(level, copies.pop(), x, band)
+            x = self._up(level, copies.pop(), x, band, image)
         return x
 
     @staticmethod
@@ -75,7 +76,7 @@ class Bands(nn.Module):
             pooled[..., a // 2 : b // 2, :] = self._network.pool(part)
         return copy, pooled
 
-    def _up(self, level: int, copy: Tensor, x: Tensor, band: int) -> Tensor:
+    def _up(self, level: int, copy: Tensor, x: Tensor, band: int, image: Tensor) -> Tensor:
         """One level of the expanding path; at the finest one the logits."""
         network, (height, width) = self._network, copy.shape[-2:]
         block, last = network.merge[level], level == 0
@@ -87,6 +88,8 @@ class Bands(nn.Module):
             up = network.up[level](x[..., first:after, :])
             up = up[..., low - 2 * first : high - 2 * first, :]
             part = block(network.join(copy[..., low:high, :], up))[..., a - low : b - low, :]
+            if last and network.spec.direct:
+                part = torch.cat([part, smoothed_rows(image, a, b)], dim=1)
             result[..., a:b, :] = network.head(part) if last else part
         return result
 

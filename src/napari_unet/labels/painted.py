@@ -288,15 +288,15 @@ def hold_out(
     share : float, default 0.25
         Part to judge with, between 0 and 1.
     classes : bool, default False
-        Whether they are strokes of classes, as `number_strokes` numbers them: then one of every
-        class is trained on, as a class that is only judged could not be learned. Strokes are
-        numbered anew as more is painted, so they may change sides.
+        Whether they are strokes of classes, as `number_strokes` numbers them: then the share is
+        one of every class, rounded down, as each must be learned and judged. Strokes are numbered
+        anew as more is painted, so they may change sides.
 
     Returns
     -------
     train, held : list of PaintedObject
-        In the order given. `held` is empty below `FEWEST_TO_JUDGE` objects, and where every class
-        has one stroke; else neither is.
+        In the order given. `held` is empty below `FEWEST_TO_JUDGE` objects, and where no class has
+        enough strokes; else neither is.
     """
     if len(objects) < FEWEST_TO_JUDGE or share <= 0:
         return list(objects), []
@@ -304,14 +304,24 @@ def hold_out(
     fewest, most = max(1, int(wanted / 2)), min(len(objects) - 1, int(1.5 * wanted + 1))
     places = [_place(item) for item in objects]
     order = sorted(range(len(objects)), key=places.__getitem__)
-    if classes:
-        by_id = sorted(order, key=lambda i: objects[i].id, reverse=True)
-        first = {objects[i].id % CLASSES: i for i in by_id}  # it stays first as more is painted
-        order = [i for i in order if i not in first.values()]
     count = sum(places[i][0] < share for i in order)
     chosen = set(order[: min(max(count, fewest), most)])
+    if classes:
+        chosen = _of_every_class(objects, order, share)
     train = [item for i, item in enumerate(objects) if i not in chosen]
     return train, [objects[i] for i in sorted(chosen)]
+
+
+def _of_every_class(
+    strokes: Sequence[PaintedObject], order: Sequence[int], share: float
+) -> set[int]:
+    """Choose a share of every class's strokes, but never its first one."""
+    chosen: set[int] = set()
+    for number in {one.id % CLASSES for one in strokes}:
+        of_it = [i for i in order if strokes[i].id % CLASSES == number]
+        first = min(of_it, key=lambda i: strokes[i].id)  # it stays first as more is painted
+        chosen.update([i for i in of_it if i != first][: int(share * len(of_it))])
+    return chosen
 
 
 def _place(item: PaintedObject) -> tuple[float, bytes]:

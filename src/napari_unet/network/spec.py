@@ -13,6 +13,8 @@ from napari_unet.errors import ModelError
 from napari_unet.network.outputs import Activation, Output, channels_of
 
 Variant = Literal["padded", "paper"]
+SMOOTHED = (1, 2)  # pixels between the weights of each kernel that a direct head smooths with
+SMOOTHED_REACH = 2 * sum(SMOOTHED)  # pixels to each side
 OCTAVES = (-4.0, 4.0)  # what a probability map holds of a diameter: 1/16 to 16 times the model's
 Skip = Literal["concat", "sum", "none"]
 Interval = tuple[int, int]
@@ -55,6 +57,9 @@ class UNetSpec:
     diameter : bool
         Whether the last output channel predicts how large each pixel's object is: the logarithm
         to base 2 of its diameter over the model's. It guides the search for the size only.
+    direct : bool
+        Whether the last convolution sees, beside the learned features, the image itself and
+        smoothed copies of it; see `network.smoothing`. Models of classes have it.
     """
 
     in_channels: int = 1
@@ -67,6 +72,7 @@ class UNetSpec:
     up_kernel: int = 2
     dropout: float = 0.0
     diameter: bool = False
+    direct: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
@@ -87,7 +93,7 @@ class UNetSpec:
                 "because a 3×3 one lacks a neighbour at the tile's edge. Use 2, or the 'padded' "
                 "variant."
             )
-        for name in ("distance", "diameter"):
+        for name in ("distance", "diameter", "direct"):
             if not isinstance(getattr(self, name), bool):
                 raise ModelError(
                     f"The network's {name} is {getattr(self, name)!r}; it must be true or false."
@@ -112,18 +118,27 @@ class UNetSpec:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values for JSON.
 
-        An output that came later is left out where the network lacks it, so that older versions
-        still read the file.
+        What came later is left out where the network lacks it, so that older versions still read
+        the file.
         """
         fields = asdict(self)
-        if not self.diameter:
-            del fields["diameter"]
+        for later in ("diameter", "direct"):
+            if not fields[later]:
+                del fields[later]
         return fields
 
     def for_classes(self, in_channels: int, classes: int) -> "UNetSpec":
-        """Return the same network for painted classes: other channels, and no further output."""
+        """Return the same network for painted classes: other channels, and a direct head.
+
+        It has no further output.
+        """
         return replace(
-            self, in_channels=in_channels, classes=classes, distance=False, diameter=False
+            self,
+            in_channels=in_channels,
+            classes=classes,
+            distance=False,
+            diameter=False,
+            direct=True,
         )
 
     @property
@@ -148,6 +163,12 @@ class UNetSpec:
     def index_of(self, output: str) -> int:
         """Return which channel is that of an output that has only one."""
         return channels_of(self.outputs).index(output)
+
+    @property
+    def head_channels(self) -> int:
+        """Channels that the last convolution sees."""
+        copies = 1 + len(SMOOTHED) if self.direct else 0
+        return self.base_filters + copies * self.in_channels
 
     @property
     def divisor(self) -> int:
@@ -234,7 +255,7 @@ def required_input(output: Interval, spec: UNetSpec) -> Interval:
     output : tuple of int
         Half-open interval of output pixels.
     spec : UNetSpec
-        The network; only its depth, skip and up-convolution matter.
+        The network; only its depth, skip, up-convolution and head matter.
 
     Returns
     -------
@@ -252,6 +273,9 @@ def required_input(output: Interval, spec: UNetSpec) -> Interval:
         if spec.skip != "none":
             needed = (min(needed[0], skip[0]), max(needed[1], skip[1]))
         needed = _before_two_convolutions(needed)
+    if spec.direct:
+        start, stop = output[0] - SMOOTHED_REACH, output[1] + SMOOTHED_REACH
+        needed = (min(needed[0], start), max(needed[1], stop))
     return needed
 
 
@@ -272,7 +296,7 @@ def expected_tensors(spec: UNetSpec) -> dict[str, tuple[int, ...]]:
     The same as the state of `network.unet.UNet`, without its integer counters; a test compares
     them.
     """
-    found = _convolution("head", (spec.out_channels, spec.base_filters, 1, 1))
+    found = _convolution("head", (spec.out_channels, spec.head_channels, 1, 1))
     found |= _block("bottom", spec.filters(spec.depth - 1), spec.filters(spec.depth), spec)
     joined = 2 if spec.skip == "concat" else 1
     for level in range(spec.depth):

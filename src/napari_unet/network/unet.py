@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from napari_unet.errors import InputError
 from napari_unet.network.outputs import Activation
+from napari_unet.network.smoothing import smoothed
 from napari_unet.network.spec import UNetSpec
 
 
@@ -101,7 +102,7 @@ class UNet(nn.Module):
             double_convolution(self.join.factor * spec.filters(i), spec.filters(i), spec)
             for i in levels
         )
-        self.head = nn.Conv2d(spec.base_filters, spec.out_channels, 1)  # logits: no activation
+        self.head = nn.Conv2d(spec.head_channels, spec.out_channels, 1)  # logits: no activation
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -129,8 +130,16 @@ class UNet(nn.Module):
         for level in reversed(range(self.spec.depth)):
             x = self.up[level](x)  # (N, F·2^l, H/2^l, W/2^l)
             x = self.merge[level](self.join(copies[level], x))  # (N, F·2^l, ...)
+        if self.spec.direct:
+            x = self._beside_colours(x, image)  # (N, head_channels, H, W)
         logits: Tensor = self.head(x)  # (N, O, H, W)
         return logits
+
+    def _beside_colours(self, x: Tensor, image: Tensor) -> Tensor:
+        """Join the finest features with what of the image lies under them, smoothed or not."""
+        rim = self.spec.shrink
+        seen = smoothed(image)[..., rim : rim + x.shape[-2], rim : rim + x.shape[-1]]
+        return torch.cat([x, seen.to(x.dtype)], dim=1)
 
     def check(self, image: Tensor) -> None:
         """Raise `InputError` for an image that does not fit."""

@@ -20,7 +20,7 @@ from napari_unet.training.events import (
     PlannedTraining,
     TrainingEvent,
 )
-from napari_unet.training.judge import LEAST_GAIN, decide
+from napari_unet.training.judge import LEAST_GAIN, decide, look_at_it
 from napari_unet.training.windows import TrainingWindow
 
 
@@ -76,7 +76,10 @@ def _report(choice: Choice, old: Candidate, best: Candidate, *, trained: bool) -
     """Say what came of it: whether the best there is now replaces the old one."""
     work = choice.attempt
     what = "strokes" if work.evaluation.classes else "objects"
-    outcome, sentence = decide(old.score, best.score, old.base, best.base, what=what)
+    if work.evaluation.classes and not work.judged:
+        outcome, sentence = look_at_it()
+    else:
+        outcome, sentence = decide(old.score, best.score, old.base, best.base, what=what)
     report = Report(
         outcome=outcome,
         sentence=sentence,

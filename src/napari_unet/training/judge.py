@@ -1,5 +1,6 @@
 """How well a network does on painted objects: one number, and the thresholds that suit them."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -21,6 +22,7 @@ OUTLINES: tuple[tuple[float, float], ...] = tuple(
 )
 FEWEST_TO_DECIDE = 2  # held-out objects
 FEWEST_PAINTED = 12  # objects, of which about a quarter is held out
+FEWEST_STROKES = 8  # of each class, of which a quarter is held out
 LEAST_GAIN = 0.02  # of the score
 # The fewer objects judge, the more they must gain: one of them is easily found by chance. Of 48
 # retrainings with random and partly wrong paint all that lost and were accepted had gained little.
@@ -119,6 +121,29 @@ def best_single_class(strokes: Sequence[int]) -> Score:
     """
     scores = [Score(tuple(float(i % CLASSES == c) for i in strokes)) for c in range(CLASSES)]
     return max(scores, key=lambda score: score.value)
+
+
+def look_at_it() -> tuple[Outcome, str]:
+    """Say that too few strokes are painted to judge a model of classes, and what to do."""
+    return "preview", (
+        "Too few strokes are painted to judge the new model. Look at it: keep it if it is right, "
+        "or paint what is wrong and retrain. "
+        f"With {FEWEST_STROKES} strokes of each class it is judged."
+    )
+
+
+def enough_strokes(strokes: Sequence[int], classes: int) -> bool:
+    """Whether strokes that were held out can judge a model: some of every class but background.
+
+    Parameters
+    ----------
+    strokes : sequence of int
+        Strokes that count, as for `judge_classes`.
+    classes : int
+        K, background among them.
+    """
+    counts = Counter(i % CLASSES for i in strokes)
+    return all(counts[number] >= FEWEST_TO_DECIDE for number in range(1, classes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -305,7 +305,7 @@ def adapted(parent: UNet, spec: UNetSpec) -> UNet:
 
     Weights of the first convolution are spread over the new channels, so that equal channels give
     what one grey channel gave. An output layer for other classes begins anew; one for further
-    outputs keeps what there was, and begins anew with those.
+    outputs keeps what there was, and begins anew with those. So does one that sees more.
 
     Parameters
     ----------
@@ -327,7 +327,8 @@ def adapted(parent: UNet, spec: UNetSpec) -> UNet:
         elif key == first and old[key].shape[0] == value.shape[0]:
             mean = old[key].mean(dim=1, keepdim=True) * old[key].shape[1] / value.shape[1]
             state[key] = mean.expand_as(value).clone()
-    if set(parent.spec.outputs) <= set(spec.outputs):
+    same_head = parent.spec.head_channels == spec.head_channels
+    if same_head and set(parent.spec.outputs) <= set(spec.outputs):
         for name, key in product((one.name for one in parent.spec.outputs), HEAD):
             state[key][spec.slice_of(name)] = old[key][parent.spec.slice_of(name)]
     network.load_state_dict(state)

@@ -13,8 +13,15 @@ from napari_unet.models.card import ModelCard
 from napari_unet.models.weights import load_model
 from napari_unet.network.unet import UNet
 from napari_unet.training.competition.evaluation import Candidate, Evaluation, some
+from napari_unet.training.competition.first_answer import answer_at_once
 from napari_unet.training.events import Control, FinetunePlan, TrainingStep
-from napari_unet.training.judge import GIVEN_UP, OUTLINES, best_single_class, best_thresholds
+from napari_unet.training.judge import (
+    GIVEN_UP,
+    OUTLINES,
+    best_single_class,
+    best_thresholds,
+    enough_strokes,
+)
 from napari_unet.training.learner import Learner, Samples, adapted, probability_map, trust_in
 from napari_unet.training.replay import replay_windows
 from napari_unet.training.windows import TrainingWindow
@@ -97,7 +104,24 @@ class Attempt:
                 "a cell that is not cut by the image's border."
             )
         seed, replayed = self.settings.seed, Samples(replay, self.card)
-        self.learner = Learner(self.network, samples, replayed, seed=seed, new_head=self.fresh)
+        begins, anew = self.network, self.fresh
+        if self.answers:
+            begins, anew = copy.deepcopy(begins), False
+            answer_at_once(begins, self.windows)
+        self.learner = Learner(begins, samples, replayed, seed=seed, new_head=anew)
+
+    @property
+    def answers(self) -> bool:
+        """Whether a new model of classes is fitted to the strokes before the first step."""
+        return self.evaluation.classes and self.fresh and self.card.spec.direct
+
+    @property
+    def judged(self) -> bool:
+        """Whether what is held out can judge the result."""
+        if not self.evaluation.classes:
+            return bool(self.evaluation.held)
+        strokes = [i for w in self.evaluation.held for i in w.judged]
+        return enough_strokes(strokes, self.card.spec.classes)
 
     @property
     def seconds(self) -> float:
@@ -124,7 +148,15 @@ class Attempt:
         self.loss = loss if self.learner.steps == 1 else 0.9 * self.loss + 0.1 * loss
 
     def learn(self) -> Generator[TrainingStep, None, None]:
-        """Take steps until the time is up or the person has seen enough."""
+        """Take steps until the time is up or the person has seen enough.
+
+        A first answer is kept unless steps are better for the strokes held out; where those are
+        too few to tell, it is final.
+        """
+        if self.answers and not self.judged:
+            return
+        if self.answers:
+            yield self.state(self._score_so_far())
         begun = last = self.seconds
         pause, before = JUDGE_EVERY, self.spent
         end = max(begun + 1.0, self.settings.time_limit - RESERVE * self.judging)
@@ -137,7 +169,7 @@ class Attempt:
                 last = self.seconds
                 pause = max(JUDGE_EVERY, (last - start) / JUDGING_SHARE)
             yield self.state(score)
-        if self.seconds >= end:
+        if self.seconds >= end and not self.answers:
             self.best = None  # the rate has fallen to the end: the last is the best
 
     def _score_so_far(self) -> float:
@@ -159,13 +191,13 @@ class Attempt:
     def unchanged(self) -> Candidate:
         """Score the parent as it is."""
         self.evaluation.remember(self.network, self.card)
+        if self.evaluation.classes and self.fresh:  # what the parent predicts means nothing
+            strokes = [i for w in self.evaluation.held for i in w.judged]
+            return Candidate(self.network, self.card.decode, best_single_class(strokes), 0.0)
         begun = self.seconds
         in_use = self.plan.in_use in (None, self.plan.parent)
         old = self.evaluation.as_it_segments(self.network, self.parent, in_use=in_use)
         self.judging = self.seconds - begun
-        if self.fresh:  # what the parent predicts of other classes means nothing
-            strokes = [i for w in self.evaluation.held for i in w.judged]
-            return replace(old, score=best_single_class(strokes))
         return old
 
     def in_use(self) -> Candidate | None:
@@ -205,16 +237,16 @@ class Attempt:
     def refitted(self, old: Candidate) -> Candidate | None:
         """Return the parent with the thresholds and the size that suit what was painted.
 
-        None if those are its own, or if it would give up too much of what it could.
+        None if those are its own, or if it would give up too much of what it could. Classes have
+        no thresholds.
         """
-        settings = self.card.decode
-        if not self.evaluation.classes:
-            pairs = zip(self.opinions, self.shown, strict=True)
-            windows = [
-                self.evaluation.shown(m, replace(w, painted=w.training_paint), None)
-                for m, w in pairs
-            ]
-            settings = best_thresholds(windows, settings, self.control.check)
+        if self.evaluation.classes:
+            return None
+        pairs = zip(self.opinions, self.shown, strict=True)
+        windows = [
+            self.evaluation.shown(m, replace(w, painted=w.training_paint), None) for m, w in pairs
+        ]
+        settings = best_thresholds(windows, self.card.decode, self.control.check)
         if settings == old.decode and not self.fresh:
             return None
         fitted = self.evaluation.candidate(old.network, settings)
