@@ -147,7 +147,7 @@ def test_of_one_channel_the_learned_features_count_too() -> None:
     assert changed.head.weight[:, : card.spec.base_filters].any()
     with torch.inference_mode():
         found = changed(torch.from_numpy(planes)[None])[0].argmax(dim=0).numpy()
-    assert (found == truth).mean() > 0.9
+    assert (found == truth).mean() > 0.85
 
 
 def test_a_rare_class_of_many_windows_is_looked_at() -> None:
