@@ -94,7 +94,7 @@ def test_a_model_of_three_classes(
     layer = viewer.layers["tissue classes"]
     assert isinstance(layer, Labels)
     assert layer.data.shape == SHAPE
-    paint(palette, mouse, choose)
+    paint(palette, mouse, choose, range(10, 150, 18))  # eight of each: enough for a verdict
     painted = panel.session.results.current.painted()
     assert set(np.unique(painted)) == {0, 1, 2, BACKGROUND}
     qtbot.waitUntil(lambda: "2 classes" in panel.correct.counter.text, timeout=PATIENCE)

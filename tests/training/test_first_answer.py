@@ -16,11 +16,13 @@ from napari_unet.models.library import Model, load_card, load_model
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.models.weights import save_model
 from napari_unet.network.outputs import Kind
+from napari_unet.network.smoothing import smoothed
 from napari_unet.network.spec import UNetSpec
 from napari_unet.network.unet import UNet
 from napari_unet.segmentation import segment
 from napari_unet.training.competition.first_answer import (
     PIXELS,
+    WINDOWS,
     answer_at_once,
     logistic_regression,
     painted_pixels,
@@ -110,7 +112,10 @@ def test_held_out_strokes_are_not_learned_from() -> None:
     painted = np.zeros((96, 96), np.uint32)
     painted[:30], painted[30:60], painted[60:] = BACKGROUND, CLASSES + 1, 2 * CLASSES + 1
     window = TrainingWindow(np.zeros((3, 96, 96), np.float32), painted, (2 * CLASSES + 1,))
-    features, classes = painted_pixels([window, replace(window, held=(CLASSES + 1,))])
+    features, classes = painted_pixels(
+        [window, replace(window, held=(CLASSES + 1,))],
+        lambda image: smoothed(torch.from_numpy(image)[None])[0],
+    )
     counts = torch.bincount(classes).tolist()
     assert counts == [PIXELS, PIXELS]
     assert len(features) == sum(counts)
@@ -127,6 +132,40 @@ def test_a_network_of_classes_begins_with_colours_only() -> None:
     with torch.inference_mode():
         found = changed(torch.from_numpy(planes)[None])[0].argmax(dim=0).numpy()
     assert (found == truth[:160, :160]).mean() > 0.97
+
+
+def test_of_one_channel_the_learned_features_count_too() -> None:
+    """Cells as bright as what is around them: only their texture tells them apart."""
+    random, truth = np.random.default_rng(0), np.zeros((160, 160), np.int64)
+    truth[:, 80:] = 1
+    planes = (0.5 + truth * random.normal(0, 0.2, truth.shape))[None].astype(np.float32)
+    painted = np.zeros(truth.shape, np.uint32)
+    painted[20:60, 20:60], painted[20:60, 100:140] = BACKGROUND, CLASSES + 1
+    network, card = load_network(load_model("nuclei").path)
+    changed = adapted(network, card.spec.for_classes(1, 2))
+    answer_at_once(changed, [TrainingWindow(planes, painted)])
+    assert changed.head.weight[:, : card.spec.base_filters].any()
+    with torch.inference_mode():
+        found = changed(torch.from_numpy(planes)[None])[0].argmax(dim=0).numpy()
+    assert (found == truth).mean() > 0.85
+
+
+def test_a_rare_class_of_many_windows_is_looked_at() -> None:
+    painted = np.full((8, 8), BACKGROUND, np.uint32)
+    image = np.zeros((3, 8, 8), np.float32)
+    many = [TrainingWindow(image, painted) for _ in range(200)]
+    rare = TrainingWindow(image, np.full((8, 8), CLASSES + 1, np.uint32))
+    looked: list[int] = []
+
+    def look(values: NDArray[np.float32]) -> torch.Tensor:
+        looked.append(1)
+        return torch.from_numpy(values)
+
+    for place in (0, 100, 200):
+        looked.clear()
+        _, classes = painted_pixels([*many[:place], rare, *many[place:]], look)
+        assert (classes == 1).sum() == 64
+        assert len(looked) <= WINDOWS + 1
 
 
 # ---- files from before there was a direct head

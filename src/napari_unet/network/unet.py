@@ -119,9 +119,14 @@ class UNet(nn.Module):
             ``(N, O, H, W)``, for the paper variant ``H - 2·shrink``: the channels of
             `UNetSpec.outputs`, before their activation.
         """
+        logits: Tensor = self.head(self.features(image))  # (N, O, H, W)
+        return logits
+
+    def features(self, image: Tensor) -> Tensor:
+        """Compute what the last convolution sees, ``(N, head_channels, H, W)``."""
         self.check(image)
         copies = []
-        x = image  # (N, C, H, W)
+        x: Tensor = image  # (N, C, H, W)
         for block in self.down:
             x = block(x)  # level l: (N, F·2^l, H/2^l, W/2^l)
             copies.append(x)
@@ -132,8 +137,7 @@ class UNet(nn.Module):
             x = self.merge[level](self.join(copies[level], x))  # (N, F·2^l, ...)
         if self.spec.direct:
             x = self._beside_colours(x, image)  # (N, head_channels, H, W)
-        logits: Tensor = self.head(x)  # (N, O, H, W)
-        return logits
+        return x
 
     def _beside_colours(self, x: Tensor, image: Tensor) -> Tensor:
         """Join the finest features with what of the image lies under them, smoothed or not."""

@@ -335,6 +335,15 @@ def adapted(parent: UNet, spec: UNetSpec) -> UNet:
     return network.eval()
 
 
+def on_grid(image: NDArray[np.float32], spec: UNetSpec) -> NDArray[np.float32]:
+    """Mirror an image ``(C, Y, X)`` up to a size that the network takes."""
+    rim = spec.shrink  # valid convolutions lose it at each side
+    wanted = (spec.next_valid_length(length + 2 * rim) for length in image.shape[1:])
+    after = [w - rim - n for w, n in zip(wanted, image.shape[1:], strict=True)]
+    widths = ((0, 0), *((rim, more) for more in after))
+    return np.pad(image, widths, mode="symmetric")
+
+
 def probability_map(
     network: UNet, card: ModelCard, image: NDArray[np.float32]
 ) -> NDArray[np.uint8]:
@@ -344,11 +353,7 @@ def probability_map(
     is computed in the numbers that inference will use.
     """
     height, width = image.shape[1:]
-    rim = card.spec.shrink  # valid convolutions lose it at each side
-    wanted = (card.spec.next_valid_length(length + 2 * rim) for length in (height, width))
-    after = [w - rim - n for w, n in zip(wanted, (height, width), strict=True)]
-    widths = ((0, 0), *((rim, more) for more in after))
-    padded = np.pad(image, widths, mode="symmetric")
+    padded = on_grid(image, card.spec)
     short = torch.autocast("cpu", dtype=torch.bfloat16, enabled=computes_bfloat16())
     with torch.inference_mode(), short:
         batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
