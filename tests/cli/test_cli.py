@@ -139,7 +139,7 @@ def test_a_model_goes_through_the_library(tmp_path: Path, monkeypatch: pytest.Mo
         assert result.exit_code == 0, result.output
         assert len(result.output.splitlines()) == 1
     names = [line.split("\t")[0] for line in models("list").output.splitlines()]
-    assert names == ["nuclei", "cells", "cells-phase", "my cells 2", "my cells"]
+    assert names == ["nuclei", "cells-phase", "cells", "my cells 2", "my cells"]
     shown = models("show", "my cells").output
     assert "Name:         my cells\n" in shown
     assert "U-Net of 4 levels" in shown

@@ -76,8 +76,8 @@ def test_a_card_for_another_network_is_not_saved(tmp_path: Path) -> None:
 
 
 def test_missing_models_say_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no model called 'cells'; the library has nuclei"):
-        find_model("cells")
+    with pytest.raises(ModelError, match=r"no model called 'yeasts'; the library has nuclei"):
+        find_model("yeasts")
     for path in (tmp_path / "none.safetensors", tmp_path / "folder" / "x", "gone.safetensors"):
         with pytest.raises(ModelError, match=r"There is no model file at .*Check the path"):
             find_model(path)
@@ -86,7 +86,7 @@ def test_missing_models_say_what_there_is(tmp_path: Path) -> None:
 
 
 def test_nuclei_is_offered_first() -> None:
-    assert list(model_files())[:3] == ["nuclei", "cells", "cells-phase"]
+    assert list(model_files())[:3] == ["nuclei", "cells-phase", "cells"]
 
 
 def test_own_models_are_listed_after_the_bundled_ones(
@@ -96,7 +96,7 @@ def test_own_models_are_listed_after_the_bundled_ones(
     random_model(tmp_path).rename(tmp_path / "mine.safetensors")
     shutil.copy(tmp_path / "mine.safetensors", tmp_path / "nuclei.safetensors")
     found = model_files()
-    assert list(found) == ["nuclei", "cells", "cells-phase", "mine"]
+    assert list(found) == ["nuclei", "cells-phase", "cells", "mine"]
     assert found["nuclei"].parent == bundled_folder()
     assert load_card("mine").spec == SPEC
 

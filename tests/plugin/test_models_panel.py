@@ -58,7 +58,7 @@ def press(panel: ModelsPanel, text: str) -> None:
 
 
 def test_lists_bundled_first_and_shows_card_and_lineage(panel: ModelsPanel, qtbot) -> None:
-    assert names(panel) == ["nuclei", "cells", "cells-phase", "mine"]
+    assert names(panel) == ["nuclei", "cells-phase", "cells", "mine"]
     assert not panel.buttons["Rename…"].enabled  # the bundled one is chosen
     assert not panel.buttons["Delete"].enabled
     panel.list.setCurrentRow(2)
@@ -81,14 +81,14 @@ def test_rename_duplicate_delete_undo(panel: ModelsPanel, idle, monkeypatch) -> 
     press(panel, "Rename…")
     idle()
     assert panel.name == "yeast"
-    assert names(panel) == ["nuclei", "cells", "cells-phase", "yeast"]
+    assert names(panel) == ["nuclei", "cells-phase", "cells", "yeast"]
     monkeypatch.setattr(QInputDialog, "getText", lambda *given: (given[-1], True))
     press(panel, "Duplicate…")
     idle()
     assert panel.name == "yeast 2"
     press(panel, "Delete")
     idle()
-    assert names(panel) == ["nuclei", "cells", "cells-phase", "yeast"]
+    assert names(panel) == ["nuclei", "cells-phase", "cells", "yeast"]
     assert "bin" in panel.sentence
     panel.undo.native.click()
     idle()
@@ -104,7 +104,7 @@ def test_a_name_that_cannot_be_used_is_a_sentence(panel: ModelsPanel, idle) -> N
         idle()
         assert panel.problem
         assert panel.sentence == panel.problem
-        assert names(panel) == ["nuclei", "cells", "cells-phase", "mine"]
+        assert names(panel) == ["nuclei", "cells-phase", "cells", "mine"]
 
 
 def test_export_then_import(panel: ModelsPanel, idle, home: Path, monkeypatch) -> None:
@@ -149,7 +149,7 @@ def test_a_bad_file_is_a_sentence(panel: ModelsPanel, idle, home: Path, kind: st
     idle()
     assert panel.sentence == panel.problem
     assert "unexpected" not in panel.sentence
-    assert names(panel) == ["nuclei", "cells", "cells-phase", "mine"]
+    assert names(panel) == ["nuclei", "cells-phase", "cells", "mine"]
 
 
 def test_it_sees_what_others_do(panel: ModelsPanel, qtbot) -> None:

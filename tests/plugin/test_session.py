@@ -23,7 +23,7 @@ from napari_unet.plugin.correct.uncertain_regions import NO_RESULT, UncertainReg
 from napari_unet.plugin.result import incremental
 from napari_unet.plugin.result import result as result_module
 from napari_unet.plugin.result.result import IN_PART, IN_VIEW
-from napari_unet.plugin.retrain.painted_inputs import class_names_to_train, gather_work
+from napari_unet.plugin.retrain.painted_inputs import class_names_to_train, gather_request
 from napari_unet.plugin.segment import model_advice
 from napari_unet.plugin.segment.model_advice import ModelAdvice
 from napari_unet.plugin.segment.segment_form import AVERAGE, SegmentForm
@@ -575,7 +575,7 @@ def test_a_replaced_result_is_left_out_with_a_sentence(session, image):
     for layer in (image, other):
         session.take_corrections(layer, painted)
     session.results.of(image).layer.data = np.zeros((50, 50), np.uint32)
-    work, left_out = gather_work(session, FinetuneSettings(), None, frozenset())
+    work, left_out = gather_request(session, FinetuneSettings(), None, frozenset())
     assert "replaced by one of another shape or kind: cells objects" in left_out
     assert [pair[0].name for pair in work.pairs] == ["second"]
     assert left_out in work.remark

@@ -7,9 +7,8 @@ from napari_unet.execution.events import Event
 from napari_unet.execution.executors import Executor
 from napari_unet.image import Image
 from napari_unet.models.library import Model
-from napari_unet.planning.object_size import probe_folders
+from napari_unet.planning.object_size import find_object_size, probe_folders
 from napari_unet.planning.planner import Where, begin_plan
-from napari_unet.planning.told_size import find_size
 from napari_unet.settings import SegmentSettings
 
 # Times as much must be found by a model that is named instead of the first. (On all 77 validation
@@ -46,7 +45,8 @@ def best_model(
     for model in reversed(models):  # the first one stays loaded
         plan = yield from begin_plan(image, model, SegmentSettings(), where)
         with probe_folders(folder) as folders:
-            probe = yield from find_size(plan, image, executor, folders)
+            # the same look for all, or what they cover could not be compared
+            probe = yield from find_object_size(plan, image, executor, folders)
         fits[model.sha] = probe.fit
     first, best = models[0], max(models, key=lambda model: fits[model.sha])
     return best if fits[best.sha] > max(LEAST, CLEARLY * fits[first.sha]) else first
