@@ -61,7 +61,7 @@ def test_lists_bundled_first_and_shows_card_and_lineage(panel: ModelsPanel, qtbo
     assert names(panel) == ["nuclei", "cells-phase", "cells", "mine"]
     assert not panel.buttons["Rename…"].enabled  # the bundled one is chosen
     assert not panel.buttons["Delete"].enabled
-    panel.list.setCurrentRow(2)
+    panel.list.setCurrentRow(3)
     shown = panel.card.toPlainText
     qtbot.waitUntil(lambda: "mine ← nuclei" in shown(), timeout=PATIENCE)
     assert "9 objects" in shown()

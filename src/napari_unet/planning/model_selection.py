@@ -7,7 +7,7 @@ from napari_unet.execution.events import Event
 from napari_unet.execution.executors import Executor
 from napari_unet.image import Image
 from napari_unet.models.library import Model
-from napari_unet.planning.object_size import find_object_size, probe_folders
+from napari_unet.planning.object_size import Probing, find_object_size, probe_folders
 from napari_unet.planning.planner import Where, begin_plan
 from napari_unet.settings import SegmentSettings
 
@@ -28,7 +28,8 @@ def best_model(
     image : Image
         The image.
     models : sequence of Model
-        What to choose from; the first is kept unless another clearly finds more.
+        What to choose from; the first is kept where it is sure of what it finds. Each is kept
+        unless a later one clearly finds more.
     executor : Executor
         Computes.
     where : Where
@@ -41,12 +42,20 @@ def best_model(
     Model
         The one whose objects, as large as it is used to and surely found, cover most.
     """
-    fits: dict[str, float] = {}
-    for model in reversed(models):  # the first one stays loaded
-        plan = yield from begin_plan(image, model, SegmentSettings(), where)
-        with probe_folders(folder) as folders:
-            # the same look for all, or what they cover could not be compared
-            probe = yield from find_object_size(plan, image, executor, folders)
-        fits[model.sha] = probe.fit
-    first, best = models[0], max(models, key=lambda model: fits[model.sha])
-    return best if fits[best.sha] > max(LEAST, CLEARLY * fits[first.sha]) else first
+    first = models[0]
+    known = yield from _probe(image, first, executor, where, folder)
+    if known.sure and known.fit > LEAST:
+        return first
+    best, most = first, known.fit
+    for model in models[1:]:
+        fit = (yield from _probe(image, model, executor, where, folder)).fit
+        if fit > max(LEAST, CLEARLY * most):
+            best, most = model, fit
+    return best
+
+
+def _probe(image: Image, model: Model, executor: Executor, where: Where, folder: Path) -> Probing:
+    plan = yield from begin_plan(image, model, SegmentSettings(), where)
+    with probe_folders(folder) as folders:
+        # the same look for all, or what they cover could not be compared
+        return (yield from find_object_size(plan, image, executor, folders))
