@@ -9,7 +9,7 @@ import pytest
 
 from napari_unet import finetune
 from napari_unet.errors import InputError
-from napari_unet.finetuning import gather_all
+from napari_unet.finetuning import at_once, gather_all
 from napari_unet.image import Image
 from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models.card import KNOWN
@@ -38,12 +38,7 @@ def gathered(parents: list[Model]) -> FinetuneInputs:
     image, painted = dark_cells()
     pairs = [(Image(image, "YX"), painted)]
     steps = gather_all(pairs, parents, lambda one: f"{one.card.name} 2", FinetuneSettings())
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            found: FinetuneInputs = end.value
-            return found
+    return at_once(steps)
 
 
 def test_each_parent_sees_the_objects_in_its_own_size_and_contrast() -> None:

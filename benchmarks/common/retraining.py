@@ -17,7 +17,7 @@ from benchmarks.common.domains import Pair
 from benchmarks.common.image_sets import Scene
 from benchmarks.common.matching import Counts, count, match
 from benchmarks.common.rows import Row
-from napari_unet.finetuning import gather_all
+from napari_unet.finetuning import at_once, gather_all
 from napari_unet.labels.painted import BACKGROUND, UNLABELLED
 from napari_unet.models.library import Model, load_model
 from napari_unet.models.report import Report
@@ -54,11 +54,7 @@ def gathered(
     """Collect the paint of all sheets that have some; the first parent is the model in use."""
     pairs = [(sheet.scene.image, sheet.painted) for sheet in sheets if sheet.painted.any()]
     steps = gather_all(pairs, parents, lambda _: "painted", settings)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return replace(end.value, in_use=parents[0])
+    return replace(at_once(steps), in_use=parents[0])
 
 
 def retrain(inputs: FinetuneInputs, target: Path) -> Retrained:

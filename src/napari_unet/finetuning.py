@@ -232,10 +232,10 @@ def painting_of(
             f"The painted array has the shape {paint.shape}, the image needs {image.labels_shape}. "
             "Give the labels that were painted on this image."
         )
-    return Painting(image, paint, _at_once(grey_values(image, card)))
+    return Painting(image, paint, at_once(grey_values(image, card)))
 
 
-def _at_once(steps: Generator[Any, None, Result]) -> Result:
+def at_once(steps: Generator[Any, None, Result]) -> Result:
     """Take all steps of a generator and return what it returns."""
     while True:
         try:
@@ -261,8 +261,8 @@ def finetune(
     model : str, Path or Model, or a sequence of them
         The parent: a name in the library, the path of a model file, or a loaded model. Begin with
         the same parent each time and give all pairs so far. Of several the one goes on that learns
-        it best in the first seconds; the new model must beat it and the first of them. Classes
-        are taught to the first.
+        it best in the first seconds; the new model must beat the first of them. Classes are taught
+        to the first.
     pairs : sequence of (image, painted)
         Images as for `segment`; painted arrays ``(..., Y, X)``: 0 = unlabelled, `BACKGROUND` (or
         -1) = background, else the id of an object.
@@ -301,7 +301,7 @@ def finetune(
         raise ModelError(f"There is a model called {name!r} already. Choose another name.")
     opened = [(i if isinstance(i, Image) else open_image(i), p) for i, p in pairs]
     steps = gather_all(opened, parents, lambda _: name, settings, class_names=class_names)
-    inputs = replace(_at_once(steps), in_use=parents[0])
+    inputs = replace(at_once(steps), in_use=parents[0])
     user_folder().parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="candidate-", dir=user_folder().parent))
     (plan, windows), *others = inputs.trainings(folder / "new.safetensors")

@@ -22,20 +22,12 @@ from napari_unet.plugin.session.segmentation_runs import segment
 from napari_unet.plugin.session.session import RECTANGLE, WHOLE
 from napari_unet.settings import FinetuneSettings
 from napari_unet.training.events import TrainingStep
-from tests.gui.flow import SHAPE, A, Network
+from tests.gui.flow import SHAPE, A
 
 PATIENCE = 20_000  # milliseconds
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path / "data")
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda _name: tmp_path / "cache")
-
-
-@pytest.fixture
-def network(monkeypatch) -> Network:
-    return Network(monkeypatch)
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture

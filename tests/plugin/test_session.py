@@ -39,20 +39,12 @@ from napari_unet.plugin.session.segmentation_runs import (
 from napari_unet.plugin.session.session import PLANE, Session
 from napari_unet.settings import DecodeSettings, FinetuneSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
-from tests.gui.flow import SHAPE, C, Network
+from tests.gui.flow import SHAPE, C
 
 PATIENCE = 20_000  # milliseconds
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path / "data")
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda _name: tmp_path / "cache")
-
-
-@pytest.fixture
-def network(monkeypatch) -> Network:
-    return Network(monkeypatch)
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture

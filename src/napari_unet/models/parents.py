@@ -1,6 +1,6 @@
 """Which models a retraining may begin with: the one in use or its parent, and the bundled ones."""
 
-import contextlib
+import logging
 from collections.abc import Sequence
 
 from napari_unet.errors import InputError, ModelError
@@ -12,6 +12,8 @@ from napari_unet.models.library import (
     load_model,
     model_files,
 )
+
+log = logging.getLogger(__name__)
 
 
 def objects_parent(active: Model) -> Model:
@@ -50,8 +52,11 @@ def competitors(parent: Model | None = None) -> list[Model]:
     found = {first.sha: first}
     for path in model_files().values():
         if path.parent == bundled_folder():
-            with contextlib.suppress(ModelError):  # a damaged one does not compete
+            try:
                 model = load_model(path)
+            except ModelError as problem:
+                log.warning("a damaged model does not compete: %s", problem)
+            else:
                 found.setdefault(model.sha, model)
     channels = first.card.spec.in_channels
     return [

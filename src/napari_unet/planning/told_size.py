@@ -20,6 +20,8 @@ from napari_unet.image import SPARSE, Box, Image
 from napari_unet.models.card import ModelCard
 from napari_unet.network.spec import OCTAVES
 from napari_unet.planning.object_size import (
+    REFINED,
+    RIGHT,
     Looks,
     Probing,
     ScaleProbe,
@@ -43,8 +45,6 @@ ALIKE = 1.4  # factor within which what is told and what is found are taken toge
 UNCLEAR = 0.6  # octaves between the quartiles of the pixels, from which on they tell too little
 RISING = 0.3  # octaves told for each octave of magnification; less says nothing
 TRUSTED = 0.7  # octaves from the usual size within which what is told is mostly right
-RIGHT = 1.1  # factor within which what is told confirms the size that was looked with
-REFINED = 3  # looks at most that come nearer to that
 UNSURE = (
     "It is not certain how large the objects are; {:.0f} px is the best guess. If they are not "
     "outlined well, set the object diameter."

@@ -28,8 +28,8 @@ LEAST_GAIN = 0.02  # of the score
 # retrainings with random and partly wrong paint all that lost and were accepted had gained little.
 GAIN_OF_ONE = 0.2  # divided by the number of held-out objects
 ERRORS = 0.5  # standard errors that a gain must exceed
-# Of 53 retrainings judged by 2 or 3 objects, 10 were not clearly better; 8 of those were better
-# elsewhere by 0.12 to 0.26 of AP@.5. So few objects refuse only what is worse.
+# Most models that two or three objects did not call better were better elsewhere. So few objects
+# refuse only what is worse.
 MANY = 8  # held-out objects
 GIVEN_UP = 0.05  # of the score on the first training's images: worth a sentence
 # Painted objects say little about objects found wrongly where nothing is painted, so thresholds

@@ -109,5 +109,5 @@ def gather_request(
 
 def _seen_diameter(result: Result, model: str) -> float | None:
     """Return what a model took the objects for; None if it is not what is shown."""
-    shown = result.plan is not None and result.settings.model == model
-    return result.plan.diameter if shown and result.plan is not None else None
+    plan = result.plan
+    return plan.diameter if plan is not None and result.settings.model == model else None

@@ -116,6 +116,11 @@ class Attempt:
         return self.evaluation.classes and self.fresh and self.card.spec.direct
 
     @property
+    def begins_with_model_in_use(self) -> bool:
+        """Whether the parent is the model in use."""
+        return self.plan.in_use in (None, self.plan.parent)
+
+    @property
     def judged(self) -> bool:
         """Whether what is held out can judge the result."""
         if not self.evaluation.classes:
@@ -195,8 +200,9 @@ class Attempt:
             strokes = [i for w in self.evaluation.held for i in w.judged]
             return Candidate(self.network, self.card.decode, best_single_class(strokes), 0.0)
         begun = self.seconds
-        in_use = self.plan.in_use in (None, self.plan.parent)
-        old = self.evaluation.as_it_segments(self.network, self.parent, in_use=in_use)
+        old = self.evaluation.as_it_segments(
+            self.network, self.parent, in_use=self.begins_with_model_in_use
+        )
         self.judging = self.seconds - begun
         return old
 
@@ -205,9 +211,10 @@ class Attempt:
 
         What is held out is so by its id, so no model made of this paint ever learned from it.
         """
-        if self.plan.in_use in (None, self.plan.parent):
+        path = self.plan.in_use
+        if path is None or self.begins_with_model_in_use:
             return None
-        network, card = load_model(self.plan.in_use)
+        network, card = load_model(path)
         if card.kind != self.card.kind or card.spec.in_channels != self.card.spec.in_channels:
             return None
         if self.evaluation.classes and card.spec != self.card.spec:

@@ -4,7 +4,7 @@ Which model one begins with decides what ten painted cells bring in a minute, an
 models as they are tells it: a model that finds nothing of a new kind of cell may learn it fastest.
 """
 
-import contextlib
+import logging
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ from napari_unet.training.competition.attempt import Attempt
 from napari_unet.training.events import Control, PlannedTraining, TrainingStep
 from napari_unet.training.judge import Score
 
+log = logging.getLogger(__name__)
 SHARE = 0.12  # of the time limit that each parent learns before one is chosen
 PREPARING = 0.25  # of the time limit, after which no further parent is made ready
 LONGEST = 0.5  # of the time limit, which all of them may take together
@@ -91,8 +92,10 @@ def _prepared(trainings: Sequence[PlannedTraining], control: Control) -> list[At
     attempts = [Attempt.load(plan, windows, control, begun)]
     for plan, windows in trainings[1:]:
         if attempts[0].seconds < PREPARING * plan.settings.time_limit and not control.stop():
-            with contextlib.suppress(ModelError, TrainingError):
+            try:
                 attempts.append(Attempt.load(plan, windows, control, begun))
+            except (ModelError, TrainingError) as problem:
+                log.warning("%s does not compete: %s", plan.parent, problem)
     return attempts
 
 
@@ -107,9 +110,10 @@ def _heats(attempts: list[Attempt], control: Control) -> Generator[TrainingStep,
             return
         try:
             behind.step(behind.spent / whole)
-        except TrainingError:
+        except TrainingError as problem:
             if len(attempts) == 1:
                 raise
+            log.warning("%s competes no longer: %s", behind.parent.name, problem)
             attempts.remove(behind)
         steps = min(attempt.learner.steps for attempt in attempts)
         yield TrainingStep(steps, behind.seconds, limit, float("nan"), note=_note(attempts))
