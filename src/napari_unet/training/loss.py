@@ -59,8 +59,6 @@ def segmentation_loss(
     for name, regression in regressions(spec).items():
         target, share = measured[name], (shares or {}).get(name, regression.share)
         known = (target > UNKNOWN) * (1.0 if regression.anywhere else labelled)
-        if regression.by_size:
-            known = known * torch.exp2(-target.clamp(-2, 2))
         loss = loss + share * _regression_loss(
             regression, output[:, spec.index_of(name)], target, known
         )

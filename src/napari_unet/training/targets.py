@@ -189,9 +189,6 @@ class Regression:
         Whether painted objects train it, too; else only images that are labelled throughout.
     anywhere : bool
         Whether it is learned where the classes are not, at pixels of weight 0.
-    by_size : bool
-        Whether pixels of small objects count more, up to 4 times: a small object has few of them.
-        The target is then the logarithm of a size.
     """
 
     target: Callable[[NDArray[np.integer], float], NDArray[np.float32]]
@@ -200,15 +197,13 @@ class Regression:
     inside: float = 1.0
     painted: bool = True
     anywhere: bool = False
-    by_size: bool = False
 
 
 REGRESSIONS = {
     "distance": Regression(lambda labels, _: distance_target(labels), beta=0.1, inside=5.0),
-    # a guide for the search for the size; the outlines come first
-    "diameter": Regression(
-        diameter_target, beta=0.25, share=0.3, painted=False, anywhere=True, by_size=True
-    ),
+    # A guide for the search for the size; the outlines come first. Pixels count alike, whatever the
+    # size: were small objects to count more, a network in doubt would tell too small a size.
+    "diameter": Regression(diameter_target, beta=0.25, share=0.5, painted=False, anywhere=True),
 }
 """How every output of `UNetSpec.outputs` but the classes is trained, by its name."""
 
