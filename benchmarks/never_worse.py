@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -131,12 +132,12 @@ def shifted(mask: NDArray[np.bool_], down: int, right: int) -> NDArray[np.bool_]
 
 
 class Trials:
-    """Many retrainings of one parent.
+    """Many retrainings of some parents in turn.
 
     Parameters
     ----------
-    parent : Model
-        The model.
+    parents : sequence of Model
+        The models in use.
     data : Path
         Folder of the image sets.
     seconds : float
@@ -145,23 +146,24 @@ class Trials:
         Results.
     """
 
-    def __init__(self, parent: Model, data: Path, seconds: float, rows: Rows) -> None:
-        self.parent, self.seconds, self.rows = parent, seconds, rows
+    def __init__(self, parents: Sequence[Model], data: Path, seconds: float, rows: Rows) -> None:
+        self.parents, self.seconds, self.rows = parents, seconds, rows
         self.pairs = {domain: pairs(domain, data) for domain in PLACES}
 
     def run(self, number: int) -> None:
         """Do one retraining, unless its row is there."""
-        key = {"run": number, "parent_sha": self.parent.sha, "time": self.seconds}
+        parent = self.parents[number // len(PLACES) % len(self.parents)]
+        key = {"run": number, "parent_sha": parent.sha, "time": self.seconds}
         if self.rows.find(**key) is None:
-            row = self.rows.add(key | self._measure(number))
+            row = self.rows.add(key | self._measure(number, parent))
             print(_line(row), flush=True)
 
-    def _measure(self, number: int) -> Row:
+    def _measure(self, number: int, parent: Model) -> Row:
         begun = time.perf_counter()
         random = np.random.default_rng([20261122, number])
         domain = PLACES[number % len(PLACES)]
         pair = self.pairs[domain][int(random.integers(len(self.pairs[domain])))]
-        trial = Trial.of(pair, self.parent)
+        trial = Trial.of(pair, parent)
         count, share = int(random.integers(FEWEST, MOST + 1)), float(random.choice(WRONG))
         wrong = paint(trial.sheets, count, share, random)
         row: Row = {"domain": domain, "image": pair.painted.name, "cells": count, "wrong": wrong}
@@ -177,8 +179,8 @@ class Trials:
 def _line(row: Row) -> str:
     change = f"{row['change']:+.3f}" if "change" in row else row["sentence"]
     return (
-        f"run {row['run']} {row['domain']} cells {row['cells']} wrong {row['wrong']}: "
-        f"{row['outcome']} {change} {row.get('seconds_in_all', 0):.0f} s"
+        f"run {row['run']} {row['domain']} {row.get('parent', '')} cells {row['cells']} "
+        f"wrong {row['wrong']}: {row['outcome']} {change} {row.get('seconds_in_all', 0):.0f} s"
     )
 
 
@@ -240,14 +242,16 @@ def main() -> None:
     add = parser.add_argument
     add("--runs", type=int, default=100)
     add("--time", type=float, default=20.0, help="seconds of each retraining")
-    add("--parent", default="nuclei", help="model: name or path")
+    add("--parent", nargs="+", default=["nuclei", "cells"], help="models in use: names or paths")
+    add("--threads", type=int, default=1)
     add("--data", type=Path, default=DATA, help="folder of the image sets")
     add("--rows", type=Path, default=ROWS, help="file of results")
     add("--table", action="store_true", help="show the rows so far, then stop")
     arguments = parser.parse_args()
     if not arguments.table:
-        parent = load_model(arguments.parent)
-        trials = Trials(parent, arguments.data, arguments.time, Rows(arguments.rows, KEY))
+        torch.set_num_threads(arguments.threads)
+        parents = [load_model(name) for name in arguments.parent]
+        trials = Trials(parents, arguments.data, arguments.time, Rows(arguments.rows, KEY))
         for number in range(arguments.runs):
             trials.run(number)
     rows = newest(read_rows(arguments.rows))

@@ -49,11 +49,19 @@ class Retrained:
 
 
 def gathered(
-    parents: Sequence[Model], sheets: Sequence[Sheet], settings: FinetuneSettings
+    parents: Sequence[Model],
+    sheets: Sequence[Sheet],
+    settings: FinetuneSettings,
+    seen: Sequence[float | None] = (),
 ) -> FinetuneInputs:
-    """Collect the paint of all sheets that have some; the first parent is the model in use."""
-    pairs = [(sheet.scene.image, sheet.painted) for sheet in sheets if sheet.painted.any()]
-    steps = gather_all(pairs, parents, lambda _: "painted", settings)
+    """Collect the paint of all sheets that have some; the first parent is the model in use.
+
+    Each sheet may have a diameter that the model in use took the objects for, image pixels.
+    """
+    some = [i for i, sheet in enumerate(sheets) if sheet.painted.any()]
+    pairs = [(sheets[i].scene.image, sheets[i].painted) for i in some]
+    sizes = [seen[i] for i in some] if seen else []
+    steps = gather_all(pairs, parents, lambda _: "painted", settings, seen=sizes)
     return replace(at_once(steps), in_use=parents[0])
 
 
@@ -86,14 +94,21 @@ class Found:
     def __init__(self, model: Model, scenes: Sequence[Scene]) -> None:
         self.model = model
         self._scenes = scenes
-        self._labels: dict[int, NDArray[np.integer]] = {}
+        self._found: dict[int, tuple[NDArray[np.integer], float]] = {}
 
     def __call__(self, number: int) -> NDArray[np.integer]:
         """Return the labels of one scene, ``(Y, X)``, with default settings."""
-        if number not in self._labels:
-            labels = segment(self._scenes[number].image, self.model).labels
-            self._labels[number] = labels.astype(np.int32)
-        return self._labels[number]
+        return self._segmented(number)[0]
+
+    def diameter(self, number: int) -> float:
+        """Return the diameter that the objects of a scene were taken for, image pixels."""
+        return self._segmented(number)[1]
+
+    def _segmented(self, number: int) -> tuple[NDArray[np.integer], float]:
+        if number not in self._found:
+            found = segment(self._scenes[number].image, self.model)
+            self._found[number] = found.labels.astype(np.int32), found.plan.diameter
+        return self._found[number]
 
 
 def rest(sheet: Sheet, found: Labels) -> tuple[Labels, Labels]:
@@ -168,7 +183,8 @@ class Trial:
 
         The model in use begins, unless one of its rivals learns what is painted better.
         """
-        inputs = gathered([self.first.model, *rivals], self.sheets, settings)
+        seen = [self.first.diameter(number) for number in range(len(self.sheets))]
+        inputs = gathered([self.first.model, *rivals], self.sheets, settings, seen)
         retrained = retrain(inputs, target)
         found = Found(retrained.model, [sheet.scene for sheet in self.sheets])
         row = self.scores(self.first, "before") | self.scores(found, "after")

@@ -32,9 +32,10 @@ STEP = 0.05  # between neighbours of the best point
 ROUNDS = 6  # of which the first is the coarse grid
 # Pixels, at the size of objects that the model is used to; costs nothing, so all are tried.
 MINIMUM = (0.0, 2.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0)
-CRITERION = (0.5, 0.7, 0.8)  # thresholds whose AP is averaged
+CRITERION = (0.5, 0.7, 0.8, 0.9)  # thresholds whose AP is averaged: outlines count, too
 NUCLEI = {"fluorescence": 1.0, "others": 0.5}  # weight of colour and bright field beside it
 HEADER = ("sensitivity", "separation", "smallest", "AP of each group", "criterion")
+LEFT_OUT = ("group left out", "AP as chosen for all", "as chosen without it", "its own best")
 
 Point = tuple[float, float]
 """Sensitivity and separation."""
@@ -129,6 +130,10 @@ def tune(
     now = [score for score in results if score.settings == model.card.decode]
     print(markdown(HEADER, [score.row() for score in results[:40]]))
     print(f"the card's own setting:\n{markdown(HEADER, [score.row() for score in now])}")
+    if len(results[0].groups) > 2:
+        print(
+            f"thresholds chosen without a group:\n{markdown(LEFT_OUT, left_out(results, weights))}"
+        )
     chosen = results[0].settings
     if chosen.minimum_diameter >= max(MINIMUM):
         print("The smallest diameter is at the end of its range: look at what it leaves out.")
@@ -136,6 +141,23 @@ def tune(
     target.write_text(chosen.model_dump_json(indent=1) + "\n")
     print(f"wrote {target}: {chosen}")
     return chosen
+
+
+def left_out(results: Sequence[Score], weights: Mapping[str, float]) -> list[list[str]]:
+    """Show whether thresholds hold on a group that had no say in them; the best result is first."""
+    rows = []
+    for group in results[0].groups:
+
+        def of_others(score: Score, group: str = group) -> float:
+            others = {name: ap for name, ap in score.groups.items() if name != group}
+            shares = [weights.get(name, 1.0) for name in others]
+            return float(np.average([*others.values()], weights=shares))
+
+        picks = [results[0], max(results, key=of_others)]
+        best = max(score.groups[group] for score in results)
+        values = [*(score.groups[group] for score in picks), best]
+        rows.append([group, *(f"{value:.3f}" for value in values)])
+    return rows
 
 
 def climb(

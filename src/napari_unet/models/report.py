@@ -24,6 +24,9 @@ class Report(BaseModel):
     base_old, base_new : float
         The same on crops of nuclei, which the first model was trained on; 0 where it does not
         know them.
+    learned, steady : (float, float) or None
+        Before and after: mean overlap of the painted objects that were learned from, and agreement
+        of what is found with what is found in an enlarged image. None for classes.
     trained : bool
         Whether the weights changed, or only the thresholds.
     steps : int
@@ -47,6 +50,8 @@ class Report(BaseModel):
     new: float
     base_old: float
     base_new: float
+    learned: tuple[float, float] | None = None
+    steady: tuple[float, float] | None = None
     trained: bool
     steps: int
     seconds: float

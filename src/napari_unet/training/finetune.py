@@ -13,6 +13,8 @@ from napari_unet.models.weights import save_model
 from napari_unet.training.competition.attempt import Attempt
 from napari_unet.training.competition.choice import Choice, choose
 from napari_unet.training.competition.evaluation import Candidate
+from napari_unet.training.competition.evidence import Evidence
+from napari_unet.training.competition.verdict import Compared, verdict
 from napari_unet.training.events import (
     Control,
     FinetunePlan,
@@ -59,27 +61,36 @@ def finetune_events(
     work.note = choice.sentence
     unchanged, in_use = work.unchanged(), work.in_use()
     before = in_use or unchanged
+    known = work.evidence(before)
     yield work.state(before.score.value if work.evaluation.held else None)
     refit = work.refitted(unchanged)
     yield from work.learn()
     best = trained = work.trained()
     if refit is not None and refit.score.value > trained.score.value:
         best = refit
-    report = _report(choice, before, best, trained=best is trained)
+    report = _report(choice, (before, best), known, trained=best is trained)
     if in_use is not None and unchanged.score.value > best.score.value + LEAST_GAIN:
         report = report.saying(_better_parent(work, best, unchanged))
     save_model(work.plan.target, best.network, _new_card(work.card, best, report))
     yield Finished(report, work.plan.target)
 
 
-def _report(choice: Choice, old: Candidate, best: Candidate, *, trained: bool) -> Report:
+def _report(
+    choice: Choice,
+    candidates: tuple[Candidate, Candidate],
+    known: Evidence | None,
+    *,
+    trained: bool,
+) -> Report:
     """Say what came of it: whether the best there is now replaces the old one."""
-    work = choice.attempt
-    what = "strokes" if work.evaluation.classes else "objects"
-    if work.evaluation.classes and not work.judged:
-        outcome, sentence = look_at_it()
+    (old, best), work, compared = candidates, choice.attempt, None
+    if known is not None and (now := work.evidence(best)) is not None:
+        compared = Compared.of(old, best, (known, now))
+        outcome, sentence = verdict(compared)
+    elif work.judged:
+        outcome, sentence = decide(old.score, best.score)
     else:
-        outcome, sentence = decide(old.score, best.score, old.base, best.base, what=what)
+        outcome, sentence = look_at_it()
     report = Report(
         outcome=outcome,
         sentence=sentence,
@@ -89,6 +100,8 @@ def _report(choice: Choice, old: Candidate, best: Candidate, *, trained: bool) -
         new=best.score.value,
         base_old=old.base,
         base_new=best.base,
+        learned=compared.learned if compared else None,
+        steady=compared.steady if compared else None,
         trained=trained,
         steps=work.learner.steps,
         seconds=work.seconds,

@@ -24,13 +24,8 @@ FEWEST_TO_DECIDE = 2  # held-out objects
 FEWEST_PAINTED = 12  # objects, of which about a quarter is held out
 FEWEST_STROKES = 8  # of each class, of which a quarter is held out
 LEAST_GAIN = 0.02  # of the score
-# The fewer objects judge, the more they must gain: one of them is easily found by chance. Of 48
-# retrainings with random and partly wrong paint all that lost and were accepted had gained little.
-GAIN_OF_ONE = 0.2  # divided by the number of held-out objects
+GAIN_OF_ONE = 0.2  # divided by the number of held-out strokes: few of them must gain more
 ERRORS = 0.5  # standard errors that a gain must exceed
-# Most models that two or three objects did not call better were better elsewhere. So few objects
-# refuse only what is worse.
-MANY = 8  # held-out objects
 GIVEN_UP = 0.05  # of the score on the first training's images: worth a sentence
 # Painted objects say little about objects found wrongly where nothing is painted, so thresholds
 # move little, and only for a clear gain.
@@ -217,59 +212,30 @@ def best_thresholds(
     return best
 
 
-def decide(
-    old: Score,
-    new: Score,
-    base_old: float = 0.0,
-    base_new: float = 0.0,
-    *,
-    what: str = "objects",
-) -> tuple[Outcome, str]:
-    """Say whether a new model replaces the old one, and why, in a sentence.
+def decide(old: Score, new: Score) -> tuple[Outcome, str]:
+    """Say whether a new model of classes replaces the old one, and why, in a sentence.
 
     Parameters
     ----------
     old, new : Score
-        Of the same held-out objects, in the same order.
-    base_old, base_new : float
-        Scores on crops of what the old model was trained on.
-    what : str
-        What was painted: objects, or strokes of classes.
+        Of the same held-out strokes, in the same order.
     """
     held = len(new.overlaps)
-    more = f"a few more {what}"
-    if held < FEWEST_TO_DECIDE:  # nearly always fewer were painted
-        more += f" ({FEWEST_PAINTED} in all are enough)"
-    if what == "strokes":  # one of each class is never set aside
-        more = "a few more strokes of each class"
-    scores = f"{old.value:.2f} before, {new.value:.2f} after"
-    given_up = ""
-    if base_new < base_old - GIVEN_UP:
-        given_up = (
-            f" On other images of nuclei it is worse now ({base_old:.2f} before, {base_new:.2f} "
-            "after): keep the old model for those."
-        )
-    if held < FEWEST_TO_DECIDE:
-        return "preview", (
-            f"Only {held} painted {what} could be set aside to judge, too few to tell. The old "
-            f"model stays; look at the new one and keep it if it is better, or paint {more}."
-            + given_up
-        )
     gains = np.array(new.overlaps) - np.array(old.overlaps)
-    error = float(gains.std(ddof=1)) / held**0.5
-    gain = new.value - old.value
-    judged = f"on {held} painted {what} set aside to judge ({scores}, 1 = perfect overlap)"
+    gain, error = new.value - old.value, float(gains.std(ddof=1)) / held**0.5
+    scores = f"{old.value:.2f} before, {new.value:.2f} after, 1 = perfect"
+    judged = f"on {held} painted strokes set aside to judge ({scores})"
     clear = max(LEAST_GAIN, ERRORS * error)
-    if gain < -clear or (gain < clear and (held >= MANY or what == "strokes")):
+    if gain < clear:
         clearly = "clearly " if gain > 0 else ""
         return "refused", (
             f"The new model is not {clearly}better {judged}, so the old one stays. "
             "Paint more of what it gets wrong."
         )
-    if gain < clear or gain < GAIN_OF_ONE / held:
-        little = "about as good" if gain < clear else "a little better"
+    if gain < GAIN_OF_ONE / held:
         return "preview", (
-            f"The new model is {little} {judged}, too few to be sure of the rest. The old one "
-            f"stays; look at the new one and keep it if it is better, or paint {more}." + given_up
+            f"The new model is a little better {judged}, too few to be sure of the rest. The old "
+            "one stays; look at the new one and keep it if it is better, or paint a few more "
+            "strokes of each class."
         )
-    return "accepted", f"The new model is better {judged}." + given_up
+    return "accepted", f"The new model is better {judged}."

@@ -13,6 +13,7 @@ from napari_unet.models.card import ModelCard
 from napari_unet.models.weights import load_model
 from napari_unet.network.unet import UNet
 from napari_unet.training.competition.evaluation import Candidate, Evaluation, some
+from napari_unet.training.competition.evidence import Evidence, evidence_of
 from napari_unet.training.competition.first_answer import answer_at_once
 from napari_unet.training.events import Control, FinetunePlan, TrainingStep
 from napari_unet.training.judge import (
@@ -222,6 +223,18 @@ class Attempt:
         if not self.evaluation.replay_judged:
             self.evaluation.remember(network, card)
         return self.evaluation.as_it_segments(network, card, in_use=True)
+
+    def evidence(self, candidate: Candidate) -> Evidence | None:
+        """Look how a candidate does beside what is held out; None for classes.
+
+        It takes as long again at the end, and that much of the time is kept.
+        """
+        if self.evaluation.classes:
+            return None
+        begun = self.seconds
+        found = evidence_of(self.evaluation, candidate)
+        self.judging += self.seconds - begun
+        return found
 
     def trained(self) -> Candidate:
         """Score what was learned, with the parent's thresholds.

@@ -1,7 +1,7 @@
 """What a network is evaluated on: the objects held out, and crops that show what is forgotten."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,30 @@ Maps = list[NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A network, the thresholds that suit it, and how it does."""
+    """A network, the thresholds that suit it, and how it does.
+
+    Attributes
+    ----------
+    network : UNet
+        The network.
+    decode : DecodeSettings
+        Thresholds.
+    score : Score
+        Of what was held out.
+    base : float
+        Score on the replay, 0 where it is unknown.
+    own : ModelCard or None
+        Card of a model that sees images in a size of its own; None = as the windows are cut.
+    in_use : bool
+        Whether it is the model in use, which has found a size already.
+    """
 
     network: UNet
     decode: DecodeSettings
     score: Score
     base: float
+    own: ModelCard | None = None
+    in_use: bool = False
 
 
 class Evaluation:
@@ -56,7 +74,7 @@ class Evaluation:
         self, card: ModelCard, smallest: float, windows: Sequence[TrainingWindow], control: Control
     ) -> None:
         self.card, self.control, self._smallest = card, control, smallest
-        self.classes = not card.finds_objects
+        self.classes, self.windows = not card.finds_objects, list(windows)
         # of windows of one zoom; images whose objects differ in size are cut at different ones
         self._shown_at = {} if self.classes else diameters_by_zoom(windows)
         self.shows = None if self.classes else shown_diameter(windows)
@@ -83,13 +101,17 @@ class Evaluation:
         own: ModelCard | None = None,
         *,
         in_use: bool = False,
+        ratio: float = 1.0,
     ) -> Maps:
-        """Run a network on windows as they are, or as the model of a card would see the images."""
+        """Run a network on windows as they are, or as the model of a card would see the images.
+
+        Either may be enlarged by a ratio; the maps keep the windows' size.
+        """
         if own is None or self.classes:
-            return [self._map(network, self.card, window) for window in windows]
+            return [self._map(network, self.card, window, ratio) for window in windows]
         zooms = [self._zoom(own, window, in_use=in_use) for window in windows]
         pairs = zip(windows, zooms, strict=True)
-        return [self._map(network, own, w, zoom / w.zoom) for w, zoom in pairs]
+        return [self._map(network, own, w, ratio * zoom / w.zoom) for w, zoom in pairs]
 
     def _map(
         self, network: UNet, card: ModelCard, window: TrainingWindow, ratio: float = 1.0
@@ -145,7 +167,8 @@ class Evaluation:
         in use has found a size in each image, right or wrong: what the person sees is of that size.
         """
         maps = self.maps(network, self.held, card, in_use=in_use)
-        return self.candidate(network, card.decode_for(self.shows), maps)
+        found = self.candidate(network, card.decode_for(self.shows), maps)
+        return replace(found, own=card, in_use=in_use)
 
     def _base(self, network: UNet, settings: DecodeSettings) -> float:
         if not self.replay_judged:

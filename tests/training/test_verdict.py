@@ -1,0 +1,88 @@
+"""What is seen beside the objects held out, and the verdict that follows from it."""
+
+import numpy as np
+import pytest
+from skimage.draw import disk
+
+from napari_unet.training.competition.evidence import agreement, overlaps_of_same
+from napari_unet.training.competition.verdict import Compared, verdict
+
+
+def disks(*centres: tuple[int, int], radius: int = 6) -> np.ndarray:
+    labels = np.zeros((60, 60), np.int32)
+    for number, centre in enumerate(centres, 1):
+        labels[disk(centre, radius)] = number
+    return labels
+
+
+def test_the_same_objects_agree_whatever_their_numbers() -> None:
+    one, other = disks((15, 15), (40, 40)), disks((40, 40), (15, 15))
+    assert agreement([one], [other]) == 1
+
+
+def test_agreement_is_the_panoptic_quality() -> None:
+    one, other = disks((15, 15), (40, 40)), disks((15, 15), (40, 15), (15, 40))
+    assert agreement([one], [other]) == pytest.approx(1 / (1 + 1 / 2 + 2 / 2))
+    assert agreement([one, other], [one, other]) == 1
+
+
+def test_objects_that_overlap_by_half_or_less_are_others() -> None:
+    assert overlaps_of_same(disks((15, 15)), disks((15, 21))) == []
+    [overlap] = overlaps_of_same(disks((15, 15)), disks((15, 16)))
+    assert 0.5 < overlap < 1
+
+
+def test_where_nothing_is_found_nothing_agrees() -> None:
+    nothing = disks()
+    assert agreement([nothing], [nothing]) == 0
+    assert agreement([], []) == 0
+    assert agreement([nothing], [disks((20, 20))]) == 0
+
+
+def compared(objects: int = 3, **gains: tuple[float, float]) -> Compared:
+    same = (0.5, 0.5)
+    names = ("held", "learned", "steady")
+    return Compared(objects, *(gains.get(name, same) for name in names))
+
+
+@pytest.mark.parametrize("name", ["held", "learned", "steady"])
+def test_each_gain_speaks_for_the_new_model(name: str) -> None:
+    better, worse = compared(**{name: (0.3, 0.8)}), compared(**{name: (0.8, 0.3)})
+    assert better.expected > compared().expected > worse.expected
+
+
+def test_what_is_better_in_all_is_accepted() -> None:
+    outcome, sentence = verdict(compared(held=(0.2, 0.8), learned=(0.3, 0.8), steady=(0.4, 0.8)))
+    assert outcome == "accepted"
+    assert "surely better" in sentence
+    assert "0.20 → 0.80" in sentence
+
+
+def test_what_is_worse_in_all_is_refused() -> None:
+    outcome, sentence = verdict(compared(held=(0.8, 0.2), learned=(0.8, 0.3), steady=(0.8, 0.4)))
+    assert outcome == "refused"
+    assert "not better" in sentence
+
+
+def test_one_lucky_object_does_not_outweigh_the_rest() -> None:
+    assert verdict(compared(1, held=(0.1, 0.9)))[0] == "preview"
+    lucky = compared(2, held=(0.5, 0.9), learned=(0.8, 0.5), steady=(0.9, 0.5))
+    assert verdict(lucky)[0] == "refused"
+
+
+def test_with_nothing_to_judge_by_a_person_looks() -> None:
+    for after in (0.49, 0.9):
+        gains = {"learned": (0.5, after), "steady": (0.5, after)}
+        outcome, sentence = verdict(compared(0, held=(0.0, 0.0), **gains))
+        assert outcome == "preview"
+        assert "12 in all" in sentence
+    assert verdict(compared(0, learned=(0.9, 0.2), steady=(0.9, 0.2)))[0] == "refused"
+    some = compared(2, learned=(0.5, 0.51))
+    assert "12 in all" not in verdict(some)[1]
+
+
+def test_what_is_forgotten_is_said() -> None:
+    gains = {"held": (0.1, 0.8), "learned": (0.1, 0.9), "steady": (0.2, 0.9)}
+    one = Compared(2, **gains, base=(0.9, 0.5))
+    assert "0.90 before" in verdict(one)[1]
+    assert "0.90 before" not in verdict(Compared(2, **gains, base=(0.9, 0.88)))[1]
