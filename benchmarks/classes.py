@@ -87,7 +87,7 @@ def retrained(
 
 
 def measured(scene: Tissue, seed: int, folder: Path) -> Outcome:
-    """Teach all of them the same strokes."""
+    """Train all of them on the same strokes."""
     painted = strokes(scene, seed)
     ours = [n for limit in LIMITS for n in retrained(scene, painted, limit, folder)]
     numbers = (*ours, *forests(scene, painted, seed))
