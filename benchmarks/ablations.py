@@ -20,19 +20,25 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from benchmarks.common.evaluation import DOCUMENT, options_for
-from benchmarks.common.image_sets import samples
-from benchmarks.common.matching import bootstrap, count, shown
-from benchmarks.common.plain import Looking, look_at
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.segmentation import watershed
+from skimage.transform import resize
+
+from benchmarks.common.evaluation import DOCUMENT, Array, given, options_for, probabilities
+from benchmarks.common.image_sets import Sample, samples
+from benchmarks.common.matching import Matching, bootstrap, count, match, shown
 from benchmarks.common.rows import RESULTS, Row, Rows
 from benchmarks.common.tables import ROOT, markdown, write_table
+from napari_unet.labels.watershed import decode
 from napari_unet.models.card import ModelCard
 from napari_unet.network.unet import UNet
+from napari_unet.tiling.resample import resized
 from scripts.base_recipe import NUCLEI
 
-AS_IT_IS = Looking()
 KEY = ("name", "minutes", "limit", "recipe")
 MINUTES = 6.0  # of one core for each training
 AVERAGING = 0.99  # of the weights; a short training has no time for a slow average
@@ -45,6 +51,29 @@ HEADER = (
     *(f"fluorescence {t}" for t, _ in SHOWN), *(f"others {t}" for t, _ in SHOWN),
 )  # fmt: skip
 NO_INSTANCES = {"kind": "classes"}  # the library decodes three classes and a distance only
+CELL, BORDER = 1, 2  # classes of the network
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """How probability maps are made and decoded.
+
+    Attributes
+    ----------
+    flips : bool
+        Whether the probabilities are the mean over the eight flips and turns.
+    seeds : {"prominence", "components"}
+        Summits of the distance, as the library has it, or connected pixels with p(cell) > 0.5.
+    grid : {"image", "network"}
+        Where objects are made; from the network's grid they are enlarged or reduced afterwards.
+    """
+
+    flips: bool = False
+    seeds: Literal["prominence", "components"] = "prominence"
+    grid: Literal["image", "network"] = "image"
+
+
+AS_IT_IS = Looking()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +176,70 @@ def look(
         estimate = bootstrap(count(matchings), pooled=True)
         row[kind] = [[float(v) for v in e] for e in (estimate.value, estimate.low, estimate.high)]
     return row
+
+
+def look_at(sample: Sample, network: UNet, card: ModelCard, looking: Looking) -> Matching:
+    """Segment one image with a network and compare with the truth."""
+    truth = sample.truth().astype(np.int32)
+    image = given(sample.image(), card)
+    diameter = sample.diameter()
+    zoom = card.zoom(diameter) if diameter else 1.0
+    maps = probability_map(network, card, image, zoom, looking)
+    return match(truth, labels_of(maps, truth.shape, card, looking))
+
+
+def probability_map(
+    network: UNet, card: ModelCard, image: Array, zoom: float, looking: Looking
+) -> NDArray[np.uint8]:
+    """Return the probability map ``(3, Y, X)`` on the network's grid, with outputs made up."""
+    shape = (round(image.shape[1] * zoom), round(image.shape[2] * zoom))
+    image = resized(image, shape)
+    turns = [(0, False)]
+    if looking.flips:
+        turns = [(k, flip) for k in range(4) for flip in (False, True)]
+    found = np.mean([_turned(network, image, k, flip) for k, flip in turns], axis=0)
+    classes = card.spec.classes
+    cell = found[CELL]
+    border = found[BORDER] if classes > BORDER else np.zeros_like(cell)
+    distance = found[classes] if card.spec.distance else distance_of(cell > 0.5)
+    return np.rint(np.clip(np.stack([cell, border, distance]), 0, 1) * 255).astype(np.uint8)
+
+
+def _turned(network: UNet, image: Array, turns: int, flip: bool) -> Array:
+    """Probabilities of a turned image ``(C, Y, X)``, turned back."""
+    turned = np.rot90(image[:, ::-1] if flip else image, turns, axes=(1, 2))
+    found = np.rot90(probabilities(network, np.ascontiguousarray(turned)), -turns, axes=(1, 2))
+    return found[:, ::-1] if flip else found
+
+
+def distance_of(mask: NDArray[np.bool_]) -> Array:
+    """Distance to the edge of each connected piece, scaled to reach 1 in it."""
+    pieces, count = ndimage.label(mask)
+    distance = ndimage.distance_transform_edt(mask)
+    largest = np.maximum(ndimage.maximum(distance, pieces, np.arange(count + 1)), 1)
+    scaled: Array = (distance / np.asarray(largest)[pieces]).astype(np.float32)
+    return scaled
+
+
+def labels_of(
+    maps: NDArray[np.uint8], shape: tuple[int, ...], card: ModelCard, looking: Looking
+) -> NDArray[Any]:
+    """Make objects of a probability map, on the image's grid of `shape`."""
+    size = (shape[0], shape[1])
+    if looking.grid == "image" and maps.shape[1:] != size:
+        maps = np.rint(resized(maps.astype(np.float32), size)).astype(np.uint8)
+    found = decode(maps, card.decode) if looking.seeds == "prominence" else components(maps)
+    if found.shape == size:
+        return found
+    return resize(found, size, order=0, anti_aliasing=False, preserve_range=True).astype(np.int32)
+
+
+def components(maps: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Connected pixels of the cell class, grown over the touching border."""
+    seeds, _ = ndimage.label(maps[0] > 127)
+    mask = maps[:2].sum(axis=0, dtype=np.int32) > 127
+    grown: NDArray[np.int32] = watershed(-maps[0].astype(np.int32), seeds, mask=mask)
+    return grown
 
 
 def cells(row: Row) -> list[str]:

@@ -25,10 +25,9 @@ from skimage.io import imread
 from skimage.morphology import remove_small_objects
 from skimage.segmentation import watershed
 
-from benchmarks.common.evaluation import DATA, DOCUMENT
+from benchmarks.common.evaluation import DATA, DOCUMENT, grey
 from benchmarks.common.image_sets import Sample, samples
 from benchmarks.common.matching import THRESHOLDS, bootstrap, count, match, shown
-from benchmarks.common.plain import grey
 from benchmarks.common.rows import RESULTS, Row, Rows
 from benchmarks.common.tables import markdown, write_table
 from napari_unet.models.library import load_model

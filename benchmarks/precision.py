@@ -12,10 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from benchmarks.common.evaluation import evaluate, options_for
+from benchmarks.common.evaluation import evaluate, given, options_for, probabilities
 from benchmarks.common.image_sets import Sample, samples
 from benchmarks.common.matching import THRESHOLDS, bootstrap, count
-from benchmarks.common.plain import given, probabilities
 from benchmarks.common.tables import ROOT, markdown, write_table
 from napari_unet.inference.batchnorm_folding import folded
 from napari_unet.models.library import Model, load_model

@@ -94,7 +94,7 @@ SETS: dict[str, Callable[[Path], Iterator[tuple[Sample, Sample]]]] = {
     "nuclei": _nuclei,
 }
 DOMAINS = ("usiigaci", "isbi2012_em", "tnbc", "zo1_mdck", "cell_aap", "rods")
-"""What models are taught that do not know it."""
+"""What models learn from that do not know it."""
 KNOWN = "nuclei"
 """Fluorescent nuclei, which the bundled model knows: there, many retrainings should lose."""
 

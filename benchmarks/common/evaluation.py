@@ -2,6 +2,7 @@
 
 A mean over a set hides what the set has little of, so the worst look is told beside it. Looks are
 told from image and truth: how large objects are, how much they touch, how far they stand out.
+The plain path gives a whole image to a network of any outputs, without tiles.
 """
 
 import argparse
@@ -14,15 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from scipy import ndimage
 
 from benchmarks.common.image_sets import Sample
 from benchmarks.common.matching import Counts, Matching, bootstrap, count, match, shown
-from benchmarks.common.plain import grey
 from benchmarks.common.tables import ROOT
+from napari_unet.image import Box, Image
+from napari_unet.intensity import grey_limits, normalise
+from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model
+from napari_unet.network.unet import UNet
 from napari_unet.segmentation import segment
 from napari_unet.settings import SegmentSettings
 
@@ -31,6 +36,8 @@ DOCUMENT = ROOT / "docs" / "accuracy.md"
 CROWDED = 0.1  # of the objects' outline that lies on another object
 DIM = 0.35  # of the range of grey values between the objects' middle and the ground's
 SIZES = ((0.0, 12.0), (12.0, 24.0), (24.0, 48.0), (48.0, 4000.0))  # pixels
+
+Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,9 +79,9 @@ def evaluate(
     for sample in chosen:
         image = sample.image()
         diameter = sample.diameter() if true_size else None
-        given = settings.model_copy(update={"diameter": diameter})
+        sized = settings.model_copy(update={"diameter": diameter})
         start = time.perf_counter()
-        labels = segment(image, model, settings=given).labels
+        labels = segment(image, model, settings=sized).labels
         seconds = time.perf_counter() - start
         matching = match(sample.truth(), labels)
         outcomes.append(Outcome(sample, matching, seconds, labels.size / 1e6))
@@ -127,6 +134,50 @@ def options_for(document: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--limit", type=int, help="images of each set")
     parser.add_argument("--dry", action="store_true", help="leave docs as they are")
     return parser
+
+
+# ---- the plain path: a network on a whole image --------------------------------------------------
+
+
+def grey(image: Image, *, bright_objects: bool) -> Array:
+    """Return the image's first plane as a network of one channel is given it, ``(Y, X)``."""
+    return _first_plane(image, 1, bright_objects)[0]
+
+
+def given(image: Image, card: ModelCard) -> Array:
+    """Return the image's first plane as a network is given it, ``(C, Y, X)``.
+
+    For a network of three channels a grey image is the same three times.
+    """
+    wanted, bright = card.spec.in_channels, card.polarity == "bright"
+    if image.channels >= wanted:
+        return _first_plane(image, wanted, bright)
+    return np.repeat(_first_plane(image, 1, bright), wanted, axis=0)
+
+
+def _first_plane(image: Image, channels: int, bright_objects: bool) -> Array:
+    box = Box((0, 0), image.shape)
+    pixels = image.read((0,) * len(image.leading_axes), box, channels)
+    planes = [normalise(c, grey_limits(c, bright_objects=bright_objects)) for c in pixels]
+    return np.stack(planes)
+
+
+def probabilities(network: UNet, image: Array) -> Array:
+    """Run a network on a whole plane ``(C, Y, X)``, mirrored up to a size that pools evenly."""
+    spec = network.spec
+    rim = spec.shrink
+    widths = [(0, 0)]
+    for length in image.shape[1:]:
+        wanted = length + 2 * rim
+        widths.append((rim, rim + spec.next_valid_length(wanted) - wanted))
+    padded = np.pad(image, widths, mode="symmetric")
+    batch = torch.from_numpy(padded)[None].to(next(network.parameters()).dtype)
+    with torch.inference_mode():
+        output = network(batch.contiguous(memory_format=torch.channels_last))
+        output = output[0, :, : image.shape[1], : image.shape[2]].float()
+        classes = torch.softmax(output[: spec.classes], dim=0)
+        found: Array = torch.cat([classes, output[spec.classes :]]).numpy()
+    return found
 
 
 # ---- looks --------------------------------------------------------------------------------------

@@ -8,12 +8,8 @@ import gc
 import json
 import math
 import sys
-import threading
 import time
-import traceback
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +17,11 @@ import napari
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtCore import QEventLoop, QTimer
 from qtpy.QtWidgets import QApplication
 
+from benchmarks.common.event_loop import Strokes, delays, late_stacks, moving, ticks
 from benchmarks.common.slides import pyramid
-from benchmarks.common.strokes import Strokes
-from benchmarks.common.tables import ROOT
 from napari_unet.image import Box
 from napari_unet.labels.painted import UNLABELLED, take_whole
 from napari_unet.plugin.layers.layers import visible_box
@@ -41,10 +36,7 @@ RETRAINED = 1024  # pixels of the image that a model is retrained on
 CORNER = 512  # pixels of its painted corner; strokes are painted outside of it
 WARM = 15.0  # seconds in which the engine can load the network before Segment is pressed
 IDLE = 10.0  # seconds of the control
-TICK = 0.005  # seconds
-MOVE = 200  # milliseconds between two moves of the view
 FIRST = 20  # cycles after which nothing should grow any more
-LATE = 0.03  # seconds after which a tick is looked into
 LIMIT = 1800.0  # seconds that anything may take
 SEED = 20261122
 
@@ -113,23 +105,23 @@ def lag(side: int, *, profile: bool) -> Samples:
     """How late a timer's ticks come while nothing happens and while an image is segmented."""
     viewer, panel = _with_image(side)
     _until(lambda: False, WARM)
-    with _ticks() as idle:
+    with ticks() as idle:
         _until(lambda: False, IDLE)
-    with _ticks() as busy, _late_stacks(busy, report=profile):
+    with ticks() as busy, late_stacks(busy, report=profile):
         _click(panel)
         _until(lambda: _idle(panel), LIMIT)
     _check(panel, found=_shown(viewer))
     viewer.close()
-    return {"idle": _delays(idle), f"{side}": _delays(busy)}
+    return {"idle": delays(idle), f"{side}": delays(busy)}
 
 
 def slide(path: str, levels: int, seconds: float, picture: str, *, profile: bool) -> Samples:
     """How late ticks come while labels of a large image stream in, also while the view is moved."""
     viewer, panel = _with_slide(path, levels)
-    with _ticks() as busy, _late_stacks(busy, report=profile):
+    with ticks() as busy, late_stacks(busy, report=profile):
         _click(panel)
         _until(lambda: _idle(panel), seconds)
-    with _ticks() as both, _moving(viewer):
+    with ticks() as both, moving(viewer):
         _until(lambda: _idle(panel), seconds / 2)
     if picture:
         viewer.reset_view()
@@ -148,10 +140,10 @@ def slide(path: str, levels: int, seconds: float, picture: str, *, profile: bool
     ready = time.perf_counter() - start
     _click(panel)
     _until(lambda: _idle(panel), LIMIT)
-    with _ticks() as moved, _moving(viewer):
+    with ticks() as moved, moving(viewer):
         _until(lambda: False, seconds / 2)
     viewer.close()
-    lags = {"slide": _delays(busy), "both": _delays(both), "moved": _delays(moved)}
+    lags = {"slide": delays(busy), "both": delays(both), "moved": delays(moved)}
     return {**lags, "stopped": [stopped], "ready": [ready]}
 
 
@@ -179,25 +171,6 @@ def _with_slide(path: str, levels: int) -> tuple[napari.Viewer, Any]:
     _until(lambda: False, WARM)
     panel.form.diameter.value = 27
     return viewer, panel
-
-
-@contextmanager
-def _moving(viewer: napari.Viewer) -> Iterator[None]:
-    """Zoom in and out and move about, as somebody does who watches."""
-    timer, moments = QTimer(), iter(range(10**9))
-    centre, zoom = np.array(viewer.scene.camera.center[-2:]), viewer.scene.camera.zoom
-
-    def move() -> None:
-        angle = next(moments) / 20
-        viewer.scene.camera.zoom = zoom * 2 ** (2 + 2 * np.sin(angle / 3))
-        viewer.scene.camera.center = centre * (1 + 0.5 * np.array([np.sin(angle), np.cos(angle)]))
-
-    timer.timeout.connect(move)
-    timer.start(MOVE)
-    try:
-        yield
-    finally:
-        timer.stop()
 
 
 def cycles(number: int, *, side: int = RETRAINED) -> Samples:
@@ -250,11 +223,11 @@ def retraining(seconds: float, *, profile: bool) -> Samples:
     layer = panel.session.results.current.layer
     strokes = Strokes(viewer, layer, Box((20, CORNER + 20), (RETRAINED - 20, RETRAINED - 20)))
     _until(lambda: False, WARM)
-    with _ticks() as alone, strokes.painting():
+    with ticks() as alone, strokes.painting():
         _until(lambda: False, IDLE)
     panel.retrain.form.time.value = seconds
     before, done = np.count_nonzero(layer.data), strokes.done
-    with _ticks() as busy, _late_stacks(busy, report=profile), strokes.painting():
+    with ticks() as busy, late_stacks(busy, report=profile), strokes.painting():
         panel.retrain.form.retrain.native.click()
         _until(lambda: not panel.retrain.running, LIMIT)
     if (
@@ -265,7 +238,7 @@ def retraining(seconds: float, *, profile: bool) -> Samples:
         raise RuntimeError(f"nothing was trained, or no stroke was painted: {panel.sentence}")
     _until(lambda: _idle(panel), LIMIT)  # a better model segments at once
     viewer.close()
-    return {"painting": _delays(alone), "retraining": _delays(busy)}
+    return {"painting": delays(alone), "retraining": delays(busy)}
 
 
 def _painted_corner() -> NDArray[np.uint32]:
@@ -330,64 +303,6 @@ def _until(condition: Callable[[], bool], seconds: float, *, poll: int = 10) -> 
     timer.start(poll)
     loop.exec()
     timer.stop()
-
-
-@contextmanager
-def _ticks() -> Iterator[list[float]]:
-    """Note the time of every tick of a timer."""
-    times: list[float] = [time.perf_counter()]
-    timer = QTimer()
-    timer.setTimerType(Qt.TimerType.PreciseTimer)
-    timer.timeout.connect(lambda: times.append(time.perf_counter()))
-    timer.start(int(TICK * 1000))
-    try:
-        yield times
-    finally:
-        timer.stop()
-        times.append(time.perf_counter())  # a block at the end counts as well
-
-
-def _delays(times: list[float]) -> list[float]:
-    return [max(0.0, gap - TICK) for gap in np.diff(times).tolist()]
-
-
-@contextmanager
-def _late_stacks(times: list[float], *, report: bool) -> Iterator[None]:
-    """Look what the main thread does when a tick is late; list the most frequent places."""
-    if not report:
-        yield
-        return
-    main, over, places = threading.get_ident(), threading.Event(), Counter[str]()
-
-    def watch() -> None:
-        while not over.wait(TICK):
-            if time.perf_counter() - times[-1] > LATE:
-                frame = sys._current_frames()[main]
-                places[_place(frame)] += 1
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-        for place, number in places.most_common(12):
-            print(f"{number * TICK * 1000:6.0f} ms  {place}", file=sys.stderr)
-
-
-def _place(frame: Any) -> str:
-    """Name the calls from the outside in, without those of the benchmark."""
-    calls = traceback.extract_stack(frame)
-    names = [f"{Path(c.filename).stem}.{c.name}:{c.lineno}" for c in calls]
-    inner = [n for n, c in zip(names, calls, strict=True) if not _is_here(c.filename)]
-    if len(inner) > 7:
-        inner = [*inner[:4], "…", *inner[-3:]]
-    return " > ".join(inner) or "event loop"
-
-
-def _is_here(filename: str) -> bool:
-    return Path(filename).is_relative_to(ROOT / "benchmarks") or "runpy" in filename
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""Use case: retrain a model from what was painted. Gather → teach → judge → keep or refuse.
+"""Use case: retrain a model from what was painted. Gather → train → judge → keep or refuse.
 
-Gathering needs no torch and happens where the images are; teaching happens in the engine for the
+Gathering needs no torch and happens where the images are; training happens in the engine for the
 panel, and in this process for the command line and library calls.
 """
 
@@ -117,7 +117,7 @@ def gather_all(
     pairs : sequence of (Image, painted)
         Images and what was painted on them; see `labels.painted.as_painted`.
     parents : sequence of Model
-        Models that compete; where classes are painted only the first is taught.
+        Models that compete; where classes are painted only the first is trained.
     name_for : callable
         Gives the name of the new model by its parent.
     settings : FinetuneSettings
@@ -166,17 +166,17 @@ def _note_dark(views: Sequence[list[Painting]]) -> None:
 
 def _sizes(paintings: Sequence[Painting], parent: ModelCard) -> dict[str, Any]:
     """What a model's card says of the size of the painted objects, if there are any."""
-    typical, taught = painted_diameter(paintings), taught_diameters(paintings)
-    if typical is None or taught is None:
+    typical, between = painted_diameter(paintings), taught_diameters(paintings)
+    if typical is None or between is None:
         return {}
-    if max(typical, taught[1]) > MOST_DIAMETER:
+    if max(typical, between[1]) > MOST_DIAMETER:
         raise InputError(
-            f"The painted objects are up to {max(typical, taught[1]):.0f} px across; at most "
+            f"The painted objects are up to {max(typical, between[1]):.0f} px across; at most "
             f"{MOST_DIAMETER} px can be learned. Make the image smaller first, or, if many objects "
             "have the same id, number them."
         )
-    decode = parent.decode.with_smallest(smallest_diameter(typical, taught[0]))
-    return {"usual_diameter": typical, "taught_diameters": taught, "decode": decode.model_dump()}
+    decode = parent.decode.with_smallest(smallest_diameter(typical, between[0]))
+    return {"usual_diameter": typical, "taught_diameters": between, "decode": decode.model_dump()}
 
 
 def class_parent(parent: ModelCard, image: Image, class_names: Sequence[str]) -> ModelCard:
@@ -261,8 +261,8 @@ def finetune(
     model : str, Path or Model, or a sequence of them
         The parent: a name in the library, the path of a model file, or a loaded model. Begin with
         the same parent each time and give all pairs so far. Of several the one goes on that learns
-        it best in the first seconds; the new model must beat the first of them. Classes are taught
-        to the first.
+        it best in the first seconds; the new model must beat the first of them. The first learns
+        classes.
     pairs : sequence of (image, painted)
         Images as for `segment`; painted arrays ``(..., Y, X)``: 0 = unlabelled, `BACKGROUND` (or
         -1) = background, else the id of an object.

@@ -15,7 +15,7 @@ def library(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path)
 
 
-def test_which_model_is_taught():
+def test_which_model_is_trained():
     root = load_model("nuclei")
     assert choose_parent(root, ["a"], 3, session_models=frozenset()) == (root, "")
     child = load_model(put("child", parent="nuclei", parent_sha=root.sha, images=2,
@@ -52,7 +52,7 @@ def test_a_parent_is_found_after_its_file_was_renamed_by_hand():
         put("mine")  # another model takes the name
 
 
-def test_what_objects_are_taught_to(tmp_path):
+def test_which_model_learns_objects(tmp_path):
     root = load_model("nuclei")
     assert objects_parent(root) is root
     for name, sha in (("tissue", root.sha), ("orphan", "0" * 64)):

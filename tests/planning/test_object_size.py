@@ -73,48 +73,48 @@ def test_probability_maps_of_probes_are_removed(
 @given(diameter=st.floats(7, 110), leaning=st.floats(0.55, 0.95))
 def test_probes_come_nearer_to_the_diameter(diameter: float, leaning: float) -> None:
     """A model that sees objects nearer to its own size than they are is not believed at once."""
-    probe = flat_plan()
-    search, looks = searching(probe), 1
-    look = seen(probe, next(search), diameter, leaning)
+    plan = flat_plan()
+    search, probes = searching(plan), 1
+    probe = seen(plan, next(search), diameter, leaning)
     while True:
         try:
-            wanted = search.send(look)
+            wanted = search.send(probe)
         except StopIteration as end:
             best: ScaleProbe = end.value
             break
-        look, looks = seen(probe, wanted, diameter, leaning), looks + 1
+        probe, probes = seen(plan, wanted, diameter, leaning), probes + 1
     assert best.diameter == pytest.approx(diameter, rel=0.16)
-    assert looks <= 1 + 1 + len(SIZES) + REFINED
+    assert probes <= 1 + 1 + len(SIZES) + REFINED
 
 
-def searching(probe: SegmentPlan) -> Generator[float, ScaleProbe, ScaleProbe]:
-    """The search, one look after the other: the diameters it asks for, its looks sent to it."""
+def searching(plan: SegmentPlan) -> Generator[float, ScaleProbe, ScaleProbe]:
+    """The search, one probe after the other: the diameters it asks for, its probes sent to it."""
 
-    def look(diameter: float) -> Any:
+    def probe_with(diameter: float) -> Any:
         return (yield diameter)
 
-    return cast(Any, best_probe(probe, look))
+    return cast(Any, best_probe(plan, probe_with))
 
 
-def seen(probe: SegmentPlan, wanted: float, diameter: float, leaning: float) -> ScaleProbe:
+def seen(expected: SegmentPlan, wanted: float, diameter: float, leaning: float) -> ScaleProbe:
     """What such a model shows of objects of a diameter."""
-    plan = replace(probe, diameter=wanted)
+    plan = replace(expected, diameter=wanted)
     usual = plan.card.object_diameter
     ratio = diameter * plan.zoom / usual
     found = usual / plan.zoom * ratio**leaning
     certainty = 0.97 if 1 / 1.6 < ratio < 1.6 else 0.6
-    look = ScaleProbe(plan, Path(), diameters=[found] * 9, certainties=[certainty] * 9)
-    return replace(look, leaning=LEANING)
+    probe = ScaleProbe(plan, Path(), diameters=[found] * 9, certainties=[certainty] * 9)
+    return replace(probe, leaning=LEANING)
 
 
 @pytest.mark.parametrize("second", [[], [0.3] * 9, [0.98] * 9])
-def test_a_look_that_shows_less_is_not_planned_with(second: list[float]) -> None:
+def test_a_probe_that_shows_less_is_not_planned_with(second: list[float]) -> None:
     """Whether it shows nothing, unsure things, or much that is further off."""
-    probe = flat_plan()
-    search = searching(probe)
-    first = seen(probe, next(search), 36.0, 0.9)
+    expected = flat_plan()
+    search = searching(expected)
+    first = seen(expected, next(search), 36.0, 0.9)
     wanted = search.send(first)
-    plan = replace(probe, diameter=wanted)
+    plan = replace(expected, diameter=wanted)
     size = plan.card.object_diameter / plan.zoom * (0.5 if second[:1] > [0.9] else 1.05)
     worse = ScaleProbe(plan, Path(), diameters=[size] * len(second), certainties=second)
     with pytest.raises(StopIteration) as end:
@@ -125,31 +125,31 @@ def test_a_look_that_shows_less_is_not_planned_with(second: list[float]) -> None
     assert best.diameter == pytest.approx(first.diameters[0], abs=0.05)
 
 
-def test_a_model_of_one_kind_of_cells_is_looked_with_once_and_believed() -> None:
-    probe = flat_plan()
-    card = probe.card.model_copy(update={"usual_diameter": 40.0, "taught_diameters": (30.0, 50.0)})
-    probe = replace(probe, card=card, diameter=40.0)
-    search = searching(probe)
-    look = replace(seen(probe, next(search), 30.0, 0.7), leaning=1.0)
+def test_a_model_of_one_kind_of_cells_probes_once_and_is_believed() -> None:
+    plan = flat_plan()
+    card = plan.card.model_copy(update={"usual_diameter": 40.0, "taught_diameters": (30.0, 50.0)})
+    plan = replace(plan, card=card, diameter=40.0)
+    search = searching(plan)
+    probe = replace(seen(plan, next(search), 30.0, 0.7), leaning=1.0)
     with pytest.raises(StopIteration) as end:
-        search.send(look)
-    assert end.value.value is look
-    assert look.diameter == pytest.approx(look.diameters[0], abs=0.05)
+        search.send(probe)
+    assert end.value.value is probe
+    assert probe.diameter == pytest.approx(probe.diameters[0], abs=0.05)
 
 
 @pytest.mark.parametrize("fits", [False, True])
-def test_quite_another_size_than_the_taught_one_is_believed_only_where_more_is_found(
+def test_quite_another_size_than_the_usual_one_is_believed_only_where_more_is_found(
     fits: bool,
 ) -> None:
-    probe = flat_plan()
-    card = probe.card.model_copy(update={"usual_diameter": 38.0, "taught_diameters": (22.0, 65.0)})
-    probe = replace(probe, card=card, diameter=38.0)
-    search = searching(probe)
-    clumps = ScaleProbe(replace(probe, diameter=next(search)), Path(), diameters=[139.0] * 4)
+    plan = flat_plan()
+    card = plan.card.model_copy(update={"usual_diameter": 38.0, "taught_diameters": (22.0, 65.0)})
+    plan = replace(plan, card=card, diameter=38.0)
+    search = searching(plan)
+    clumps = ScaleProbe(replace(plan, diameter=next(search)), Path(), diameters=[139.0] * 4)
     clumps.certainties.extend([0.7] * 4)
     wanted = search.send(clumps)
     assert wanted == pytest.approx(139.0)
-    again = ScaleProbe(replace(probe, diameter=wanted), Path())
+    again = ScaleProbe(replace(plan, diameter=wanted), Path())
     again.diameters.extend([130.0] * (4 if fits else 0))
     again.certainties.extend([0.97] * (4 if fits else 0))
     with pytest.raises(StopIteration) as end:

@@ -146,33 +146,33 @@ def test_clumps_of_small_objects_are_not_taken_for_large_ones() -> None:
     """Reduced, they look as large as the network is used to; but not larger when less reduced."""
     plan = replace(plan_of((600, 600), 512), card=CARD)
 
-    def look(wanted: float) -> Generator[Event, None, Told]:
+    def tell(wanted: float) -> Generator[Event, None, Told]:
         seen = replace(plan, diameter=wanted)
         yield Waiting()
         octaves = 0.1 if seen.zoom < 0.4 else 0.8 * math.log2(10 * seen.zoom / 30)
         return Told(ScaleProbe(seen), octaves, 0.2, 0.4)
 
-    best = Notes().follow(best_told(CARD, look))
+    best = Notes().follow(best_told(CARD, tell))
     assert best is not None
     assert best.agreed == pytest.approx(10, rel=0.1)
 
 
 @given(diameter=st.floats(5, 250), leaning=st.floats(0.5, 1), noise=st.integers(0, 1000))
-def test_looks_come_near_to_the_diameter(diameter: float, leaning: float, noise: int) -> None:
+def test_probes_come_near_to_the_diameter(diameter: float, leaning: float, noise: int) -> None:
     """A network that tells sizes nearer to its own than they are is believed where it is right."""
-    random, looks = np.random.default_rng(noise), 0
+    random, probes = np.random.default_rng(noise), 0
     plan = replace(plan_of((600, 600), 512), card=CARD)
 
-    def look(wanted: float) -> Generator[Event, None, Told]:
-        nonlocal looks
-        looks += 1
+    def tell(wanted: float) -> Generator[Event, None, Told]:
+        nonlocal probes
+        probes += 1
         seen = replace(plan, diameter=wanted)
         octaves = leaning * math.log2(diameter * seen.zoom / CARD.object_diameter)
         yield Waiting()
         return Told(ScaleProbe(seen), octaves + random.normal(0, 0.03), 0.2, 0.4)
 
-    best = Notes().follow(best_told(CARD, look))
+    best = Notes().follow(best_told(CARD, tell))
     assert best is not None
     assert SMALLEST <= best.agreed <= LARGEST
     assert best.agreed == pytest.approx(np.clip(diameter, SMALLEST, LARGEST), rel=0.2)
-    assert looks <= 2 + len(FURTHER) + REFINED
+    assert probes <= 2 + len(FURTHER) + REFINED

@@ -548,11 +548,11 @@ def test_objects_and_classes_side_by_side(session, image):
     session.take_corrections(image, painted, classes=False)
     names, remark = class_names_to_train(session)
     assert names == ()
-    assert "the objects are taught" in remark
+    assert "the objects are learned" in remark
     session.results.work_on(classes=True)
     names, remark = class_names_to_train(session)
     assert names == session.class_names.names
-    assert "the classes are taught" in remark
+    assert "the classes are learned" in remark
     session.results.of(image, classes=False).layer.data[:] = 0
     session.results.of(image, classes=False).correcting.marks.array[:] = 0
     session.results.work_on(classes=False)

@@ -81,10 +81,10 @@ def models(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> dict[s
     network, card = load_model(path)
     named = {name: card.model_copy(update={"name": name}) for name in ("blank", "discs")}
     blank = save_model(folder / "blank.safetensors", network, named["blank"])
-    taught = Attempt.load(plan(blank, folder), [replace(discs(), held=(), judged=())])
+    trained = Attempt.load(plan(blank, folder), [replace(discs(), held=(), judged=())])
     for number in range(50):
-        taught.step(number / 50)
-    known = save_model(folder / "discs.safetensors", taught.learner.average, named["discs"])
+        trained.step(number / 50)
+    known = save_model(folder / "discs.safetensors", trained.learner.average, named["discs"])
     return {"blank": blank, "discs": known}
 
 

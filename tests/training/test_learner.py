@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.common.plain import probabilities
+from benchmarks.common.evaluation import probabilities
 from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models.library import load_card
 from napari_unet.network.unet import UNet

@@ -153,7 +153,7 @@ def test_one_giant_does_not_decide_the_size() -> None:
     assert painted_diameter([many]) == 22.6
 
 
-def test_most_painted_objects_lie_between_the_taught_diameters() -> None:
+def test_four_in_five_painted_objects_lie_between_the_diameters_of_the_card() -> None:
     assert taught_diameters([painting(squares())]) is None
     found = taught_diameters([painting(squares(10, *[20] * 8, 30))])
     assert found is not None

@@ -120,11 +120,6 @@ class UncertainRegionFinder:
         self._found: list[tuple[UncertainRegion, NDArray[np.float32]]] = []
         self._painted: set[tuple[int, ...]] = set()  # features of windows, in steps of SIMILAR / 4
 
-    @property
-    def overlap(self) -> int:
-        """Image pixels around a block that make its regions those of the whole image."""
-        return math.ceil(2 * self.diameter) + 16
-
     def add(
         self,
         plane: Plane,
@@ -141,7 +136,7 @@ class UncertainRegionFinder:
         plane : tuple of int
             Indices along the leading axes.
         box : Box
-            Image pixels that `maps` covers, best with `overlap` pixels around the block.
+            Image pixels that `maps` covers, best with `overlap_of` pixels around the block.
         maps : ndarray of uint8
             ``(M, Y, X)``, a probability map. One of a class model is passed over.
         painted : ndarray of uint32, optional

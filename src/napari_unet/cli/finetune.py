@@ -32,7 +32,7 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
         typer.Option(help="What was painted on the image: 0 = unlabelled, else an object's id."),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Folder of images; each is taught with its mask.")
+        Path | None, typer.Option(help="Folder of images; each is learned with its mask.")
     ] = None,
     masks: Annotated[
         Path | None,

@@ -36,6 +36,8 @@ class ProbabilityMaps(Protocol):
 class ProbabilityMapStore:
     """Maps that stay after the run: a compressed zarr array with one chunk for each tile.
 
+    A run that was stopped has gaps; they are read as zeros.
+
     Parameters
     ----------
     folder : Path
@@ -79,6 +81,8 @@ class ProbabilityMapStore:
 
 class MapsInFolder:
     """Maps that wait for the blocks around them: a file for each tile, uncompressed, for a run.
+
+    The workers of a cluster write at once, with nothing to make first; a missing tile is an error.
 
     Parameters
     ----------

@@ -150,7 +150,7 @@ def read_pairs(
         if pixels > MOST_PIXELS:
             raise InputError(
                 f"The images in {pairs.folder} have more than {MOST_PIXELS // 10**6} million "
-                "pixels together, and all of them are taught, so they would not fit into the "
+                "pixels together, and all of them are learned, so they would not fit into the "
                 "memory. Leave some of them out, or cut them to their most telling parts."
             )
         painted = _painted(pair, image)

@@ -1,5 +1,6 @@
 """From a probability map to instances: seeds, flooding, and which block owns an object."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -212,3 +213,8 @@ def typical_diameter(diameters: NDArray[np.float64]) -> float:
     ordered = np.sort(diameters)
     areas = np.cumsum(ordered**2)
     return float(ordered[np.searchsorted(areas, areas[-1] / 2)])
+
+
+def overlap_of(diameter: float) -> int:
+    """Image pixels around a block that are read with it; larger than objects of a diameter."""
+    return max(32, math.ceil(2 * diameter) + 16)

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def objects_parent(active: Model) -> Model:
-    """Return the model that objects are taught to: itself, or where it finds classes an ancestor.
+    """Return the model that learns objects: itself, or where it finds classes an ancestor.
 
     Raises
     ------
@@ -71,9 +71,9 @@ def choose_parent(
 ) -> tuple[Model, str]:
     """Choose the model to begin with, and say why where a person may wonder.
 
-    A model made of paint is not taught further: its parent is taught anew, with all the paint
+    A model made of paint is not trained further: its parent is trained anew, with all the paint
     so far. That needs all the paint: where some of its images are neither open nor in the folder,
-    it is taught further after all, or what it learned from them would be lost.
+    it is trained further after all, or what it learned from them would be lost.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def choose_parent(
     gone = not set(card.taught_images) <= set(images) or len(images) < card.images
     if gone or (active.sha not in session_models and objects < card.painted_objects):
         return active, (
-            f"Not all of what {card.name!r} was taught is here, so that model itself learns on. "
+            f"Not all of what {card.name!r} learned is here, so that model itself learns on. "
             "Open its images too, with what was painted on them, or add their folder, to begin "
             "with the model it was made from."
         )

@@ -1,4 +1,4 @@
-"""Which model fits an image: each looks at a small part of it, and one is named."""
+"""Which model fits an image: each probes a small part of it, and one is named."""
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from napari_unet.settings import SegmentSettings
 # images: `cells-phase` finds 4.5 to 25 times as much as `nuclei` in phase contrast, and at most
 # 2.1 times as much in others; `benchmarks.accuracy --chosen` counts what is chosen.)
 CLEARLY = 3.0
-LEAST = 0.02  # of what was looked at that its objects cover; less may be a speck
+LEAST = 0.02  # of what was probed that its objects cover; less may be a speck
 
 
 def best_model(
@@ -35,7 +35,7 @@ def best_model(
     where : Where
         The part of the image that matters.
     folder : Path
-        Probability maps are kept beside it while looking.
+        Probability maps are kept beside it while probing.
 
     Returns
     -------
@@ -57,5 +57,5 @@ def best_model(
 def _probe(image: Image, model: Model, executor: Executor, where: Where, folder: Path) -> Probing:
     plan = yield from begin_plan(image, model, SegmentSettings(), where)
     with probe_folders(folder) as folders:
-        # the same look for all, or what they cover could not be compared
+        # the same probe for all, or what they cover could not be compared
         return (yield from find_object_size(plan, image, executor, folders))

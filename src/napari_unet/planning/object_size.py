@@ -1,4 +1,4 @@
-"""How large the objects of an image are: a small part of it is looked at in several sizes."""
+"""How large the objects of an image are: a small part of it is probed in several sizes."""
 
 import itertools
 import math
@@ -22,20 +22,20 @@ from napari_unet.settings import MOST_DIAMETER, DecodeSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
 
 SPECK = 0.25  # of the diameter a model is used to: what is smaller is no object
-PROBE = 256  # network pixels; side of what is looked at in each size
-SIZES = (2.0, 0.5, 3.5, 0.25)  # magnifications that are tried where the first look is not sure
+PROBE = 256  # network pixels; side of what is probed in each size
+SIZES = (2.0, 0.5, 3.5, 0.25)  # magnifications that are tried where the first probe is not sure
 SMALLEST, LARGEST = 1.0, float(MOST_DIAMETER)  # pixels; diameters that can be planned with
 FIT = 1.4  # factor within which an object has the diameter that the network is used to
 NEAR, SURE = 1.6, 0.88  # factor and certainty from which on no very different size is tried
 # A model sees objects nearer to its own size than they are: it finds 1.2 times for 1.3 times.
 # (The power, by hand on 148 images of nuclei in 13 sizes: 0.77 in fluorescence, 0.56 in tissue.)
 LEANING = 0.7
-RIGHT = 1.1  # factor within which what is found confirms the size that was looked with
-REFINED = 3  # looks at most that come nearer to that
+RIGHT = 1.1  # factor within which what is found confirms the size that was probed with
+REFINED = 3  # probes at most that come nearer to that
 DOUBT = 4  # power of the certainty that an object counts by: a wrong size is found, but unsurely
-UNUSUAL = 2.0  # how fast a look counts less the more it enlarges or reduces
+UNUSUAL = 2.0  # how fast a probe counts less the more it enlarges or reduces
 FEWEST = 3  # objects that settle how large objects are
-WINDOWS = 4  # along each side; the one that shows most is looked at
+WINDOWS = 4  # along each side; the one that shows most is probed
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +45,7 @@ class ScaleProbe:
     Attributes
     ----------
     plan : SegmentPlan
-        Where was looked, and in what size.
+        What was probed, and in what size.
     folder : Path
         Where its probability maps are.
     cached_tiles : set of Key
@@ -107,7 +107,7 @@ class ScaleProbe:
 
 
 Probing = Generator[Event, None, ScaleProbe]
-"""Looks, and tells that it does."""
+"""Probes, and tells that it does."""
 
 
 def within(ratio: float | None, factor: float) -> bool:
@@ -115,9 +115,9 @@ def within(ratio: float | None, factor: float) -> bool:
     return ratio is not None and 1 / factor < ratio < factor
 
 
-def off(look: ScaleProbe) -> float:
-    """How far what a look found is from what the network is used to; infinite for nothing."""
-    return math.inf if look.ratio is None else abs(math.log(look.ratio))
+def off(probe: ScaleProbe) -> float:
+    """How far what a probe found is from what the network is used to; infinite for nothing."""
+    return math.inf if probe.ratio is None else abs(math.log(probe.ratio))
 
 
 def find_object_size(
@@ -129,14 +129,14 @@ def find_object_size(
 ) -> Generator[Event, None, ScaleProbe]:
     """Find the size in which most is found that looks like what the model knows.
 
-    A model that was taught on certain objects is looked with once, at their size; twice, if it
+    A model that was trained on certain objects probes once, at their size; twice, if it
     finds objects of quite another one.
 
     Parameters
     ----------
     plan : SegmentPlan
         What is wanted, with the diameter that is expected; the part of it that shows most is
-        looked at.
+        probed.
     image : Image
         What to read.
     executor : Executor
@@ -144,7 +144,7 @@ def find_object_size(
     folders : iterator of Path
         Of `probe_folders`: where the probability maps of each size lie.
     near : tuple of float, optional
-        Image pixel that is looked at; what is around it counts where no other place shows anything.
+        Image pixel that is probed; what is around it counts where no other place shows anything.
 
     Returns
     -------
@@ -153,19 +153,19 @@ def find_object_size(
     """
     expected = of_one_plane(plan)
     centre = yield from busiest(expected, image, near)
-    looks = Looks(expected, image, executor, folders)
-    return (yield from best_probe(expected, lambda diameter: looks.at(centre, diameter)))
+    prober = Prober(expected, image, executor, folders)
+    return (yield from best_probe(expected, lambda diameter: prober.at(centre, diameter)))
 
 
 def of_one_plane(plan: SegmentPlan) -> SegmentPlan:
-    """Return a plan to look with: of the middle plane, in small tiles."""
+    """Return a plan to probe with: of the middle plane, in small tiles."""
     middle = plan.planes[len(plan.planes) // 2 :][:1]
     return replace(plan, planes=middle, tile=min(plan.tile, 2 * PROBE), anchored=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looks:
-    """Looks at an image, and remembers what it saw.
+class Prober:
+    """Probes an image, and remembers what it found.
 
     Attributes
     ----------
@@ -176,9 +176,9 @@ class Looks:
     executor : Executor
         Computes.
     folders : iterator of Path
-        Where the probability maps of each look lie.
+        Where the probability maps of each probe lie.
     probes : list of ScaleProbe
-        What was seen.
+        What was found.
     """
 
     expected: SegmentPlan
@@ -188,8 +188,8 @@ class Looks:
     probes: list[ScaleProbe] = field(default_factory=list)
 
     def at(self, centre: tuple[float, float], diameter: float) -> Probing:
-        """Look at a place for objects of a diameter, image pixels."""
-        probe = _look(self.expected, diameter, centre)
+        """Probe a place for objects of a diameter, image pixels."""
+        probe = _prepared(self.expected, diameter, centre)
         same = (probe.plan.zoom, probe.plan.region)
         # The same again at the limits of the zoom, or of a model that takes many sizes as they are.
         for known in self.probes:
@@ -201,30 +201,30 @@ class Looks:
         return probe
 
 
-def best_probe(expected: SegmentPlan, look: Callable[[float], Probing]) -> Probing:
-    """Decide which diameters to look with; knows nothing of images.
+def best_probe(expected: SegmentPlan, probe_with: Callable[[float], Probing]) -> Probing:
+    """Decide which diameters to probe with; knows nothing of images.
 
     Parameters
     ----------
     expected : SegmentPlan
         What is wanted, with the diameter that is expected.
-    look : callable
-        Looks with a diameter, image pixels.
+    probe_with : callable
+        Probes with a diameter, image pixels.
 
     Returns
     -------
     ScaleProbe
         The best one.
     """
-    best = yield from look(expected.diameter)
+    best = yield from probe_with(expected.diameter)
     if expected.card.usual_diameter is not None:
-        return (yield from _confirmed(best, look))
+        return (yield from _confirmed(best, probe_with))
     if not best.sure:
-        best = yield from _very_different(best, expected, look)
+        best = yield from _very_different(best, expected, probe_with)
     for _ in range(REFINED):
         if best.diameter is None or not within(best.ratio, NEAR) or within(best.ratio, RIGHT):
             break
-        again = yield from look(best.diameter)
+        again = yield from probe_with(best.diameter)
         if again is best:
             break
         if off(again) >= off(best) or again.certainty < min(SURE, best.certainty):
@@ -233,8 +233,8 @@ def best_probe(expected: SegmentPlan, look: Callable[[float], Probing]) -> Probi
     return best
 
 
-def _confirmed(first: ScaleProbe, look: Callable[[float], Probing]) -> Probing:
-    """Believe that an image shows other sizes than the taught ones only if a look there shows more.
+def _confirmed(first: ScaleProbe, probe_with: Callable[[float], Probing]) -> Probing:
+    """Believe that an image shows other sizes than usual only if a probe there shows more.
 
     A model that has just met its cells finds pieces and clumps of them, and their size is not that
     of the cells.
@@ -242,59 +242,59 @@ def _confirmed(first: ScaleProbe, look: Callable[[float], Probing]) -> Probing:
     card = first.plan.card
     if first.diameter is None or card.diameter_for(first.diameter) == card.usual_diameter:
         return first
-    again = yield from look(first.diameter)
+    again = yield from probe_with(first.diameter)
     return again if again.fit > first.fit else replace(first, diameters=[], certainties=[])
 
 
 def _very_different(
-    first: ScaleProbe, expected: SegmentPlan, look: Callable[[float], Probing]
+    first: ScaleProbe, expected: SegmentPlan, probe_with: Callable[[float], Probing]
 ) -> Probing:
-    """Try what the first look hints at, then sizes that are far larger and far smaller.
+    """Try what the first probe hints at, then sizes that are far larger and far smaller.
 
-    Made small enough, clumps look like objects: the later looks are compared by what they find.
+    Made small enough, clumps look like objects: the later probes are compared by what they find.
     """
     probes = [first]
     if first.diameter is not None:
-        probes.append((yield from look(first.diameter)))
+        probes.append((yield from probe_with(first.diameter)))
         if probes[-1].sure:
             return probes[-1]
     for size in SIZES:
-        probe = yield from look(expected.diameter / size)
+        probe = yield from probe_with(expected.diameter / size)
         probes.append(probe)
     return max(probes, key=lambda probe: probe.fit)
 
 
-def _look(probe: SegmentPlan, diameter: float, centre: tuple[float, float]) -> ScaleProbe:
-    """Prepare to look for objects of a diameter."""
-    plan = replace(probe, diameter=min(max(diameter, SMALLEST), LARGEST))
-    region = window(probe.region, centre, PROBE / plan.zoom)
+def _prepared(expected: SegmentPlan, diameter: float, centre: tuple[float, float]) -> ScaleProbe:
+    """Prepare to probe for objects of a diameter."""
+    plan = replace(expected, diameter=min(max(diameter, SMALLEST), LARGEST))
+    region = window(expected.region, centre, PROBE / plan.zoom)
     # A model of one kind of cells says what it finds.
     leaning = LEANING if plan.card.usual_diameter is None else 1.0
     return ScaleProbe(replace(plan, region=region), leaning=leaning)
 
 
 def busiest(
-    probe: SegmentPlan, image: Image, near: tuple[float, float] | None
+    expected: SegmentPlan, image: Image, near: tuple[float, float] | None
 ) -> Generator[Event, None, tuple[float, float]]:
     """Return the centre of the window in which grey values differ most.
 
     The middle of an image may be empty; where there is most contrast there are objects.
     """
-    best, most = probe.region.centre, -1.0
-    for box in _windows(probe.region):
-        spread = yield from _spread(probe, image, box)
+    best, most = expected.region.centre, -1.0
+    for box in _windows(expected.region):
+        spread = yield from _spread(expected, image, box)
         if spread > most:
             best, most = box.centre, spread
-    if near is not None and math.prod(probe.region.shape) > SPARSE:
-        here = yield from _spread(probe, image, window(probe.region, near, PROBE))
+    if near is not None and math.prod(expected.region.shape) > SPARSE:
+        here = yield from _spread(expected, image, window(expected.region, near, PROBE))
         return near if here > most else best
     return near if near is not None and most <= 0 else best
 
 
-def _spread(probe: SegmentPlan, image: Image, box: Box) -> Generator[Event, None, float]:
+def _spread(expected: SegmentPlan, image: Image, box: Box) -> Generator[Event, None, float]:
     """Standard deviation of the normalised grey values of a window."""
-    pixels = image.read(probe.planes[0], box, probe.channels)
-    grey = [normalise(c, k) for c, k in zip(pixels, probe.limits, strict=True)]
+    pixels = image.read(expected.planes[0], box, expected.channels)
+    grey = [normalise(c, k) for c, k in zip(pixels, expected.limits, strict=True)]
     yield Waiting()
     return float(np.clip(grey, 0, 1).std())
 

@@ -1,7 +1,7 @@
 """How large the objects of an image are, where the network itself tells how large they look.
 
-A look tells a size within some factor of the one that the network is used to. So the image is
-looked at enlarged and reduced, the looks vote, and the size that they agree on is looked with.
+A probe tells a size within some factor of the one that the network is used to. So the image is
+probed enlarged and reduced, the probes vote, and the size that they agree on is probed with.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from napari_unet.network.spec import OCTAVES
 from napari_unet.planning.object_size import (
     REFINED,
     RIGHT,
-    Looks,
+    Prober,
     Probing,
     ScaleProbe,
     best_probe,
@@ -37,10 +37,10 @@ DIAMETER = "diameter"  # the output that tells
 SMALLEST, LARGEST = 6.0, 200.0  # pixels; diameters that are believed
 FOREGROUND = 128  # of 255; from there on a pixel is rather object than background
 SHARE = 0.005  # of the pixels at least count as objects: those that look most like it
-OTHER = 0.5  # magnification that a first look is compared with
-FURTHER = (0.5, 0.25, 2.0)  # magnifications that are looked with where two looks do not agree
+OTHER = 0.5  # magnification that a first probe is compared with
+FURTHER = (0.5, 0.25, 2.0)  # magnifications that are probed where two probes do not agree
 APART = 1.3  # factor from which on two magnifications are different ones
-SAME = 1.2  # factor within which two looks tell the same
+SAME = 1.2  # factor within which two probes tell the same
 ALIKE = 1.4  # factor within which what is told and what is found are taken together
 UNCLEAR = 0.6  # octaves between the quartiles of the pixels, from which on they tell too little
 RISING = 0.3  # octaves told for each octave of magnification; less says nothing
@@ -53,12 +53,12 @@ UNSURE = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Told:
-    """What the network tells in one look.
+    """What the network tells in one probe.
 
     Attributes
     ----------
     probe : ScaleProbe
-        The look.
+        The probe.
     octaves : float
         Logarithm to base 2 of the told diameter over the one that the network is used to.
     spread : float
@@ -103,14 +103,14 @@ class Told:
 
     @property
     def confirmed(self) -> bool:
-        """Whether it tells the size that was looked with."""
+        """Whether it tells the size that was probed with."""
         plan = self.probe.plan
         possible = within(self.diameter / self.believed, RIGHT)
         return possible and within(plan.card.zoom(self.diameter) / plan.zoom, RIGHT)
 
 
 Telling = Generator[Event, None, Told]
-"""Looks, and says what was told."""
+"""Probes, and says what was told."""
 
 
 def find_size(
@@ -122,26 +122,26 @@ def find_size(
 ) -> Probing:
     """Find how large the objects are; see `object_size.find_object_size` for what is given.
 
-    Where the model tells sizes the whole plane is looked at, whatever part of it is wanted: the
-    size is the same for every part. Only what is looked at counts in a large plane that is empty
-    elsewhere.
+    Where the model tells sizes the whole plane is probed, whatever part of it is wanted: the
+    size is the same for every part. Only what the person looks at counts in a large plane that is
+    empty elsewhere.
     """
     if not tells_size(plan.card):
         return (yield from find_object_size(plan, image, executor, folders, near))
     expected, shown = everywhere(plan, image)
     centre = yield from busiest(expected, shown, near or plan.region.centre)
-    looks = Looks(expected, shown, executor, folders)
+    prober = Prober(expected, shown, executor, folders)
 
-    def look(diameter: float) -> Telling:
-        return told((yield from looks.at(centre, diameter)))
+    def tell(diameter: float) -> Telling:
+        return told((yield from prober.at(centre, diameter)))
 
-    best = yield from best_told(expected.card, look)
+    best = yield from best_told(expected.card, tell)
     if best is not None and best.confirmed:
         found = replace(best.probe, told=best.agreed)
         if best.spread < UNCLEAR:
             return found
     elif best is None:
-        found = yield from best_probe(expected, lambda diameter: looks.at(centre, diameter))
+        found = yield from best_probe(expected, lambda diameter: prober.at(centre, diameter))
         if found.diameter is None:
             return found
         found = replace(found, told=believable(found.diameter))
@@ -152,12 +152,12 @@ def find_size(
 
 
 def tells_size(card: ModelCard) -> bool:
-    """Whether a model tells sizes; paint teaches none, so a retrained one is not believed."""
+    """Whether a model tells sizes; a retraining learns none, so a retrained one is not believed."""
     return card.spec.diameter and card.finds_objects and card.usual_diameter is None
 
 
 def everywhere(plan: SegmentPlan, image: Image) -> tuple[SegmentPlan, Image]:
-    """Return a plan to look at the whole image with, and that image."""
+    """Return a plan to probe the whole image with, and that image."""
     whole = image.whole
     if whole is not None and math.prod(whole.shape) <= SPARSE:
         image = whole
@@ -167,78 +167,78 @@ def everywhere(plan: SegmentPlan, image: Image) -> tuple[SegmentPlan, Image]:
 
 
 def best_told(
-    card: ModelCard, look: Callable[[float], Telling]
+    card: ModelCard, tell: Callable[[float], Telling]
 ) -> Generator[Event, None, Told | None]:
-    """Decide which diameters to look with, and which look to believe; knows nothing of images.
+    """Decide which diameters to probe with, and which probe to believe; knows nothing of images.
 
     Parameters
     ----------
     card : ModelCard
         The model.
-    look : callable
-        Looks with a diameter, image pixels.
+    tell : callable
+        Probes with a diameter, image pixels.
 
     Returns
     -------
     Told or None
-        A look whose objects are as large as the network is used to, or the nearest one; None if
+        A probe whose objects are as large as the network is used to, or the nearest one; None if
         what is told says nothing.
     """
     usual = card.object_diameter
-    first = yield from look(usual)
+    first = yield from tell(usual)
     # What is told must be told again in another size.
-    again = yield from look(usual / OTHER if first.confirmed else first.believed)
-    looks = _with(again, [first])
+    again = yield from tell(usual / OTHER if first.confirmed else first.believed)
+    probes = _with(again, [first])
     if not alike(first, again):
         for zoom in FURTHER:
-            looks = _with((yield from look(usual / zoom)), looks)
+            probes = _with((yield from tell(usual / zoom)), probes)
     elif first.confirmed or again.confirmed:
-        return min(looks, key=lambda told: abs(told.octaves))
-    return (yield from _refined(looks, look))
+        return min(probes, key=lambda told: abs(told.octaves))
+    return (yield from _refined(probes, tell))
 
 
 def _refined(
-    looks: list[Told], look: Callable[[float], Telling]
+    probes: list[Told], tell: Callable[[float], Telling]
 ) -> Generator[Event, None, Told | None]:
     """Come nearer to the size in which objects look as large as the network is used to."""
     nearest: Told | None = None
     for _ in range(REFINED):
-        diameter = crossing(looks)
+        diameter = crossing(probes)
         if diameter is None:
             break
-        nearest = yield from look(diameter)
-        if nearest.confirmed or any(nearest.zoom == look.zoom for look in looks):
+        nearest = yield from tell(diameter)
+        if nearest.confirmed or any(nearest.zoom == one.zoom for one in probes):
             break
-        looks = _with(nearest, looks)
+        probes = _with(nearest, probes)
     return nearest
 
 
-def _with(latest: Told, looks: Sequence[Told]) -> list[Told]:
-    """Add a look, in place of those in about the same size: between two, chance has its say."""
-    return [*(look for look in looks if not within(look.zoom / latest.zoom, APART)), latest]
+def _with(latest: Told, probes: Sequence[Told]) -> list[Told]:
+    """Add a probe, in place of those in about the same size: between two, chance has its say."""
+    return [*(one for one in probes if not within(one.zoom / latest.zoom, APART)), latest]
 
 
 def alike(one: Told, other: Told) -> bool:
-    """Whether two looks in quite different sizes tell the same."""
+    """Whether two probes in quite different sizes tell the same."""
     apart = within(one.probe.plan.zoom / other.probe.plan.zoom, APART)
     return not apart and within(one.diameter / other.diameter, SAME)
 
 
-def crossing(looks: Sequence[Told]) -> float | None:
+def crossing(probes: Sequence[Told]) -> float | None:
     """Return the diameter, image pixels, that would look as large as the network is used to.
 
     A network tells sizes nearer to its own than they are, the more the further they are from it.
-    Between a look that tells too small and one that tells too large this does not matter. None
+    Between a probe that tells too small and one that tells too large this does not matter. None
     where objects do not look larger in larger images.
     """
-    ordered = sorted(looks, key=lambda look: look.zoom)
+    ordered = sorted(probes, key=lambda one: one.zoom)
     usual = ordered[0].probe.plan.card.object_diameter
     pairs = [pair for pair in itertools.pairwise(ordered) if slope(*pair) > RISING]
     met = [pair for pair in pairs if pair[0].octaves <= 0 <= pair[1].octaves]
     if met:
         small, large = max(met, key=lambda pair: pair[0].weight + pair[1].weight)
         return believable(usual / (small.zoom * 2 ** (-small.octaves / slope(small, large))))
-    # Beyond the looks; clumps may look like objects, but they do not look larger when enlarged.
+    # Beyond the probes; clumps may look like objects, but they do not look larger when enlarged.
     if pairs and pairs[-1][1] is ordered[-1] and ordered[-1].octaves < 0:
         return ordered[-1].believed
     if pairs and pairs[0][0] is ordered[0] and ordered[0].octaves > 0:
@@ -257,7 +257,7 @@ def believable(diameter: float) -> float:
 
 
 def told(probe: ScaleProbe) -> Told:
-    """Read what the network tells in a look that is done."""
+    """Read what the network tells in a probe that is done."""
     plan = probe.plan
     area, step = plan.tiles.area, max(1, round(1 / plan.zoom))
     maps = ProbabilityMapStore(probe.folder, plan).read(0, area)[:, ::step, ::step]

@@ -1,6 +1,5 @@
 """The frozen plan of one segmentation: every decision taken, nothing computed yet."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from napari_unet.image import Box, Image
+from napari_unet.labels.watershed import overlap_of
 from napari_unet.models.card import ModelCard
 from napari_unet.settings import DecodeSettings, SegmentSettings
 from napari_unet.tiling.tiles import Tile, TilePlan, cover, plan_tiles
@@ -81,7 +81,7 @@ class SegmentPlan:
     @property
     def overlap(self) -> int:
         """Image pixels around a block that are decoded with it; larger than the objects."""
-        return max(32, math.ceil(2 * self.diameter) + 16) if self.card.finds_objects else 0
+        return overlap_of(self.diameter) if self.card.finds_objects else 0
 
     @cached_property
     def tiles(self) -> TilePlan:

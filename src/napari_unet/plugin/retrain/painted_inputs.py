@@ -1,4 +1,4 @@
-"""What a retraining is taught: what is painted on the open images, and a folder of pairs."""
+"""What a retraining learns from: what is painted on the open images, and a folder of pairs."""
 
 from pathlib import Path
 
@@ -10,24 +10,24 @@ from napari_unet.settings import FinetuneSettings
 
 LEFT_OUT = "Left out, because its array was replaced by one of another shape or kind: {names}."
 BOTH = {
-    True: "Objects are painted too; the classes are taught. To teach the "
+    True: "Objects are painted too; the classes are learned. To learn the "
     "objects, untick the box 'Paint classes instead of objects'.",
-    False: "Classes are painted too; the objects are taught. To teach the "
+    False: "Classes are painted too; the objects are learned. To learn the "
     "classes, tick the box 'Paint classes instead of objects'.",
 }
 
 
 def class_names_to_train(session: Session, *, objects: bool = False) -> tuple[tuple[str, ...], str]:
-    """Return the names of the classes if they are to be taught; and why, if one may wonder.
+    """Return the names of the classes if they are to be learned; and why, if one may wonder.
 
     The kind that is worked on decides, unless only one of objects and classes is painted.
 
     Parameters
     ----------
     session : Session
-        What is worked on; its kind follows what is taught.
+        What is worked on; its kind follows what is learned.
     objects : bool, default False
-        Whether there are objects to teach besides those that are painted.
+        Whether there are objects to learn besides those that are painted.
     """
     _take_channels(session)
     results = session.results
@@ -44,7 +44,7 @@ def class_names_to_train(session: Session, *, objects: bool = False) -> tuple[tu
 
 
 def _take_channels(session: Session) -> None:
-    """Teach the channels that are chosen now, which Segment will give to the model."""
+    """Learn from the channels that are chosen now, which Segment will give to the model."""
     layer = session.intent.layer
     result = session.results.of(layer, classes=True)
     if layer is None or result is None:
@@ -69,14 +69,14 @@ def gather_request(
     settings : FinetuneSettings
         Time and seed.
     folder : Pairs or None
-        Files to teach objects from as well.
+        Files to learn objects from as well.
     session_models : frozenset of str
         sha256 of the models that were made of this session's paint.
 
     Returns
     -------
     request : RetrainRequest
-        What is taught.
+        What is learned from.
     left_out : str
         A sentence about paint that cannot be used; empty if all can.
     """

@@ -105,7 +105,7 @@ RetrainEvent = Prepared | TrainingEvent | Waiting | FinetuneResult
 
 
 def retrain(request: RetrainRequest, engine: Engine) -> Generator[RetrainEvent, None, None]:
-    """Gather what was painted, have the engine teach it, and keep what it judges better.
+    """Gather what was painted, have the engine learn it, and keep what it judges better.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def retrain(request: RetrainRequest, engine: Engine) -> Generator[RetrainEvent, 
     if names:
         check_classes(paints, names)
     if names and active.card.finds_objects:
-        parent, remark = active, ""  # what it was taught are objects, none of them lost
+        parent, remark = active, ""  # it was trained on objects, none of them lost
     else:
         active = active if names else objects_parent(active)
         objects = sum(len(painted_objects(painted)) for painted in paints)
@@ -129,7 +129,7 @@ def retrain(request: RetrainRequest, engine: Engine) -> Generator[RetrainEvent, 
         parent, remark = choose_parent(
             active, images, objects, session_models=request.session_models
         )
-    # a model that keeps what it was taught of paint that is not here has no rivals
+    # a model that keeps what it learned of paint that is not here has no rivals
     parents = [parent] if names or remark else competitors(parent)
     added = CLASSES if names else ADDED
     inputs = yield from gather_all(
@@ -148,7 +148,7 @@ def retrain(request: RetrainRequest, engine: Engine) -> Generator[RetrainEvent, 
 def _all_pairs(
     request: RetrainRequest,
 ) -> Generator[Waiting, None, list[tuple[Image, NDArray[np.uint32]]]]:
-    """Read the folder, and return all there is to teach from."""
+    """Read the folder, and return all there is to learn from."""
     pairs = list(request.pairs)
     yield Waiting()  # between steps that take a while, so that it can be cancelled
     if request.folder is not None:

@@ -1,4 +1,4 @@
-"""One line of the Retrain section: a folder of images and masks to teach from, too."""
+"""One line of the Retrain section: a folder of images and masks to learn from, too."""
 
 from pathlib import Path
 

@@ -16,8 +16,8 @@ from napari_unet.settings import FinetuneSettings
 from napari_unet.training.events import TrainingStep
 
 SHORTEST, LONGEST = 10, 300  # seconds on the slider
-RETRAIN = "Retrain", "Teach the model what is painted on the open images, and the folder added"
-FOLDER = "Teach a folder of images and masks too"
+RETRAIN = "Retrain", "Train the model on what is painted on the open images, and the folder added"
+FOLDER = "Learn from a folder of images and masks too"
 SHOW_NEW = "Show the new one"
 FEWEST_STEPS = 5  # with fewer nothing can be told of what is learned
 NO_TIME = (

@@ -1,16 +1,27 @@
-"""Strokes on a labels layer, painted with events of the mouse as a person paints."""
+"""What goes on in a window beside a measurement: strokes, moves of the view, ticks of a timer."""
 
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import napari
 import numpy as np
 from qtpy.QtCore import QEvent, QPointF, Qt, QTimer
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
+from benchmarks.common.tables import ROOT
 from napari_unet.image import Box
 
+TICK = 0.005  # seconds
+LATE = 0.03  # seconds after which a tick is looked into
+MOVE = 200  # milliseconds between two moves of the view
 EVERY = 16  # milliseconds between two moves of the mouse
 MOVES = 40  # of a stroke
 PAUSE = 20  # moves between two strokes
@@ -102,3 +113,81 @@ class Strokes:
         width, height = self._native.width(), self._native.height()
         y, x = self._place
         return QPointF(width / 2 + (x - cx) * zoom, height / 2 + (y - cy) * zoom)
+
+
+@contextmanager
+def moving(viewer: napari.Viewer) -> Iterator[None]:
+    """Zoom in and out and move about, as somebody does who watches."""
+    timer, moments = QTimer(), iter(range(10**9))
+    centre, zoom = np.array(viewer.scene.camera.center[-2:]), viewer.scene.camera.zoom
+
+    def move() -> None:
+        angle = next(moments) / 20
+        viewer.scene.camera.zoom = zoom * 2 ** (2 + 2 * np.sin(angle / 3))
+        viewer.scene.camera.center = centre * (1 + 0.5 * np.array([np.sin(angle), np.cos(angle)]))
+
+    timer.timeout.connect(move)
+    timer.start(MOVE)
+    try:
+        yield
+    finally:
+        timer.stop()
+
+
+@contextmanager
+def ticks() -> Iterator[list[float]]:
+    """Note the time of every tick of a timer."""
+    times: list[float] = [time.perf_counter()]
+    timer = QTimer()
+    timer.setTimerType(Qt.TimerType.PreciseTimer)
+    timer.timeout.connect(lambda: times.append(time.perf_counter()))
+    timer.start(int(TICK * 1000))
+    try:
+        yield times
+    finally:
+        timer.stop()
+        times.append(time.perf_counter())  # a block at the end counts as well
+
+
+def delays(times: list[float]) -> list[float]:
+    """Seconds that each tick came late."""
+    return [max(0.0, gap - TICK) for gap in np.diff(times).tolist()]
+
+
+@contextmanager
+def late_stacks(times: list[float], *, report: bool) -> Iterator[None]:
+    """Look what the main thread does when a tick is late; list the most frequent places."""
+    if not report:
+        yield
+        return
+    main, over, places = threading.get_ident(), threading.Event(), Counter[str]()
+
+    def watch() -> None:
+        while not over.wait(TICK):
+            if time.perf_counter() - times[-1] > LATE:
+                frame = sys._current_frames()[main]
+                places[_place(frame)] += 1
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        for place, number in places.most_common(12):
+            print(f"{number * TICK * 1000:6.0f} ms  {place}", file=sys.stderr)
+
+
+def _place(frame: Any) -> str:
+    """Name the calls from the outside in, without those of the benchmark."""
+    calls = traceback.extract_stack(frame)
+    names = [f"{Path(c.filename).stem}.{c.name}:{c.lineno}" for c in calls]
+    inner = [n for n, c in zip(names, calls, strict=True) if not _is_here(c.filename)]
+    if len(inner) > 7:
+        inner = [*inner[:4], "…", *inner[-3:]]
+    return " > ".join(inner) or "event loop"
+
+
+def _is_here(filename: str) -> bool:
+    return Path(filename).is_relative_to(ROOT / "benchmarks") or "runpy" in filename
