@@ -2,9 +2,11 @@
 
     python -m benchmarks.never_worse --runs 100 --time 20     goes on where it stopped
     python -m benchmarks.never_worse --table                  the matrix of the runs so far
+    python -m benchmarks.never_worse --fit                    the numbers of the judge
 
 Every run paints a few random cells of an image, some of them wrongly, retrains, and compares the
-decision with the true change of AP@.5 on what is not painted there. Fluorescent nuclei are among
+decision with the true change of AP@.5 on what is not painted there. In the matrix each set is
+decided about by numbers that were fitted to the other sets. Fluorescent nuclei are among
 the images: there the parent is good already, so that many retrainings should lose.
 """
 
@@ -38,7 +40,9 @@ from napari_unet.errors import UNetError
 from napari_unet.image import Box
 from napari_unet.labels.painted import BACKGROUND, UNLABELLED
 from napari_unet.models.library import Model, load_model
+from napari_unet.models.report import Outcome
 from napari_unet.settings import FinetuneSettings
+from napari_unet.training.competition.verdict import Compared, verdict
 
 ROWS = RESULTS / "never_worse.jsonl"
 KEY = ("run", "parent_sha", "time")
@@ -47,7 +51,8 @@ FEWEST, MOST = 4, 20  # painted cells
 WRONG = (0.0, 0.0, 0.3, 0.6)  # shares of the cells that are painted wrongly
 FAULTS = ("shifted", "merged", "nothing there")
 LOSS, GAIN = -0.01, 0.03  # of AP@.5
-OUTCOMES = ("accepted", "refused", "preview")
+RIDGE = 0.03  # of the fit
+OUTCOMES: tuple[Outcome, ...] = ("accepted", "refused", "preview")
 
 
 def paint(sheets: Sequence[Sheet], count: int, share: float, random: Generator) -> int:
@@ -194,6 +199,31 @@ def wilson(hits: int, total: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def compared(row: Row) -> Compared:
+    """What the judge saw in a run."""
+    held = row["old"], row["new"]
+    return Compared(row["held"], held, tuple(row["learned"]), tuple(row["steady"]))
+
+
+def fitted(rows: Sequence[Row]) -> NDArray[np.float64]:
+    """Weights of the gains, and what is added always, that fit the true changes best."""
+    gains = np.array([[*compared(row).gains, 1.0] for row in rows])
+    changes = np.array([row["change"] for row in rows])
+    damped = gains.T @ gains + RIDGE * np.eye(gains.shape[1])
+    weights: NDArray[np.float64] = np.linalg.solve(damped, gains.T @ changes)
+    return weights
+
+
+def decisions(rows: Sequence[Row]) -> list[Outcome]:
+    """Decide about each run by numbers that are fitted to the runs of all other sets."""
+    decided = []
+    for row in rows:
+        *weights, always = fitted([other for other in rows if other["domain"] != row["domain"]])
+        expected = always + float(np.dot(weights, compared(row).gains))
+        decided.append(verdict(compared(row), expected)[0])
+    return decided
+
+
 def matrix(rows: Sequence[Row]) -> list[list[str]]:
     """Decisions by true change, and the share of accepted ones with its interval."""
     kinds = {
@@ -202,8 +232,9 @@ def matrix(rows: Sequence[Row]) -> list[list[str]]:
         f"gains at least {GAIN:g}": lambda c: c >= GAIN,
     }
     body = []
+    pairs = list(zip(rows, decisions(rows), strict=True))
     for name, belongs in kinds.items():
-        outcomes = [r["outcome"] for r in rows if "change" in r and belongs(r["change"])]
+        outcomes = [outcome for row, outcome in pairs if belongs(row["change"])]
         counts = [outcomes.count(outcome) for outcome in OUTCOMES]
         low, high = wilson(counts[0], len(outcomes))
         share = f"{counts[0] / len(outcomes):.2f} ({low:.2f}–{high:.2f})" if outcomes else "–"
@@ -212,8 +243,8 @@ def matrix(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def newest(rows: Sequence[Row]) -> list[Row]:
-    """Keep the rows with the parent and time of the last retraining."""
-    return [r for r in rows if all(r[name] == rows[-1][name] for name in KEY[1:])]
+    """Keep the rows that came to a verdict, with the time of the last retraining."""
+    return [r for r in rows if "change" in r and r["time"] == rows[-1]["time"]]
 
 
 def show(rows: Sequence[Row], document: Path, *, write: bool) -> None:
@@ -224,14 +255,30 @@ def show(rows: Sequence[Row], document: Path, *, write: bool) -> None:
     text = document.read_text(encoding="utf-8") if document.exists() else ""
     if write and rows and any(found["name"] == "never-worse" for found in TABLE.finditer(text)):
         command = "python -m benchmarks.never_worse --table"
-        errors = sum(row["outcome"] == "error" for row in rows)
-        gains = [row["change"] for row in rows if row["outcome"] == "accepted"]
+        decided = zip(rows, decisions(rows), strict=True)
+        gains = [row["change"] for row, outcome in decided if outcome == "accepted"]
+        shas = sorted({row["parent_sha"][:12] for row in rows})
         note = (
-            f"{len(rows)} retrainings, {errors} of them not possible with what was painted; "
-            f"accepted models change AP@.5 by {np.mean(gains):+.2f} on average. "
-            f"sha256 of the parent: {rows[-1]['parent_sha'][:12]}."
+            f"{len(rows)} retrainings; accepted models change AP@.5 by {np.mean(gains):+.2f} on "
+            f"average. sha256 of the parents: {', '.join(shas)}."
         )
         write_table(document, "never-worse", header, body, command=command, note=note)
+
+
+def show_fit(rows: Sequence[Row]) -> None:
+    """Print the numbers of `training.competition.verdict`, and what other thresholds would do."""
+    print(f"WEIGHTS, ALWAYS of {len(rows)} runs: {fitted(rows).round(2).tolist()}")
+    changes, sets = np.array([r["change"] for r in rows]), [r["domain"] for r in rows]
+    expected = np.zeros(len(rows))
+    for number, row in enumerate(rows):
+        others = [r for r, name in zip(rows, sets, strict=True) if name != row["domain"]]
+        expected[number] = fitted(others) @ [*compared(row).gains, 1.0]
+    body = []
+    for sure in np.arange(-0.02, 0.13, 0.01):
+        shares = [(expected >= sure)[of].mean() for of in (changes < LOSS, changes >= GAIN)]
+        body.append([f"{sure:.2f}", *(f"{share:.2f}" for share in shares)])
+    header = ("estimated change from", f"of those below {LOSS}", f"of those from {GAIN}")
+    print(markdown(header, body))
 
 
 def main() -> None:
@@ -246,15 +293,19 @@ def main() -> None:
     add("--threads", type=int, default=1)
     add("--data", type=Path, default=DATA, help="folder of the image sets")
     add("--rows", type=Path, default=ROWS, help="file of results")
+    add("--fit", action="store_true", help="fit the judge to the rows so far, then stop")
     add("--table", action="store_true", help="show the rows so far, then stop")
     arguments = parser.parse_args()
-    if not arguments.table:
+    if not (arguments.table or arguments.fit):
         torch.set_num_threads(arguments.threads)
         parents = [load_model(name) for name in arguments.parent]
         trials = Trials(parents, arguments.data, arguments.time, Rows(arguments.rows, KEY))
         for number in range(arguments.runs):
             trials.run(number)
     rows = newest(read_rows(arguments.rows))
+    if arguments.fit:
+        show_fit(rows)
+        return
     show(rows, ROOT / "docs" / "retraining.md", write=arguments.rows == ROWS)
 
 

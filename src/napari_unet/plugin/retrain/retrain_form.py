@@ -166,10 +166,12 @@ def told(report: Report) -> str:
 
 
 def summary(report: Report) -> str:
-    """Return old and new scores in two lines."""
-    lines = []
-    if report.base_old or report.base_new:  # a model of classes is not judged on objects
-        lines.append(f"nuclei of other images: {report.base_old:.2f} → {report.base_new:.2f}")
-    if report.held:
-        lines.insert(0, f"objects set aside: {report.old:.2f} → {report.new:.2f}")
-    return "\n".join(lines)
+    """Return what was compared, before and after, a line each."""
+    pairs = {
+        "objects set aside": (report.old, report.new) if report.held else None,
+        "objects learned from": report.learned,
+        "found again in an enlarged image": report.steady,
+        "nuclei of other images": (report.base_old, report.base_new),
+    }
+    # a model of classes is not judged on nuclei
+    return "\n".join(f"{k}: {v[0]:.2f} → {v[1]:.2f}" for k, v in pairs.items() if v and any(v))

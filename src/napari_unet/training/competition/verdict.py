@@ -12,8 +12,9 @@ from napari_unet.training.competition.evaluation import Candidate
 from napari_unet.training.competition.evidence import Evidence
 from napari_unet.training.judge import FEWEST_PAINTED, FEWEST_TO_DECIDE, GIVEN_UP
 
-# of one more in each gain, in AP@.5
-HELD, LEARNED, STEADY, ALWAYS = 0.2, 0.5, 0.3, 0.0
+MOST = 0.3  # of a gain that counts; more tells no more
+WEIGHTS = (0.59, 0.91, 0.51)  # AP@.5 for each of the gains
+ALWAYS = -0.10  # AP@.5 without any gain: a model that learned nothing new is worse elsewhere
 SURE = 0.05  # estimated change from which on a new model is accepted
 PROBABLE = 0.0  # and from which on a person should look at it
 
@@ -55,26 +56,35 @@ class Compared:
         )
 
     @property
+    def gains(self) -> tuple[float, ...]:
+        """What the new model does better, in the order of `WEIGHTS`; −`MOST`…`MOST`."""
+        pairs = (self.held, self.learned, self.steady)
+        return tuple(min(max(after - before, -MOST), MOST) for before, after in pairs)
+
+    @property
     def expected(self) -> float:
         """Estimated change of AP@.5 of what nobody painted."""
-        gains = (after - before for before, after in (self.held, self.learned, self.steady))
-        shares = (HELD, LEARNED, STEADY)
-        return ALWAYS + sum(w * g for w, g in zip(shares, gains, strict=True))
+        return ALWAYS + sum(w * gain for w, gain in zip(WEIGHTS, self.gains, strict=True))
 
     @property
     def figures(self) -> str:
-        """What is compared, in words."""
-        parts = (
-            (f"{self.objects} painted objects set aside to judge", self.held),
-            ("those learned from", self.learned),
-            ("what is found, in an enlarged image", self.steady),
-        )
-        told = [f"{what} {old:.2f} → {new:.2f}" for what, (old, new) in parts]
-        return f"overlaps, 1 = perfect: {', '.join(told)}"
+        """How the objects held out are found, in words."""
+        old, new = self.held
+        objects = f"{self.objects} painted objects set aside to judge"
+        return f"overlap with {objects}: {old:.2f} before, {new:.2f} after, 1 = perfect"
 
 
-def verdict(compared: Compared) -> tuple[Outcome, str]:
-    """Say whether the new model replaces the old one, and why, in a sentence."""
+def verdict(compared: Compared, expected: float | None = None) -> tuple[Outcome, str]:
+    """Say whether the new model replaces the old one, and why, in a sentence.
+
+    Parameters
+    ----------
+    compared : Compared
+        What is seen of both.
+    expected : float, optional
+        Change of AP@.5, where another estimate than `Compared.expected` is to decide.
+    """
+    expected = compared.expected if expected is None else expected
     forgotten = ""
     old, new = compared.base
     if new < old - GIVEN_UP:
@@ -83,7 +93,7 @@ def verdict(compared: Compared) -> tuple[Outcome, str]:
             "the old model for those."
         )
     few = compared.objects < FEWEST_TO_DECIDE
-    if compared.expected < (-SURE if few else PROBABLE):
+    if expected < (-SURE if few else PROBABLE):
         return "refused", (
             f"The new model is not better, so the old one stays ({compared.figures}). Paint more "
             "of what it gets wrong."
@@ -91,11 +101,11 @@ def verdict(compared: Compared) -> tuple[Outcome, str]:
     if few:  # nearly always fewer were painted
         return "preview", (
             f"Only {compared.objects} painted objects could be set aside to judge, too few to "
-            f"tell ({compared.figures}). The old model stays; look at the new one and keep it if "
+            "tell. The old model stays; look at the new one and keep it if "
             f"it is better, or paint a few more objects ({FEWEST_PAINTED} in all are enough)."
             + forgotten
         )
-    if compared.expected < SURE:
+    if expected < SURE:
         return "preview", (
             f"The new model is probably better: look at it ({compared.figures}). The old one "
             "stays until you keep the new one, or paint a few more objects." + forgotten
