@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Notice, ObjectsFound, Started, Waiting
+from napari_unet.finetuning.in_engine import FinetuneResult
 from napari_unet.image import Box
 from napari_unet.labels.watershed import Patch
 from napari_unet.models.card import SUFFIX, sha256_of
@@ -16,7 +17,6 @@ from napari_unet.models.names import free_name
 from napari_unet.models.report import Report
 from napari_unet.planning.planner import SIDE
 from napari_unet.plugin.retrain import preview, retrain_section
-from napari_unet.plugin.retrain.retrain_events import FinetuneResult
 from napari_unet.plugin.session import segmentation_runs
 from napari_unet.plugin.session.session import Engine
 from napari_unet.tiling.plan import SegmentPlan

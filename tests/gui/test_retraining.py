@@ -29,7 +29,7 @@ def poor() -> str:
 @pytest.fixture(autouse=True)
 def _one_parent(monkeypatch) -> None:
     """Which models compete in five seconds would depend on the machine."""
-    monkeypatch.setattr("napari_unet.plugin.retrain.retrain_events.competitors", lambda one: [one])
+    monkeypatch.setattr("napari_unet.finetuning.in_engine.competitors", lambda one: [one])
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_it_is_called_after_the_parent_that_is_chosen(
 ):
     """Here there is but one, and another than the model in use."""
     parents = [load_model("nuclei")]
-    monkeypatch.setattr("napari_unet.plugin.retrain.retrain_events.competitors", lambda _: parents)
+    monkeypatch.setattr("napari_unet.finetuning.in_engine.competitors", lambda _: parents)
     use(panel, poor())
     panel.session.take_corrections(image, painted(truth, 2))
     click(section.form.retrain)

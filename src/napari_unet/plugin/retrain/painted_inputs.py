@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from napari_unet.finetuning.in_engine import RetrainRequest
 from napari_unet.io.training_pairs import Pairs
 from napari_unet.plugin.result.result import Result
-from napari_unet.plugin.retrain.retrain_events import RetrainRequest
 from napari_unet.plugin.session.session import Session
 from napari_unet.settings import FinetuneSettings
 

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 from napari_unet.errors import UNetError
 from napari_unet.execution.events import Waiting
+from napari_unet.finetuning.in_engine import (
+    FinetuneResult,
+    Prepared,
+    RetrainEvent,
+    retrain,
+)
 from napari_unet.models.card import sha256_of
 from napari_unet.models.library import lineage, load_card, model_files
 from napari_unet.models.store import add
 from napari_unet.plugin.result.previous_result import PreviousResult
 from napari_unet.plugin.retrain.painted_inputs import gather_request
 from napari_unet.plugin.retrain.preview import Previewing
-from napari_unet.plugin.retrain.retrain_events import (
-    FinetuneResult,
-    Prepared,
-    RetrainEvent,
-    retrain,
-)
 from napari_unet.plugin.retrain.retrain_form import RetrainForm, told
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.segmentation_runs import segment_again

@@ -1,13 +1,13 @@
-"""What happens when a person presses Retrain, beside the window."""
+"""What a retraining is made of: the channels, and the name of the new model."""
 
 import numpy as np
 import pytest
 
-from napari_unet.finetuning import class_parent, gather, painting_of
+from napari_unet.finetuning.gathering import class_parent, gather, painting_of
+from napari_unet.finetuning.in_engine import new_name
 from napari_unet.image import Image
 from napari_unet.models.class_names import DEFAULT
 from napari_unet.models.library import load_model
-from napari_unet.plugin.retrain.retrain_events import new_name
 from napari_unet.settings import FinetuneSettings
 from tests.library import put
 

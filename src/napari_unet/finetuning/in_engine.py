@@ -1,4 +1,4 @@
-"""What happens when a person presses Retrain, beside the window: no widget, no layer, no torch."""
+"""A retraining in the engine, for the panel: what happens when a person presses Retrain."""
 
 import shutil
 import tempfile
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from napari_unet.engine.client import Engine
 from napari_unet.errors import SaveError
 from napari_unet.execution.events import Waiting
-from napari_unet.finetuning import gather_all, keep
+from napari_unet.finetuning.gathering import gather_all
+from napari_unet.finetuning.in_process import keep
 from napari_unet.image import Image
 from napari_unet.io.training_pairs import Pairs, read_pairs
 from napari_unet.journal.identity import identity_of

@@ -1,0 +1,20 @@
+"""Use case: segment an image. Intent and facts → frozen plan → generator of events → result.
+
+The same generator serves the panel (with the engine), the command line and library calls
+(in this process): the consumer may stop at any time, and what is done stays.
+"""
+
+from napari_unet.segmentation.images import open_image, segment, segment_events
+from napari_unet.segmentation.result import Notes, Segmentation, record
+from napari_unet.segmentation.slides import run_slide, segment_slide
+
+__all__ = [
+    "Notes",
+    "Segmentation",
+    "open_image",
+    "record",
+    "run_slide",
+    "segment",
+    "segment_events",
+    "segment_slide",
+]

@@ -1,0 +1,168 @@
+"""An image of any kind: all of it in this process, or step by step with any executor."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_unet.errors import InputError
+from napari_unet.execution.events import KEEP_ALL, Events
+from napari_unet.execution.executors import Executor
+from napari_unet.execution.ledger import Ledger
+from napari_unet.execution.orders import Job
+from napari_unet.execution.probability_maps import ProbabilityMapCache
+from napari_unet.execution.run import live_run, written_run
+from napari_unet.image import Image, guess_axes
+from napari_unet.labels.live_labels import empty_labels
+from napari_unet.models.library import Model, load_model
+from napari_unet.planning.planner import Where, make_plan
+from napari_unet.segmentation.result import Notes, Segmentation
+from napari_unet.settings import SegmentSettings, validated_settings
+from napari_unet.tiling.plan import Key, SegmentPlan
+from napari_unet.tiling.schedule import sharing_pays
+
+
+def segment(
+    image: Any,
+    model: str | Path | Model = "nuclei",
+    *,
+    axes: str | None = None,
+    settings: SegmentSettings | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **changes: Any,
+) -> Segmentation:
+    """Segment an image in this process.
+
+    Parameters
+    ----------
+    image : array-like or Image
+        NumPy, dask or zarr array of any integer, float or bool type, or an `Image`.
+    model : str, Path or Model
+        Name in the library, path of a model file, or what `load_model` returned.
+    axes : str, optional
+        One letter for each dimension, such as "ZYX"; default guessed by `open_image`, which can
+        also choose a channel.
+    settings : SegmentSettings, optional
+        All settings; single ones can be given by name as well, such as ``diameter=24``.
+    progress : callable, optional
+        Called with the number of tiles done and the number in all.
+
+    Returns
+    -------
+    Segmentation
+        ``result.labels`` uint32 ``(..., Y, X)``; ``result.objects`` one row for each object.
+
+    Raises
+    ------
+    InputError
+        If the image or a setting cannot be used.
+    ModelError
+        If the model cannot be used.
+    """
+    from napari_unet.execution.block_worker import ThreadExecutor  # noqa: PLC0415  loads torch
+
+    opened = image if isinstance(image, Image) else open_image(image, axes)
+    found = model if isinstance(model, Model) else load_model(model)
+    given = (settings or SegmentSettings()).model_dump()
+    chosen = validated_settings(**{**given, "model": found.card.name, **changes})
+    notes, executor, where = Notes(progress), ThreadExecutor(), Where(anchored=True)
+    labels = empty_labels(opened.labels_shape)
+    with maps_folder(None) as folder:
+        planning = make_plan(opened, found, computing_here(chosen), executor, where, folder)
+        planned = notes.follow(planning)
+        plan, cached, ledger = planned.plan, planned.cached_tiles, Ledger(planned.plan)
+        maps = folder if cached else waiting_maps(plan, ledger.missing, folder.with_name("tiles"))
+        decode = plan.decoding(chosen)
+        job = Job(plan, decode, opened, maps, kept=bool(cached), labels=labels)
+        notes.follow(written_run(job, ledger, cached).events(executor))
+    return Segmentation(labels, plan, opened, chosen, tuple(notes.texts), ledger.objects)
+
+
+def computing_here(settings: SegmentSettings) -> SegmentSettings:
+    """Return the settings with what "auto" means on this computer, for device and precision."""
+    from napari_unet.inference.predict import settled  # noqa: PLC0415  loads torch
+
+    device, precision = settled(settings.device, settings.precision)
+    return settings.model_copy(update={"device": device, "precision": precision})
+
+
+def waiting_maps(plan: SegmentPlan, missing: list[Key], folder: Path) -> Path | None:
+    """Return the folder for probability maps, or None where blocks are better apart."""
+    return folder if sharing_pays(plan, missing) else None
+
+
+def open_image(array: Any, axes: str | None = None, channel: int | None = None) -> Image:
+    """Name the axes of an array.
+
+    Parameters
+    ----------
+    array : array-like
+        Anything with a shape, a type and slicing; a list of numbers is made an array.
+    axes : str, optional
+        One letter for each dimension; default ``YX``, ``YXC`` for three or four bytes or 16-bit
+        values at the end, else leading axes named ``Z``, ``TZ``, ...
+    channel : int, optional
+        Channel to use; default the average.
+    """
+    try:
+        if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+            array = np.asarray(array)
+        dtype = np.dtype(array.dtype)
+    except (TypeError, ValueError) as error:  # a list of rows of different lengths, a torch tensor
+        raise InputError(
+            f"A {type(array).__name__} was given that NumPy cannot read as an image ({error}). "
+            "Convert it to a NumPy, dask or zarr array first."
+        ) from error
+    return Image(array, axes or guess_axes(tuple(array.shape), dtype), channel)
+
+
+def segment_events(
+    image: Image,
+    model: Model,
+    settings: SegmentSettings,
+    executor: Executor,
+    *,
+    where: Where | None = None,
+) -> Events:
+    """Segment, step by step; objects come back block by block.
+
+    Parameters
+    ----------
+    image : Image
+        What to segment.
+    model : Model
+        What to segment with.
+    settings : SegmentSettings
+        Diameter, thresholds, tile size, device.
+    executor : Executor
+        Computes.
+    where : Where, optional
+        Which part; default everything.
+
+    Yields
+    ------
+    Event
+        `Started` first, then `ObjectsFound` for every block; `Waiting` at least every
+        `HEARTBEAT` seconds between them where the executor works elsewhere.
+    """
+    where = where or Where()
+    with maps_folder(where.cache) as folder:
+        planned = yield from make_plan(image, model, settings, executor, where, folder)
+        plan = planned.plan
+        budget = where.cache.budget(folder, plan) if where.cache else KEEP_ALL
+        job = Job(plan, plan.decoding(settings), image, folder)
+        run = live_run(job, plan.blocks(where.centre), planned.cached_tiles, budget)
+        yield from run.events(executor)
+
+
+@contextmanager
+def maps_folder(cache: ProbabilityMapCache | None) -> Iterator[Path]:
+    """Give a folder of the cache, which is kept, or a temporary one, which is deleted."""
+    if cache is not None:
+        yield cache.reserve()
+        return
+    with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
+        yield Path(temporary) / "probability-maps"
