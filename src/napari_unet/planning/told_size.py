@@ -35,7 +35,7 @@ from napari_unet.tiling.plan import SegmentPlan
 
 DIAMETER = "diameter"  # the output that tells
 SMALLEST, LARGEST = 6.0, 200.0  # pixels; diameters that are believed
-FOREGROUND = 128  # of 255; from there on a pixel is rather object than background
+FOREGROUND = 230  # of 255; a pixel is surely object: what only looks like one may have any size
 SHARE = 0.005  # of the pixels at least count as objects: those that look most like it
 OTHER = 0.5  # magnification that a first probe is compared with
 FURTHER = (0.5, 0.25, 2.0)  # magnifications that are probed where two probes do not agree
