@@ -202,7 +202,8 @@ def wilson(hits: int, total: int) -> tuple[float, float]:
 def compared(row: Row) -> Compared:
     """What the judge saw in a run."""
     held = row["old"], row["new"]
-    return Compared(row["held"], held, tuple(row["learned"]), tuple(row["steady"]))
+    pairs = tuple(row["learned"]), tuple(row["steady"])
+    return Compared(row["held"], held, row["certainty"], *pairs)
 
 
 def fitted(rows: Sequence[Row]) -> NDArray[np.float64]:

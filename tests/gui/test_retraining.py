@@ -79,10 +79,10 @@ def test_accepted_compared_and_taken_back(viewer, panel, section, image, truth, 
     assert section.form.retrain.text == "Stop"
     assert section.form.cancel.native.isVisible()
     idle()
-    assert panel.form.model.value == "poor retrained", panel.sentence
+    assert panel.form.model.value == "poor retrained", section.form.outcome
     assert section.form.retrain.text == "Retrain"
     assert "objects set aside: " in section.form.outcome
-    assert section.form.outcome.count("→") == 2
+    assert section.form.outcome.count("→") == 4
     assert section.form.curve.losses
     card = read_card(user_folder() / f"poor retrained{SUFFIX}")
     assert card.parent == "poor"

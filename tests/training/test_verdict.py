@@ -1,11 +1,14 @@
 """What is seen beside the objects held out, and the verdict that follows from it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from skimage.draw import disk
 
 from napari_unet.training.competition.evidence import agreement, overlaps_of_same
-from napari_unet.training.competition.verdict import Compared, verdict
+from napari_unet.training.competition.verdict import Compared, certainty, verdict
+from napari_unet.training.judge import Score
 
 
 def disks(*centres: tuple[int, int], radius: int = 6) -> np.ndarray:
@@ -39,50 +42,61 @@ def test_where_nothing_is_found_nothing_agrees() -> None:
     assert agreement([nothing], [disks((20, 20))]) == 0
 
 
-def compared(objects: int = 3, **gains: tuple[float, float]) -> Compared:
-    same = (0.5, 0.5)
-    names = ("held", "learned", "steady")
-    return Compared(objects, *(gains.get(name, same) for name in names))
+def compared(
+    certainty: float = 0.0,
+    learned: tuple[float, float] = (0.5, 0.5),
+    steady: tuple[float, float] = (0.5, 0.5),
+    *,
+    objects: int = 3,
+) -> Compared:
+    return Compared(objects, (0.2, 0.8), certainty, learned, steady)
 
 
-@pytest.mark.parametrize("name", ["held", "learned", "steady"])
+@pytest.mark.parametrize("name", ["learned", "steady"])
 def test_each_gain_speaks_for_the_new_model(name: str) -> None:
     better, worse = compared(**{name: (0.3, 0.8)}), compared(**{name: (0.8, 0.3)})
     assert better.expected > compared().expected > worse.expected
+    assert compared(1.0).expected > compared().expected > compared(-1.0).expected
+
+
+def test_a_gain_that_all_held_out_objects_share_is_certain() -> None:
+    old = Score((0.3, 0.5, 0.7, 0.4))
+    alike, mixed = Score((0.5, 0.7, 0.9, 0.6)), Score((1.0, 0.1, 1.0, 0.6))
+    assert alike.value == pytest.approx(mixed.value, abs=0.01)
+    assert certainty(old, alike) == 1
+    assert 0 < certainty(old, mixed) < 0.5
+    assert certainty(alike, old) == -1
+    assert certainty(old, Score(old.overlaps, wrong=4)) < 0
+    assert certainty(Score((0.1,)), Score((0.9,))) == 0
 
 
 def test_what_is_better_in_all_is_accepted() -> None:
-    outcome, sentence = verdict(compared(held=(0.2, 0.8), learned=(0.3, 0.8), steady=(0.4, 0.8)))
+    outcome, sentence = verdict(compared(0.8, (0.3, 0.8), (0.4, 0.8)))
     assert outcome == "accepted"
     assert "surely better" in sentence
     assert "0.20 before, 0.80 after" in sentence
 
 
 def test_what_is_worse_in_all_is_refused() -> None:
-    outcome, sentence = verdict(compared(held=(0.8, 0.2), learned=(0.8, 0.3), steady=(0.8, 0.4)))
+    outcome, sentence = verdict(compared(-0.8, (0.8, 0.3), (0.8, 0.4)))
     assert outcome == "refused"
     assert "not better" in sentence
 
 
-def test_one_lucky_object_does_not_outweigh_the_rest() -> None:
-    assert verdict(compared(1, held=(0.1, 0.9)))[0] == "preview"
-    lucky = compared(2, held=(0.5, 0.9), learned=(0.8, 0.5), steady=(0.9, 0.5))
-    assert verdict(lucky)[0] == "refused"
+def test_lucky_objects_do_not_outweigh_the_rest() -> None:
+    assert verdict(compared(0.3, (0.8, 0.5), (0.9, 0.5)))[0] == "refused"
 
 
 def test_with_nothing_to_judge_by_a_person_looks() -> None:
     for after in (0.55, 0.9):
-        gains = {"learned": (0.5, after), "steady": (0.5, after)}
-        outcome, sentence = verdict(compared(0, held=(0.0, 0.0), **gains))
+        outcome, sentence = verdict(compared(0, (0.5, after), (0.5, after), objects=0))
         assert outcome == "preview"
         assert "12 in all" in sentence
-    assert verdict(compared(0, learned=(0.9, 0.2), steady=(0.9, 0.2)))[0] == "refused"
-    some = compared(2, learned=(0.5, 0.51))
-    assert "12 in all" not in verdict(some)[1]
+    assert verdict(compared(0, (0.9, 0.2), (0.9, 0.2), objects=1))[0] == "refused"
+    assert "12 in all" not in verdict(compared(0.5))[1]
 
 
 def test_what_is_forgotten_is_said() -> None:
-    gains = {"held": (0.1, 0.8), "learned": (0.1, 0.9), "steady": (0.2, 0.9)}
-    one = Compared(2, **gains, base=(0.9, 0.5))
-    assert "0.90 before" in verdict(one)[1]
-    assert "0.90 before" not in verdict(Compared(2, **gains, base=(0.9, 0.88)))[1]
+    one = compared(0.9, (0.1, 0.9), (0.2, 0.9))
+    assert "0.90 before" in verdict(replace(one, base=(0.9, 0.5)))[1]
+    assert "0.90 before" not in verdict(replace(one, base=(0.9, 0.88)))[1]

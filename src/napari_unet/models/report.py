@@ -24,6 +24,8 @@ class Report(BaseModel):
     base_old, base_new : float
         The same on crops of nuclei, which the first model was trained on; 0 where it does not
         know them.
+    certainty : float or None
+        How certain the gain on the held-out objects is, −1…1. None for classes.
     learned, steady : (float, float) or None
         Before and after: mean overlap of the painted objects that were learned from, and agreement
         of what is found with what is found in an enlarged image. None for classes.
@@ -50,6 +52,7 @@ class Report(BaseModel):
     new: float
     base_old: float
     base_new: float
+    certainty: float | None = None
     learned: tuple[float, float] | None = None
     steady: tuple[float, float] | None = None
     trained: bool

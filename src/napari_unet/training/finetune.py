@@ -100,6 +100,7 @@ def _report(
         new=best.score.value,
         base_old=old.base,
         base_new=best.base,
+        certainty=compared.certainty if compared else None,
         learned=compared.learned if compared else None,
         steady=compared.steady if compared else None,
         trained=trained,

@@ -7,15 +7,19 @@ whose true change is known: ``python -m benchmarks.never_worse --fit`` prints th
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from napari_unet.models.report import Outcome
 from napari_unet.training.competition.evaluation import Candidate
 from napari_unet.training.competition.evidence import Evidence
-from napari_unet.training.judge import FEWEST_PAINTED, FEWEST_TO_DECIDE, GIVEN_UP
+from napari_unet.training.judge import FEWEST_PAINTED, FEWEST_TO_DECIDE, GIVEN_UP, Score
 
 MOST = 0.3  # of a gain that counts; more tells no more
-WEIGHTS = (0.59, 0.91, 0.51)  # AP@.5 for each of the gains
-ALWAYS = -0.10  # AP@.5 without any gain: a model that learned nothing new is worse elsewhere
-SURE = 0.05  # estimated change from which on a new model is accepted
+CERTAIN = 3.0  # standard errors of a gain that count; more tells no more
+LEAST_ERROR = 0.02  # of the overlap; a few objects may gain alike by chance
+WEIGHTS = (0.20, 0.56, 0.63)  # AP@.5 for each of the gains
+ALWAYS = -0.09  # AP@.5 without any gain: a model that learned nothing new is worse elsewhere
+SURE = 0.06  # estimated change from which on a new model is accepted
 PROBABLE = 0.0  # and from which on a person should look at it
 
 
@@ -29,6 +33,8 @@ class Compared:
         Held out.
     held : tuple of float
         Score of the objects held out.
+    certainty : float
+        Gain of that score in standard errors, as a share of `CERTAIN`, −1…1.
     learned : tuple of float
         Mean overlap with the objects learned from.
     steady : tuple of float
@@ -39,6 +45,7 @@ class Compared:
 
     objects: int
     held: tuple[float, float]
+    certainty: float
     learned: tuple[float, float]
     steady: tuple[float, float]
     base: tuple[float, float] = (0.0, 0.0)
@@ -50,6 +57,7 @@ class Compared:
         return cls(
             len(new.score.overlaps),
             (old.score.value, new.score.value),
+            certainty(old.score, new.score),
             (before.learned, after.learned),
             (before.steady, after.steady),
             (old.base, new.base),
@@ -57,9 +65,9 @@ class Compared:
 
     @property
     def gains(self) -> tuple[float, ...]:
-        """What the new model does better, in the order of `WEIGHTS`; −`MOST`…`MOST`."""
-        pairs = (self.held, self.learned, self.steady)
-        return tuple(min(max(after - before, -MOST), MOST) for before, after in pairs)
+        """What the new model does better, in the order of `WEIGHTS`."""
+        pairs = (self.learned, self.steady)
+        return self.certainty, *(min(max(new - old, -MOST), MOST) for old, new in pairs)
 
     @property
     def expected(self) -> float:
@@ -72,6 +80,21 @@ class Compared:
         old, new = self.held
         objects = f"{self.objects} painted objects set aside to judge"
         return f"overlap with {objects}: {old:.2f} before, {new:.2f} after, 1 = perfect"
+
+
+def certainty(old: Score, new: Score) -> float:
+    """Return the gain of a score in standard errors, as a share of `CERTAIN`, −1…1.
+
+    Parameters
+    ----------
+    old, new : Score
+        Of the same held-out objects, in the same order; fewer than two tell nothing.
+    """
+    gains = np.array(new.overlaps) - np.array(old.overlaps)
+    if len(gains) < FEWEST_TO_DECIDE:
+        return 0.0
+    error = float(gains.std(ddof=1)) / len(gains) ** 0.5 + LEAST_ERROR
+    return float(np.clip((new.value - old.value) / error / CERTAIN, -1, 1))
 
 
 def verdict(compared: Compared, expected: float | None = None) -> tuple[Outcome, str]:
