@@ -72,7 +72,8 @@ class Attempt:
         )
         self.shown = some([w for w in self.windows if w.training_paint.any()], FITTED)
         self.opinions: list[NDArray[np.uint8]] = []  # what the parent predicts of those
-        self.loss, self.judging = float("nan"), 0.0
+        self.loss = float("nan")
+        self.judging = self.looking = 0.0  # seconds that the parent took
         self.spent = 0.0  # seconds that it has learned
         self.note = ""  # what a person should know meanwhile
         self.best: tuple[float, UNet] | None = None  # seen so far, and kept if it is stopped
@@ -165,7 +166,7 @@ class Attempt:
             yield self.state(self._score_so_far())
         begun = last = self.seconds
         pause, before = JUDGE_EVERY, self.spent
-        end = max(begun + 1.0, self.settings.time_limit - RESERVE * self.judging)
+        end = max(begun + 1.0, self.settings.time_limit - RESERVE * self.judging - self.looking)
         while self.seconds < end and not self.control.stop():
             self.step((before + self.seconds - begun) / (before + end - begun))
             score = None
@@ -233,7 +234,7 @@ class Attempt:
             return None
         begun = self.seconds
         found = evidence_of(self.evaluation, candidate)
-        self.judging += self.seconds - begun
+        self.looking = self.seconds - begun
         return found
 
     def trained(self) -> Candidate:

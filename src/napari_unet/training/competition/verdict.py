@@ -116,7 +116,7 @@ def verdict(compared: Compared, expected: float | None = None) -> tuple[Outcome,
             "the old model for those."
         )
     few = compared.objects < FEWEST_TO_DECIDE
-    if expected < (-SURE if few else PROBABLE):
+    if expected < (ALWAYS - SURE if few else PROBABLE):  # so few refuse only what has lost
         return "refused", (
             f"The new model is not better, so the old one stays ({compared.figures}). Paint more "
             "of what it gets wrong."
