@@ -200,8 +200,9 @@ def open_sample(window: Window) -> None:
     window.viewer.open_sample(PLUGIN, "nuclei")
     with window.menus("Plugins", MENU, f"{PANEL} ({MENU})") as (place, _):
         window.picture("step-2-open-panel", place)
-    window.viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
-    window.rest(8.0)  # the panel looks at the image with both models
+    _, panel = window.viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+    window.rest(1.0)
+    window.wait(lambda: not panel.advice.running)  # it looks at the image with all models
     window.viewer.reset_view()
 
 
