@@ -144,6 +144,7 @@ def pictures(kind: str, target: Path) -> None:
     before, model = np.array(result.layer.data), panel.session.intent.model
     painted, background = strokes(cells, before, PAINTED.get(kind, FEW))
     _paint(panel, result, painted, background)
+    _until(lambda: False, 3.0)  # the panel counts what was corrected
     picture()
     form = panel.retrain.form
     form.time.value = SECONDS
