@@ -195,7 +195,7 @@ class Window:
 
 
 def open_sample(window: Window) -> Any:
-    """File, Open Sample, Interactive U-Net, Nuclei; then the panel from the Plugins menu, returned."""
+    """File, Open Sample, Interactive U-Net, Nuclei; then from Plugins the panel, returned."""
     with window.menus("File", "Open Sample", MENU, SAMPLE) as (place, _):
         window.picture("step-1-open-sample", place)
     window.viewer.open_sample(PLUGIN, "nuclei")
