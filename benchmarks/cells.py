@@ -3,10 +3,14 @@
     python scripts/train_base_model.py cells --run RUN --export FOLDER
     python -m benchmarks.cells FOLDER/cells.safetensors --limit 3
     python -m benchmarks.cells FOLDER/cells.safetensors --limit 3 --tune RUN/decode.json
+    python -m benchmarks.cells FOLDER/cells.safetensors --pictures FILE.png
 
 For each validation set: AP with the objects' true diameter given and with the diameter found, the
 median area of found objects over true ones, and the diameter that the network's own output tells,
 divided by the true one.
+
+The pictures have an image of each set and, in another file, the ten that went worst; their size
+is found. Most of the images may not be passed on, so neither may the pictures.
 """
 
 import argparse
@@ -20,9 +24,11 @@ import torch
 from numpy.typing import NDArray
 from skimage.io import imread, imsave
 
+from benchmarks.accuracy import FAULTS
 from benchmarks.common.evaluation import DATA, DOCUMENT, Outcome, evaluate, weights_sha
 from benchmarks.common.image_sets import Sample, cell_samples, samples
 from benchmarks.common.matching import count
+from benchmarks.common.pictures import draw_sets
 from benchmarks.common.tables import markdown, write_table
 from benchmarks.common.tuning import tune
 from napari_unet.intensity import grey_limits, normalise
@@ -136,8 +142,7 @@ def _rows(
         yield row
 
 
-def main() -> None:
-    """Read the command line and print a table."""
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="name or path")
     parser.add_argument("--limit", type=int, help="images of each set; default all")
@@ -147,7 +152,13 @@ def main() -> None:
         "--write", action="store_true", help="write the table into docs/accuracy.md"
     )
     parser.add_argument("--tune", type=Path, help="JSON file to write the best thresholds to")
-    options = parser.parse_args()
+    parser.add_argument("--pictures", type=Path, help="draw images into this PNG, nothing else")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    options = _arguments()
     torch.set_num_threads(options.threads)
     start = time.perf_counter()
     with TemporaryDirectory() as folder:
@@ -156,6 +167,9 @@ def main() -> None:
         model = find(options.model)
         if options.tune:
             tune(chosen, model, options.tune, group_of=lambda s: s.group, true_size=True)
+            return
+        if options.pictures:
+            print(markdown(FAULTS, draw_sets(chosen, model, options.pictures)))
             return
         given = evaluate(chosen, model, true_size=True)
         found = evaluate(chosen, model)

@@ -43,6 +43,7 @@ PLUGIN, PANEL, MENU = "napari-unet-interactive", "Segment, retrain", "Interactiv
 SAMPLE = "Nuclei (16 bit)"
 DIALOG = (640, 380)
 LIMIT = 300.0  # seconds that one step may take
+SECONDS = 120.0  # of the retraining, as the document says
 RING = "#ff9a1f"
 LARGEST = 250_000  # bytes of a picture; a larger one gets a palette
 
@@ -193,16 +194,18 @@ class Window:
 # ---- the steps ---------------------------------------------------------------------------------
 
 
-def open_sample(window: Window) -> None:
-    """File, Open Sample, Interactive U-Net, Nuclei; then the panel from the Plugins menu."""
+def open_sample(window: Window) -> Any:
+    """File, Open Sample, Interactive U-Net, Nuclei; then from Plugins the panel, returned."""
     with window.menus("File", "Open Sample", MENU, SAMPLE) as (place, _):
         window.picture("step-1-open-sample", place)
     window.viewer.open_sample(PLUGIN, "nuclei")
     with window.menus("Plugins", MENU, f"{PANEL} ({MENU})") as (place, _):
         window.picture("step-2-open-panel", place)
-    window.viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
-    window.rest(8.0)  # the panel looks at the image with both models
+    _, panel = window.viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+    window.rest(1.0)
+    window.wait(lambda: not panel.advice.running)  # it looks at the image with all models
     window.viewer.reset_view()
+    return panel
 
 
 def segment(window: Window) -> None:
@@ -246,14 +249,15 @@ def between(first: tuple[float, float], last: tuple[float, float]) -> list[tuple
     return [tuple(a + (b - a) * s for a, b in zip(first, last, strict=True)) for s in steps]
 
 
-def retrain(window: Window, seconds: float) -> None:
-    """Press Retrain, look at the curve on the way, and wait for the outcome."""
+def retrain(window: Window, panel: Any) -> None:
+    """Set the time, press Retrain, look at the curve on the way, and wait for the outcome."""
     window.viewer.reset_view()
     QTest.mouseMove(window.canvas, window.canvas.rect().center())
+    panel.retrain.form.time.value = SECONDS
     window.click("Retrain")
     window.wait(lambda: window.button("Stop") is not None)
     started = time.monotonic()
-    window.wait(lambda: time.monotonic() - started > 0.6 * seconds or not window.button("Stop"))
+    window.wait(lambda: time.monotonic() - started > 0.9 * SECONDS or not window.button("Stop"))
     window.picture("step-6-retraining", "Stop")
     window.wait(lambda: window.button("Stop") is None)
     window.rest(2.0)
@@ -291,10 +295,10 @@ def take_pictures(target: Path) -> None:
     application = QApplication.instance() or QApplication([])
     application.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs)
     window = Window(target)
-    open_sample(window)
+    panel = open_sample(window)
     segment(window)
     correct(window)
-    retrain(window, 60.0)
+    retrain(window, panel)
     with tempfile.TemporaryDirectory(prefix="nuclei-") as folder:
         save(window, Path(folder))
         os.chdir(ROOT)

@@ -3,7 +3,7 @@
 Of those for docs one shows only images that may be passed on: crops of mnfinder's validation images
 and scikit-image's samples; the other has twelve varied ones, outlines without the images. With the
 images these are written next to the model's run. The worst images may not be passed on either: docs
-have their outlines only.
+have their outlines only. Of the sets for a model of any cell both pictures go where one says.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import skimage.data
 import skimage.segmentation
 import skimage.transform
 from numpy.typing import NDArray
+from PIL import ImageDraw, ImageFont
 from skimage.io import imsave
 
 from benchmarks.common.image_sets import MNFINDER, Sample, samples
@@ -34,7 +36,9 @@ SIDE = 320  # pixels of an image in the picture
 CROP = 256  # pixels of the image
 GAP = 6
 COLUMNS = 4
-GREEN, MAGENTA, WHITE = (0, 220, 0), (255, 0, 255), (255, 255, 255)
+GREEN, MAGENTA, WHITE, BLACK = (0, 220, 0), (255, 0, 255), (255, 255, 255), (0, 0, 0)
+TEXT = 14  # pixels; height of letters
+ALIKE = (MNFINDER,)  # sets that look as another one does: twelve are left to draw
 PICKED = (("fluo", 6), ("colour", 4), ("brightfield_grey", 1))
 
 Item = tuple[Image, NDArray[Any] | None]
@@ -66,8 +70,16 @@ def draw(data: Path, model: Model, decode: DecodeSettings | None, public: Path) 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Failure:
-    """One image that was segmented."""
+class Segmented:
+    """One image that was segmented.
+
+    Attributes
+    ----------
+    sample : Sample
+        The image.
+    truth, found : ndarray of int
+        ``(Y, X)``, 0 = background.
+    """
 
     sample: Sample
     truth: NDArray[Any]
@@ -79,11 +91,17 @@ class Failure:
         return float(count([match(self.truth, self.found)]).each[0, 0])
 
 
-def line(number: int, failure: Failure) -> list[str]:
+def segmented(chosen: Sequence[Sample], model: Model) -> list[Segmented]:
+    """Segment images with default settings; the one that went worst comes first."""
+    found = [Segmented(s, s.truth(), segment(s.image(), model).labels) for s in chosen]
+    return sorted(found, key=lambda one: one.score)
+
+
+def line(number: int, one: Segmented) -> list[str]:
     """One row of the table."""
-    objects = (str(len(np.unique(a[a > 0]))) for a in (failure.truth, failure.found))
-    counted = map(str, faults(failure.truth, failure.found))
-    return [str(number), failure.sample.group, f"{failure.score:.2f}", *objects, *counted]
+    objects = (str(len(np.unique(a[a > 0]))) for a in (one.truth, one.found))
+    counted = map(str, faults(one.truth, one.found))
+    return [str(number), one.sample.group, f"{one.score:.2f}", *objects, *counted]
 
 
 def draw_worst(val: Sequence[Sample], model: Model, *, write: bool) -> list[list[str]]:
@@ -103,14 +121,51 @@ def draw_worst(val: Sequence[Sample], model: Model, *, write: bool) -> list[list
     list of list of str
         A row for each image: how it scored, and what was merged, split, missed and invented.
     """
-    failures = [Failure(s, s.truth(), segment(s.image(), model).labels) for s in val]
-    worst = sorted(failures, key=lambda failure: failure.score)[:SHOWN]
+    worst = segmented(val, model)[:SHOWN]
     full = ROOT / "runs" / WORST.name
     full.parent.mkdir(parents=True, exist_ok=True)
     _write(full, [outlined(f.sample.image(), f.truth, f.found) for f in worst])
     if write:
         _write(WORST, [outlined(None, f.truth, f.found) for f in worst])
-    return [line(number, failure) for number, failure in enumerate(worst, start=1)]
+    return [line(number, one) for number, one in enumerate(worst, start=1)]
+
+
+def draw_sets(val: Sequence[Sample], model: Model, path: Path) -> list[list[str]]:
+    """Draw one image of each set, and beside it the images that went worst.
+
+    Of a set one sees the image with the median AP; the sets in `ALIKE` are left out. The other
+    picture has ``-worst`` in its name.
+
+    Parameters
+    ----------
+    val : sequence of Sample
+        Images to segment.
+    model : Model
+        What segments them.
+    path : Path
+        The picture of the sets.
+
+    Returns
+    -------
+    list of list of str
+        A row for each of the worst images, as of `draw_worst`.
+    """
+    found = segmented(val, model)
+    sets = [s for s in dict.fromkeys(sample.group for sample in val) if s not in ALIKE]
+    members = [[one for one in found if one.sample.group == name] for name in sets]
+    worst = found[:SHOWN]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write(path, [captioned(each[(len(each) - 1) // 2]) for each in members])
+    _write(path.with_stem(f"{path.stem}-worst"), [captioned(one) for one in worst])
+    return [line(number, one) for number, one in enumerate(worst, start=1)]
+
+
+def captioned(one: Segmented) -> NDArray[np.uint8]:
+    """Return an image with outlines, its set and its AP."""
+    tile = PIL.Image.fromarray(outlined(one.sample.image(), one.truth, one.found))
+    text, font = f"{one.sample.group}: AP@.5 {one.score:.2f}", ImageFont.load_default(TEXT)
+    ImageDraw.Draw(tile).text((4, 2), text, WHITE, font, stroke_width=2, stroke_fill=BLACK)
+    return np.array(tile)
 
 
 def _write(path: Path, tiles: Sequence[NDArray[np.uint8]]) -> None:
