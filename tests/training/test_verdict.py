@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from skimage.draw import disk
 
-from napari_unet.training.competition.evidence import agreement, overlaps_of_same
+from napari_unet.labels.agreement import agreement, overlaps_of_same
 from napari_unet.training.competition.verdict import Compared, certainty, verdict
 from napari_unet.training.judge import Score
 

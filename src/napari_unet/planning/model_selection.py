@@ -1,5 +1,6 @@
 """Which model fits an image: each probes a small part of it, and one is named."""
 
+import logging
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
@@ -7,15 +8,16 @@ from napari_unet.execution.events import Event
 from napari_unet.execution.executors import Executor
 from napari_unet.image import Image
 from napari_unet.models.library import Model
-from napari_unet.planning.object_size import Probing, find_object_size, probe_folders
+from napari_unet.planning.object_size import find_object_size, probe_folders
 from napari_unet.planning.planner import Where, begin_plan
+from napari_unet.planning.steadiness import steadiness
 from napari_unet.settings import SegmentSettings
 
-# Times as much must be found by a model that is named instead of the first. (On all 77 validation
-# images: `cells-phase` finds 4.5 to 25 times as much as `nuclei` in phase contrast, and at most
-# 2.1 times as much in others; `benchmarks.accuracy --chosen` counts what is chosen.)
-CLEARLY = 3.0
-LEAST = 0.02  # of what was probed that its objects cover; less may be a speck
+# More than another model a later one must be steady in an image to be named. The models are in the
+# order in which they are to be preferred.
+CLEARLY = 0.05
+LEAST = 0.02  # of what was probed that objects cover; less may be a speck
+log = logging.getLogger(__name__)
 
 
 def best_model(
@@ -28,8 +30,8 @@ def best_model(
     image : Image
         The image.
     models : sequence of Model
-        What to choose from; the first is kept where it is sure of what it finds. Each is kept
-        unless a later one clearly finds more.
+        What to choose from, in the order of preference; the first is kept where it is sure of what
+        it finds. Each is kept unless a later one is clearly steadier.
     executor : Executor
         Computes.
     where : Where
@@ -40,22 +42,27 @@ def best_model(
     Returns
     -------
     Model
-        The one whose objects, as large as it is used to and surely found, cover most.
+        The one that finds the same objects where the image is enlarged.
     """
     first = models[0]
-    known = yield from _probe(image, first, executor, where, folder)
-    if known.sure and known.fit > LEAST:
+    if (yield from _is_sure(image, first, executor, where, folder)):
         return first
-    best, most = first, known.fit
-    for model in models[1:]:
-        fit = (yield from _probe(image, model, executor, where, folder)).fit
-        if fit > max(LEAST, CLEARLY * most):
-            best, most = model, fit
+    best, most = first, 0.0
+    for model in models:
+        plan = yield from begin_plan(image, model, SegmentSettings(), where)
+        with probe_folders(folder) as folders:
+            steady = yield from steadiness(plan, image, executor, folders)
+        log.info("%s is steady by %.2f", model.card.name, steady)
+        if steady > most + (0 if model is first else CLEARLY):
+            best, most = model, steady
     return best
 
 
-def _probe(image: Image, model: Model, executor: Executor, where: Where, folder: Path) -> Probing:
+def _is_sure(
+    image: Image, model: Model, executor: Executor, where: Where, folder: Path
+) -> Generator[Event, None, bool]:
+    """Whether a model surely finds objects of the size that it is used to."""
     plan = yield from begin_plan(image, model, SegmentSettings(), where)
     with probe_folders(folder) as folders:
-        # the same probe for all, or what they cover could not be compared
-        return (yield from find_object_size(plan, image, executor, folders))
+        probe = yield from find_object_size(plan, image, executor, folders)
+    return probe.sure and probe.fit > LEAST

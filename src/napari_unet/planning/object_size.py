@@ -17,7 +17,7 @@ from napari_unet.execution.orders import Job
 from napari_unet.execution.run import live_run
 from napari_unet.image import SPARSE, Box, Image
 from napari_unet.intensity import normalise
-from napari_unet.labels.watershed import object_diameters, typical_diameter
+from napari_unet.labels.watershed import Patch, object_diameters, typical_diameter
 from napari_unet.settings import MOST_DIAMETER, DecodeSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
 
@@ -50,6 +50,8 @@ class ScaleProbe:
         Where its probability maps are.
     cached_tiles : set of Key
         Its tiles that are there.
+    patches : list of Patch
+        The objects.
     diameters, certainties : list of float
         Of each object: image pixels, and 0…1.
     leaning : float
@@ -61,6 +63,7 @@ class ScaleProbe:
     plan: SegmentPlan
     folder: Path = Path()
     cached_tiles: set[Key] = field(default_factory=set)
+    patches: list[Patch] = field(default_factory=list)
     diameters: list[float] = field(default_factory=list)
     certainties: list[float] = field(default_factory=list)
     leaning: float = 1.0
@@ -317,6 +320,7 @@ def _fill(probe: ScaleProbe, image: Image, executor: Executor) -> Generator[Even
     for event in live_run(job, plan.blocks(), probe.cached_tiles).events(executor):
         if isinstance(event, ObjectsFound):
             found = object_diameters(event.patch.labels).tolist()
+            probe.patches.append(event.patch)
             probe.diameters.extend(found)
             probe.certainties.extend([event.patch.certainty] * len(found))
         yield Waiting()
