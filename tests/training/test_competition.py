@@ -235,3 +235,18 @@ def test_the_new_model_must_beat_the_model_in_use_too(models, tmp_path: Path) ->
     alone = list(events(given, stop=lambda: True))[-1].report
     assert report.old > alone.old + 0.3
     assert report.outcome == "refused"
+
+
+def test_a_parent_that_is_good_as_it_is_is_kept_as_it_is(models, tmp_path: Path) -> None:
+    """Something poor is in use: a new model could beat that and be worse than its parent."""
+    given = [
+        (replace(one, in_use=models["blank"]), windows)
+        for one, windows in trainings(models, tmp_path, "discs")
+    ]
+    *_, last = events(given)
+    report = last.report
+    assert (report.outcome, report.trained) == ("accepted", False)
+    assert "as it is" in report.sentence
+    kept, new = load_model(models["discs"])[0], load_model(last.path)[0]
+    for name, value in kept.state_dict().items():
+        assert (new.state_dict()[name] == value).all()

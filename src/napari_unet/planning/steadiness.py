@@ -6,6 +6,7 @@ clumps, and others in each size.
 
 import math
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,11 @@ def steadiness(
     probe = yield from find_size(plan, image, executor, folders)
     if probe.ratio is None:
         return 0.0
-    prober = Prober(probe.plan, shown, executor, folders)
-    diameter = probe.plan.card.object_diameter / (ENLARGED * probe.plan.zoom)
+    card = probe.plan.card
+    # Sizes within its range a model takes as they are; here each is another one.
+    exact = card.model_copy(update={"diameter_range": (card.object_diameter,) * 2})
+    prober = Prober(replace(probe.plan, card=exact), shown, executor, folders)
+    diameter = card.object_diameter / (ENLARGED * probe.plan.zoom)
     larger = yield from prober.at(probe.plan.region.centre, diameter)
     both = probe.plan.region.intersect(larger.plan.region)
     same = agreement([labels_of(probe, both)], [labels_of(larger, both)])

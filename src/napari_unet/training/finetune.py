@@ -1,4 +1,4 @@
-"""Use case: teach a model what a person painted, and keep it only if it is better.
+"""Use case: train a model on what a person painted, and keep it only if it is better.
 
 Yields events as a segmentation does. The engine runs it for the panel; the command line and
 library calls run it in their own process.
@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Sequence
 from napari_unet.models.card import ModelCard
 from napari_unet.models.report import Report
 from napari_unet.models.weights import save_model
-from napari_unet.training.competition.attempt import Attempt
 from napari_unet.training.competition.choice import Choice, choose
 from napari_unet.training.competition.evaluation import Candidate
 from napari_unet.training.competition.evidence import Evidence
@@ -22,8 +21,10 @@ from napari_unet.training.events import (
     PlannedTraining,
     TrainingEvent,
 )
-from napari_unet.training.judge import LEAST_GAIN, decide, look_at_it
+from napari_unet.training.judge import decide, look_at_it
 from napari_unet.training.windows import TrainingWindow
+
+AS_IT_IS = "{!r} does better as it is than with what it learned, so only the size is new."
 
 
 def finetune_events(
@@ -68,9 +69,11 @@ def finetune_events(
     best = trained = work.trained()
     if refit is not None and refit.score.value > trained.score.value:
         best = refit
+    plain = None if in_use is None else work.as_it_is(best)
+    best = plain or best
     report = _report(choice, (before, best), known, trained=best is trained)
-    if in_use is not None and unchanged.score.value > best.score.value + LEAST_GAIN:
-        report = report.saying(_better_parent(work, best, unchanged))
+    if plain is not None:
+        report = report.saying(AS_IT_IS.format(work.parent.name))
     save_model(work.plan.target, best.network, _new_card(work.card, best, report))
     yield Finished(report, work.plan.target)
 
@@ -110,12 +113,6 @@ def _report(
         tried=choice.tried,
     )
     return report.saying(choice.conclusion)
-
-
-def _better_parent(work: Attempt, best: Candidate, parent: Candidate) -> str:
-    """Say that the parent as it is does clearly better than what it learned to be."""
-    scores = f"{parent.score.value:.2f}, the new model {best.score.value:.2f}"
-    return f"{work.parent.name!r} as it is reaches {scores}: rather choose {work.parent.name!r}."
 
 
 def _new_card(card: ModelCard, best: Candidate, report: Report) -> ModelCard:

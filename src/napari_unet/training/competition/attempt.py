@@ -15,6 +15,7 @@ from napari_unet.network.unet import UNet
 from napari_unet.training.competition.evaluation import Candidate, Evaluation, some
 from napari_unet.training.competition.evidence import Evidence, evidence_of
 from napari_unet.training.competition.first_answer import answer_at_once
+from napari_unet.training.competition.verdict import PROBABLE, Compared
 from napari_unet.training.events import Control, FinetunePlan, TrainingStep
 from napari_unet.training.judge import (
     GIVEN_UP,
@@ -166,7 +167,8 @@ class Attempt:
             yield self.state(self._score_so_far())
         begun = last = self.seconds
         pause, before = JUDGE_EVERY, self.spent
-        end = max(begun + 1.0, self.settings.time_limit - RESERVE * self.judging - self.looking)
+        looking = self.looking * (1 if self.begins_with_model_in_use else 3)
+        end = max(begun + 1.0, self.settings.time_limit - RESERVE * self.judging - looking)
         while self.seconds < end and not self.control.stop():
             self.step((before + self.seconds - begun) / (before + end - begun))
             score = None
@@ -236,6 +238,17 @@ class Attempt:
         found = evidence_of(self.evaluation, candidate)
         self.looking = self.seconds - begun
         return found
+
+    def as_it_is(self, best: Candidate) -> Candidate | None:
+        """Return the parent in the painted size, if what it learned hardly makes it better.
+
+        Where another model is in use, a new one may beat that and still be worse than its parent.
+        """
+        if self.evaluation.classes:
+            return None
+        plain = self.evaluation.candidate(self.network, self.card.decode)
+        evidence = evidence_of(self.evaluation, plain), evidence_of(self.evaluation, best)
+        return plain if Compared.of(plain, best, evidence).expected < PROBABLE else None
 
     def trained(self) -> Candidate:
         """Score what was learned, with the parent's thresholds.
