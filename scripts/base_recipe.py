@@ -256,7 +256,7 @@ CELLS = Recipe(
         "MDCK (MIT, (c) 2025 JahnJ); CellSium (BSD-2-Clause, (c) C. Sachs, FZ Juelich).",
     ),
     shares={
-        "made_up": 0.40,
+        "made_up": 0.41,
         "usiigaci": 0.13,
         "fluo": 0.09,
         "mnfinder": 0.04,

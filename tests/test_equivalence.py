@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from tifffile import imread
 
-from napari_unet import segment, segmentation
+from napari_unet import segment
 from napari_unet.inference.batchnorm_folding import folded
 from napari_unet.inference.predict import Predictor
 from napari_unet.intensity import percentiles
@@ -267,10 +267,10 @@ def test_probability_maps_of_the_scale_probe_are_as_good_as_new_ones(
         planned = yield from plan(*given)
         return planner.Planned(planned.plan)
 
-    monkeypatch.setattr(segmentation, "make_plan", watched)
+    monkeypatch.setattr("napari_unet.segmentation.images.make_plan", watched)
     kept = segment(sample).labels
     assert taken[0]  # else nothing is compared
-    monkeypatch.setattr(segmentation, "make_plan", forgetting)
+    monkeypatch.setattr("napari_unet.segmentation.images.make_plan", forgetting)
     assert kept.max() > 5
     assert (segment(sample).labels == kept).all()
 

@@ -271,16 +271,32 @@ def test_wilson_interval() -> None:
     assert never_worse.wilson(0, 0) == (0, 1)
 
 
+def run(domain: str, change: float, gain: float) -> Row:
+    pair = [0.4, 0.4 + gain]
+    return {
+        "domain": domain, "change": change, "held": 3, "old": 0.4, "new": 0.4 + gain,
+        "certainty": 3 * gain, "learned": pair, "steady": pair,
+    }  # fmt: skip
+
+
 def test_matrix_counts_decisions_by_true_change() -> None:
-    rows = [
-        {"change": -0.1, "outcome": "refused"},
-        {"change": 0.1, "outcome": "accepted"},
-        {"change": 0.0, "outcome": "preview"},
-        {"outcome": "error"},
-    ]
+    sets = ("one", "two", "three")
+    rows = [run(name, *of) for name in sets for of in ((-0.3, -0.3), (0.3, 0.3), (0.0, 0.0))]
     body = never_worse.matrix(rows)
     assert [line[1:5] for line in body] == [
-        ["1", "0", "1", "0"],
-        ["1", "0", "0", "1"],
-        ["1", "1", "0", "0"],
+        ["3", "0", "3", "0"],
+        ["3", "0", "0", "3"],
+        ["3", "3", "0", "0"],
     ]
+
+
+def test_the_fit_finds_what_gains_are_worth() -> None:
+    rows = [run("one", gain, gain) for gain in np.linspace(-0.3, 0.3, 40)]
+    *weights, always = never_worse.fitted(rows)
+    assert float(np.dot(weights, never_worse.compared(rows[-1]).gains)) == pytest.approx(
+        0.3, abs=0.02
+    )
+    assert always == pytest.approx(0, abs=0.02)
+    assert never_worse.newest(
+        [{"outcome": "error", "time": 20}, *({**r, "time": 20} for r in rows)]
+    )

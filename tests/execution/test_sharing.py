@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_unet import segment, segmentation
+from napari_unet import segment
 from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.probability_maps import MapsInFolder
 from napari_unet.image import Box
@@ -68,7 +68,7 @@ def test_objects_and_ids_are_those_of_blocks_apart(
     assert made
     assert forgotten[-1]  # before the folder itself goes
     pixels.clear()
-    monkeypatch.setattr(segmentation, "sharing_pays", lambda *_: False)
+    monkeypatch.setattr("napari_unet.segmentation.images.sharing_pays", lambda *_: False)
     apart = segment(image, diameter=NUCLEI, tile=128)
     assert shared.count > 100
     assert (shared.labels == apart.labels).all()
