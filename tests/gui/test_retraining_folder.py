@@ -21,6 +21,12 @@ LEFT, RIGHT = (slice(0, 224), slice(0, 224)), (slice(0, 224), slice(224, 448))
 FAULTY = {"sensitivity": 0.05, "separation": 0.5, "minimum_diameter": 4.0}
 
 
+@pytest.fixture(autouse=True)
+def _one_parent(monkeypatch) -> None:
+    """Which models compete in a few seconds would depend on the machine."""
+    monkeypatch.setattr("napari_unet.finetuning.in_engine.competitors", lambda one: [one])
+
+
 @pytest.fixture
 def section(panel, click):
     """The section, with a model in use that other thresholds alone put right."""
