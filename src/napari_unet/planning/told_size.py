@@ -43,7 +43,7 @@ APART = 1.3  # factor from which on two magnifications are different ones
 SAME = 1.2  # factor within which two probes tell the same
 ALIKE = 1.4  # factor within which what is told and what is found are taken together
 UNCLEAR = 0.6  # octaves between the quartiles of the pixels, from which on they tell too little
-RISING = 0.3  # octaves told for each octave of magnification; less says nothing
+RISING = 0.2  # octaves told for each octave of magnification; less says nothing
 TRUSTED = 0.7  # octaves from the usual size within which what is told is mostly right
 UNSURE = (
     "It is not certain how large the objects are; {:.0f} px is the best guess. If they are not "
