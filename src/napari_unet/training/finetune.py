@@ -68,11 +68,12 @@ def finetune_events(
     yield from work.learn()
     best = trained = work.trained()
     if refit is not None and refit.score.value > trained.score.value:
-        best = refit
-    plain = None if in_use is None else work.as_it_is(best)
-    best = plain or best
+        best = work.better_of(trained, refit)
+    # where another model is in use, a new one may beat that and still be worse than its parent
+    plain = None if in_use is None else work.as_it_is()
+    best = work.better_of(best, plain)
     report = _report(choice, (before, best), known, trained=best is trained)
-    if plain is not None:
+    if best is plain:
         report = report.saying(AS_IT_IS.format(work.parent.name))
     save_model(work.plan.target, best.network, _new_card(work.card, best, report))
     yield Finished(report, work.plan.target)

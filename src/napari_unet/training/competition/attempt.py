@@ -239,16 +239,19 @@ class Attempt:
         self.looking = self.seconds - begun
         return found
 
-    def as_it_is(self, best: Candidate) -> Candidate | None:
-        """Return the parent in the painted size, if what it learned hardly makes it better.
-
-        Where another model is in use, a new one may beat that and still be worse than its parent.
-        """
+    def as_it_is(self) -> Candidate | None:
+        """Score the parent in the painted size; None for classes."""
         if self.evaluation.classes:
             return None
-        plain = self.evaluation.candidate(self.network, self.card.decode)
-        evidence = evidence_of(self.evaluation, plain), evidence_of(self.evaluation, best)
-        return plain if Compared.of(plain, best, evidence).expected < PROBABLE else None
+        return self.evaluation.candidate(self.network, self.card.decode)
+
+    def better_of(self, best: Candidate, simpler: Candidate | None) -> Candidate:
+        """Return the best, or a simpler one that it hardly beats beside what is held out."""
+        if simpler is None:
+            return best
+        evidence = evidence_of(self.evaluation, simpler), evidence_of(self.evaluation, best)
+        hardly = Compared.of(simpler, best, evidence).expected < PROBABLE
+        return simpler if hardly else best
 
     def trained(self) -> Candidate:
         """Score what was learned, with the parent's thresholds.
