@@ -83,6 +83,11 @@ def test_what_is_worse_in_all_is_refused() -> None:
     assert "not better" in sentence
 
 
+def test_what_is_worse_where_it_was_set_aside_is_never_sure() -> None:
+    better = compared(0.8, (0.3, 0.8), (0.4, 0.8))
+    assert verdict(replace(better, held=(0.8, 0.5)))[0] == "preview"
+
+
 def test_lucky_objects_do_not_outweigh_the_rest() -> None:
     assert verdict(compared(0.3, (0.8, 0.5), (0.9, 0.5)))[0] == "refused"
 

@@ -128,7 +128,8 @@ def verdict(compared: Compared, expected: float | None = None) -> tuple[Outcome,
             f"it is better, or paint a few more objects ({FEWEST_PAINTED} in all are enough)."
             + forgotten
         )
-    if expected < SURE:
+    # not sure, whatever else is seen, where those that were set aside are found worse
+    if expected < SURE or compared.held[1] < compared.held[0]:
         return "preview", (
             f"The new model is probably better: look at it ({compared.figures}). The old one "
             "stays until you keep the new one, or paint a few more objects." + forgotten
