@@ -215,14 +215,17 @@ def fitted(rows: Sequence[Row]) -> NDArray[np.float64]:
     return weights
 
 
+def estimates(rows: Sequence[Row]) -> NDArray[np.float64]:
+    """Estimate the change of each run by numbers that are fitted to the runs of all other sets."""
+    sets = {row["domain"] for row in rows}
+    of_others = {name: fitted([row for row in rows if row["domain"] != name]) for name in sets}
+    return np.array([of_others[row["domain"]] @ [*compared(row).gains, 1.0] for row in rows])
+
+
 def decisions(rows: Sequence[Row]) -> list[Outcome]:
-    """Decide about each run by numbers that are fitted to the runs of all other sets."""
-    decided = []
-    for row in rows:
-        *weights, always = fitted([other for other in rows if other["domain"] != row["domain"]])
-        expected = always + float(np.dot(weights, compared(row).gains))
-        decided.append(verdict(compared(row), expected)[0])
-    return decided
+    """Decide about each run by its estimate."""
+    pairs = zip(rows, estimates(rows).tolist(), strict=True)
+    return [verdict(compared(row), expected)[0] for row, expected in pairs]
 
 
 def matrix(rows: Sequence[Row]) -> list[list[str]]:
@@ -269,11 +272,7 @@ def show(rows: Sequence[Row], document: Path, *, write: bool) -> None:
 def show_fit(rows: Sequence[Row]) -> None:
     """Print the numbers of `training.competition.verdict`, and what other thresholds would do."""
     print(f"WEIGHTS, ALWAYS of {len(rows)} runs: {fitted(rows).round(2).tolist()}")
-    changes, sets = np.array([r["change"] for r in rows]), [r["domain"] for r in rows]
-    expected = np.zeros(len(rows))
-    for number, row in enumerate(rows):
-        others = [r for r, name in zip(rows, sets, strict=True) if name != row["domain"]]
-        expected[number] = fitted(others) @ [*compared(row).gains, 1.0]
+    changes, expected = np.array([row["change"] for row in rows]), estimates(rows)
     body = []
     for sure in np.arange(-0.02, 0.13, 0.01):
         shares = [(expected >= sure)[of].mean() for of in (changes < LOSS, changes >= GAIN)]

@@ -14,6 +14,7 @@ from napari_unet.network.spec import UNetSpec
 from napari_unet.planning.object_size import ScaleProbe, probe_folders
 from napari_unet.planning.planner import Where, begin_plan
 from napari_unet.planning.steadiness import labels_of, steadiness
+from napari_unet.planning.told_size import find_size
 from napari_unet.segmentation import Notes, open_image
 from napari_unet.settings import SegmentSettings
 from tests.execution.test_ledger import plan_of
@@ -27,7 +28,8 @@ def steady(pixels: np.ndarray, model: Model, folder: Path) -> float:
     image = open_image(pixels)
     plan = Notes().follow(begin_plan(image, model, SegmentSettings(), Where()))
     with probe_folders(folder / "maps") as folders:
-        return Notes().follow(steadiness(plan, image, ThreadExecutor(), folders))
+        probe = Notes().follow(find_size(plan, image, ThreadExecutor(), folders))
+        return Notes().follow(steadiness(probe, image, ThreadExecutor(), folders))
 
 
 @pytest.mark.parametrize("name", ["nuclei", "cells"])

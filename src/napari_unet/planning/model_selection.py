@@ -8,9 +8,10 @@ from napari_unet.execution.events import Event
 from napari_unet.execution.executors import Executor
 from napari_unet.image import Image
 from napari_unet.models.library import Model
-from napari_unet.planning.object_size import find_object_size, probe_folders
+from napari_unet.planning.object_size import probe_folders
 from napari_unet.planning.planner import Where, begin_plan
 from napari_unet.planning.steadiness import steadiness
+from napari_unet.planning.told_size import find_size
 from napari_unet.settings import SegmentSettings
 
 # More than another model a later one must be steady in an image to be named. The models are in the
@@ -45,24 +46,15 @@ def best_model(
         The one that finds the same objects where the image is enlarged.
     """
     first = models[0]
-    if (yield from _is_sure(image, first, executor, where, folder)):
-        return first
     best, most = first, 0.0
     for model in models:
         plan = yield from begin_plan(image, model, SegmentSettings(), where)
         with probe_folders(folder) as folders:
-            steady = yield from steadiness(plan, image, executor, folders)
+            probe = yield from find_size(plan, image, executor, folders)
+            if model is first and probe.sure and probe.fit > LEAST:
+                return first
+            steady = yield from steadiness(probe, image, executor, folders)
         log.info("%s is steady by %.2f", model.card.name, steady)
         if steady > most + (0 if model is first else CLEARLY):
             best, most = model, steady
     return best
-
-
-def _is_sure(
-    image: Image, model: Model, executor: Executor, where: Where, folder: Path
-) -> Generator[Event, None, bool]:
-    """Whether a model surely finds objects of the size that it is used to."""
-    plan = yield from begin_plan(image, model, SegmentSettings(), where)
-    with probe_folders(folder) as folders:
-        probe = yield from find_object_size(plan, image, executor, folders)
-    return probe.sure and probe.fit > LEAST

@@ -16,8 +16,7 @@ from napari_unet.execution.executors import Executor
 from napari_unet.image import Box, Image
 from napari_unet.labels.agreement import Labels, agreement
 from napari_unet.planning.object_size import FEWEST, Prober, ScaleProbe
-from napari_unet.planning.told_size import everywhere, find_size, tells_size
-from napari_unet.tiling.plan import SegmentPlan
+from napari_unet.planning.told_size import everywhere, tells_size
 
 ENLARGED = 1.25  # times
 UNUSUAL = 0.2  # taken off for each octave between what is found and what the model is used to
@@ -26,14 +25,14 @@ TOO_FEW = 0.3  # taken off where hardly anything is found
 
 
 def steadiness(
-    plan: SegmentPlan, image: Image, executor: Executor, folders: Iterator[Path]
+    probe: ScaleProbe, image: Image, executor: Executor, folders: Iterator[Path]
 ) -> Generator[Event, None, float]:
     """Say how far a model finds the same objects in an image and in a larger one.
 
     Parameters
     ----------
-    plan : SegmentPlan
-        What is wanted, with the diameter that is expected.
+    probe : ScaleProbe
+        What it finds in the size that `told_size.find_size` found.
     image : Image
         What to read.
     executor : Executor
@@ -47,11 +46,10 @@ def steadiness(
         At most 1: panoptic quality, less where too few objects or objects of another size than the
         model's are found. 0 or less says that it knows nothing of the image.
     """
-    shown = everywhere(plan, image)[1] if tells_size(plan.card) else image
-    probe = yield from find_size(plan, image, executor, folders)
     if probe.ratio is None:
         return 0.0
     card = probe.plan.card
+    shown = everywhere(probe.plan, image)[1] if tells_size(card) else image
     # Sizes within its range a model takes as they are; here each is another one.
     exact = card.model_copy(update={"diameter_range": (card.object_diameter,) * 2})
     prober = Prober(replace(probe.plan, card=exact), shown, executor, folders)

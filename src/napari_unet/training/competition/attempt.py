@@ -76,6 +76,7 @@ class Attempt:
         self.loss = float("nan")
         self.judging = self.looking = 0.0  # seconds that the parent took
         self.spent = 0.0  # seconds that it has learned
+        self._evidence: dict[Candidate, Evidence] = {}
         self.note = ""  # what a person should know meanwhile
         self.best: tuple[float, UNet] | None = None  # seen so far, and kept if it is stopped
 
@@ -167,7 +168,7 @@ class Attempt:
             yield self.state(self._score_so_far())
         begun = last = self.seconds
         pause, before = JUDGE_EVERY, self.spent
-        looking = self.looking * (1 if self.begins_with_model_in_use else 3)
+        looking = self.looking * (1 if self.begins_with_model_in_use else 2)
         end = max(begun + 1.0, self.settings.time_limit - RESERVE * self.judging - looking)
         while self.seconds < end and not self.control.stop():
             self.step((before + self.seconds - begun) / (before + end - begun))
@@ -228,16 +229,17 @@ class Attempt:
         return self.evaluation.as_it_segments(network, card, in_use=True)
 
     def evidence(self, candidate: Candidate) -> Evidence | None:
-        """Look how a candidate does beside what is held out; None for classes.
+        """Look once how a candidate does beside what is held out; None for classes.
 
-        It takes as long again at the end, and that much of the time is kept.
+        It takes as long again for each candidate at the end, and that much of the time is kept.
         """
         if self.evaluation.classes:
             return None
-        begun = self.seconds
-        found = evidence_of(self.evaluation, candidate)
-        self.looking = self.seconds - begun
-        return found
+        if candidate not in self._evidence:
+            begun = self.seconds
+            self._evidence[candidate] = evidence_of(self.evaluation, candidate)
+            self.looking = self.seconds - begun
+        return self._evidence[candidate]
 
     def as_it_is(self) -> Candidate | None:
         """Score the parent in the painted size; None for classes."""
@@ -249,8 +251,10 @@ class Attempt:
         """Return the best, or a simpler one that it hardly beats beside what is held out."""
         if simpler is None:
             return best
-        evidence = evidence_of(self.evaluation, simpler), evidence_of(self.evaluation, best)
-        hardly = Compared.of(simpler, best, evidence).expected < PROBABLE
+        plain, more = self.evidence(simpler), self.evidence(best)
+        if plain is None or more is None:
+            return best
+        hardly = Compared.of(simpler, best, (plain, more)).expected < PROBABLE
         return simpler if hardly else best
 
     def trained(self) -> Candidate:
