@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from napari_unet.training.augment import (
     uniform,
     view,
 )
-from napari_unet.training.synthetic import VERSION, made_up_cells
+from napari_unet.training.synthetic import VERSION, made_up_cells, made_up_nuclei
 from napari_unet.training.targets import (
     UNKNOWN,
     border_weights,
@@ -49,6 +50,7 @@ KINDS = ("image", "mask")
 MISFIT = (2.8, 4.5)  # how many times too large or too small objects of a misfit crop are
 FIT = 2.0  # factor within which an object of a misfit crop has a size that the model is used to
 FAR = (1.6, 4.5)  # the same of the crops that train the diameter only
+PAIRED = 0.5  # of the crops of made-up cells show their nuclei, too
 MISFIT_WEIGHT = 0.5  # of a pixel of a misfit crop, but 0 in objects of a known size
 Sample = dict[str, Any]
 
@@ -88,6 +90,16 @@ def load(row: Sample, recipe: Recipe) -> Sample:
         "group": row["group"],
         "cluster": row["cluster"],
     }
+
+
+def load_nuclei(row: Sample, recipe: Recipe) -> torch.Tensor:
+    """Make up the nuclei ``(1, Y, X)`` of made-up cells, as large as their sample."""
+    made = made_up_cells(row["seed"])
+    nuclei = made_up_nuclei(row["seed"], made.labels)
+    _, labels = pixels_of(row)
+    height, width = labels.shape
+    image, _ = at_model_scale(nuclei[None, :height, :width], labels, recipe.card)
+    return torch.from_numpy(image.astype(np.float16))
 
 
 def pixels_of(row: Sample) -> tuple[NDArray[Any], NDArray[np.int32]]:
@@ -185,25 +197,29 @@ def load_all(data: Path, folder: Path, recipe: Recipe) -> list[Sample]:
         knobs += " diameter"
     name = f"samples-{hashlib.sha256(knobs.encode()).hexdigest()[:8]}"
     made_up = [made_up_row(n) for n in range(recipe.made_up)]
-    found: list[Sample] = []
-    for kind, rows in (
-        (name, training_images(data, list(recipe.shares))),
-        (f"{name}-made-up-{VERSION}", made_up),
-    ):
-        for begin in range(0, len(rows), PART):
-            part = rows[begin : begin + PART]
-            found += load_part(part, folder / f"{kind}-{begin}-{len(part)}.pt", recipe)
-    return [sample for sample in found if sample["cluster"] not in recipe.without]
+    found = load_parts(training_images(data, list(recipe.shares)), folder / name, load, recipe)
+    drawn = folder / f"{name}-made-up-{VERSION}"
+    cells = load_parts(made_up, drawn, load, recipe)
+    if card.spec.nuclei:
+        nuclei = load_parts(made_up, drawn.with_name(f"{drawn.name}-nuclei"), load_nuclei, recipe)
+        cells = [{**one, "nuclei": seen} for one, seen in zip(cells, nuclei, strict=True)]
+    return [sample for sample in found + cells if sample["cluster"] not in recipe.without]
 
 
-def load_part(rows: list[Sample], cache: Path, recipe: Recipe) -> list[Sample]:
-    """Load some images; their pixels stay in the cache file until a crop needs them."""
-    if not cache.exists():
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        begun = cache.with_suffix(".part")
-        torch.save([load(row, recipe) for row in rows], begun)
-        begun.replace(cache)
-    found: list[Sample] = torch.load(cache, weights_only=True, mmap=True)
+def load_parts(
+    rows: list[Sample], place: Path, load_one: Callable[[Sample, Recipe], Any], recipe: Recipe
+) -> list[Any]:
+    """Load images part by part; their pixels stay in the cache files until a crop needs them."""
+    found: list[Any] = []
+    for begin in range(0, len(rows), PART):
+        part = rows[begin : begin + PART]
+        cache = place.with_name(f"{place.name}-{begin}-{len(part)}.pt")
+        if not cache.exists():
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            begun = cache.with_suffix(".part")
+            torch.save([load_one(row, recipe) for row in part], begun)
+            begun.replace(cache)
+        found += torch.load(cache, weights_only=True, mmap=True)
     return found
 
 
@@ -230,7 +246,7 @@ class Sampler:
         self.weights = weights
 
     def batch(self, phase: Phase, random: torch.Generator) -> torch.Tensor:
-        """``(N, C + 3 [+ 1], CROP, CROP)`` of image, distance, weights, classes, diameter."""
+        """``(N, C + 3 [+ 1], CROP, CROP)``: image, nuclei, distance, weights, classes, diameter."""
         crops = [self.crop(phase, random) for _ in range(self.recipe.batch)]
         return torch.stack(crops)
 
@@ -239,6 +255,10 @@ class Sampler:
         size, augmentation = self.recipe.crop, phase.augmentation
         cluster = self.clusters[int(torch.multinomial(self.weights, 1, generator=random))]
         sample = self.samples[cluster[int(uniform(0, len(cluster), random))]]
+        paired = "nuclei" in sample and uniform(0, 1, random) < PAIRED
+        if paired:
+            both = torch.cat([sample["planes"], sample["nuclei"]])
+            sample = {**sample, "planes": both, "crowded": None}
         planes, centres = sample["planes"], sample["centres"]
         recipe, truths = self.recipe, self.recipe.truths
         misfit = uniform(0, 1, random) < recipe.misfit
@@ -253,7 +273,8 @@ class Sampler:
         centre = self._place(planes.shape[1:], centres, random)
         grid = sampling_grid(size, centre, augmentation, random)
         channels = self.recipe.card.spec.in_channels
-        first = truths if channels > 1 else truths + int(uniform(0, len(planes) - truths, random))
+        mixed = len(planes) - truths - int(paired)
+        first = truths if channels > 1 else truths + int(uniform(0, mixed, random))
         image = planes[first : first + channels].float()
         distance, weights, classes = planes[:3, None].float()
         # A mirrored object that the border cuts has a shape no cell has: nothing is learned there.
@@ -263,6 +284,8 @@ class Sampler:
             1 + view(weights, grid, "bilinear") + (self.recipe.border - 1) * (classes == BORDER)
         )
         image = change_intensity(view(image, grid, "bilinear"), augmentation, random)
+        if recipe.card.spec.nuclei:
+            image = torch.cat([image, nuclei_seen(planes, grid, augmentation, random, paired)])
         distance = view(distance, grid, "bilinear")
         if misfit:
             weights = MISFIT_WEIGHT * ~of_known_size(classes, self.recipe.card)
@@ -308,6 +331,20 @@ def far_too_large_or_small(
     truth[3:][truth[3:] > UNKNOWN] -= math.log2(factor)
     calm = replace(augmentation, scale=(0.9, 1.1), still=0.0)
     return torch.cat([truth, image]), centres / factor, calm
+
+
+def nuclei_seen(
+    planes: torch.Tensor,
+    grid: torch.Tensor,
+    augmentation: Augmentation,
+    random: torch.Generator,
+    paired: bool,
+) -> torch.Tensor:
+    """View of the nuclei ``(1, H, W)``, which are the last plane, or of none."""
+    if not paired:
+        return torch.zeros(1, *grid.shape[:2])
+    seen = view(planes[-1:].float(), grid, "bilinear")
+    return change_intensity(seen, replace(augmentation, invert=0.0, halo=0.0), random)
 
 
 def diameter_seen(diameter: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:

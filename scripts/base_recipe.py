@@ -241,7 +241,13 @@ CELLS = Recipe(
     card=ModelCard(
         name="cells",
         spec=UNetSpec(
-            in_channels=1, classes=3, distance=True, base_filters=16, depth=4, diameter=True
+            in_channels=1,
+            classes=3,
+            distance=True,
+            base_filters=16,
+            depth=4,
+            diameter=True,
+            nuclei=True,
         ),
         object_diameter=30.0,
         diameter_range=(23.0, 39.0),

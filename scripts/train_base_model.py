@@ -113,7 +113,7 @@ class Training:
 
     def _loss(self, batch: torch.Tensor) -> torch.Tensor:
         recipe, spec = self.recipe, self.recipe.card.spec
-        channels = spec.in_channels
+        channels = spec.most_channels
         images = batch[:, :channels].contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.short):
             output = self.network(images)

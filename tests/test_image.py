@@ -182,3 +182,25 @@ def test_grey_of_wide_types_neither_wraps_nor_overflows() -> None:
     assert to_grey(np.full((1, 1, 3), 2**64 - 1, np.uint64))[0, 0] == pytest.approx(2**64)
     assert to_grey(np.full((1, 1, 3), 1e100))[0, 0] == pytest.approx(1e100)
     assert to_grey(np.full((1, 1, 3), 200, np.uint8))[0, 0] == 200
+
+
+def test_nuclei_come_after_the_image_and_are_no_part_of_its_average() -> None:
+    data = np.stack([np.full((4, 5), value, np.uint8) for value in (10, 20, 90)])
+    box = Box((0, 0), (4, 5))
+    image = Image(data, "CYX", nuclei=2)
+    assert image.used_channels(1) == 1
+    assert image.read((), box)[:, 0, 0].tolist() == [15]
+    assert image.used_channels(1, nuclei=True) == 2
+    assert image.read((), box, 2, nuclei=True)[:, 0, 0].tolist() == [15, 90]
+    chosen = Image(data, "CYX", channel=0, nuclei=2)
+    assert chosen.read((), box, 2, nuclei=True)[:, 0, 0].tolist() == [10, 90]
+    # a model of classes is given all that there is
+    assert image.read((), box, 3)[:, 0, 0].tolist() == [10, 20, 90]
+
+
+@pytest.mark.parametrize(("channel", "nuclei"), [(None, 3), (None, -1), (1, 1)])
+def test_nuclei_need_a_channel_of_their_own(channel: int | None, nuclei: int) -> None:
+    with pytest.raises(InputError, match="nuclei"):
+        Image(np.zeros((3, 4, 5)), "CYX", channel=channel, nuclei=nuclei)
+    with pytest.raises(InputError, match="nuclei"):
+        Image(np.zeros((4, 5)), "YX", nuclei=0)

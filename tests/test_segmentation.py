@@ -20,6 +20,7 @@ from napari_unet.models.card import NEAR
 from napari_unet.models.library import Model, load_model
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.models.weights import save_model
+from napari_unet.network.spec import UNetSpec
 from napari_unet.planning.planner import Where
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import DecodeSettings, SegmentSettings
@@ -376,3 +377,25 @@ def test_a_model_of_large_cells_still_sees_that_an_image_has_small_ones(tmp_path
     assert 0.7 < found.plan.found / usual < 1.4
     assert 13 < found.record["decode"]["minimum_diameter"] < 30
     assert found.labels.max() > 5
+
+
+def test_nuclei_are_seen_where_they_are_given(tmp_path: Path) -> None:
+    spec = UNetSpec(base_filters=2, depth=2, nuclei=True)
+    model = load_model(random_model(tmp_path, spec, seed=7))
+    random = np.random.default_rng(1)
+    pair = random.integers(0, 2, (2, 60, 90)).astype(np.uint8)
+    cells = Image(pair[0], "YX")
+    both = Image(pair, "CYX", channel=0, nuclei=1)
+    alone, paired = run(cells, model), run(both, model)
+    assert (alone.labels == run(Image(pair, "CYX", channel=0), model).labels).all()
+    assert (alone.labels != paired.labels).any()
+    assert paired.plan.channels == 2
+    # tiles agree with the whole image
+    tiled = run(both, model, tile=32)
+    assert ((paired.labels > 0) == (tiled.labels > 0)).all()
+
+
+def test_a_model_without_nuclei_refuses_them(model: Model) -> None:
+    image = Image(np.zeros((2, 40, 40), np.uint8), "CYX", channel=0, nuclei=1)
+    with pytest.raises(InputError, match="takes none"):
+        run(image, model)

@@ -129,6 +129,9 @@ class Image:
         axis whose planes are segmented one after the other (``T``, ``Z``, ...).
     channel : int or None
         The channel to use; None = all of them, averaged if the model takes one.
+    nuclei : int or None
+        The channel of stained nuclei, for a model that takes them beside the image; it is no part
+        of an average then.
     pixel_size : tuple of float or None
         ``(y, x)`` in `unit`, None if unknown.
     unit : str
@@ -152,6 +155,7 @@ class Image:
     whole: "Image | None" = None
     looks: dict[Any, Any] = field(default_factory=dict, repr=False)
     steps: Mapping[str, float] = field(default_factory=dict)
+    nuclei: int | None = None
 
     def __post_init__(self) -> None:
         check_dtype(self.data.dtype)
@@ -172,6 +176,13 @@ class Image:
             raise InputError(
                 f"Channel {self.channel} was asked for; the image has channels 0 to "
                 f"{self.channels - 1}. Choose one of those, or the average."
+            )
+        if self.nuclei is not None and not (
+            0 <= self.nuclei < self.channels and self.channels > 1 and self.nuclei != self.channel
+        ):
+            raise InputError(
+                f"Channel {self.nuclei} was named as that of the nuclei; the image has channels 0 "
+                f"to {self.channels - 1}, of which one other must show the cells. Choose another."
             )
 
     def _length(self, axis: str) -> int:
@@ -222,17 +233,27 @@ class Image:
         """Indices along the iterated axes of every plane."""
         return itertools.product(*(range(n) for n in self.leading_shape))
 
-    def used_channels(self, wanted: int) -> int:
-        """Channels a network with `wanted` input channels would be given; raises if they differ."""
+    def used_channels(self, wanted: int, *, nuclei: bool = False) -> int:
+        """Channels that a network is given; raises if it cannot be.
+
+        Parameters
+        ----------
+        wanted : int
+            Channels that it needs.
+        nuclei : bool
+            Whether it takes nuclei besides; they are given where the image has a channel of them.
+        """
         offered = 1 if self.channel is not None else self.channels
         if wanted in (1, offered) or (wanted == 3 and self._has_alpha):
-            return wanted
+            return wanted + int(nuclei and self.nuclei is not None)
         raise InputError(
             f"The image offers {offered} channel(s); this model needs {wanted}. Choose other "
             "channels or another model."
         )
 
-    def read(self, plane: tuple[int, ...], box: Box, channels: int = 1) -> NDArray[Any]:
+    def read(
+        self, plane: tuple[int, ...], box: Box, channels: int = 1, *, nuclei: bool = False
+    ) -> NDArray[Any]:
         """Read one window.
 
         Parameters
@@ -242,7 +263,9 @@ class Image:
         box : Box
             Window in image pixels, inside the image.
         channels : int
-            Channels wanted: 1 gives the chosen channel or the average.
+            Channels wanted: 1 gives the chosen channel or the average. With nuclei one more.
+        nuclei : bool
+            Whether the last of these channels is that of the nuclei, where the image has one.
 
         Returns
         -------
@@ -255,25 +278,33 @@ class Image:
         InputError
             If the file cannot be read there.
         """
+        paired = nuclei and self.nuclei is not None
+        window = self._stored(plane, box, self.channel)
+        if self._has_alpha and channels != len(window):
+            window = window[:3]
+        if channels - int(paired) == 1 and len(window) > 1:
+            shown = window if self.nuclei is None else np.delete(window, self.nuclei, axis=0)
+            window = average(shown)[None]
+        if paired:
+            window = np.concatenate([window, self._stored(plane, box, self.nuclei)])
+        native = window.dtype.newbyteorder("=")
+        return np.array(window, dtype=native, order="C", copy=True)
+
+    def _stored(self, plane: tuple[int, ...], box: Box, channel: int | None) -> NDArray[Any]:
+        """Return a window ``(C, Y, X)`` of one channel, or of all, as it is stored."""
         index: list[Any] = []
         leading = iter(plane)
         y, x = box.slices
         for axis in self.axes:
             if axis == "C":
-                index.append(slice(None) if self.channel is None else self.channel)
+                index.append(slice(None) if channel is None else channel)
             else:
                 index.append({"Y": y, "X": x}[axis] if axis in "YX" else next(leading))
         window = self.values(tuple(index), box)
-        axes = [a for a in self.axes if a in "YX" or (a == "C" and self.channel is None)]
+        axes = [a for a in self.axes if a in "YX" or (a == "C" and channel is None)]
         if "C" not in axes:
             window, axes = window[None], ["C", *axes]
-        window = window.transpose([axes.index(a) for a in "CYX"])
-        if self._has_alpha and channels != len(window):
-            window = window[:3]
-        if channels == 1 and len(window) > 1:
-            window = average(window)[None]
-        native = window.dtype.newbyteorder("=")
-        return np.array(window, dtype=native, order="C", copy=True)
+        return window.transpose([axes.index(a) for a in "CYX"])
 
     def values(self, index: tuple[Any, ...], box: Box) -> NDArray[Any]:
         """Return what the array holds at an index, which is that of a box; see `read`."""

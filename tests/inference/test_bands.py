@@ -61,3 +61,11 @@ def test_no_band_has_few_rows(filters: int, width: int, monkeypatch: pytest.Monk
     for height in (64, 2**21 // width):
         bands(torch.zeros(1, 1, height, width))
     assert min(used) >= LEAST_ROWS * 2 * filters * width
+
+
+def test_bands_with_nuclei_and_without() -> None:
+    network = folded(UNet(UNetSpec(base_filters=2, depth=2, nuclei=True)).eval())
+    for channels in (1, 2):
+        image = torch.rand(1, channels, 64, 32)
+        with torch.inference_mode():
+            torch.testing.assert_close(Bands(network, 400)(image), network(image))

@@ -393,3 +393,15 @@ def test_paper_tiles_that_step_by_388_do_not() -> None:
         aligned = network(image[..., 4:64])
     torch.testing.assert_close(aligned, whole[..., 4:24])
     assert (shifted - whole[..., 2:22]).abs().max() > 1e-3
+
+
+def test_nuclei_that_are_not_given_count_as_an_empty_channel() -> None:
+    spec = UNetSpec(base_filters=2, depth=2, nuclei=True)
+    network = UNet(spec).eval()
+    image = torch.rand(1, 1, 32, 32)
+    nuclei = torch.rand(1, 1, 32, 32)
+    empty = network(torch.cat([image, torch.zeros_like(image)], dim=1))
+    assert torch.equal(network(image), empty)
+    assert not torch.allclose(network(torch.cat([image, nuclei], dim=1)), empty)
+    with pytest.raises(InputError, match="3 channels"):
+        network(torch.rand(1, 3, 32, 32))

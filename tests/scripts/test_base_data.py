@@ -11,7 +11,8 @@ from base_data import (
     centres_of,
     diameter_seen,
     load,
-    load_part,
+    load_nuclei,
+    load_parts,
     made_up_row,
     planes_of,
     training_images,
@@ -79,7 +80,7 @@ def test_the_diameter_told_is_that_of_what_a_crop_shows(far: float) -> None:
     sampler, random = Sampler([disc(recipe, 15)], recipe), torch.Generator().manual_seed(0)
     seen = []
     for _ in range(60):
-        _, _, weights, _, diameter = sampler.crop(phase, random)
+        _, _, _, weights, _, diameter = sampler.crop(phase, random)
         pieces = label((diameter > UNKNOWN).numpy())  # the disc, and mirrored ones
         whole = clear_border(pieces)
         assert (weights == 0).all() == bool(far)
@@ -104,13 +105,27 @@ def test_a_view_twice_as_large_tells_twice_the_diameter() -> None:
 
 def test_made_up_cells_are_prepared_and_read_back_from_the_cache(tmp_path: Path) -> None:
     rows = [made_up_row(seed) for seed in range(2)]
-    cache = tmp_path / "runs" / "some.pt"
-    first, again = load_part(rows, cache, CELLS), load_part([], cache, CELLS)
+    place = tmp_path / "runs" / "some"
+    first = load_parts(rows, place, load, CELLS)
+    assert [path.name for path in place.parent.iterdir()] == ["some-0-2.pt"]
+    again = load_parts(rows, place, load, CELLS)
     assert len(first) == len(again) == 2
     for one, other in zip(first, again, strict=True):
         torch.testing.assert_close(one["planes"], other["planes"])
         assert one["planes"].shape[0] == CELLS.truths + 1
         assert one["group"] == "made_up"
+
+
+@pytest.mark.parametrize("far", [0.0, 1.0])
+def test_half_of_the_crops_of_made_up_cells_show_their_nuclei(far: float) -> None:
+    row = made_up_row(3)
+    sample = {**load(row, CELLS), "nuclei": load_nuclei(row, CELLS)}
+    assert sample["nuclei"].shape == sample["planes"][:1].shape
+    recipe = CELLS.changed({"crop": 192, "on_object": 1.0, "far": far})
+    sampler, random = Sampler([sample], recipe), torch.Generator().manual_seed(0)
+    shown = [sampler.crop(CELLS.phases[0], random)[1] for _ in range(60)]
+    empty = sum(bool((nuclei == 0).all()) for nuclei in shown)
+    assert 15 < empty < 45
 
 
 def test_small_made_up_cells_are_not_magnified_to_a_huge_image() -> None:

@@ -12,7 +12,7 @@ from benchmarks.common.evaluation import probabilities
 from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models.library import load_card
 from napari_unet.network.unet import UNet
-from napari_unet.training.learner import Learner, Samples, layout, probability_map
+from napari_unet.training.learner import Learner, Samples, adapted, layout, probability_map
 from napari_unet.training.windows import TrainingWindow
 
 CARD = load_card("nuclei")
@@ -112,3 +112,33 @@ def test_strokes_leave_the_diameter_output_alone() -> None:
     assert (gradient[spec.slice_of("diameter")] == 0).all()
     image = window().image
     assert probability_map(learner.network.eval(), card, image).shape == (3, 64, 64)
+
+
+def test_nuclei_are_learned_where_they_are_given_and_stay_empty_elsewhere() -> None:
+    card = CARD.model_copy(update={"spec": replace(CARD.spec, base_filters=2, nuclei=True)})
+    pair = np.stack([window().image[0], (window().painted == 1).astype(np.float32)])
+    both = Samples([replace(window(), image=pair)], card)
+    alone = Samples([window()], card)
+    place = layout(card).slice_of("image")
+    learner = Learner(UNet(card.spec), both, alone)
+    assert learner._crop(both)[place][1].std() > 0
+    assert (learner._crop(alone)[place][1] == 0).all()
+    assert np.isfinite(learner.step(0.5))
+
+
+def test_a_network_that_takes_no_nuclei_is_not_given_them() -> None:
+    network = UNet(CARD.spec).eval()
+    image = np.random.default_rng(0).random((2, 64, 64), np.float32)
+    alone = probability_map(network, CARD, image[:1])
+    assert (probability_map(network, CARD, image) == alone).all()
+
+
+def test_what_is_made_to_take_nuclei_finds_the_same_without_them() -> None:
+    parent = UNet(replace(CARD.spec, base_filters=2)).eval()
+    child = adapted(parent, replace(parent.spec, nuclei=True))
+    image = torch.rand(1, 1, 64, 64)
+    assert torch.equal(child(image), parent(image))
+    assert torch.equal(adapted(child, parent.spec)(image), parent(image))
+    classes = adapted(child, child.spec.for_classes(2, 3))
+    first = classes.state_dict()["down.0.0.0.weight"]
+    assert torch.equal(first[:, 0], first[:, 1])

@@ -5,7 +5,13 @@ import pytest
 from scipy import ndimage
 
 from napari_unet.training import synthetic
-from napari_unet.training.synthetic import BENCHMARK_SEEDS, SIDE, MadeUp, made_up_cells
+from napari_unet.training.synthetic import (
+    BENCHMARK_SEEDS,
+    SIDE,
+    MadeUp,
+    made_up_cells,
+    made_up_nuclei,
+)
 from napari_unet.training.synthetic_shapes import (
     LAYOUTS,
     LEAST_AREA,
@@ -128,3 +134,13 @@ def test_pieces_and_specks_are_dropped() -> None:
 def test_one_of_the_numbers_is_picked() -> None:
     random = np.random.default_rng(0)
     assert {pick(random, 1, 2.5) for _ in range(30)} == {1.0, 2.5}
+
+
+def test_nuclei_lie_in_the_cells_and_follow_from_the_seed(drawn: list[MadeUp]) -> None:
+    for seed, made in zip(SEEDS[:6], drawn[:6], strict=True):
+        nuclei = made_up_nuclei(seed, made.labels)
+        assert nuclei.dtype == np.float32
+        assert nuclei.min() >= 0
+        assert nuclei.max() <= 1
+        assert (nuclei == made_up_nuclei(seed, made.labels)).all()
+        assert nuclei[made.labels > 0].mean() > nuclei[made.labels == 0].mean()

@@ -126,7 +126,7 @@ def gather_all(
     Waiting
         Between steps that take a while.
     """
-    views: dict[tuple[str, int], list[Painting]] = {}
+    views: dict[tuple[str, int, bool], list[Painting]] = {}
     for parent in parents[:1] if class_names else parents:
         paintings = views.setdefault(_view(parent.card), [])
         for (image, painted), size in zip_longest(pairs, seen) if not paintings else ():
@@ -143,9 +143,9 @@ def gather_all(
     return replace(first, others=tuple(others))
 
 
-def _view(card: ModelCard) -> tuple[str, int]:
+def _view(card: ModelCard) -> tuple[str, int, bool]:
     """What of a model decides the grey values that it sees an image with."""
-    return card.polarity, card.spec.in_channels
+    return card.polarity, card.spec.in_channels, card.spec.nuclei
 
 
 def _note_dark(views: Sequence[list[Painting]]) -> None:

@@ -45,7 +45,8 @@ class Bands(nn.Module):
         return max(BAND, LEAST_ROWS * 2 * self._network.spec.base_filters * image.shape[-1])
 
     def _compute(self, image: Tensor, band: int) -> Tensor:
-        network, copies, x = self._network, [], image
+        network, copies = self._network, []
+        x = network.completed(image)
         for block in network.down:
             copy, x = self._down(block, x, band)
             copies.append(copy)

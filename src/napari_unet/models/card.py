@@ -330,7 +330,7 @@ def _network(spec: UNetSpec) -> str:
     channels = "1 channel" if spec.in_channels == 1 else f"{spec.in_channels} channels"
     return (
         f"U-Net of {spec.depth} levels from {spec.base_filters} filters ({spec.variant}), "
-        f"{channels} in, {spec.out_channels} out"
+        f"{channels} in{' and nuclei, if given' * spec.nuclei}, {spec.out_channels} out"
     )
 
 

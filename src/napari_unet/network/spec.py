@@ -60,6 +60,9 @@ class UNetSpec:
     direct : bool
         Whether the last convolution sees, beside the learned features, the image itself and
         smoothed copies of it; see `network.smoothing`. Models of classes have it.
+    nuclei : bool
+        Whether one more channel may be given after those of the image: stained nuclei, which tell
+        touching cells apart. Where it is not given, it counts as empty.
     """
 
     in_channels: int = 1
@@ -73,6 +76,7 @@ class UNetSpec:
     dropout: float = 0.0
     diameter: bool = False
     direct: bool = False
+    nuclei: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
@@ -93,7 +97,7 @@ class UNetSpec:
                 "because a 3×3 one lacks a neighbour at the tile's edge. Use 2, or the 'padded' "
                 "variant."
             )
-        for name in ("distance", "diameter", "direct"):
+        for name in ("distance", "diameter", "direct", "nuclei"):
             if not isinstance(getattr(self, name), bool):
                 raise ModelError(
                     f"The network's {name} is {getattr(self, name)!r}; it must be true or false."
@@ -122,7 +126,7 @@ class UNetSpec:
         the file.
         """
         fields = asdict(self)
-        for later in ("diameter", "direct"):
+        for later in ("diameter", "direct", "nuclei"):
             if not fields[later]:
                 del fields[later]
         return fields
@@ -139,7 +143,13 @@ class UNetSpec:
             distance=False,
             diameter=False,
             direct=True,
+            nuclei=False,
         )
+
+    @property
+    def most_channels(self) -> int:
+        """Channels that the first convolution sees, the nuclei among them."""
+        return self.in_channels + int(self.nuclei)
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -301,7 +311,7 @@ def expected_tensors(spec: UNetSpec) -> dict[str, tuple[int, ...]]:
     joined = 2 if spec.skip == "concat" else 1
     for level in range(spec.depth):
         filters = spec.filters(level)
-        above = spec.filters(level - 1) if level else spec.in_channels
+        above = spec.filters(level - 1) if level else spec.most_channels
         found |= _block(f"down.{level}", above, filters, spec)
         found |= _block(f"merge.{level}", joined * filters, filters, spec)
         up = (2 * filters, filters, spec.up_kernel, spec.up_kernel)

@@ -87,7 +87,7 @@ class UNet(nn.Module):
         levels = range(spec.depth)
         self.down = nn.ModuleList(
             double_convolution(
-                spec.filters(i - 1) if i else spec.in_channels, spec.filters(i), spec
+                spec.filters(i - 1) if i else spec.most_channels, spec.filters(i), spec
             )
             for i in levels
         )
@@ -111,7 +111,8 @@ class UNet(nn.Module):
         Parameters
         ----------
         image : Tensor
-            ``(N, C, H, W)``; H and W such that every pooling is even (`UNetSpec.takes`).
+            ``(N, C, H, W)``; H and W such that every pooling is even (`UNetSpec.takes`). Where the
+            network takes nuclei, they are the last channel, or left out.
 
         Returns
         -------
@@ -126,7 +127,7 @@ class UNet(nn.Module):
         """Compute what the last convolution sees, ``(N, head_channels, H, W)``."""
         self.check(image)
         copies = []
-        x: Tensor = image  # (N, C, H, W)
+        x = self.completed(image)  # (N, C, H, W)
         for block in self.down:
             x = block(x)  # level l: (N, F·2^l, H/2^l, W/2^l)
             copies.append(x)
@@ -145,10 +146,17 @@ class UNet(nn.Module):
         seen = smoothed(image)[..., rim : rim + x.shape[-2], rim : rim + x.shape[-1]]
         return torch.cat([x, seen.to(x.dtype)], dim=1)
 
+    def completed(self, image: Tensor) -> Tensor:
+        """Return the image with an empty channel of nuclei where they may be given and are not."""
+        missing = self.spec.most_channels - image.shape[-3]
+        if not missing:
+            return image
+        return torch.cat([image, torch.zeros_like(image[:, :missing])], dim=1)
+
     def check(self, image: Tensor) -> None:
         """Raise `InputError` for an image that does not fit."""
         spec, (channels, height, width) = self.spec, image.shape[-3:]
-        if channels != spec.in_channels:
+        if channels not in (spec.in_channels, spec.most_channels):
             raise InputError(
                 f"The image has {channels} channels; this network needs {spec.in_channels}. "
                 "Choose the channels, or a model made for them."

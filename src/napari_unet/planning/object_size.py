@@ -295,7 +295,7 @@ def busiest(
 
 def _spread(expected: SegmentPlan, image: Image, box: Box) -> Generator[Event, None, float]:
     """Standard deviation of the normalised grey values of a window."""
-    pixels = image.read(expected.planes[0], box, expected.channels)
+    pixels = image.read(expected.planes[0], box, expected.channels, nuclei=expected.nuclei)
     grey = [normalise(c, k) for c, k in zip(pixels, expected.limits, strict=True)]
     yield Waiting()
     return float(np.clip(grey, 0, 1).std())

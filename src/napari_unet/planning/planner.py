@@ -118,6 +118,12 @@ def begin_plan(
 ) -> Generator[Event, None, SegmentPlan]:
     """Look at the grey values; returns a plan with the diameter that is set or expected."""
     card = model.card
+    if image.nuclei is not None and not card.spec.nuclei:
+        raise InputError(
+            f"A channel of nuclei was chosen, and the model {card.name!r} takes none. Choose a "
+            "model that does, such as 'cells', or no channel of nuclei."
+        )
+    channels = _channels(image, card)
     whole = Box((0, 0), image.shape)
     near = where.region
     if near is None and where.centre is not None:
@@ -137,7 +143,8 @@ def begin_plan(
         card=card,
         model_path=str(model.path),
         model_sha=model.sha,
-        channels=image.used_channels(card.spec.in_channels),
+        channels=channels,
+        nuclei=card.spec.nuclei,
         limits=limits,
         diameter=settings.diameter or card.usual_diameter or card.object_diameter,
         tile=settings.tile or (APART if where.apart else SIDE),
@@ -206,8 +213,7 @@ def _limits_everywhere(image: Image, card: ModelCard) -> Generator[Event, None, 
     whole = Box((0, 0), image.shape)
     if isinstance(image.data, np.ndarray) or math.prod(image.shape) <= SPARSE:
         return (yield from _limits(image, whole, card))
-    channels = image.used_channels(card.spec.in_channels)
-    question = image.axes, image.channel, channels, card.polarity
+    question = image.axes, image.channel, image.nuclei, _channels(image, card), card.polarity
     if question not in image.looks:
         image.looks[question] = yield from _limits(image, whole, card)
     found: Limits = image.looks[question]
@@ -216,14 +222,20 @@ def _limits_everywhere(image: Image, card: ModelCard) -> Generator[Event, None, 
 
 def _limits(image: Image, where: Box, card: ModelCard) -> Generator[Event, None, Limits]:
     """Read windows spread over some pixels of all planes."""
-    channels = image.used_channels(card.spec.in_channels)
+    channels, nuclei = _channels(image, card), card.spec.nuclei
     bright = card.polarity == "bright"
     planes = list(image.planes())
     (y, x), whole = where.start, Box((0, 0), image.shape)
     samples: list[NDArray[Any]] = []
     for plane, box in sample_boxes(where.shape, len(planes)):
         placed = box.shift((-y, -x)).intersect(whole)
-        samples.append(image.read(planes[plane], placed, channels).reshape(channels, -1))
+        pixels = image.read(planes[plane], placed, channels, nuclei=nuclei)
+        samples.append(pixels.reshape(channels, -1))
         yield Waiting()
     values = np.concatenate(samples, axis=1)
     return tuple(grey_limits(channel, bright_objects=bright) for channel in values)
+
+
+def _channels(image: Image, card: ModelCard) -> int:
+    """Channels of an image that a model is given."""
+    return image.used_channels(card.spec.in_channels, nuclei=card.spec.nuclei)

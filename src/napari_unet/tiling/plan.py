@@ -55,6 +55,8 @@ class SegmentPlan:
         Whether the tiles lie as the chunks of a file; see `plan_tiles`.
     further : tuple of str
         Outputs that the probability maps hold although they are not mapped.
+    nuclei : bool
+        Whether the network takes nuclei; they are the last of the channels where an image has them.
     """
 
     shape: tuple[int, int]
@@ -72,6 +74,7 @@ class SegmentPlan:
     precision: str = "auto"
     anchored: bool = False
     further: tuple[str, ...] = ()
+    nuclei: bool = False
 
     @property
     def zoom(self) -> float:
@@ -122,7 +125,7 @@ class SegmentPlan:
 
     def read(self, image: Image, plane: int, tile: Tile) -> NDArray[Any]:
         """Return the pixels ``(C, Y, X)`` of a plane that a tile is computed from."""
-        return image.read(self.planes[plane], tile.source, self.channels)
+        return image.read(self.planes[plane], tile.source, self.channels, nuclei=self.nuclei)
 
     def blocks(self, centre: tuple[float, float] | None = None) -> Iterator[Key]:
         """Every block that has pixels in the region, plane by plane.

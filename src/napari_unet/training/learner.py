@@ -85,7 +85,7 @@ def layout(card: ModelCard) -> Channels:
     measured = regressions(card.spec, painted=True) if card.finds_objects else {}
     targets = [(name, 1) for name in measured]
     known = [(known_of(name), 1) for name in measured]
-    image = ("image", card.spec.in_channels)
+    image = ("image", card.spec.most_channels)
     return Channels((image, *targets, ("weights", 1), *known, ("allowed", 1)))
 
 
@@ -150,6 +150,8 @@ class Samples:
         sure = targets.weights >= 1  # not what the parent believes
         objects = sure & (targets.allowed != 1 << BACKGROUND)
         centres = np.argwhere(objects if objects.any() else sure)
+        missing = self.card.spec.most_channels - len(image)  # nuclei that are not given
+        image = np.pad(image, ((0, missing), (0, 0), (0, 0)))
         return Sample(torch.from_numpy(np.concatenate([image, stacked])), centres)
 
 
@@ -244,7 +246,11 @@ class Learner:
         grid = sampling_grid(self._size, (y + shift[0], x + shift[1]), VIEWS, self._random)
         image, weights = self._layout.slice_of("image"), self._layout.index("weights")
         targets = one.planes[image.stop : weights]
-        parts = [change_intensity(view(one.planes[image], grid, "bilinear"), VIEWS, self._random)]
+        seen = view(one.planes[image], grid, "bilinear")
+        cells, nuclei = seen.tensor_split((self.network.spec.in_channels,))
+        parts = [change_intensity(cells, VIEWS, self._random), nuclei]
+        if nuclei.any():  # what is not given stays empty
+            parts[1] = change_intensity(nuclei, VIEWS, self._random)
         if len(targets):
             parts.append(view(targets, grid, "bilinear"))
         parts.append(view(one.planes[weights:], grid, "nearest", outside="zeros"))
@@ -304,8 +310,9 @@ def adapted(parent: UNet, spec: UNetSpec) -> UNet:
     """Return a network of another spec with the parent's weights wherever they fit.
 
     Weights of the first convolution are spread over the new channels, so that equal channels give
-    what one grey channel gave. An output layer for other classes begins anew; one for further
-    outputs keeps what there was, and begins anew with those. So does one that sees more.
+    what one grey channel gave; those of nuclei begin at 0. An output layer for other classes begins
+    anew; one for further outputs keeps what there was, and begins anew with those. So does one that
+    sees more.
 
     Parameters
     ----------
@@ -322,17 +329,28 @@ def adapted(parent: UNet, spec: UNetSpec) -> UNet:
     for key, value in state.items():
         if key not in old:
             continue
-        if old[key].shape == value.shape:
+        if key == first and old[key].shape[0] == value.shape[0]:
+            state[key] = _first_weights(old[key], parent.spec, spec)
+        elif old[key].shape == value.shape:
             state[key] = old[key]
-        elif key == first and old[key].shape[0] == value.shape[0]:
-            mean = old[key].mean(dim=1, keepdim=True) * old[key].shape[1] / value.shape[1]
-            state[key] = mean.expand_as(value).clone()
     same_head = parent.spec.head_channels == spec.head_channels
     if same_head and set(parent.spec.outputs) <= set(spec.outputs):
         for name, key in product((one.name for one in parent.spec.outputs), HEAD):
             state[key][spec.slice_of(name)] = old[key][parent.spec.slice_of(name)]
     network.load_state_dict(state)
     return network.eval()
+
+
+def _first_weights(old: Tensor, parent: UNetSpec, spec: UNetSpec) -> Tensor:
+    """Weights of the first convolution ``(F, C, 3, 3)`` for the channels of another spec."""
+    image = old[:, : parent.in_channels]
+    if parent.in_channels != spec.in_channels:
+        spread = image.sum(dim=1, keepdim=True) / spec.in_channels
+        image = spread.expand(-1, spec.in_channels, -1, -1)
+    if not spec.nuclei:
+        return image.clone()
+    nuclei = old[:, parent.in_channels :] if parent.nuclei else torch.zeros_like(image[:, :1])
+    return torch.cat([image, nuclei], dim=1)
 
 
 def on_grid(image: NDArray[np.float32], spec: UNetSpec) -> NDArray[np.float32]:
@@ -350,10 +368,11 @@ def probability_map(
     """Run a network on one whole window ``(C, Y, X)``; see `inference.predict.encode`.
 
     The window is mirrored up to the pooling grid, and repeated where it is too small for that. It
-    is computed in the numbers that inference will use.
+    is computed in the numbers that inference will use. Nuclei are left out where a network takes
+    none.
     """
     height, width = image.shape[1:]
-    padded = on_grid(image, card.spec)
+    padded = on_grid(image[: card.spec.most_channels], card.spec)
     short = torch.autocast("cpu", dtype=torch.bfloat16, enabled=computes_bfloat16())
     with torch.inference_mode(), short:
         batch = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)

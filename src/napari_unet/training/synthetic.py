@@ -29,6 +29,8 @@ BENCHMARK_SEEDS = 1_000_000  # from here on: never trained on
 SIDE = 384
 ROD = (12.0, 20.0)  # pixels; typical diameter of the rods of a benchmark
 OCTAVES = (1, 2, 3, 5, 8, 14)  # pixels; grains of a texture
+NUCLEI = 7  # beside the seed, of what draws the nuclei: the image does not depend on them
+UNSTAINED = 0.07  # of the nuclei cannot be seen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,6 +114,46 @@ def made_up_cells(seed: int, side: int = SIDE) -> MadeUp:
     return MadeUp(
         _photographed(image, random, inverted), labels, typical_diameter(object_diameters(labels))
     )
+
+
+def made_up_nuclei(seed: int, labels: Labels) -> NDArray[np.float32]:
+    """Draw the nuclei of made-up cells as a second stain shows them.
+
+    Parameters
+    ----------
+    seed : int
+        That of the cells.
+    labels : ndarray of int32
+        ``(Y, X)``, the cells.
+
+    Returns
+    -------
+    ndarray of float32
+        ``(Y, X)``, 0…1. Most cells hold one nucleus, at least as compact as the cell.
+    """
+    random = np.random.default_rng((seed, NUCLEI))
+    scene = _scene(labels, random)
+    nuclei = _cores(scene) & (random.random(labels.max() + 1) > UNSTAINED)[labels]
+    light = scene.gains() * nuclei * (1 + scene.texture(0.05, 0.15, 0.3))
+    if random.random() < 0.4:  # the other stain shines through
+        light = light + random.uniform(0.05, 0.3) * scene.cells
+    light = ndimage.gaussian_filter(light, pick(random, 0.5, 1.0, 2.0))
+    return _photographed(light + scene.texture(0, 0.02, 0.05), random, 0.0)
+
+
+def _cores(scene: _Scene) -> NDArray[np.bool_]:
+    """One compact part of each cell, near where it is thickest."""
+    random, numbers = scene.random, np.arange(1, scene.labels.max() + 1)
+    grain = max(1.5, typical_diameter(object_diameters(scene.labels)) / 6)
+    bent = scene.thick + random.uniform(0, 0.25) * smooth_noise(len(scene.labels), grain, random)
+    middles = np.zeros((len(numbers) + 1, 2))
+    middles[1:] = ndimage.maximum_position(bent * scene.cells, scene.labels, numbers)
+    largest = np.zeros(len(numbers) + 1)
+    largest[1:] = ndimage.maximum(scene.depth, scene.labels, numbers)
+    away = np.indices(scene.labels.shape) - np.moveaxis(middles[scene.labels], -1, 0)
+    near = np.hypot(*away) < (random.uniform(0.6, 1.6) * largest)[scene.labels]
+    inside: NDArray[np.bool_] = near & (bent > random.uniform(0.25, 0.6)) & (scene.depth > 1)
+    return inside
 
 
 def made_up_rods(seed: int, side: int) -> MadeUp:

@@ -194,13 +194,14 @@ def training_windows(paintings: Sequence[Painting], card: ModelCard) -> list[Tra
 def _of_one(
     painting: Painting, card: ModelCard, zoom: float, held: dict[tuple[int, ...], set[int]]
 ) -> Iterator[TrainingWindow]:
-    image, channels = painting.image, painting.image.used_channels(card.spec.in_channels)
+    image, spec = painting.image, card.spec
+    channels = image.used_channels(spec.in_channels, nuclei=spec.nuclei)
     for plane in image.planes():
         paint, done = painting.painted[plane], set[int]()
         # a class has no outline that a window could cut
         whole = round(LARGEST / zoom) if card.finds_objects else None
         for box in windows(paint, round(SIDE / zoom), max(1, round(BLOCK / zoom)), whole=whole):
-            pixels = image.read(plane, box, channels)
+            pixels = image.read(plane, box, channels, nuclei=spec.nuclei)
             values = np.stack(
                 [normalise(c, k) for c, k in zip(pixels, painting.limits, strict=True)]
             )
