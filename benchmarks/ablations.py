@@ -37,7 +37,7 @@ from napari_unet.labels.watershed import decode
 from napari_unet.models.card import ModelCard
 from napari_unet.network.unet import UNet
 from napari_unet.tiling.resample import resized
-from scripts.base_recipe import NUCLEI
+from scripts.base_recipe import NUCLEI_ALONE
 
 KEY = ("name", "minutes", "limit", "recipe")
 MINUTES = 6.0  # of one core for each training
@@ -124,7 +124,7 @@ BY_NAME = {choice.name: choice for choice in CHOICES}
 
 def fingerprint(change: dict[str, Any]) -> str:
     """Short name of the recipe for nuclei with other knobs; another recipe has another."""
-    recipe = NUCLEI.changed(change)
+    recipe = NUCLEI_ALONE.changed(change)
     knobs, card = recipe.record(), recipe.card.model_dump(mode="json")
     for part in (knobs, card["spec"]):  # rows measured before there were these knobs stay valid
         for name in LATER & part.keys():
@@ -145,7 +145,15 @@ def train(change: dict[str, Any], minutes: float, data: Path) -> Path:
     model = run / "nuclei.safetensors"
     if not model.exists():
         knobs = json.dumps({**change, "minutes": minutes, "averaging": AVERAGING})
-        command = [sys.executable, str(SCRIPT), "nuclei", "--run", str(run), "--change", knobs]
+        command = [
+            sys.executable,
+            str(SCRIPT),
+            "nuclei-alone",
+            "--run",
+            str(run),
+            "--change",
+            knobs,
+        ]
         command += ["--threads", "1"]  # so that the time of the processor is the same for all
         subprocess.run([*command, "--data", str(data)], check=True)
         subprocess.run([*command, "--export", str(run)], check=True)

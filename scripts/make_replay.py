@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from base_data import at_model_scale
-from base_recipe import NUCLEI
+from base_recipe import NUCLEI_ALONE
 from numpy.typing import NDArray
 from skimage.io import imread
 
@@ -41,7 +41,7 @@ def real(folder: Path, random: np.random.Generator) -> list[Crop]:
     for path in sorted((folder / "images").glob("*.png"))[:REAL]:
         image, labels = to_grey(imread(path)), imread(folder / "masks" / path.name)
         image = normalise(image, percentiles(image))
-        [image], labels = at_model_scale(image[None], labels.astype(np.int32), NUCLEI.card)
+        [image], labels = at_model_scale(image[None], labels.astype(np.int32), NUCLEI_ALONE.card)
         places = np.argwhere(labels > 0)
         place = places[random.integers(len(places))]
         y, x = (int(np.clip(p - SIDE // 2, 0, max(0, n - SIDE)))
@@ -58,7 +58,7 @@ def synthetic(random: np.random.Generator) -> list[Crop]:
     for start in random.integers(0, 10_000, (SYNTHETIC, 2)).tolist():
         image, labels = nuclei_window((start[0], start[1]), (2 * SIDE, 2 * SIDE), 20_000)
         image = normalise(image, percentiles(image))
-        [image], labels = at_model_scale(image[None], labels.astype(np.int32), NUCLEI.card)
+        [image], labels = at_model_scale(image[None], labels.astype(np.int32), NUCLEI_ALONE.card)
         crops.append((as_bytes(image[:SIDE, :SIDE]), compact(labels[:SIDE, :SIDE])))
     return crops
 

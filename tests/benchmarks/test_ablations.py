@@ -6,14 +6,14 @@ import pytest
 
 from benchmarks.ablations import CHOICES, ROOT, Choice, fingerprint
 from napari_unet.network.unet import UNet
-from scripts.base_recipe import NUCLEI
+from scripts.base_recipe import NUCLEI_ALONE
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.name)
 def test_a_choice_is_a_recipe_of_a_network(choice: Choice) -> None:
-    recipe = NUCLEI.changed(choice.change)
+    recipe = NUCLEI_ALONE.changed(choice.change)
     UNet(recipe.card.spec)
-    assert (fingerprint(choice.change) == fingerprint({})) == (recipe == NUCLEI)
+    assert (fingerprint(choice.change) == fingerprint({})) == (recipe == NUCLEI_ALONE)
 
 
 def test_names_tell_choices_apart() -> None:

@@ -17,7 +17,7 @@ from base_data import (
     planes_of,
     training_images,
 )
-from base_recipe import CELLS, NUCLEI, SHARP, Phase, Recipe
+from base_recipe import CELLS, NUCLEI_ALONE, SHARP, Phase, Recipe
 from base_split import FURTHER
 from skimage.measure import label
 from skimage.segmentation import clear_border
@@ -36,7 +36,7 @@ SIZE = 128  # smaller than a crop, as many training images are
     "change", [{"crop": 64}, {"variant": "paper", "crop": 252}], ids=["padded", "valid"]
 )
 def test_every_part_of_an_image_is_predicted_in_some_crop(change: dict[str, object]) -> None:
-    recipe = NUCLEI.changed({**change, "misfit": 0.0, "on_object": 0.0})
+    recipe = NUCLEI_ALONE.changed({**change, "misfit": 0.0, "on_object": 0.0})
     labels = np.zeros((SIZE, SIZE), np.int32)
     labels[60:68, 60:68] = 1
     image = np.mgrid[:SIZE, :SIZE].sum(axis=0)[None].astype(np.float32)
