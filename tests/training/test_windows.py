@@ -146,6 +146,15 @@ def squares(*sides: int) -> np.ndarray:
     return painted
 
 
+def test_two_specks_among_ten_do_not_decide_the_size() -> None:
+    cells = [16, 18, 18, 20, 22, 24, 26, 30]
+    found = painted_diameter([painting(squares(*cells))])
+    specked = painted_diameter([painting(squares(4, 4, *cells))])
+    assert found is not None
+    assert specked is not None
+    assert found / specked < 1.2
+
+
 def test_one_giant_does_not_decide_the_size() -> None:
     many = painting(squares(*[20] * 19))
     giant = painting(np.full((300, 300), 7, np.uint32))

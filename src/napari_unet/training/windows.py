@@ -4,6 +4,7 @@ Only the neighbourhood of paint is read, so a few strokes on a whole slide cost 
 small image. No torch: the viewer's process reads, the engine learns.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -105,13 +106,16 @@ class Painting:
 
 
 def painted_diameter(paintings: Sequence[Painting]) -> float | None:
-    """Return the middle of the painted objects' diameters, image pixels; None without any.
+    """Return the typical diameter of the painted objects, image pixels; None without any.
 
-    The middle of `taught_diameters` as a factor: the network must see the small ones among the
-    objects as well as the large ones.
+    The middle, as a factor, of the diameters that half of the objects lie between: the network must
+    see the small ones as well as the large ones, and a giant or two specks among ten do not count.
     """
-    found = taught_diameters(paintings)
-    return round((found[0] * found[1]) ** 0.5, 1) if found else None
+    diameters = _diameters(paintings)
+    if not diameters.size:
+        return None
+    low, high = np.percentile(diameters, (25, 75)).tolist()
+    return round(math.sqrt(low * high), 1)
 
 
 def taught_diameters(paintings: Sequence[Painting]) -> tuple[float, float] | None:
@@ -119,11 +123,17 @@ def taught_diameters(paintings: Sequence[Painting]) -> tuple[float, float] | Non
 
     One in ten is smaller, one in ten larger.
     """
-    areas = np.array([o.area for p in paintings for o in p.objects], float)
-    if not areas.size:
+    diameters = _diameters(paintings)
+    if not diameters.size:
         return None
-    low, high = np.percentile(2 * np.sqrt(areas / np.pi), (10, 90)).tolist()
+    low, high = np.percentile(diameters, (10, 90)).tolist()
     return round(low, 1), round(high, 1)
+
+
+def _diameters(paintings: Sequence[Painting]) -> NDArray[np.float64]:
+    """Diameters of circles as large as the painted objects, image pixels."""
+    areas = np.array([o.area for p in paintings for o in p.objects], float)
+    return 2 * np.sqrt(areas / np.pi)
 
 
 def shown_diameter(shown: Sequence[TrainingWindow]) -> float | None:
