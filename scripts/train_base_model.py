@@ -20,9 +20,9 @@ from base_recipe import RECIPES, Phase, Recipe
 from napari_unet.inference.batchnorm_folding import computes_bfloat16
 from napari_unet.models.card import sha256_of
 from napari_unet.models.weights import load_model, save_model
+from napari_unet.network.transfer import adapted
 from napari_unet.network.unet import UNet
 from napari_unet.settings import DecodeSettings
-from napari_unet.training.learner import adapted
 from napari_unet.training.loss import segmentation_loss
 
 CHECKPOINT_SECONDS = 120

@@ -18,6 +18,7 @@ from napari_unet.models.weights import save_model
 from napari_unet.network.outputs import Kind
 from napari_unet.network.smoothing import smoothed
 from napari_unet.network.spec import UNetSpec
+from napari_unet.network.transfer import adapted
 from napari_unet.network.unet import UNet
 from napari_unet.segmentation import segment
 from napari_unet.training.competition.first_answer import (
@@ -28,7 +29,6 @@ from napari_unet.training.competition.first_answer import (
     painted_pixels,
 )
 from napari_unet.training.judge import FEWEST_STROKES, enough_strokes, look_at_it
-from napari_unet.training.learner import adapted
 from napari_unet.training.windows import TrainingWindow
 
 NAMES = ("glass", "nucleus", "stroma")

@@ -16,12 +16,13 @@ from napari_unet.models import card as cards
 from napari_unet.models.weights import load_model, save_model
 from napari_unet.network.outputs import OBJECT_MAP, Channels, Output
 from napari_unet.network.spec import UNetSpec
+from napari_unet.network.transfer import adapted
 from napari_unet.network.unet import UNet
 from napari_unet.settings import DecodeSettings
 from napari_unet.tiling.plan import SegmentPlan
 from napari_unet.tiling.tiles import plan_tiles
 from napari_unet.training import judge
-from napari_unet.training.learner import Learner, Samples, adapted, probability_map
+from napari_unet.training.learner import Learner, Samples, probability_map
 from napari_unet.training.loss import segmentation_loss
 from napari_unet.training.targets import REGRESSIONS, Regression
 from napari_unet.training.windows import TrainingWindow

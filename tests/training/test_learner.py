@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from benchmarks.common.evaluation import probabilities
 from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models.library import load_card
+from napari_unet.network.transfer import adapted, mean_of
 from napari_unet.network.unet import UNet
-from napari_unet.training.learner import Learner, Samples, adapted, layout, probability_map
+from napari_unet.training.learner import Learner, Samples, layout, probability_map
 from napari_unet.training.windows import TrainingWindow
 
 CARD = load_card("nuclei")
@@ -142,3 +143,12 @@ def test_what_is_made_to_take_nuclei_finds_the_same_without_them() -> None:
     classes = adapted(child, child.spec.for_classes(2, 3))
     first = classes.state_dict()["down.0.0.0.weight"]
     assert torch.equal(first[:, 0], first[:, 1])
+
+
+def test_the_mean_of_two_networks_lies_between_them() -> None:
+    one, other = UNet(replace(CARD.spec, base_filters=2)), UNet(replace(CARD.spec, base_filters=2))
+    assert mean_of(one, other, 0.0) is one
+    halfway = mean_of(one, other, 0.5)
+    pairs = zip(one.parameters(), other.parameters(), halfway.parameters(), strict=True)
+    for a, b, mean in pairs:
+        torch.testing.assert_close(mean, (a + b) / 2)

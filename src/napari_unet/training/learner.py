@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import torch
@@ -55,8 +54,6 @@ WARM = 0.05  # of the time the rate rises, then it falls as a cosine
 AVERAGING = 0.95  # moving average of the weights; what is judged and kept
 CLIP = 1.0
 ON_OBJECT = 0.75  # of the crops are centred on a painted object
-HEAD_SEED = 0  # of the few weights that are new in a network of another spec
-HEAD = ("head.weight", "head.bias")
 ALIKE = 0.02  # sizes that differ by less are the same
 VIEWS = Augmentation(scale=(0.75, 1.35), rotate=True, elastic=4.0, intensity=0.5, invert=0.0)
 
@@ -304,53 +301,6 @@ def _cycle(progress: float) -> float:
     if progress < WARM:
         return max(0.1, progress / WARM)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-
-def adapted(parent: UNet, spec: UNetSpec) -> UNet:
-    """Return a network of another spec with the parent's weights wherever they fit.
-
-    Weights of the first convolution are spread over the new channels, so that equal channels give
-    what one grey channel gave; those of nuclei begin at 0. An output layer for other classes begins
-    anew; one for further outputs keeps what there was, and begins anew with those. So does one that
-    sees more.
-
-    Parameters
-    ----------
-    parent : UNet
-        The trained network; left as it is.
-    spec : UNetSpec
-        What is wanted. Where more than input and output channels differ, little is kept.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(HEAD_SEED)
-        network = UNet(spec)
-    state, old = network.state_dict(), parent.state_dict()
-    first = next(key for key, value in state.items() if value.dim() == 4)
-    for key, value in state.items():
-        if key not in old:
-            continue
-        if key == first and old[key].shape[0] == value.shape[0]:
-            state[key] = _first_weights(old[key], parent.spec, spec)
-        elif old[key].shape == value.shape:
-            state[key] = old[key]
-    same_head = parent.spec.head_channels == spec.head_channels
-    if same_head and set(parent.spec.outputs) <= set(spec.outputs):
-        for name, key in product((one.name for one in parent.spec.outputs), HEAD):
-            state[key][spec.slice_of(name)] = old[key][parent.spec.slice_of(name)]
-    network.load_state_dict(state)
-    return network.eval()
-
-
-def _first_weights(old: Tensor, parent: UNetSpec, spec: UNetSpec) -> Tensor:
-    """Weights of the first convolution ``(F, C, 3, 3)`` for the channels of another spec."""
-    image = old[:, : parent.in_channels]
-    if parent.in_channels != spec.in_channels:
-        spread = image.sum(dim=1, keepdim=True) / spec.in_channels
-        image = spread.expand(-1, spec.in_channels, -1, -1)
-    if not spec.nuclei:
-        return image.clone()
-    nuclei = old[:, parent.in_channels :] if parent.nuclei else torch.zeros_like(image[:, :1])
-    return torch.cat([image, nuclei], dim=1)
 
 
 def on_grid(image: NDArray[np.float32], spec: UNetSpec) -> NDArray[np.float32]:
