@@ -204,3 +204,21 @@ def test_nuclei_need_a_channel_of_their_own(channel: int | None, nuclei: int) ->
         Image(np.zeros((3, 4, 5)), "CYX", channel=channel, nuclei=nuclei)
     with pytest.raises(InputError, match="nuclei"):
         Image(np.zeros((4, 5)), "YX", nuclei=0)
+
+
+def test_the_fourth_channel_is_no_opacity_where_it_shows_nuclei() -> None:
+    data = np.stack([np.full((4, 5), v, np.uint8) for v in (10, 20, 30, 90)], axis=-1)
+    box = Box((0, 0), (4, 5))
+    image = Image(data, "YXC", nuclei=3)
+    assert image.read((), box, 2, nuclei=True)[:, 0, 0].tolist() == [20, 90]
+    assert Image(data, "YXC").read((), box)[:, 0, 0].tolist() == [20]
+
+
+def test_a_model_that_takes_no_nuclei_is_given_the_image_without_them() -> None:
+    whole = Image(np.zeros((2, 8, 9)), "CYX", nuclei=1)
+    image = Image(np.zeros((2, 4, 5)), "CYX", nuclei=1, whole=whole)
+    assert image.for_model(nuclei=True) is image
+    alone = image.for_model(nuclei=False)
+    assert alone.whole is not None
+    assert alone.nuclei is alone.whole.nuclei is None
+    assert alone.data is image.data

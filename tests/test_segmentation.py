@@ -22,7 +22,7 @@ from napari_unet.models.weights import load_model as load_network
 from napari_unet.models.weights import save_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.planning.planner import Where
-from napari_unet.segmentation import segment_events
+from napari_unet.segmentation import open_image, segment_events
 from napari_unet.settings import DecodeSettings, SegmentSettings
 from tests.strategies import random_model
 
@@ -390,6 +390,9 @@ def test_nuclei_are_seen_where_they_are_given(tmp_path: Path) -> None:
     assert (alone.labels == run(Image(pair, "CYX", channel=0), model).labels).all()
     assert (alone.labels != paired.labels).any()
     assert paired.plan.channels == 2
+    assert [paired.record[name] for name in ("channel", "nuclei")] == [0, 1]
+    opened = open_image(pair, "CYX", 0, nuclei=1)
+    assert (run(opened, model).labels == paired.labels).all()
     # tiles agree with the whole image
     tiled = run(both, model, tile=32)
     assert ((paired.labels > 0) == (tiled.labels > 0)).all()

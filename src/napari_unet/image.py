@@ -8,7 +8,7 @@ import itertools
 import math
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -201,7 +201,8 @@ class Image:
     @property
     def _has_alpha(self) -> bool:
         """Whether the channels are red, green, blue and opacity; four stains are not."""
-        return self.channel is None and self.channels == 4 and self.axes.endswith("C")
+        four = self.channels == 4 and self.axes.endswith("C")
+        return four and self.channel is None and self.nuclei != 3
 
     @property
     def leading_axes(self) -> str:
@@ -232,6 +233,13 @@ class Image:
     def planes(self) -> Iterator[tuple[int, ...]]:
         """Indices along the iterated axes of every plane."""
         return itertools.product(*(range(n) for n in self.leading_shape))
+
+    def for_model(self, *, nuclei: bool) -> "Image":
+        """Return the image as a model is given it that takes nuclei, or one that takes none."""
+        if nuclei or self.nuclei is None:
+            return self
+        whole = self.whole.for_model(nuclei=False) if self.whole is not None else None
+        return replace(self, nuclei=None, whole=whole)
 
     def used_channels(self, wanted: int, *, nuclei: bool = False) -> int:
         """Channels that a network is given; raises if it cannot be.

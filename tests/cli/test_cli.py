@@ -12,6 +12,9 @@ from napari_unet.cli.main import app
 from napari_unet.cli.segment import name_outputs
 from napari_unet.io.images import read_image
 from napari_unet.io.tiff import read_labels
+from napari_unet.io.tiff_header import read_header
+from napari_unet.network.spec import UNetSpec
+from tests.strategies import random_model
 
 SAMPLE = Path(__file__).resolve().parents[2] / "sample_data" / "nuclei.tif"
 
@@ -102,6 +105,39 @@ def test_a_folder_and_axes_and_channel(small: Path, tmp_path: Path) -> None:
     assert run(folder, "--output", out, "--axes", "ZYX", "--overwrite").exit_code == 0
     assert tifffile.imread(out / "stack_labels.tif").shape == (2, *plane.shape)
     assert run(folder, "--output", out, "--axes", "QYX", "--channel", 3).exit_code == 1
+
+
+def test_a_channel_of_nuclei(small: Path, tmp_path: Path) -> None:
+    plane = tifffile.imread(small)
+    tifffile.imwrite(small, np.stack([plane, plane[::-1]]))
+    model = random_model(tmp_path, UNetSpec(base_filters=2, depth=2, nuclei=True))
+    out, options = tmp_path / "out", ("--axes", "CYX", "--channel", 0, "--diameter", 20)
+    for nuclei in ((), ("--nuclei-channel", 1)):
+        result = run(small, "--output", out, "--model", model, "--overwrite", *options, *nuclei)
+        assert result.exit_code == 0, result.output
+        header = read_header(out / "a_labels.tif")
+        assert header is not None
+        record = header.description
+        assert (record["channel"], record["nuclei"]) == (0, 1 if nuclei else None)
+        assert len(record["grey_values"]) == (2 if nuclei else 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--model", "nuclei", "--nuclei-channel", 1), "takes none"),
+        (("--channel", 1, "--nuclei-channel", 1), "Channel 1 was named as that of the nuclei"),
+        (("--nuclei-channel", 2), "channels 0 to 1"),
+    ],
+)
+def test_a_channel_of_nuclei_that_cannot_be_used_is_one_line(
+    small: Path, tmp_path: Path, options: tuple[object, ...], said: str
+) -> None:
+    tifffile.imwrite(small, np.stack([tifffile.imread(small)] * 2))
+    result = run(small, "--output", tmp_path / "out", "--axes", "CYX", *options)
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("option", [("--model", "nobody"), ("--diameter", "0"), ("--device", "x")])

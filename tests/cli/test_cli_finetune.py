@@ -10,9 +10,12 @@ from typer.testing import CliRunner, Result
 
 from napari_unet.cli.main import app
 from napari_unet.errors import InputError
+from napari_unet.image import Image
 from napari_unet.labels.painted import as_painted, hold_out, painted_objects, take_whole
 from napari_unet.models.library import Model, bundled_models
+from napari_unet.network.spec import UNetSpec
 from napari_unet.plugin.synthetic_nuclei import nuclei_window
+from tests.strategies import random_model
 
 
 @pytest.fixture
@@ -73,6 +76,35 @@ def test_axes_and_channel_are_those_of_segment(pair: tuple[Path, Path], tmp_path
         result = run("--image", tmp_path / "two.tif", *painted, *options)
         assert result.exit_code in (code, 3 * (1 - code)), result.output
         assert ("shape" in result.output) == bool(code)  # planes need paint of their own
+
+
+def test_a_channel_of_nuclei(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is that of each image, of those in a folder too; who takes none is told so."""
+    given: list[Image] = []
+
+    def finetune(_models: object, pairs: list[tuple[Image, object]], **_: object) -> Model:
+        given.extend(image for image, _ in pairs)
+        raise InputError("enough")
+
+    monkeypatch.setattr("napari_unet.finetuning.finetune", finetune)
+    image, folder = np.stack([tifffile.imread(pair[0])] * 2), tmp_path / "folder"
+    folder.mkdir()
+    tifffile.imwrite(tmp_path / "two.tif", image, metadata={"axes": "CYX"}, ome=True)
+    tifffile.imwrite(folder / "b.tif", image, metadata={"axes": "CYX"}, ome=True)
+    tifffile.imwrite(folder / "b_mask.tif", np.eye(160, dtype=np.uint16))
+    files = ("--image", tmp_path / "two.tif", "--labels", pair[1], "--images", folder)
+    options = ("--name", "mine", "--channel", 0, "--nuclei-channel", 1)
+    model = random_model(tmp_path, UNetSpec(base_filters=2, depth=2, nuclei=True))
+    for parent, told in ((model, False), ("nuclei", True)):
+        result = run(*files, *options, "--parent", parent)
+        assert "enough" in result.output
+        assert ("channel of nuclei is not used" in result.output) == told
+    assert [(one.channel, one.nuclei) for one in given] == [(0, 1)] * 4
+    result = run(*files, *options, "--class-names", "glass,cell")
+    assert result.exit_code == 1
+    assert "Leave out one of the two" in result.output
 
 
 def test_files_come_in_pairs(pair: tuple[Path, Path]) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from napari_unet.execution.block_worker import BlockWorker
 from napari_unet.execution.cluster import connect
 from napari_unet.execution.patches import scratch_of
 from napari_unet.execution.slide import Source
-from napari_unet.image import Box
+from napari_unet.image import Box, Image
 from napari_unet.models.library import find_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.segmentation import segment_slide
@@ -254,6 +255,33 @@ def test_an_unfinished_result_of_something_else_is_refused(slide: Path, tmp_path
     with pytest.raises(UNetError, match="unfinished result of another settings"):
         segment_slide(slide, target, settings=SegmentSettings(diameter=20))
     assert json.loads((scratch_of(target) / "job.json").read_text()) == before
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_nuclei_of_a_slide(tmp_path: Path, older: bool) -> None:
+    """They belong to what an unfinished result is of; older notes do not name them."""
+    pair = np.stack([nuclei((300, 260)), nuclei((300, 260))[::-1]])
+    zarr.save_array(tmp_path / "pair.zarr", pair)
+    spec = UNetSpec(base_filters=2, depth=2, nuclei=True)
+    model, target = random_model(tmp_path, spec, seed=7), tmp_path / "labels.zarr"
+    wanted = Source(tmp_path / "pair.zarr", "CYX", channel=0, nuclei=None if older else 1)
+    with pytest.raises(StoppedError):
+        segment_slide(wanted, target, model, settings=SETTINGS, progress=stop_at(2))
+    if older:
+        note = scratch_of(target) / "job.json"
+        noted = json.loads(note.read_text())
+        del noted["channel of nuclei"]
+        note.write_text(json.dumps(noted))
+    other = replace(wanted, nuclei=1 if older else None)
+    with pytest.raises(UNetError, match="another channel of nuclei"):
+        segment_slide(other, target, model, settings=SETTINGS)
+    result = segment_slide(wanted, target, model, settings=SETTINGS)
+    image = Image(pair, "CYX", channel=0, nuclei=wanted.nuclei)
+    assert result.plan.channels == (1 if older else 2)
+    assert (result.labels[:] == segment(image, model, settings=SETTINGS).labels).all()
+    attributes: Any = dict(zarr.open_group(target, mode="r").attrs)
+    assert attributes["napari_unet"]["nuclei"] == wanted.nuclei
+    assert attributes["napari_unet"]["channel"] == 0
 
 
 def test_a_result_is_never_overwritten(slide: Path, tmp_path: Path) -> None:

@@ -160,6 +160,16 @@ def test_the_channel_chosen_where_there_are_several(tmp_path: Path) -> None:
         assert np.unique(read.read(plane, Box((0, 0), SHAPE))).tolist() == [expected]
 
 
+def test_the_nuclei_where_there_are_several_channels(tmp_path: Path) -> None:
+    colours = np.stack([np.full(SHAPE, value, np.uint8) for value in (10, 20, 30)], axis=-1)
+    for image, expected in ((colours, ([15], [30])), (colours[..., 0], ([10],))):
+        found = find_pairs(write(tmp_path, image, numbered()))
+        assert found is not None
+        [(read, _)] = read_pairs(found, nuclei=2)
+        seen = read.read((), Box((0, 0), SHAPE), read.used_channels(1, nuclei=True), nuclei=True)
+        assert [np.unique(one).tolist() for one in seen] == [*expected]
+
+
 @pytest.mark.parametrize(
     ("mask", "said"),
     [

@@ -7,6 +7,7 @@ import pytest
 from skimage.io import imread
 
 from napari_unet.execution.block_worker import ThreadExecutor
+from napari_unet.image import Image
 from napari_unet.models.library import Model, load_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.planning.model_selection import best_model
@@ -38,3 +39,12 @@ def test_the_first_is_kept_where_nothing_is_known(tmp_path: Path, ignorant: Mode
     dark = np.zeros((64, 64), np.uint8)
     assert chosen(dark, [load_model(), ignorant], tmp_path) == "nuclei"
     assert chosen(dark, [ignorant, load_model()], tmp_path) == ignorant.card.name
+
+
+def test_a_model_that_takes_no_nuclei_is_compared_without_them(
+    tmp_path: Path, ignorant: Model
+) -> None:
+    nuclei = imread(ROOT / "sample_data" / "nuclei.tif")[:200, :200]
+    image = Image(np.stack([nuclei, nuclei]), "CYX", channel=0, nuclei=1)
+    events = best_model(image, [ignorant, load_model()], ThreadExecutor(), Where(), tmp_path / "m")
+    assert Notes().follow(events).card.name == "nuclei"

@@ -168,5 +168,10 @@ def test_other_settings_are_other_labels(
     assert incremental.goes_on(image, incremental.model, SETTINGS)
     assert not incremental.goes_on(image, incremental.model, SegmentSettings(diameter=20))
     assert not incremental.goes_on(Image(image.data, "YX", 0), incremental.model, SETTINGS)
+    stains = np.zeros((3, 64, 64), np.uint8)
+    incremental.image = Image(stains, "CYX", 0, nuclei=1)
+    for nuclei, same in ((1, True), (2, False), (None, False)):
+        shown = Image(stains, "CYX", 0, nuclei=nuclei)
+        assert incremental.goes_on(shown, incremental.model, SETTINGS) == same
     other = Image(image.data[:].copy(), "YX")
     assert not incremental.goes_on(other, incremental.model, SETTINGS)

@@ -9,16 +9,23 @@ from napari_unet.errors import InputError, UNetError
 from napari_unet.settings import FinetuneSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_unet.image import Image
     from napari_unet.io.training_pairs import Pairs
+    from napari_unet.models.library import Model
     from napari_unet.training.events import TrainingStep
 
 BAR = 1000  # parts of the progress bar
 NOTHING = (
     "There is nothing to learn from. Give --image and --labels, or a folder of --images and one of "
     "--masks."
+)
+UNUSED = (
+    "The channel of nuclei is not used: none of the models to begin with takes nuclei. Name one "
+    "that does as --parent."
 )
 
 
@@ -67,6 +74,12 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
     channel: Annotated[
         int | None, typer.Option(help="Channel to use, from 0; default: the average.")
     ] = None,
+    nuclei_channel: Annotated[
+        int | None,
+        typer.Option(
+            help="Channel of stained nuclei, from 0, for a model that takes them as well."
+        ),
+    ] = None,
     class_names: Annotated[
         str,
         typer.Option(
@@ -77,27 +90,33 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
 ) -> None:
     """Retrain a model from painted labels; it is kept only if it is better."""
     from napari_unet.finetuning import finetune as run  # noqa: PLC0415
-    from napari_unet.io.training_pairs import check_numbered, read_pairs  # noqa: PLC0415  quick --help
+    from napari_unet.io.images import read_image  # noqa: PLC0415  quick --help
+    from napari_unet.io.training_pairs import check_numbered, read_pairs  # noqa: PLC0415
     from napari_unet.models.parents import competitors  # noqa: PLC0415
 
     try:
-        names = [part.strip() for part in class_names.split(",") if part.strip()]
-        given = _opened(image or [], axes, channel)
+        names = _names(class_names, nuclei_channel)
+        given = [
+            read_image(file, axes=axes, channel=channel, nuclei=nuclei_channel)
+            for file in image or []
+        ]
         pairs = _pairs(given, labels or [], background, whole=whole)
         if whole and not names:
             for (_, painted), path in zip(pairs, labels or [], strict=True):
                 check_numbered(painted, path)
         found = _folder(images, masks, known=image or [])
         if found is not None:
-            pairs += read_pairs(found, channel=channel, classes=bool(names))
+            pairs += read_pairs(found, channel=channel, nuclei=nuclei_channel, classes=bool(names))
         if not pairs:
             raise InputError(NOTHING)
+        begin = parent or competitors()
+        if nuclei_channel is not None and not _take_nuclei(begin):
+            typer.echo(UNUSED, err=True)
         with typer.progressbar(length=BAR, label=name) as bar:
 
             def show(event: "TrainingStep") -> None:
                 bar.update(int(BAR * min(1, event.seconds / event.limit)) - bar.pos)
 
-            begin = parent or competitors()
             made = run(begin, pairs, name=name, time_limit=time, class_names=names, progress=show)
     except (UNetError, OSError) as error:
         typer.echo(f"Error: {error}", err=True)
@@ -109,10 +128,23 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
     typer.echo(f"{made.report.outcome}: {made.path}")
 
 
-def _opened(images: list[Path], axes: str | None, channel: int | None) -> "list[Image]":
-    from napari_unet.io.images import read_image  # noqa: PLC0415  quick --help
+def _names(text: str, nuclei: int | None) -> list[str]:
+    """Return the names of classes; they are learned without a channel of nuclei."""
+    names = [part.strip() for part in text.split(",") if part.strip()]
+    if names and nuclei is not None:
+        raise InputError(
+            f"--class-names and --nuclei-channel {nuclei} were given; a model of classes learns "
+            "from all channels of an image alike. Leave out one of the two."
+        )
+    return names
 
-    return [read_image(image, axes=axes, channel=channel) for image in images]
+
+def _take_nuclei(models: "Sequence[str | Model]") -> bool:
+    """Whether any of some models takes a channel of nuclei."""
+    from napari_unet.models.library import load_card  # noqa: PLC0415  quick --help
+
+    cards = (load_card(one) if isinstance(one, str) else one.card for one in models)
+    return any(card.spec.nuclei for card in cards)
 
 
 def _pairs(

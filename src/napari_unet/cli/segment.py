@@ -18,6 +18,7 @@ from napari_unet.settings import SegmentSettings, validated_settings
 if TYPE_CHECKING:
     from distributed import Client
 
+    from napari_unet.execution.slide import Source
     from napari_unet.image import Box, Image
     from napari_unet.models.library import Model
     from napari_unet.segmentation import Segmentation
@@ -53,6 +54,12 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
     channel: Annotated[
         int | None, typer.Option(help="Channel to use, from 0; default the average.")
     ] = None,
+    nuclei_channel: Annotated[
+        int | None,
+        typer.Option(
+            help="Channel of stained nuclei, from 0, for a model that takes them as well."
+        ),
+    ] = None,
     diameter: Annotated[float | None, typer.Option(help=_help("diameter"))] = None,
     device: Annotated[str, typer.Option(help=_help("device"))] = "auto",
     precision: Annotated[str, typer.Option(help=_help("precision"))] = "auto",
@@ -86,7 +93,8 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
             diameter=diameter, device=device, precision=precision, model=model
         )
         box = _box(region, output)
-        options = _Options(found, settings, axes, channel, csv, overwrite, box)
+        channels = _Channels(axes, channel, nuclei_channel)
+        options = _Options(found, settings, channels, csv, overwrite, box)
         with _cluster(scheduler) as client:
             if output.suffix.lower() == ".zarr":
                 _slide(inputs, output, options, client)
@@ -105,11 +113,25 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
 
 
 @dataclass(frozen=True, slots=True)
+class _Channels:
+    """What the axes of an image mean, and which of its channels to use."""
+
+    axes: str | None
+    channel: int | None
+    nuclei: int | None
+
+    def source(self, file: Path, region: "Box | None" = None) -> "Source":
+        """Return how to open a file anywhere."""
+        from napari_unet.execution.slide import Source  # noqa: PLC0415  quick --help
+
+        return Source(file, self.axes, self.channel, region, self.nuclei)
+
+
+@dataclass(frozen=True, slots=True)
 class _Options:
     model: "Model"
     settings: SegmentSettings
-    axes: str | None
-    channel: int | None
+    channels: _Channels
     csv: bool
     overwrite: bool
     region: "Box | None" = None
@@ -236,7 +258,7 @@ def _segment_there(model: Path, file: Path, target: Path, options: _Options) -> 
 def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client | None") -> None:
     """Segment one image of any size into an OME-Zarr folder."""
     from napari_unet.execution.patches import scratch_of  # noqa: PLC0415  quick --help
-    from napari_unet.execution.slide import Source, request_slide  # noqa: PLC0415
+    from napari_unet.execution.slide import request_slide  # noqa: PLC0415
     from napari_unet.segmentation import run_slide  # noqa: PLC0415
 
     if len(inputs) != 1 or options.overwrite:
@@ -247,7 +269,7 @@ def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client 
     table = output.with_name(f"{output.stem}_objects.csv")
     if options.csv and table.exists():
         raise InputError(f"{table} exists already. Choose another --output, or move the table.")
-    source = Source(inputs[0], options.axes, options.channel, options.region)
+    source = options.channels.source(inputs[0], options.region)
     request = request_slide(source, output, options.model, options.settings)
     with _bar(inputs[0].name) as show:
         result = run_slide(request, client=client, progress=show)
@@ -276,15 +298,14 @@ def _segment_one(
     progress: Callable[[int, int], None] | None = None,
 ) -> "_Told":
     """Segment a file and save its labels; return what to tell."""
-    from napari_unet.io.images import read_image  # noqa: PLC0415  quick --help
-    from napari_unet.segmentation import segment as run  # noqa: PLC0415
+    from napari_unet.segmentation import segment as run  # noqa: PLC0415  quick --help
 
     if target.exists() and not options.overwrite:
         raise InputError(
             f"{target} exists already and may hold corrections; give --overwrite to replace it, "
             "--skip-existing to leave it, or another --output."
         )
-    image = read_image(file, axes=options.axes, channel=options.channel)
+    image = options.channels.source(file).open()
     if _is_large(image):
         return _streamed(file, target, options, progress)
     result = run(image, options.model, settings=options.settings, progress=progress)
@@ -305,11 +326,11 @@ def _streamed(
     progress: Callable[[int, int], None] | None,
 ) -> "_Told":
     """Segment a large image by way of a folder beside the result, with which a run goes on."""
-    from napari_unet.execution.slide import Source, request_slide  # noqa: PLC0415
-    from napari_unet.segmentation import run_slide  # noqa: PLC0415  quick --help
+    from napari_unet.execution.slide import request_slide  # noqa: PLC0415  quick --help
+    from napari_unet.segmentation import run_slide  # noqa: PLC0415
 
     folder = target.with_suffix(".unfinished.zarr")
-    source = Source(file, options.axes, options.channel)
+    source = options.channels.source(file)
     request = request_slide(source, folder, options.model, options.settings)
     result = run_slide(request, progress=progress)
     told = _write(result, target, csv=options.csv)

@@ -43,16 +43,19 @@ class Source:
         Channel to use; None = the average.
     region : Box or None
         Image pixels to segment; None = all.
+    nuclei : int or None
+        Channel of stained nuclei, for a model that takes them as well; None = none.
     """
 
     path: Path
     axes: str | None = None
     channel: int | None = None
     region: Box | None = None
+    nuclei: int | None = None
 
     def open(self) -> Image:
         """Open it."""
-        return read_image(self.path, axes=self.axes, channel=self.channel)
+        return read_image(self.path, axes=self.axes, channel=self.channel, nuclei=self.nuclei)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ class SlideRequest:
         seen = [(p.stat().st_size, p.stat().st_mtime_ns) for p in marks or [path]]
         content = {
             "image": [str(path), source.axes, source.channel, self.image.data.shape, seen],
+            "channel of nuclei": source.nuclei,  # older notes have none
             "region": region and [region.start, region.stop],
             "model": self.model.sha,
             "settings": self.settings.model_dump(mode="json"),

@@ -219,6 +219,7 @@ def painting_of(
     background : int, optional
         A value in `painted` that means background.
     """
+    image = image.for_model(nuclei=card.spec.nuclei)
     paint = as_painted(np.asarray(painted), background=background)
     if paint.shape != image.labels_shape:
         raise InputError(

@@ -55,7 +55,9 @@ class RetrainRequest:
     painted_files : frozenset of Path
         Files of the images of `pairs`; those of them in the folder count once, as painted.
     channel : int or None
-        The channel to use of those that have several; None = the average.
+        The channel to use of files that have several; None = the average.
+    nuclei : int or None
+        The channel of stained nuclei of files that have several; None = none.
     """
 
     pairs: Sequence[tuple[Image, NDArray[np.uint32]]]
@@ -68,6 +70,7 @@ class RetrainRequest:
     folder: Pairs | None = None
     painted_files: frozenset[Path] = frozenset()
     channel: int | None = None
+    nuclei: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +156,8 @@ def _all_pairs(
     pairs = list(request.pairs)
     yield Waiting()  # between steps that take a while, so that it can be cancelled
     if request.folder is not None:
-        for pair in read_pairs(
-            request.folder.excluding(request.painted_files), channel=request.channel
-        ):
+        files = request.folder.excluding(request.painted_files)
+        for pair in read_pairs(files, channel=request.channel, nuclei=request.nuclei):
             pairs.append(pair)
             yield Waiting()
     return pairs

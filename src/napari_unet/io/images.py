@@ -79,7 +79,11 @@ class LazyTiff:
 
 
 def read_image(
-    path: str | os.PathLike[str], *, axes: str | None = None, channel: int | None = None
+    path: str | os.PathLike[str],
+    *,
+    axes: str | None = None,
+    channel: int | None = None,
+    nuclei: int | None = None,
 ) -> Image:
     """Open an image file.
 
@@ -91,6 +95,8 @@ def read_image(
         One letter for each dimension; default: as the file says.
     channel : int, optional
         The channel to use; default: all.
+    nuclei : int, optional
+        The channel of stained nuclei, for a model that takes them as well; default: none.
 
     Returns
     -------
@@ -101,7 +107,7 @@ def read_image(
     Raises
     ------
     InputError
-        If the file is missing, damaged, of another kind, or does not fit `axes` and `channel`.
+        If the file is missing, damaged, of another kind, or does not fit what is asked for.
     """
     file = Path(path)
     read = _reader(file)
@@ -119,6 +125,7 @@ def read_image(
             data,
             axes or facts.axes or guess_axes(tuple(data.shape), np.dtype(data.dtype)),
             channel=channel,
+            nuclei=nuclei,
             pixel_size=facts.pixel_size,
             unit=facts.unit,
             steps=facts.steps,

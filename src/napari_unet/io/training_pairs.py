@@ -116,7 +116,11 @@ def find_pairs(images: Path, masks: Path | None = None) -> Pairs | None:
 
 
 def read_pairs(
-    pairs: Pairs, *, channel: int | None = None, classes: bool = False
+    pairs: Pairs,
+    *,
+    channel: int | None = None,
+    nuclei: int | None = None,
+    classes: bool = False,
 ) -> Iterator[tuple[Image, NDArray[np.uint32]]]:
     """Read images and masks one after the other, the masks as painted arrays.
 
@@ -126,6 +130,8 @@ def read_pairs(
         What to read.
     channel : int, optional
         The channel to use of images that have several; default: the average.
+    nuclei : int, optional
+        The channel of stained nuclei of images that have several; default: none.
     classes : bool
         Whether the masks hold classes, not a number for each object.
 
@@ -144,8 +150,8 @@ def read_pairs(
     pixels = 0
     for pair in pairs.pairs:
         image = read_image(pair.image)
-        if channel is not None and image.channels > 1:
-            image = read_image(pair.image, channel=channel)
+        if (channel, nuclei) != (None, None) and image.channels > 1:
+            image = read_image(pair.image, channel=channel, nuclei=nuclei)
         pixels += int(np.prod(image.labels_shape, dtype=np.int64))
         if pixels > MOST_PIXELS:
             raise InputError(

@@ -48,12 +48,13 @@ def best_model(
     first = models[0]
     best, most = first, 0.0
     for model in models:
-        plan = yield from begin_plan(image, model, SegmentSettings(), where)
+        seen = image.for_model(nuclei=model.card.spec.nuclei)
+        plan = yield from begin_plan(seen, model, SegmentSettings(), where)
         with probe_folders(folder) as folders:
-            probe = yield from find_size(plan, image, executor, folders)
+            probe = yield from find_size(plan, seen, executor, folders)
             if model is first and probe.sure and probe.fit > LEAST:
                 return first
-            steady = yield from steadiness(probe, image, executor, folders)
+            steady = yield from steadiness(probe, seen, executor, folders)
         log.info("%s is steady by %.2f", model.card.name, steady)
         if steady > most + (0 if model is first else CLEARLY):
             best, most = model, steady

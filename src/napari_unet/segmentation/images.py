@@ -44,7 +44,7 @@ def segment(
         Name in the library, path of a model file, or what `load_model` returned.
     axes : str, optional
         One letter for each dimension, such as "ZYX"; default guessed by `open_image`, which can
-        also choose a channel.
+        also choose a channel, and one of nuclei, as ``Image(..., channel=0, nuclei=1)`` does.
     settings : SegmentSettings, optional
         All settings; single ones can be given by name as well, such as ``diameter=24``.
     progress : callable, optional
@@ -94,7 +94,9 @@ def waiting_maps(plan: SegmentPlan, missing: list[Key], folder: Path) -> Path | 
     return folder if sharing_pays(plan, missing) else None
 
 
-def open_image(array: Any, axes: str | None = None, channel: int | None = None) -> Image:
+def open_image(
+    array: Any, axes: str | None = None, channel: int | None = None, *, nuclei: int | None = None
+) -> Image:
     """Name the axes of an array.
 
     Parameters
@@ -106,6 +108,8 @@ def open_image(array: Any, axes: str | None = None, channel: int | None = None) 
         values at the end, else leading axes named ``Z``, ``TZ``, ...
     channel : int, optional
         Channel to use; default the average.
+    nuclei : int, optional
+        Channel of stained nuclei, for a model that takes them as well; default none.
     """
     try:
         if not hasattr(array, "shape") or not hasattr(array, "dtype"):
@@ -116,7 +120,8 @@ def open_image(array: Any, axes: str | None = None, channel: int | None = None) 
             f"A {type(array).__name__} was given that NumPy cannot read as an image ({error}). "
             "Convert it to a NumPy, dask or zarr array first."
         ) from error
-    return Image(array, axes or guess_axes(tuple(array.shape), dtype), channel)
+    letters = axes or guess_axes(tuple(array.shape), dtype)
+    return Image(array, letters, channel, nuclei=nuclei)
 
 
 def segment_events(

@@ -59,11 +59,11 @@ class Segmentation:
     @property
     def record(self) -> dict[str, Any]:
         """How the labels were made, as plain values for metadata and files."""
-        return record(self.plan, self.settings)
+        return record(self.plan, self.settings, self.image)
 
 
-def record(plan: SegmentPlan, settings: SegmentSettings) -> dict[str, Any]:
-    """Return settings, model and versions as plain values."""
+def record(plan: SegmentPlan, settings: SegmentSettings, image: Image) -> dict[str, Any]:
+    """Return settings, model, channels of the image and versions as plain values."""
     from importlib.metadata import version  # noqa: PLC0415  slow, and rarely needed
 
     return {
@@ -73,6 +73,8 @@ def record(plan: SegmentPlan, settings: SegmentSettings) -> dict[str, Any]:
         "model_sha256": plan.model_sha,
         "diameter": plan.diameter,
         "zoom": plan.zoom,
+        "channel": image.channel,
+        "nuclei": image.nuclei,
         "grey_values": plan.limits,
         "device": plan.device,
         "precision": plan.precision,

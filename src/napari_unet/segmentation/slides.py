@@ -102,7 +102,7 @@ def run_slide(
         with _executor(slide, here, client) as executor:
             notes.follow(noted(run.events(executor), slide, logbook))
         pyramid = LabelPyramid(target)
-        pyramid.note(record(slide.plan, request.settings))
+        pyramid.note(record(slide.plan, request.settings, request.image))
     labels, texts = pyramid.levels[0], tuple(notes.texts)
     return Segmentation(labels, slide.plan, request.image, request.settings, texts, ledger.objects)
 

@@ -72,7 +72,9 @@ class Looks:
         return self._known[layer][1]
 
 
-def image_of(layer: ImageLayer, axes: str, channel: int | None, looks: Looks) -> Image:
+def image_of(
+    layer: ImageLayer, axes: str, channel: int | None, nuclei: int | None, looks: Looks
+) -> Image:
     """Describe a layer's array for the core; raises `InputError` if it cannot be segmented."""
     array = finest(layer)
     check_dtype(array.dtype)
@@ -88,8 +90,9 @@ def image_of(layer: ImageLayer, axes: str, channel: int | None, looks: Looks) ->
         unit=unit,
         steps={axis: size for axis, size in sizes.items() if axis in "ZT"},
         name=layer.name,
-        whole=image_of(source, axes, channel, looks) if source is not None else None,
+        whole=image_of(source, axes, channel, nuclei, looks) if source is not None else None,
         looks=looks.of(layer),
+        nuclei=nuclei,
     )
 
 

@@ -84,7 +84,7 @@ class IncrementalSegmentation:
     def goes_on(self, image: Image, model: Model, settings: SegmentSettings) -> bool:
         """Whether a run of an image, model and settings goes on with these labels."""
         same = image.data is self.image.data and image.axes == self.image.axes
-        same = same and image.channel == self.image.channel
+        same = same and image.channel == self.image.channel and image.nuclei == self.image.nuclei
         return same and model.sha == self.model.sha and settings == self.settings
 
     @property
@@ -140,7 +140,7 @@ class IncrementalSegmentation:
         with on_disk(self.output):
             patches_of(self.output).mkdir(parents=True, exist_ok=True)
             pyramid = LabelPyramid.create_for(self.image, self.output, plan.tiles.step)
-            pyramid.note(record(plan, self.settings))
+            pyramid.note(record(plan, self.settings, self.image))
 
     def put_back(
         self,

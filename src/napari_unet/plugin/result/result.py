@@ -80,6 +80,7 @@ class Result:
         self._begun = False
         self._wanted = self.settings  # of the run that goes on
         self._coming: Started | None = None  # of a run that has found nothing yet
+        self._planned = self.image  # what the plan was made for, whatever is chosen since
         self._found: set[Key] = set()  # blocks of the plan that were made so far
         self._lost_maps = False  # of the plan, to a later run
 
@@ -149,6 +150,7 @@ class Result:
         plan = event.plan
         if plan is not self.plan:
             self.plan, self._found, self._lost_maps = plan, set(), False
+            self._planned = self.image
         self.settings, self._coming = self._wanted, None
         self.folder, self.budget = event.folder, event.budget
         self.cached_tiles = event.cached_tiles
@@ -181,7 +183,7 @@ class Result:
         """Draw everything, and keep the record of how it was made with the layer."""
         self.layer.refresh()
         if self.plan is not None:
-            made = {METADATA_KEY: record(self.plan, self.settings)}
+            made = {METADATA_KEY: record(self.plan, self.settings, self._planned)}
             self.layer.metadata = {**self.layer.metadata, **made}
 
     def forget(self) -> None:
@@ -241,7 +243,7 @@ class Result:
         assert plan is not None, "asked only after a run"
         assert folder is not None, "a plan that is kept comes with its folder"
         self.started(Started(plan, folder, self.budget, self.cached_tiles))
-        job = Job(plan, plan.decoding(self._wanted), self.image, folder)
+        job = Job(plan, plan.decoding(self._wanted), self._planned, folder)
         return _unannounced(live_run(job, blocks, self.cached_tiles, self.budget), executor)
 
     def conclusion(self, *, cancelled: bool) -> str:

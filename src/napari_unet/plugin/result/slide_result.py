@@ -66,7 +66,7 @@ class SlideResult:
         self.layer = layers.add_result(self.viewer, source, self.image, name, levels)
         self.layer.metadata = {
             SLIDE: self,
-            METADATA_KEY: record(event.plan, self.incremental.settings),
+            METADATA_KEY: record(event.plan, self.incremental.settings, self.image),
         }
         self._redraw = layers.Redraw(self.layer)
 

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from napari_unet.errors import UNetError
 from napari_unet.finetuning.in_engine import RetrainRequest
+from napari_unet.image import Image
 from napari_unet.io.training_pairs import Pairs
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
@@ -29,7 +31,6 @@ def class_names_to_train(session: Session, *, objects: bool = False) -> tuple[tu
     objects : bool, default False
         Whether there are objects to learn besides those that are painted.
     """
-    _take_channels(session)
     results = session.results
     painted = {False: objects, True: False}
     for result in results.all():
@@ -41,17 +42,6 @@ def class_names_to_train(session: Session, *, objects: bool = False) -> tuple[tu
         results.changed.emit()
     names = session.class_names.names if classes else ()
     return names, BOTH[classes] if all(painted.values()) else ""
-
-
-def _take_channels(session: Session) -> None:
-    """Learn from the channels that are chosen now, which Segment will give to the model."""
-    layer = session.intent.layer
-    result = session.results.of(layer, classes=True)
-    if layer is None or result is None:
-        return
-    image = session.describe(layer, quietly=True)
-    if image is not None and result.fits(image):
-        result.image = image
 
 
 def gather_request(
@@ -88,7 +78,7 @@ def gather_request(
     for result in session.results.all(classes=bool(names)):
         painted, source = result.painted(), result.source()
         if painted.any():
-            pairs.append((result.image, painted))
+            pairs.append((_image_of(session, result), painted))
             seen.append(_seen_diameter(result, session.intent.model))
             if source is not None and source.source.path:
                 files.add(Path(source.source.path))
@@ -103,8 +93,22 @@ def gather_request(
         folder=None if names else folder,
         painted_files=frozenset(files),
         channel=session.intent.channel,
+        nuclei=session.intent.nuclei,
     )
     return request, left_out
+
+
+def _image_of(session: Session, result: Result) -> Image:
+    """Return an image with the channels chosen now, which Segment will give to the new model.
+
+    Of the models that compete, those that take nuclei are given them.
+    """
+    source = result.source()
+    try:
+        image = session.opened(source, nuclei=True) if source is not None else result.image
+    except UNetError:  # the axes that are typed now do not fit
+        return result.image
+    return image if result.fits(image) else result.image
 
 
 def _seen_diameter(result: Result, model: str) -> float | None:

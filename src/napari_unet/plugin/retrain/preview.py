@@ -110,7 +110,8 @@ class Previewing:
         if source is None or self._viewer.dims.ndisplay == 3:
             session.say(NO_IMAGE if source is None else FLAT)
             return
-        image, classes = session.opened(source), not model.card.finds_objects
+        image = session.opened(source, nuclei=model.card.spec.nuclei)
+        classes = not model.card.finds_objects
         # the candidate's own thresholds: those of the sliders were chosen for another model
         settings = SegmentSettings(model=str(model.path), diameter=session.intent.diameter)
         layer = layers.add_result(self._viewer, source, image, f"{source.name} preview")

@@ -14,7 +14,22 @@ from napari_unet.plugin.widgets.setting_widgets import LayerBox, field_widget, k
 from napari_unet.settings import DecodeSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
-AVERAGE, AUTOMATIC = "Average", "automatic"
+AVERAGE, NO_NUCLEI, AUTOMATIC = "Average", "none", "automatic"
+
+NUCLEI = (
+    "Which channel shows stained nuclei. The model looks at it beside the channel of the cells, "
+    "and tells touching cells apart by their nuclei. Leave it at none if no nuclei are stained."
+)
+
+
+def _number(shown: str | None) -> int | None:
+    """Return the channel that a box shows; None for the average, or none."""
+    return None if shown in (None, AVERAGE, NO_NUCLEI) else int(shown)
+
+
+def _asked(intent: Intent) -> tuple[str, int | None, int | None, str]:
+    """What of an intent decides which axes and channels are asked for."""
+    return intent.axes, intent.channel, intent.nuclei, intent.model
 
 
 class SegmentForm:
@@ -38,7 +53,8 @@ class SegmentForm:
         self.image.changed.connect(session.choose)
         self.model.changed.connect(self._on_model)
         self.axes.changed.connect(self._on_axes)
-        self.channel.changed.connect(self._give)
+        for combo in (self.channel, self.nuclei):
+            combo.changed.connect(self._give)
         for widget in (self.diameter, self.where, *self.sliders):
             widget.changed.connect(self._intend)
         session.intent_changed.connect(self._show)
@@ -54,6 +70,7 @@ class SegmentForm:
             label="Axes", tooltip="One letter for each dimension, such as ZYX; C = channels"
         )
         self.channel = ComboBox(label="Channel", choices=self._channels)
+        self.nuclei = ComboBox(label="Nuclei", choices=self._nuclei_channels, tooltip=NUCLEI)
         self.diameter = field_widget(
             SegmentSettings, "diameter", "FloatSpinBox", value=0.0, min=0.0, step=1.0
         )
@@ -68,9 +85,10 @@ class SegmentForm:
         smallest = field_widget(DecodeSettings, "minimum_diameter", "FloatSpinBox", step=1.0)
         self.sliders = [*sliders, smallest]
         self.options: Container[Any] = Container(labels=True)
-        self.options.extend([self.axes, self.channel, self.diameter, self.where, *self.sliders])
+        self.options.extend([self.axes, self.channel, self.nuclei, self.diameter, self.where])
+        self.options.extend(self.sliders)
         self.options.margins = (0, 0, 0, 0)
-        for combo in (self.image, self.model, self.channel, self.where):
+        for combo in (self.image, self.model, self.channel, self.nuclei, self.where):
             keep_narrow(combo)
 
     def _image_layers(self, _widget: Any = None) -> list[ImageLayer]:
@@ -101,8 +119,8 @@ class SegmentForm:
         self._give()
 
     def _give(self, *_: Any) -> None:
-        channel = None if self.channel.value in (None, AVERAGE) else int(self.channel.value)
-        self._session.give(self.axes.value, channel)
+        channel, nuclei = _number(self.channel.value), _number(self.nuclei.value)
+        self._session.give(self.axes.value, channel, nuclei)
 
     def _on_model(self, *_: Any) -> None:
         """Set the sliders to what the model's card recommends; nothing is decoded again."""
@@ -136,7 +154,7 @@ class SegmentForm:
         if layer_changed and self.image.value != now.layer:
             with self.image.changed.blocked():
                 self.image.value = now.layer
-        if layer_changed or (now.axes, now.channel) != (before.axes, before.channel):
+        if layer_changed or _asked(now) != _asked(before):
             self._describe()
 
     def _describe(self) -> None:
@@ -144,7 +162,7 @@ class SegmentForm:
         intent, layer = self._session.intent, self._session.intent.layer
         self._offer_sliders()
         if layer is None:
-            self.axes.visible = self.channel.visible = False
+            self.axes.visible = self.channel.visible = self.nuclei.visible = False
             return
         shape = tuple(layers.finest(layer).shape)
         if self._described != shape:
@@ -156,15 +174,26 @@ class SegmentForm:
         self._describe_channels()
         with self.channel.changed.blocked():
             self.channel.value = AVERAGE if intent.channel is None else str(intent.channel)
+        with self.nuclei.changed.blocked():
+            self.nuclei.reset_choices()
+            self.nuclei.value = NO_NUCLEI if intent.nuclei is None else str(intent.nuclei)
 
     def _describe_channels(self) -> None:
-        with self.channel.changed.blocked():
+        with self.channel.changed.blocked(), self.nuclei.changed.blocked():
             self.channel.reset_choices()
-        self.channel.visible = len(self._channels()) > 2
+            self.nuclei.reset_choices()
+        several = len(self._channels()) > 2
+        self.channel.visible = several
+        self.nuclei.visible = several and self._session.takes_nuclei
 
     def _channels(self, _widget: Any = None) -> list[str]:
         count = layers.channel_count(self._session.intent.layer, self.axes.value)
         return [AVERAGE, *(str(i) for i in range(count))]
+
+    def _nuclei_channels(self, _widget: Any = None) -> list[str]:
+        """Offer every channel but the one that is chosen already."""
+        _, *numbers = self._channels()
+        return [NO_NUCLEI, *(one for one in numbers if one != self.channel.value)]
 
     def _offer_sliders(self) -> None:
         """Show thresholds of objects where they act: saved labels have no probability maps."""

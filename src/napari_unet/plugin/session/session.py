@@ -20,7 +20,7 @@ from napari_unet.errors import InputError, UNetError
 from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.image import Image
 from napari_unet.io.scratch import Scratch
-from napari_unet.models.library import find_model
+from napari_unet.models.library import find_model, load_card
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.region import region_of
 from napari_unet.plugin.result.handover import handed_over, leave, without
@@ -33,6 +33,7 @@ from napari_unet.plugin.session.run_controller import RunController
 from napari_unet.plugin.widgets.background import sentence
 from napari_unet.settings import APPLICATION, DecodeSettings, SegmentSettings
 
+Given = tuple[str, int | None, int | None]
 WHOLE, PLANE, VIEW, RECTANGLE = "Whole image", "This plane", "Current view", "Selected rectangle"
 
 
@@ -50,6 +51,8 @@ class Intent:
         Of the image, as they were given or guessed; not checked.
     channel : int or None
         The channel to use; None = the average.
+    nuclei : int or None
+        The channel of stained nuclei, for models that take them as well; None = none.
     diameter : float or None
         Of the objects, image pixels; None = automatic.
     region : str
@@ -62,6 +65,7 @@ class Intent:
     model: str = ""
     axes: str = ""
     channel: int | None = None
+    nuclei: int | None = None
     diameter: float | None = None
     region: str = WHOLE
     decode: DecodeSettings | None = None
@@ -96,8 +100,8 @@ class Session:
         self.runs = RunController(viewer, self.engine, self.say)
         self._looks = layers.Looks()
         self._shape: tuple[int, ...] = ()  # of the chosen layer's array when it was looked at
-        # axes and channel that a person gave
-        self._given: weakref.WeakKeyDictionary[ImageLayer, tuple[str, int | None]]
+        # axes, channel and channel of nuclei that a person gave
+        self._given: weakref.WeakKeyDictionary[ImageLayer, Given]
         self._given = weakref.WeakKeyDictionary()
         self.journals.kept.connect(self.class_names.note)
         self.runs.ended.connect(self.refresh)
@@ -123,18 +127,23 @@ class Session:
             self.intent_changed.emit(now, before)
 
     def choose(self, layer: ImageLayer | None) -> None:
-        """Work on another image, with the axes and the channel that were given for it."""
+        """Work on another image, with the axes and the channels that were given for it."""
         if layer is None:
             self.intend(layer=None)
         else:
             self._shape = tuple(layers.finest(layer).shape)
-            self.intend(layer=layer, axes=self.axes_of(layer), channel=self.channel_of(layer))
+            channel, nuclei = self.channels_of(layer)
+            self.intend(layer=layer, axes=self.axes_of(layer), channel=channel, nuclei=nuclei)
 
-    def give(self, axes: str, channel: int | None) -> None:
-        """Take axes and channel that a person gives for the chosen image."""
+    def give(self, axes: str, channel: int | None, nuclei: int | None = None) -> None:
+        """Take axes and channels that a person gives for the chosen image.
+
+        The channel to use is none of the nuclei, which are given up for it.
+        """
         if self.intent.layer is not None:
-            self._given[self.intent.layer] = axes, channel
-            self.intend(axes=axes, channel=channel)
+            other = nuclei if nuclei != channel else None
+            self._given[self.intent.layer] = axes, channel, other
+            self.intend(axes=axes, channel=channel, nuclei=other)
 
     def refresh(self) -> None:
         """Look at the chosen image again, and let everybody show anew what there is of it."""
@@ -148,16 +157,25 @@ class Session:
         if slide is not None:
             return slide.image.axes
         guess = layers.guess_layer_axes(layer)
-        axes, _ = self._given.get(layer, (guess, None))
+        axes = self._given.get(layer, (guess, None, None))[0]
         return axes if len(axes) == len(guess) else guess
 
-    def channel_of(self, layer: ImageLayer) -> int | None:
-        """Return the channel that was given; for a part of a large image that of the whole."""
+    def channels_of(self, layer: ImageLayer) -> tuple[int | None, int | None]:
+        """Return the channels given, to use and of nuclei; of a part of an image the whole's."""
         part = region_of(layer)
         whole = part.source() if part is not None and layer not in self._given else None
-        _, channel = self._given.get(layer if whole is None else whole, ("", None))
+        _, *given = self._given.get(layer if whole is None else whole, ("", None, None))
         there = layers.channel_count(layer, self.axes_of(layer))
-        return channel if channel is not None and channel < there else None
+        channel, nuclei = (one if one is not None and one < there else None for one in given)
+        return channel, nuclei
+
+    @property
+    def takes_nuclei(self) -> bool:
+        """Whether the model in use takes a channel of nuclei as well."""
+        try:
+            return load_card(self.intent.model).spec.nuclei
+        except UNetError:  # it is told when the model is used
+            return False
 
     def settings(self) -> SegmentSettings:
         """Return the settings of a run."""
@@ -166,14 +184,26 @@ class Session:
 
     # ---- images ----------------------------------------------------------------------------
 
-    def opened(self, layer: ImageLayer) -> Image:
-        """Describe a layer with its axes and channel; raises `UNetError` if they do not fit."""
+    def opened(self, layer: ImageLayer, *, nuclei: bool | None = None) -> Image:
+        """Describe a layer with its axes and channels; raises `UNetError` if they do not fit.
+
+        Parameters
+        ----------
+        layer : Image layer
+            The image.
+        nuclei : bool, optional
+            Whether to name the channel of nuclei, if one is chosen; by default if the model in use
+            takes them.
+        """
         chosen = layer == self.intent.layer
         if chosen and tuple(layers.finest(layer).shape) != self._shape:
             self.refresh()  # the layer's array was replaced
         axes = self.intent.axes if chosen else self.axes_of(layer)
-        channel = self.intent.channel if chosen else self.channel_of(layer)
-        return layers.image_of(layer, axes.upper(), channel, self._looks)
+        given = (self.intent.channel, self.intent.nuclei) if chosen else self.channels_of(layer)
+        channel, stained = given
+        if stained is not None and not (self.takes_nuclei if nuclei is None else nuclei):
+            stained = None
+        return layers.image_of(layer, axes.upper(), channel, stained, self._looks)
 
     def describe(self, layer: ImageLayer, *, quietly: bool = False) -> Image | None:
         """Describe a layer as `opened` does; None, and a sentence, if that is not possible."""
@@ -238,6 +268,8 @@ class Session:
             if same and old.fits(old.image) and not self.results.of(source, classes=old.classes):
                 if old.classes:
                     self.class_names.adopt(left.names)
+                seen = old.image
+                self._given.setdefault(source, (seen.axes, seen.channel, seen.nuclei))
                 self._go_on_with(old, source, labels)
         self.refresh()
 
