@@ -15,7 +15,6 @@ from napari_unet.settings import DecodeSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
 AVERAGE, NO_NUCLEI, AUTOMATIC = "Average", "none", "automatic"
-
 NUCLEI = (
     "Which channel shows stained nuclei. The model looks at it beside the channel of the cells, "
     "and tells touching cells apart by their nuclei. Leave it at none if no nuclei are stained."
@@ -174,14 +173,12 @@ class SegmentForm:
         self._describe_channels()
         with self.channel.changed.blocked():
             self.channel.value = AVERAGE if intent.channel is None else str(intent.channel)
-        with self.nuclei.changed.blocked():
-            self.nuclei.reset_choices()
-            self.nuclei.value = NO_NUCLEI if intent.nuclei is None else str(intent.nuclei)
+        self._offer_nuclei(NO_NUCLEI if intent.nuclei is None else str(intent.nuclei))
 
     def _describe_channels(self) -> None:
-        with self.channel.changed.blocked(), self.nuclei.changed.blocked():
+        with self.channel.changed.blocked():
             self.channel.reset_choices()
-            self.nuclei.reset_choices()
+        self._offer_nuclei(self.nuclei.value)
         several = len(self._channels()) > 2
         self.channel.visible = several
         self.nuclei.visible = several and self._session.takes_nuclei
@@ -189,6 +186,14 @@ class SegmentForm:
     def _channels(self, _widget: Any = None) -> list[str]:
         count = layers.channel_count(self._session.intent.layer, self.axes.value)
         return [AVERAGE, *(str(i) for i in range(count))]
+
+    def _offer_nuclei(self, chosen: str | None) -> None:
+        """Offer the channels in their order: a box adds at its end what it did not have."""
+        with self.nuclei.changed.blocked():
+            self.nuclei.choices = [NO_NUCLEI]
+            self.nuclei.reset_choices()
+            if chosen in self.nuclei.choices:
+                self.nuclei.value = chosen
 
     def _nuclei_channels(self, _widget: Any = None) -> list[str]:
         """Offer every channel but the one that is chosen already."""
