@@ -627,6 +627,8 @@ def test_a_card_is_readable() -> None:
     assert rows["Name"] == "random"
     assert rows["About"] == "Cells of mine"
     assert rows["Made from"] == "nuclei"
+    assert "nuclei" in rows["Made for"]
+    assert "Made for" not in dict(describe(load_card("nuclei")))
     assert rows["Corrections"] == "10 objects and 400 pixels of background in 2 images"
     assert rows["Retraining"] == "accepted yes; old 0.412; steps 300; held out objects 3"
     assert rows["Scores"] == "AP 0.512"

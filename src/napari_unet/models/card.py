@@ -282,6 +282,7 @@ def describe(card: ModelCard) -> list[tuple[str, str]]:
         ("About", card.description),
         ("Finds", _finds(card)),
         ("Made from", card.parent or "scratch"),
+        ("Made for", _images_for(card)),
         ("Trained on", card.data),
         ("Corrections", _corrections(card)),
         ("Retraining", "; ".join(_values(card.report))),
@@ -300,6 +301,13 @@ def _finds(card: ModelCard) -> str:
     if card.finds_objects:
         return "objects, a number for each"
     return f"{card.spec.classes} classes: {', '.join(card.class_names)}"
+
+
+def _images_for(card: ModelCard) -> str:
+    """Which images a retrained model is for: it may have forgotten others."""
+    if not card.images:
+        return ""
+    return f"images like those that were painted; for others {card.parent!r} may be better"
 
 
 def _corrections(card: ModelCard) -> str:
