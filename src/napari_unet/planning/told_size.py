@@ -236,7 +236,8 @@ def crossing(probes: Sequence[Told]) -> float | None:
     pairs = [pair for pair in itertools.pairwise(ordered) if slope(*pair) > RISING]
     met = [pair for pair in pairs if pair[0].octaves <= 0 <= pair[1].octaves]
     if met:
-        small, large = max(met, key=lambda pair: pair[0].weight + pair[1].weight)
+        # clumps look like objects in small images, but tell another size in each
+        small, large = max(met, key=lambda pair: (alike(*pair), pair[0].weight + pair[1].weight))
         return believable(usual / (small.zoom * 2 ** (-small.octaves / slope(small, large))))
     # Beyond the probes; clumps may look like objects, but they do not look larger when enlarged.
     if pairs and pairs[-1][1] is ordered[-1] and ordered[-1].octaves < 0:
