@@ -7,6 +7,11 @@ import pytest
 from skimage.draw import disk
 
 from napari_unet.labels.agreement import agreement, overlaps_of_same
+from napari_unet.network.spec import UNetSpec
+from napari_unet.network.unet import UNet
+from napari_unet.settings import DecodeSettings
+from napari_unet.training.competition.evaluation import Candidate
+from napari_unet.training.competition.evidence import Evidence
 from napari_unet.training.competition.verdict import Compared, certainty, verdict
 from napari_unet.training.judge import Score
 
@@ -105,3 +110,20 @@ def test_what_is_forgotten_is_said() -> None:
     one = compared(0.9, (0.1, 0.9), (0.2, 0.9))
     assert "0.90 before" in verdict(replace(one, base=(0.9, 0.5)))[1]
     assert "0.90 before" not in verdict(replace(one, base=(0.9, 0.88)))[1]
+
+
+def test_without_learning_all_that_is_painted_judges() -> None:
+    """Three lucky objects were held out; the seven others, which nobody learned, got worse."""
+    network = UNet(UNetSpec(base_filters=2, depth=1))
+    old, new = (
+        Candidate(network, DecodeSettings(), Score(overlaps), 0.0)
+        for overlaps in ((0.3, 0.4, 0.35), (0.55, 0.65, 0.6))
+    )
+    evidence = Evidence((0.83,) * 7, 0.8), Evidence((0.73,) * 7, 0.8)
+    learned = Compared.of(old, new, evidence)
+    assert learned.certainty == 1
+    assert verdict(learned)[0] == "accepted"
+    untaught = Compared.of(old, new, evidence, untaught=True)
+    assert untaught.certainty < 0.1
+    assert verdict(untaught)[0] == "refused"
+    assert untaught.held == learned.held

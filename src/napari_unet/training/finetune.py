@@ -89,7 +89,9 @@ def _report(
     """Say what came of it: whether the best there is now replaces the old one."""
     (old, best), work, compared = candidates, choice.attempt, None
     if known is not None and (now := work.evidence(best)) is not None:
-        compared = Compared.of(old, best, (known, now))
+        # a model in use may have learned from this paint before
+        untaught = not trained and (old.own is None or not old.own.images)
+        compared = Compared.of(old, best, (known, now), untaught=untaught)
         outcome, sentence = verdict(compared)
     elif work.judged:
         outcome, sentence = decide(old.score, best.score)

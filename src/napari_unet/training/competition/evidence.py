@@ -23,14 +23,19 @@ class Evidence:
 
     Attributes
     ----------
-    learned : float
-        Mean overlap (IoU) with the painted objects that are learned from, 0…1.
+    overlaps : tuple of float
+        Overlap (IoU) with each painted object that is learned from, 0…1.
     steady : float
         Agreement with what is found where the windows are enlarged, 0…1.
     """
 
-    learned: float
+    overlaps: tuple[float, ...]
     steady: float
+
+    @property
+    def learned(self) -> float:
+        """Mean overlap with the painted objects that are learned from, 0…1."""
+        return Score(self.overlaps).value
 
 
 def evidence_of(evaluation: Evaluation, candidate: Candidate) -> Evidence:
@@ -41,7 +46,7 @@ def evidence_of(evaluation: Evaluation, candidate: Candidate) -> Evidence:
     for labels, window in zip(plain, windows, strict=True):
         ids = [i for i in painted_ids(window.painted).tolist() if i not in window.held]
         learned += Score(judge(labels, window.painted, ids).overlaps)
-    return Evidence(learned.value, agreement(plain, larger))
+    return Evidence(learned.overlaps, agreement(plain, larger))
 
 
 def _found(evaluation: Evaluation, candidate: Candidate, ratio: float) -> list[Labels]:

@@ -51,13 +51,27 @@ class Compared:
     base: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
-    def of(cls, old: Candidate, new: Candidate, evidence: tuple[Evidence, Evidence]) -> "Compared":
-        """Compare two candidates; evidence is of both, too."""
+    def of(
+        cls,
+        old: Candidate,
+        new: Candidate,
+        evidence: tuple[Evidence, Evidence],
+        *,
+        untaught: bool = False,
+    ) -> "Compared":
+        """Compare two candidates; evidence is of both, too.
+
+        Where both are `untaught`, neither learned from the paint: then all that is painted judges
+        as what is held out does.
+        """
         before, after = evidence
+        scores = old.score, new.score
+        if untaught:
+            scores = old.score + Score(before.overlaps), new.score + Score(after.overlaps)
         return cls(
             len(new.score.overlaps),
             (old.score.value, new.score.value),
-            certainty(old.score, new.score),
+            certainty(*scores),
             (before.learned, after.learned),
             (before.steady, after.steady),
             (old.base, new.base),
