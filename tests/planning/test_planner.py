@@ -70,7 +70,7 @@ def test_all_of_a_large_file_is_looked_at_once() -> None:
     again = Image(slide, "YX", looks=image.looks)  # the same array, described anew
     assert Notes().follow(grey_values(again, card)) == first
     assert slide.times == read
-    other = card.model_copy(update={"polarity": "given"})
+    other = card.model_copy(update={"polarity": "bright"})
     Notes().follow(grey_values(again, other))
     assert slide.times == 2 * read
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -250,3 +252,23 @@ def test_a_parent_that_is_good_as_it_is_is_kept_as_it_is(models, tmp_path: Path)
     kept, new = load_model(models["discs"])[0], load_model(last.path)[0]
     for name, value in kept.state_dict().items():
         assert (new.state_dict()[name] == value).all()
+
+
+def test_what_a_parent_knew_counts_as_much_as_what_it_learned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A parent that remembers ten cells best may find fewer of the others."""
+    marks: dict[str, tuple[float, float]] = {}
+    monkeypatch.setattr(competition, "_marks", lambda _attempt, maps: marks[maps[0]])
+    evaluation = SimpleNamespace(maps=lambda *_: ["now"])
+    learner = SimpleNamespace(average=None)
+    attempt: Any = SimpleNamespace(
+        opinions=["before"], evaluation=evaluation, learner=learner, shown=[]
+    )
+    marks.update(before=(0.54, -0.9), now=(0.80, -0.2))
+    learns = competition.standing(attempt)
+    marks.update(before=(0.75, -0.4), now=(0.77, -0.3))
+    knows = competition.standing(attempt)
+    assert knows > learns
+    marks.update(before=(0.75, -0.4), now=(0.6, -0.5))
+    assert competition.standing(attempt) == (0.75, -0.4)

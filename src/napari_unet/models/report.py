@@ -38,8 +38,8 @@ class Report(BaseModel):
     parent : str
         Name of the model it began with.
     tried : dict
-        Name of each model that competed to begin with, to the mean overlap it reached; empty if
-        there was no choice.
+        Name of each model that competed to begin with, to the mean overlap with what is painted,
+        before and after its first seconds alike; empty if there was no choice.
     """
 
     model_config = ConfigDict(frozen=True)

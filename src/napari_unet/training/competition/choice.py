@@ -35,7 +35,7 @@ class Choice:
     attempt : Attempt
         What it has learned so far.
     tried : dict
-        Name of each parent that competed to the mean overlap it reached; empty if none did.
+        Name of each parent that competed to its `standing`, as overlap; empty if none did.
     """
 
     attempt: Attempt
@@ -127,13 +127,16 @@ def _note(attempts: Sequence[Attempt]) -> str:
 def standing(attempt: Attempt) -> tuple[float, float]:
     """How well a parent finds what is painted: mean overlap, then how little it errs.
 
-    All painted objects count, also those it learns from: the few held out are too few to tell,
-    and how fast it learns the others is what is asked. Overlaps do not depend on the size that a
-    parent sees the objects in. As it was or as it is now, whichever is better: the first fast
-    steps unsettle a network that knows such objects already.
+    All painted objects count, also those it learns from: the few held out are too few to tell.
+    Overlaps do not depend on the size that a parent sees the objects in. As it was and as it is
+    now count alike: what it knew holds for the rest of the image, what it learned may be a memory
+    of ten cells. The first fast steps may unsettle a network that knows such objects already; then
+    only what it knew counts.
     """
     now = attempt.evaluation.maps(attempt.learner.average, attempt.shown)
-    return max(_marks(attempt, maps) for maps in (attempt.opinions, now))
+    before, after = (_marks(attempt, maps) for maps in (attempt.opinions, now))
+    best = max(before, after)
+    return round((before[0] + best[0]) / 2, ALIKE), best[1]
 
 
 def _marks(attempt: Attempt, maps: Sequence[NDArray[np.uint8]]) -> tuple[float, float]:
