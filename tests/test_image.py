@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unet.errors import InputError
-from napari_unet.image import SAMPLE_WINDOWS, Box, Image, read_region, sample_boxes
+from napari_unet.image import Box, Image, read_region
 from napari_unet.intensity import CLIP, grey_limits, normalise, percentiles, to_grey
+from napari_unet.sampling import SAMPLE_WINDOWS, sample_boxes
 from tests.strategies import intervals
 
 

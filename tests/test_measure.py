@@ -10,7 +10,7 @@ from skimage.measure import regionprops_table
 
 from napari_unet import measure as objects
 from napari_unet.errors import InputError, SaveError
-from napari_unet.image import Image
+from napari_unet.image import Image, Spacing
 from napari_unet.io.exports import save_table
 from napari_unet.measure import measure
 from napari_unet.plugin.synthetic_nuclei import nuclei_window
@@ -46,7 +46,7 @@ def test_lazy_arrays_and_leading_axes():
 
 
 def test_units():
-    image = Image(GREY, "YX", pixel_size=(0.5, 0.25), unit="µm")
+    image = Image(GREY, "YX", spacing={"Y": Spacing(0.5, "µm"), "X": Spacing(0.25, "µm")})
     table = measure(LABELS, image)
     np.testing.assert_allclose(table["area_um2"], table["area"] / 8)
     np.testing.assert_allclose(table["centroid_y_um"], table["centroid_y"] / 2)

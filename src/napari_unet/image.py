@@ -20,8 +20,6 @@ from napari_unet.intensity import average
 # What the libraries behind an array raise for data that is damaged or cut off.
 UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, zlib.error)
 LEADING_AXES = "FEDBATZ"  # names of dimensions before Y and X, the last ones first
-SAMPLE_WINDOW = 256  # pixels
-SAMPLE_WINDOWS = 64  # so at most 4 megapixels decide the grey-value range
 # Pixels of a plane from which on those are so few that they may miss all objects.
 SPARSE = 2 * 10**8
 
@@ -116,6 +114,25 @@ class Box:
         return Box((y0 - origin[0], x0 - origin[1]), (y1 - origin[0], x1 - origin[1]))
 
 
+@dataclass(frozen=True, slots=True)
+class Spacing:
+    """How the pixels of an image lie along one axis.
+
+    Attributes
+    ----------
+    size : float or None
+        From one pixel to the next, in `unit`; None if unknown.
+    unit : str
+        As in napari: ``micrometer``, ``second``, ...; ``pixel`` where none is known.
+    offset : float
+        Where the first pixel lies, in `unit`.
+    """
+
+    size: float | None = None
+    unit: str = "pixel"
+    offset: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
     """An array with named axes.
@@ -132,30 +149,31 @@ class Image:
     nuclei : int or None
         The channel of stained nuclei, for a model that takes them beside the image; it is no part
         of an average then.
-    pixel_size : tuple of float or None
-        ``(y, x)`` in `unit`, None if unknown.
-    unit : str
-        Unit of `pixel_size`.
+    spacing : dict
+        How the pixels lie along an axis, by its letter; axes of which nothing is known are left
+        out. Lengths are in one unit, that of X.
     whole : Image or None
         The image that this is a part of: its grey values decide what is dark and bright.
     looks : dict
         Grey values that were found all over `data`. Another description of the same array takes
         them over, so that no large file is read twice.
-    steps : dict
-        From plane to plane, by the letter of the axis and where it is known: ``Z`` in `unit`, ``T``
-        in seconds.
+    opacity : bool or None
+        Whether the last of four channels at the end is opacity, which is no channel to segment;
+        None = if the values are bytes.
+    notices : tuple of str
+        What a person should know of the file, such as images that were left out.
     """
 
     data: ArrayLike
     axes: str
     channel: int | None = None
-    pixel_size: tuple[float, float] | None = None
-    unit: str = "pixel"
+    spacing: Mapping[str, Spacing] = field(default_factory=dict)
     name: str = field(default="image")
     whole: "Image | None" = None
     looks: dict[Any, Any] = field(default_factory=dict, repr=False)
-    steps: Mapping[str, float] = field(default_factory=dict)
     nuclei: int | None = None
+    opacity: bool | None = None
+    notices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_dtype(self.data.dtype)
@@ -201,7 +219,9 @@ class Image:
     @property
     def _has_alpha(self) -> bool:
         """Whether the channels are red, green, blue and opacity; four stains are not."""
-        four = self.channels == 4 and self.axes.endswith("C")
+        bytes_ = np.dtype(self.data.dtype) == np.uint8
+        told = bytes_ if self.opacity is None else self.opacity
+        four = told and self.channels == 4 and self.axes.endswith("C")
         return four and self.channel is None and self.nuclei != 3
 
     @property
@@ -220,15 +240,26 @@ class Image:
         return self.leading_shape + self.shape
 
     @property
-    def label_sizes(self) -> tuple[float | None, ...]:
-        """Size of a pixel along each axis of the labels, None where it is unknown."""
-        y, x = self.pixel_size or (None, None)
-        return (*(self.steps.get(axis) for axis in self.leading_axes), y, x)
+    def label_spacing(self) -> tuple[Spacing, ...]:
+        """How the pixels lie along each axis of the labels."""
+        return tuple(self.spacing.get(axis, Spacing()) for axis in self.leading_axes + "YX")
 
     @property
-    def label_units(self) -> tuple[str, ...]:
-        """Unit of each of the `label_sizes`."""
-        return tuple("second" if axis == "T" else self.unit for axis in self.leading_axes + "YX")
+    def pixel_size(self) -> tuple[float, float] | None:
+        """Height and width of a pixel in `unit`, None if unknown."""
+        y, x = self.label_spacing[-2:]
+        known = y.size is not None and x.size is not None and y.unit == x.unit
+        return (y.size or 0.0, x.size or 0.0) if known else None
+
+    @property
+    def unit(self) -> str:
+        """Unit of the `pixel_size`."""
+        return self.label_spacing[-1].unit
+
+    @property
+    def label_sizes(self) -> tuple[float | None, ...]:
+        """Size of a pixel along each axis of the labels, None where it is unknown."""
+        return tuple(axis.size for axis in self.label_spacing)
 
     def planes(self) -> Iterator[tuple[int, ...]]:
         """Indices along the iterated axes of every plane."""
@@ -361,29 +392,3 @@ def guess_axes(shape: tuple[int, ...], dtype: np.dtype[Any], *, rgb: bool | None
             "dimensions can be segmented. Select a plane or a stack of it."
         )
     return LEADING_AXES[len(LEADING_AXES) - leading :] + ("YXC" if rgb else "YX")
-
-
-def sample_boxes(shape: tuple[int, int], planes: int) -> Iterator[tuple[int, Box]]:
-    """Spread at most `SAMPLE_WINDOWS` windows over all planes, always the same ones.
-
-    One random window of each of as many equal parts: a fixed stride could fall into one column.
-
-    Yields
-    ------
-    plane : int
-        Number of the plane.
-    box : Box
-        Window in image pixels.
-    """
-    rows, columns = (max(1, -(-n // SAMPLE_WINDOW)) for n in shape)
-    total = planes * rows * columns
-    count = min(total, SAMPLE_WINDOWS)
-    parts = [i * total // count for i in range(count + 1)]
-    random = np.random.default_rng(0)
-    for first, after in itertools.pairwise(parts):
-        k = int(random.integers(first, after))
-        plane, rest = divmod(k, rows * columns)
-        row, column = divmod(rest, columns)
-        y, x = row * shape[0] // rows, column * shape[1] // columns
-        stop = min(y + SAMPLE_WINDOW, shape[0]), min(x + SAMPLE_WINDOW, shape[1])
-        yield plane, Box((y, x), stop)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
-from napari_unet.image import ArrayLike, Box, Image
-from napari_unet.io.units import PIXEL, short_name, unit_name
+from napari_unet.image import ArrayLike, Box, Image, Spacing
+from napari_unet.io.units import PIXEL, short_name
 
 if TYPE_CHECKING:
     import pandas
@@ -34,8 +34,8 @@ def measure(
         Whole numbers of shape ``(..., Y, X)``, 0 = background: NumPy, dask or zarr, read by
         windows only.
     image : Image, optional
-        The image the labels belong to; gives the grey values, and the pixel size if `pixel_size`
-        is not given.
+        The image the labels belong to; gives the grey values, and the spacing of its axes if
+        `pixel_size` is not given.
     pixel_size : sequence of float, optional
         Its last two numbers are the height and width of a pixel in `unit`.
     unit : str, default "pixel"
@@ -48,7 +48,9 @@ def measure(
         along each leading axis, under its letter (``axis_0``, ... without an image);
         ``centroid_y``, ``centroid_x``, ``area``, ``diameter`` (of the circle of that area), in
         pixels; ``mean_intensity`` if there is an image; and with a pixel size ``centroid_y_um``,
-        ``centroid_x_um``, ``area_um2``, ``diameter_um``, with the short name of the unit.
+        ``centroid_x_um``, ``area_um2``, ``diameter_um``, with the short name of the unit. Of a
+        leading axis of known spacing also ``Z_um`` or ``T_s``. What is in units begins where the
+        image says that its first pixel lies.
 
     Raises
     ------
@@ -58,8 +60,7 @@ def measure(
     import pandas  # noqa: PLC0415 -- takes half a second to import
 
     _check(labels, image)
-    if pixel_size is None and image is not None:
-        pixel_size, unit = image.pixel_size, image.unit
+    spacing = _spacing(len(labels.shape), image, pixel_size, unit)
     names = _leading_names(len(labels.shape) - 2, image)
     columns: dict[str, list[NDArray[Any]]] = {}
     for plane in np.ndindex(*labels.shape[:-2]):
@@ -67,8 +68,11 @@ def measure(
         part: dict[str, NDArray[Any]] = {"label": ids}
         part |= {n: np.full(ids.size, i) for n, i in zip(names, plane, strict=True)}
         part |= _in_pixels(sums, with_intensity=image is not None)
-        if pixel_size is not None:
-            part |= _in_units(sums, pixel_size[-2:], short_name(unit_name(unit)))
+        part |= _in_units(sums, *spacing[-2:])
+        for name, index, along in zip(names, plane, spacing, strict=False):
+            if along.size is not None:
+                place = index * along.size + along.offset
+                part[f"{name}_{short_name(along.unit)}"] = np.full(ids.size, place)
         for name, values in part.items():
             columns.setdefault(name, []).append(values)
     return pandas.DataFrame({name: np.concatenate(values) for name, values in columns.items()})
@@ -86,6 +90,16 @@ def _check(labels: ArrayLike, image: Image | None) -> None:
             f"Labels of shape {shape} do not fit the image, whose labels have the shape "
             f"{image.labels_shape}. Choose the image they were made from."
         )
+
+
+def _spacing(
+    ndim: int, image: Image | None, pixel_size: Sequence[float] | None, unit: str
+) -> Sequence[Spacing]:
+    """Return how the pixels lie along each axis of the labels."""
+    if pixel_size is None:
+        return [Spacing()] * ndim if image is None else image.label_spacing
+    y, x = pixel_size[-2:]
+    return [*[Spacing()] * (ndim - 2), Spacing(y, unit), Spacing(x, unit)]
 
 
 def _leading_names(count: int, image: Image | None) -> list[str]:
@@ -146,14 +160,14 @@ def _in_pixels(sums: NDArray[np.float64], *, with_intensity: bool) -> dict[str, 
     return columns
 
 
-def _in_units(
-    sums: NDArray[np.float64], size: Sequence[float], name: str
-) -> dict[str, NDArray[Any]]:
-    height, width = size
-    area = sums[:, AREA] * (height * width)
+def _in_units(sums: NDArray[np.float64], y: Spacing, x: Spacing) -> dict[str, NDArray[Any]]:
+    if y.size is None or x.size is None or y.unit != x.unit:
+        return {}
+    name = short_name(x.unit)
+    area = sums[:, AREA] * (y.size * x.size)
     return {
-        f"centroid_y_{name}": sums[:, SUM_Y] / sums[:, AREA] * height,
-        f"centroid_x_{name}": sums[:, SUM_X] / sums[:, AREA] * width,
+        f"centroid_y_{name}": sums[:, SUM_Y] / sums[:, AREA] * y.size + y.offset,
+        f"centroid_x_{name}": sums[:, SUM_X] / sums[:, AREA] * x.size + x.offset,
         f"area_{name}2": area,
         f"diameter_{name}": _diameter(area),
     }

@@ -9,7 +9,8 @@ import tifffile
 from typer.testing import CliRunner, Result
 
 from napari_unet.cli.main import app
-from napari_unet.cli.segment import name_outputs
+from napari_unet.cli.targets import name_outputs
+from napari_unet.io.formats.facts import Scene, stem_of
 from napari_unet.io.images import read_image
 from napari_unet.io.tiff import read_labels
 from napari_unet.io.tiff_header import read_header
@@ -207,9 +208,9 @@ def test_what_the_library_refuses_is_one_line(command: tuple[object, ...]) -> No
 
 def test_results_of_two_images_never_share_a_name() -> None:
     files = [Path("x/a.tif"), Path("y/a.tif"), Path("x/a.png"), Path("b.ome.tif")]
-    targets = name_outputs(files, Path("out"))
-    assert len(set(targets.values())) == 4
-    assert targets[Path("b.ome.tif")] == Path("out/b_labels.tif")
+    targets = name_outputs([Scene(file, stem=stem_of(file)) for file in files], Path("out"))
+    assert len({target.path for target in targets}) == 4
+    assert targets[-1].path == Path("out/b_labels.tif")
 
 
 def test_images_with_results_can_be_left_out(small: Path, tmp_path: Path) -> None:

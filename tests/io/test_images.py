@@ -9,9 +9,10 @@ import tifffile
 import zarr
 
 from napari_unet.errors import InputError
-from napari_unet.image import Box
-from napari_unet.io import images
-from napari_unet.io.images import image_axes, image_files, read_image
+from napari_unet.image import Box, Spacing
+from napari_unet.io.formats import tiff_images
+from napari_unet.io.formats.tiff_images import image_axes
+from napari_unet.io.images import image_files, read_image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.io.tiff import save_labels
 
@@ -34,9 +35,9 @@ TIFFS = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=[images.LAZY_BYTES, 0], ids=["whole", "lazy"])
+@pytest.fixture(params=[tiff_images.LAZY_BYTES, 0], ids=["whole", "lazy"])
 def lazy(request, monkeypatch):
-    monkeypatch.setattr(images, "LAZY_BYTES", request.param)
+    monkeypatch.setattr(tiff_images, "LAZY_BYTES", request.param)
     return request.param == 0
 
 
@@ -59,7 +60,7 @@ def test_tiffs(tmp_path, lazy, kind):
         ({"ome": True, "metadata": {"PhysicalSizeX": 0.3, "PhysicalSizeY": 0.2}},
          (0.2, 0.3), "micrometer"),
         ({"ome": True, "metadata": {"PhysicalSizeX": 300, "PhysicalSizeXUnit": "nm",
-          "PhysicalSizeY": 0.2, "PhysicalSizeYUnit": "µm"}}, (200, 300), "nanometer"),
+          "PhysicalSizeY": 0.2, "PhysicalSizeYUnit": "µm"}}, (0.2, 0.3), "micrometer"),
         ({"imagej": True, "resolution": (4, 2), "metadata": {"unit": "\\u00B5m"}},
          (0.5, 0.25), "micrometer"),
         ({"imagej": True}, None, "pixel"),
@@ -91,22 +92,21 @@ def test_pixel_size(tmp_path, options, size, unit):
 def test_steps_from_plane_to_plane(tmp_path, options, steps):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((2, 3, 40, 50), np.uint8), **options)
     image = read_image(tmp_path / "a.tif")
-    assert (image.axes, dict(image.steps)) == ("TZYX", steps)
+    assert image.axes == "TZYX"
+    assert {axis: image.spacing[axis].size for axis in "ZT" if axis in image.spacing} == steps
     assert read_image(tmp_path / "a.tif", axes="QZYX").label_sizes[0] is None
 
 
 def test_an_ome_zarr_says_its_steps_and_what_is_unknown(tmp_path):
-    units, sizes = ("second", "micrometer", "micrometer", "micrometer"), (1.5, None, 0.5, 0.5)
-    LabelPyramid.create(
-        tmp_path / "a.zarr", (2, 3, 64, 64), (64, 64), axes="TZYX", sizes=sizes, units=units
-    )
+    spacing = Spacing(1.5, "second"), Spacing(), *[Spacing(0.5, "micrometer", 3.0)] * 2
+    LabelPyramid.create(tmp_path / "a.zarr", (2, 3, 64, 64), (64, 64), axes="TZYX", spacing=spacing)
     image = read_image(tmp_path / "a.zarr")
-    assert (image.label_sizes, image.unit) == (sizes, "micrometer")
+    assert image.label_spacing == spacing
     group = zarr.open_group(tmp_path / "a.zarr", mode="a", zarr_format=2)
     scales = group.attrs["multiscales"]
     scales[0]["coordinateTransformations"] = [{"type": "scale", "scale": [2.0, 1.0, 1.0, 1.0]}]
     group.attrs["multiscales"] = scales
-    assert read_image(tmp_path / "a.zarr").steps == {"T": 3.0}
+    assert read_image(tmp_path / "a.zarr").spacing["T"].size == 3.0
 
 
 def test_pyramid_gives_the_finest_level(tmp_path, lazy):

@@ -9,8 +9,8 @@ import tifffile
 
 from napari_unet.errors import InputError
 from napari_unet.image import Box
-from napari_unet.io import images as images_module
 from napari_unet.io import training_pairs as module
+from napari_unet.io.formats import tiff_images
 from napari_unet.io.training_pairs import Pair, find_pairs, read_pairs
 from napari_unet.labels.painted import BACKGROUND
 
@@ -132,7 +132,7 @@ def test_a_mask_is_right_everywhere(tmp_path: Path) -> None:
 def test_a_mask_too_large_to_be_read_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images_module, "LAZY_BYTES", 0)
+    monkeypatch.setattr(tiff_images, "LAZY_BYTES", 0)
     write(tmp_path, np.ones(SHAPE, np.uint16), numbered())
     tifffile.imwrite(tmp_path / "a_mask.tif", numbered(), compression="zlib")
     found = find_pairs(tmp_path)

@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from skimage.draw import line
 
 from napari_unet.errors import InputError, SaveError
-from napari_unet.image import Box, sample_boxes
+from napari_unet.image import Box
 from napari_unet.journal import records
 from napari_unet.journal.identity import fingerprint
 from napari_unet.journal.journal import Journal, fallback_folder, journal_folder
 from napari_unet.journal.records import JournalHeader, Kind, encode_record, find_records
 from napari_unet.journal.recovery import clean, read_header, recoverable, replay, supersede
+from napari_unet.sampling import sample_boxes
 
 IDENTITY = "0123456789abcdef" * 2
 DAY = 24 * 3600

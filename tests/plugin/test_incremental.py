@@ -14,7 +14,7 @@ from napari_unet import SegmentSettings, segment
 from napari_unet.engine.client import Engine
 from napari_unet.execution.events import ObjectsFound, TileWritten
 from napari_unet.execution.patches import patches_of
-from napari_unet.image import Box, Image
+from napari_unet.image import Box, Image, Spacing
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.models.library import load_model
 from napari_unet.network.outputs import Kind
@@ -37,7 +37,11 @@ def engine() -> Iterator[Engine]:
 def image() -> Image:
     cells = gaussian_filter((blob_labels(3, SHAPE, 18) > 0) * 1000.0, 1)
     noise = np.random.default_rng(0).normal(200, 10, SHAPE)
-    return Image((cells + noise).astype(np.uint16), "YX", pixel_size=(0.5, 0.5), unit="micrometer")
+    return Image(
+        (cells + noise).astype(np.uint16),
+        "YX",
+        spacing=dict.fromkeys("YX", Spacing(0.5, "micrometer")),
+    )
 
 
 @pytest.fixture

@@ -136,10 +136,10 @@ def test_steps_of_an_image_layer():
     data, labels = np.zeros((2, 3, 8, 9), np.uint8), ("t", "z", "y", "x")
     layer = NapariImage(data, scale=(250, 2, 1, 1), units=("ms", "um", "um", "um"))
     layer.axis_labels = labels
-    assert image_of(layer, "", None, Looks()).label_sizes == (0.25, 2, 1, 1)
-    assert image_of(NapariImage(data), "", None, Looks()).label_sizes == (None,) * 4
+    assert image_of(layer, "", None, None, Looks()).label_sizes == (0.25, 2, 1, 1)
+    assert image_of(NapariImage(data), "", None, None, Looks()).label_sizes == (None,) * 4
     colours = NapariImage(data[0], scale=(0.3, 0.2, 1), units=("um", "um", "pixel"))
-    image = image_of(colours, "YXC", None, Looks())
+    image = image_of(colours, "YXC", None, None, Looks())
     assert (image.label_sizes, image.unit) == ((0.3, 0.2), "micrometer")
 
 

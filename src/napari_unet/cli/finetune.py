@@ -162,7 +162,9 @@ def _pairs(
         )
     pairs: list[tuple[Image, NDArray[Any]]] = []
     for image, label in zip(images, labels, strict=True):
-        data: Any = read_image(label).data
+        for notice in image.notices:
+            typer.echo(f"{image.name}: {notice}", err=True)
+        data: Any = read_image(label, colours=False).data
         paint = np.asarray(data[...])  # a large file is only read when indexed
         painted = take_whole(paint) if whole else as_painted(paint, background=background)
         pairs.append((image, painted))

@@ -8,7 +8,8 @@ import typer
 
 from napari_unet.cli.finetune import finetune
 from napari_unet.cli.models import models_app
-from napari_unet.cli.segment import complain, segment
+from napari_unet.cli.segment import segment
+from napari_unet.cli.targets import complain
 from napari_unet.errors import UNetError
 from napari_unet.settings import TORCH_ENVIRONMENT
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_unet.errors import InputError, UNetError
+from napari_unet.cli.targets import FAILURES, Target, complain, find_targets, only_scene
+from napari_unet.errors import InputError
 from napari_unet.settings import SegmentSettings, validated_settings
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
     from napari_unet.execution.slide import Source
     from napari_unet.image import Box, Image
+    from napari_unet.io.formats.facts import Scene
     from napari_unet.models.library import Model
     from napari_unet.segmentation import Segmentation
 
 LARGE = 2 * 10**9  # bytes of labels from which on they go to the disk piece by piece
-FAILURES = (UNetError, OSError, MemoryError)
 
 
 def _help(name: str) -> str:
@@ -33,11 +34,6 @@ def _help(name: str) -> str:
     extra = field.json_schema_extra
     unit = extra.get("unit") if isinstance(extra, dict) else None
     return f"{field.description}" + (f" In {unit}." if unit else "")
-
-
-def complain(text: str) -> None:
-    """Tell what went wrong, in one line."""
-    typer.echo(f"Error: {text}", err=True)
 
 
 def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
@@ -70,6 +66,12 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
     skip_existing: Annotated[
         bool, typer.Option("--skip-existing", help="Leave out images that have results already.")
     ] = False,
+    scene: Annotated[
+        str | None,
+        typer.Option(
+            help="Of files with several images the one to use: its name, or number from 0."
+        ),
+    ] = None,
     region: Annotated[
         str | None,
         typer.Option(help="Part of the image as Y0,X0,Y1,X1 in pixels; for NAME.zarr results."),
@@ -97,11 +99,10 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
         options = _Options(found, settings, channels, csv, overwrite, box)
         with _cluster(scheduler) as client:
             if output.suffix.lower() == ".zarr":
-                _slide(inputs, output, options, client)
+                _slide(inputs, output, options, client, scene)
                 return
             output.mkdir(parents=True, exist_ok=True)
-            files, complete = _expand(inputs)
-            targets = name_outputs(files, output)
+            targets, complete = find_targets(inputs, output, scene)
             if skip_existing:
                 targets = _missing(targets)
             done = _spread(targets, options, client) if client else _in_turn(targets, options)
@@ -120,11 +121,11 @@ class _Channels:
     channel: int | None
     nuclei: int | None
 
-    def source(self, file: Path, region: "Box | None" = None) -> "Source":
-        """Return how to open a file anywhere."""
+    def source(self, scene: "Scene", region: "Box | None" = None) -> "Source":
+        """Return how to open an image anywhere."""
         from napari_unet.execution.slide import Source  # noqa: PLC0415  quick --help
 
-        return Source(file, self.axes, self.channel, region, self.nuclei)
+        return Source(scene.path, self.axes, self.channel, region, self.nuclei, scene.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,54 +188,37 @@ def _cluster(address: str | None) -> "Iterator[Client | None]":
         yield client
 
 
-def _expand(inputs: list[Path]) -> tuple[list[Path], bool]:
-    """Return the image files behind the names, and whether every name could be used."""
-    from napari_unet.io.images import image_files  # noqa: PLC0415  quick --help
-
-    files: list[Path] = []
-    complete = True
-    for given in inputs:
-        try:
-            files.extend(image_files([given]))
-        except UNetError as error:
-            complete = False
-            complain(str(error))
-    return list(dict.fromkeys(files)), complete
-
-
-def _missing(targets: dict[Path, Path]) -> dict[Path, Path]:
+def _missing(targets: list[Target]) -> list[Target]:
     """Leave out what is there already, and say how many that are."""
-    missing = {file: target for file, target in targets.items() if not target.exists()}
+    missing = [target for target in targets if not target.path.exists()]
     if len(missing) < len(targets):
         typer.echo(f"{len(targets) - len(missing)} of {len(targets)} images have results already.")
     return missing
 
 
-def _in_turn(targets: dict[Path, Path], options: _Options) -> bool:
-    """Segment one file after the other; on an error say so in one line, and return False."""
+def _in_turn(targets: list[Target], options: _Options) -> bool:
+    """Segment one image after the other; on an error say so in one line, and return False."""
     done = True
-    for file, target in targets.items():
+    for target in targets:
         try:
-            with _bar(file.name) as show:
-                told = _segment_one(file, target, options, show)
+            with _bar(target.label) as show:
+                told = _segment_one(target, options, show)
             told.show()
         except FAILURES as error:
-            complain(f"{file}: {error}")
+            complain(f"{target.scene.path}: {error}")
             done = False
     return done
 
 
-def _spread(targets: dict[Path, Path], options: _Options, client: "Client") -> bool:
-    """Segment the files on a cluster, each by one worker; see `_in_turn`."""
+def _spread(targets: list[Target], options: _Options, client: "Client") -> bool:
+    """Segment the images on a cluster, each by one worker; see `_in_turn`."""
     from napari_unet.execution.cluster import KILLED, equipped, finished  # noqa: PLC0415
 
     done = True
     with equipped(client, options.model.path, options.model.sha) as (with_model, pool):
         jobs: dict[Future[_Told], Path] = {
-            pool.submit(
-                with_model, _segment_there, file.absolute(), target.absolute(), options
-            ): file
-            for file, target in targets.items()
+            pool.submit(with_model, _segment_there, one.absolute(), options): one.scene.path
+            for one in targets
         }
         for future in finished(jobs, client):
             try:
@@ -248,14 +232,20 @@ def _spread(targets: dict[Path, Path], options: _Options, client: "Client") -> b
     return done
 
 
-def _segment_there(model: Path, file: Path, target: Path, options: _Options) -> "_Told":
-    """Segment a file on a worker, with the model as it lies there."""
+def _segment_there(model: Path, target: Target, options: _Options) -> "_Told":
+    """Segment an image on a worker, with the model as it lies there."""
     from napari_unet.models.library import load_model  # noqa: PLC0415  quick --help
 
-    return _segment_one(file, target, replace(options, model=load_model(model)))
+    return _segment_one(target, replace(options, model=load_model(model)))
 
 
-def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client | None") -> None:
+def _slide(
+    inputs: list[Path],
+    output: Path,
+    options: _Options,
+    client: "Client | None",
+    scene: str | None,
+) -> None:
     """Segment one image of any size into an OME-Zarr folder."""
     from napari_unet.execution.patches import scratch_of  # noqa: PLC0415  quick --help
     from napari_unet.execution.slide import request_slide  # noqa: PLC0415
@@ -269,7 +259,7 @@ def _slide(inputs: list[Path], output: Path, options: _Options, client: "Client 
     table = output.with_name(f"{output.stem}_objects.csv")
     if options.csv and table.exists():
         raise InputError(f"{table} exists already. Choose another --output, or move the table.")
-    source = options.channels.source(inputs[0], options.region)
+    source = options.channels.source(only_scene(inputs[0], scene), options.region)
     request = request_slide(source, output, options.model, options.settings)
     with _bar(inputs[0].name) as show:
         result = run_slide(request, client=client, progress=show)
@@ -292,24 +282,21 @@ def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _segment_one(
-    file: Path,
-    target: Path,
-    options: _Options,
-    progress: Callable[[int, int], None] | None = None,
+    target: Target, options: _Options, progress: Callable[[int, int], None] | None = None
 ) -> "_Told":
-    """Segment a file and save its labels; return what to tell."""
+    """Segment an image and save its labels; return what to tell."""
     from napari_unet.segmentation import segment as run  # noqa: PLC0415  quick --help
 
-    if target.exists() and not options.overwrite:
+    if target.path.exists() and not options.overwrite:
         raise InputError(
-            f"{target} exists already and may hold corrections; give --overwrite to replace it, "
-            "--skip-existing to leave it, or another --output."
+            f"{target.path} exists already and may hold corrections; give --overwrite to replace "
+            "it, --skip-existing to leave it, or another --output."
         )
-    image = options.channels.source(file).open()
+    image = options.channels.source(target.scene).open()
     if _is_large(image):
-        return _streamed(file, target, options, progress)
+        return _streamed(target, options, progress)
     result = run(image, options.model, settings=options.settings, progress=progress)
-    return _write(result, target, csv=options.csv)
+    return _write(result, target.path, csv=options.csv)
 
 
 def _is_large(image: "Image") -> bool:
@@ -320,54 +307,26 @@ def _is_large(image: "Image") -> bool:
 
 
 def _streamed(
-    file: Path,
-    target: Path,
-    options: _Options,
-    progress: Callable[[int, int], None] | None,
+    target: Target, options: _Options, progress: Callable[[int, int], None] | None
 ) -> "_Told":
     """Segment a large image by way of a folder beside the result, with which a run goes on."""
     from napari_unet.execution.slide import request_slide  # noqa: PLC0415  quick --help
     from napari_unet.segmentation import run_slide  # noqa: PLC0415
 
-    folder = target.with_suffix(".unfinished.zarr")
-    source = options.channels.source(file)
+    folder = target.path.with_suffix(".unfinished.zarr")
+    source = options.channels.source(target.scene)
     request = request_slide(source, folder, options.model, options.settings)
     result = run_slide(request, progress=progress)
-    told = _write(result, target, csv=options.csv)
+    told = _write(result, target.path, csv=options.csv)
     shutil.rmtree(folder)
     return told
 
 
-def name_outputs(files: list[Path], folder: Path) -> dict[Path, Path]:
-    """Give every image its result's path; two images of one name get the suffix into theirs."""
-    from napari_unet.io.images import stem_of  # noqa: PLC0415  quick --help
-
-    stems = [stem_of(file) for file in files]
-    targets: dict[Path, Path] = {}
-    taken: set[Path] = set()
-    for file, stem in zip(files, stems, strict=True):
-        if stems.count(stem) > 1:
-            stem = file.name.replace(".", "_")
-        target, number = folder / f"{stem}_labels.tif", 2
-        while target in taken:
-            target, number = folder / f"{stem}_{number}_labels.tif", number + 1
-        taken.add(target)
-        targets[file] = target
-    return targets
-
-
 def _write(result: "Segmentation", target: Path, *, csv: bool) -> "_Told":
-    from napari_unet.io.tiff import save_labels  # noqa: PLC0415  quick --help
+    from napari_unet.io.tiff import save_labels_of  # noqa: PLC0415  quick --help
 
     image = result.image
-    save_labels(
-        target,
-        result.labels,
-        pixel_size=image.label_sizes,
-        unit=image.label_units,
-        axes=image.leading_axes + "YX",
-        description=result.record,
-    )
+    save_labels_of(image, target, result.labels, result.record)
     if csv:
         _save_table(result, target.with_name(target.name.replace("_labels.tif", "_objects.csv")))
     return _Told(image.name, result.notices, f"{target}: {_what(result)}")

@@ -45,6 +45,8 @@ class Source:
         Image pixels to segment; None = all.
     nuclei : int or None
         Channel of stained nuclei, for a model that takes them as well; None = none.
+    scene : str or None
+        Name or number of the image in a file that holds several; None = the first.
     """
 
     path: Path
@@ -52,10 +54,17 @@ class Source:
     channel: int | None = None
     region: Box | None = None
     nuclei: int | None = None
+    scene: str | None = None
 
     def open(self) -> Image:
         """Open it."""
-        return read_image(self.path, axes=self.axes, channel=self.channel, nuclei=self.nuclei)
+        return read_image(
+            self.path,
+            axes=self.axes,
+            channel=self.channel,
+            nuclei=self.nuclei,
+            scene=self.scene,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +146,7 @@ class SlideRequest:
         content = {
             "image": [str(path), source.axes, source.channel, self.image.data.shape, seen],
             "channel of nuclei": source.nuclei,  # older notes have none
+            "image in the file": source.scene,  # nor this
             "region": region and [region.start, region.stop],
             "model": self.model.sha,
             "settings": self.settings.model_dump(mode="json"),

@@ -1,11 +1,10 @@
-"""OME-Zarr: images of any size in chunks, with pixel size and smaller copies for looking at.
+"""Labels in OME-Zarr: any size, in chunks, with spacings and smaller copies for looking at.
 
-Labels are written as version 0.4 of the format (https://ngff.openmicroscopy.org/0.4), which more
-programs read than 0.5; both are read. Smaller copies are made with the labels: each takes every
+They are written as version 0.4 of the format (https://ngff.openmicroscopy.org/0.4), which more
+programs read than 0.5. Smaller copies are made with the labels: each takes every
 other pixel of the one before, so an id stays an id.
 """
 
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.errors import InputError, SaveError
-from napari_unet.image import Box, Image
-from napari_unet.io.units import PIXEL, micrometers, seconds, unit_name
+from napari_unet.errors import SaveError
+from napari_unet.image import Box, Image, Spacing
+from napari_unet.io.units import PIXEL, unit_name
 
 ENDING = ".zarr"
 UNFINISHED = ".unfinished"  # folder inside, of what a run needs to go on
@@ -25,66 +24,6 @@ SMALLEST_CHUNK = 256  # pixels; of smaller ones there would be too many files to
 HALVINGS = 6  # at most; tiles lie on multiples of 2**6
 KINDS = {"T": "time", "Z": "space", "Y": "space", "X": "space", "C": "channel"}
 RECORD = "napari_unet"  # attribute with model, settings and versions
-
-
-def is_zarr(path: Path) -> bool:
-    """Whether a path is a zarr folder."""
-    return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
-
-
-def open_zarr(path: Path) -> tuple[Any, str | None, dict[str, float], str]:
-    """Open an image in a zarr folder without reading it.
-
-    Returns
-    -------
-    array : zarr.Array
-        The finest level.
-    axes : str or None
-        One letter for each dimension, None if the folder does not say.
-    sizes : dict
-        Of a pixel along the axes where the folder says it: of Z, Y and X in `unit`, of T in
-        seconds.
-    unit : str
-        As in napari.
-    """
-    import zarr  # noqa: PLC0415  takes a while, and is needed for such folders only
-
-    found: Any = zarr.open(path, mode="r")
-    if isinstance(found, zarr.Array):
-        return found, None, {}, PIXEL
-    attributes = dict(found.attrs)
-    scales = attributes.get("multiscales") or attributes.get("ome", {}).get("multiscales")
-    if not scales:
-        inside = ", ".join(sorted(name for name, _ in found.members())[:5]) or "nothing"
-        raise InputError(
-            f"{path} is a zarr group without an OME-Zarr image; it holds {inside}. Give the folder "
-            "of one array or image inside."
-        )
-    finest = scales[0]["datasets"][0]
-    axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in scales[0]["axes"]]
-    changes = [one.get("coordinateTransformations", []) for one in (finest, scales[0])]
-    steps = [change["scale"] for some in changes for change in some if "scale" in change]
-    unit = unit_name(str(axes[-1].get("unit", PIXEL)))
-    letters = "".join(axis["name"][0].upper() for axis in axes)
-    sizes = {}
-    for number, letter in enumerate(letters):
-        factor = _in_unit(letter, str(axes[number].get("unit", PIXEL)), unit)
-        size = factor * math.prod(float(step[number]) for step in steps)
-        if steps and math.isfinite(size) and size > 0:
-            sizes[letter] = size
-    return found[finest["path"]], letters, sizes, unit
-
-
-def _in_unit(letter: str, own: str, unit: str) -> float:
-    """Return what to multiply the size of an axis by, 0 if what its number means is unknown."""
-    if letter == "T":
-        return seconds(own) or 0.0
-    if unit == PIXEL or letter not in "ZYX":
-        return 0.0
-    length, wanted = micrometers(own), micrometers(unit)
-    if length and wanted:
-        return length / wanted
-    return 1.0 if letter in "YX" or unit_name(own) == unit else 0.0
 
 
 class LabelPyramid:
@@ -115,8 +54,7 @@ class LabelPyramid:
         chunk: tuple[int, int],
         *,
         axes: str,
-        sizes: Sequence[float | None] | None = None,
-        units: Sequence[str] | None = None,
+        spacing: Sequence[Spacing] | None = None,
     ) -> "LabelPyramid":
         """Make the folder with every level, empty.
 
@@ -130,16 +68,13 @@ class LabelPyramid:
             Height and width of the tiles that will be written.
         axes : str
             One letter for each dimension.
-        sizes : sequence of float or None, optional
-            Of a pixel along each axis. The format wants a number everywhere: where it is unknown,
-            1 without a unit is written.
-        units : sequence of str, optional
-            Unit of each size.
+        spacing : sequence of Spacing, optional
+            Of each axis. The format wants a number everywhere: where it is unknown, 1 without a
+            unit is written.
         """
         group = _open_group(path, new=True)
         leading, datasets = list(shape[:-2]), []
-        sizes, units = sizes or [None] * len(shape), units or [PIXEL] * len(shape)
-        finest = [size or 1.0 for size in sizes]
+        spacing = spacing or [Spacing()] * len(shape)
         for level in range(_levels(shape)):
             factor = 2**level
             sides = [_copied(n // factor) for n in chunk] if level else list(chunk)
@@ -152,10 +87,9 @@ class LabelPyramid:
                 overwrite=True,
                 chunk_key_encoding={"name": "v2", "separator": "/"},
             )
-            scale = [*finest[:-2], *(size * factor for size in finest[-2:])]
-            change = {"type": "scale", "scale": scale}
-            datasets.append({"path": str(level), "coordinateTransformations": [change]})
-        described = _axes(axes, [u if s else PIXEL for s, u in zip(sizes, units, strict=True)])
+            changes = _transformations(spacing, factor)
+            datasets.append({"path": str(level), "coordinateTransformations": changes})
+        described = _axes(axes, [one.unit if one.size else PIXEL for one in spacing])
         group.attrs["multiscales"] = [
             {"version": "0.4", "name": path.stem, "axes": described, "datasets": datasets}
         ]
@@ -170,8 +104,7 @@ class LabelPyramid:
             image.labels_shape,
             chunk,
             axes=image.leading_axes + "YX",
-            sizes=image.label_sizes,
-            units=image.label_units,
+            spacing=image.label_spacing,
         )
 
     def write(self, plane: tuple[int, ...], box: Box, labels: NDArray[np.uint32]) -> None:
@@ -237,7 +170,7 @@ def _copied(side: int) -> int:
 
 
 def _open_group(path: Path, *, new: bool = False) -> Any:
-    import zarr  # noqa: PLC0415  see open_zarr
+    import zarr  # noqa: PLC0415  takes a while to import
 
     return zarr.open_group(path, mode="a" if new else "r+", zarr_format=2)
 
@@ -249,13 +182,27 @@ def _levels(shape: Sequence[int]) -> int:
     return levels
 
 
+def _transformations(spacing: Sequence[Spacing], factor: int) -> list[dict[str, Any]]:
+    """Return how the pixels of a copy lie that takes every so many of the finest level's.
+
+    The first pixel of a copy is that of the finest level, so all begin at the same place.
+    """
+    finest = [one.size or 1.0 for one in spacing]
+    scale = [*finest[:-2], *(size * factor for size in finest[-2:])]
+    changes: list[dict[str, Any]] = [{"type": "scale", "scale": scale}]
+    offsets = [one.offset for one in spacing]
+    if any(offsets):
+        changes.append({"type": "translation", "translation": offsets})
+    return changes
+
+
 def _axes(letters: str, units: Sequence[str]) -> list[dict[str, str]]:
     axes = []
     for letter, unit in zip(letters, units, strict=True):
         axis = {"name": letter.lower()}
         if letter in KINDS:
             axis["type"] = KINDS[letter]
-        if letter in "TZYX" and unit_name(unit) != PIXEL:
+        if letter != "C" and unit_name(unit) != PIXEL:
             axis["unit"] = unit_name(unit)
         axes.append(axis)
     return axes

@@ -13,6 +13,7 @@ import math
 import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +22,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError, SaveError
-from napari_unet.image import ArrayLike
+from napari_unet.image import ArrayLike, Image
 from napari_unet.io.atomic import write_replacing
 from napari_unet.io.tiff_header import IMAGEJ_STACKS, OME_STACKS, SOFTWARE, Header, read_header
 from napari_unet.io.units import (
@@ -83,22 +84,51 @@ def save_labels(
         For another suffix, ids that are negative, above 2**32 - 1 or no whole numbers, and
         whatever the disk refuses.
     """
-    file = Path(path)
-    ome = is_ome_name(file)
     is_array = hasattr(labels, "shape") and hasattr(labels, "dtype")
     array: Any = labels if is_array else np.asarray(labels)
-    _check_array(array, file)
+    _check_array(array, Path(path))
     letters = _check_axes(axes, len(array.shape))
     units = [unit] * len(letters) if isinstance(unit, str) else list(unit)
     header = Header(
         shape=tuple(int(n) for n in array.shape),
         axes=letters,
-        dtype=_smallest_type(array, file),
+        dtype=np.dtype("<u4"),
         pixel_size=_check_pixel_size(pixel_size, len(array.shape)),
         unit=unit_name(units[-1]),
         description=description or {},
         time_unit=_time_unit(letters, units),
     )
+    return _save(Path(path), array, header)
+
+
+def save_labels_of(
+    image: Image,
+    path: str | os.PathLike[str],
+    labels: ArrayLike,
+    description: Mapping[str, Any] | None = None,
+) -> Path:
+    """Save the labels of an image, with its axes and spacings; see `save_labels`."""
+    _check_array(labels, Path(path))
+    along, axes = image.label_spacing, image.leading_axes + "YX"
+    unit = along[-1].unit
+    alike = [one.unit == unit or axis not in "ZYX" for one, axis in zip(along, axes, strict=True)]
+    sizes = tuple(one.size if same else None for one, same in zip(along, alike, strict=True))
+    header = Header(
+        shape=tuple(int(n) for n in labels.shape),
+        axes=axes,
+        dtype=np.dtype("<u4"),
+        pixel_size=_check_pixel_size(sizes, len(axes)),
+        unit=unit_name(unit),
+        description=description or {},
+        time_unit=_time_unit(axes, [one.unit for one in along]),
+        offset=tuple(one.offset if one.size else 0.0 for one in along),
+    )
+    return _save(Path(path), labels, header)
+
+
+def _save(file: Path, array: ArrayLike, header: Header) -> Path:
+    ome = is_ome_name(file)
+    header = replace(header, dtype=_smallest_type(array, file))
     sums: list[int] = []
     return write_replacing(
         file,
@@ -290,6 +320,15 @@ def _ome_details(header: Header) -> dict[str, Any]:
     length = micrometers(header.unit)
     if length is None:
         return {"metadata": metadata, "shape": shape}
+    metadata["Plane"] = {
+        name: [value] * header.pages
+        for axis in "XYZ"
+        if axis in header.axes and any(header.offset)
+        for name, value in (
+            (f"Position{axis}", header.begin(axis)),
+            (f"Position{axis}Unit", ome_symbol(header.unit)),
+        )
+    }
     resolution = _resolution(header, 1e4 / length)
     kind = "CENTIMETER" if resolution else None
     return {
@@ -306,6 +345,10 @@ def _imagej_details(header: Header) -> dict[str, Any]:
     spacing = header.spacing("Z")
     if spacing is not None:
         facts["spacing"] = spacing
+    for axis in "XYZ":
+        size, begin = header.spacing(axis), header.begin(axis)
+        if size is not None and begin:
+            facts[f"{axis.lower()}origin"] = -begin / size  # in pixels, as ImageJ counts
     step, second = header.spacing("T"), seconds(header.time_unit)
     if step is not None and second is not None and "T" in axes:
         facts["finterval"] = step * second

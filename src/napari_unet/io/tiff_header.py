@@ -42,6 +42,8 @@ class Header:
         What the caller wants to be kept: settings, model, versions.
     time_unit : str
         Unit of the size along T: ``second``, or ``pixel`` = unknown.
+    offset : tuple of float
+        Where the first pixel lies along each axis, in the unit of its size; empty = at 0.
     """
 
     shape: tuple[int, ...]
@@ -51,6 +53,7 @@ class Header:
     unit: str
     description: Mapping[str, Any]
     time_unit: str = PIXEL
+    offset: tuple[float, ...] = ()
 
     @property
     def pages(self) -> int:
@@ -74,12 +77,18 @@ class Header:
         names = self.axes if len(self.pixel_size) == len(self.axes) else "YX"
         return dict(zip(names, self.pixel_size, strict=True)).get(axis)
 
+    def begin(self, axis: str) -> float:
+        """Where the first pixel lies along an axis."""
+        return dict(zip(self.axes, self.offset, strict=False)).get(axis, 0.0)
+
     def to_json(self) -> str:
         """Return the header in ASCII JSON."""
         facts: dict[str, Any] = {"axes": self.axes, "shape": self.shape, "unit": self.unit}
         facts |= {"pixel_size": self.pixel_size, "description": dict(self.description)}
         if self.time_unit != PIXEL:
             facts["time_unit"] = self.time_unit
+        if any(self.offset):
+            facts["offset"] = self.offset
         return json.dumps({SOFTWARE: facts}, default=str)
 
     def stored(self, stacks: Sequence[str]) -> tuple[str, tuple[int, ...]]:
@@ -108,6 +117,7 @@ def read_header(path: str | os.PathLike[str]) -> Header | None:
                 unit=str(facts["unit"]),
                 description=dict(facts["description"]),
                 time_unit=str(facts.get("time_unit", PIXEL)),
+                offset=tuple(float(start) for start in facts.get("offset", ())),
             )
     except OSError as error:
         raise InputError(f"{path} cannot be opened: {error.strerror or error}.") from error

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
 from napari_unet.image import Image
-from napari_unet.io.images import SUFFIXES, read_image, stem_of
+from napari_unet.io.formats.facts import stem_of
+from napari_unet.io.images import SUFFIXES, read_image
 from napari_unet.labels.painted import painted_ids, take_whole
 
 MASK_ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_label", "_seg")  # longest first
@@ -171,7 +172,7 @@ def _painted(pair: Pair, image: Image) -> NDArray[np.uint32]:
             f"The mask {pair.mask} is a JPEG file, which does not keep ids exactly; a TIFF or PNG "
             "file is needed. Save it anew from where it was made."
         )
-    data: Any = read_image(pair.mask).data
+    data: Any = read_image(pair.mask, colours=False).data
     mask: NDArray[Any] = np.asarray(data[...])  # a large file is only read when indexed
     if mask.shape != image.labels_shape:
         raise InputError(

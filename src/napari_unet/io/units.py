@@ -1,4 +1,10 @@
-"""Names of the units of pixel sizes, as people, napari, OME and ImageJ write them."""
+"""Units of pixel sizes, as people, napari, OME and ImageJ write them, and spacings in one unit."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from napari_unet.image import Spacing
 
 PIXEL = "pixel"
 # name as in napari: (symbol in OME, name in ImageJ, length in micrometers)
@@ -78,8 +84,52 @@ def seconds(unit: str) -> float | None:
 
 
 def short_name(unit: str) -> str:
-    """Return the unit as part of a column name, in ASCII: ``um``, ``nm``, else ``unit``."""
+    """Return the unit as part of a column name, in ASCII: ``um``, ``nm``, ``s``, else ``unit``."""
     name = unit_name(unit)
     if name == "micrometer":
         return "um"
+    if name in TIMES:
+        return TIMES[name][0]
     return UNITS[name][1] if name in UNITS else "unit"
+
+
+def in_one_unit(stated: Mapping[str, Spacing]) -> dict[str, Spacing]:
+    """Return how pixels lie along axes, with lengths in one unit and times in seconds.
+
+    Lengths in several units become micrometers. A size of 1 without a unit says nothing where
+    all others are 1 as well, nor does a size that no pixel has.
+
+    Parameters
+    ----------
+    stated : dict
+        By the letter of the axis, as the file says it; units may be short names.
+    """
+    named = {axis: _named(spacing) for axis, spacing in stated.items()}
+    bare = {axis for axis, spacing in named.items() if spacing.unit == PIXEL}
+    relative = any(named[axis].size not in (None, 1) for axis in bare & set("ZYX"))
+    lengths = {s.unit for a, s in named.items() if a in "ZYX" and micrometers(s.unit)}
+    unit = lengths.pop() if len(lengths) == 1 else "micrometer"
+    found = {}
+    for axis, spacing in named.items():
+        own, wanted = micrometers(spacing.unit), micrometers(unit)
+        if axis in bare and spacing.size == 1 and not (relative and axis in "ZYX"):
+            spacing = replace(spacing, size=None)
+        if axis == "T" and (second := seconds(spacing.unit)):
+            spacing = _scaled(spacing, second, "second")
+        elif axis in "ZYX" and own and wanted:
+            spacing = _scaled(spacing, own / wanted, unit)
+        if spacing.size is not None or spacing.offset:
+            found[axis] = spacing
+    return found
+
+
+def _named(spacing: Spacing) -> Spacing:
+    size = spacing.size
+    believable = size is not None and math.isfinite(size) and size > 0
+    offset = spacing.offset if math.isfinite(spacing.offset) else 0.0
+    return Spacing(size if believable else None, unit_name(spacing.unit), offset)
+
+
+def _scaled(spacing: Spacing, factor: float, unit: str) -> Spacing:
+    size = None if spacing.size is None else spacing.size * factor
+    return Spacing(size, unit, spacing.offset * factor)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.image import Image, sample_boxes
+from napari_unet.image import Image
+from napari_unet.sampling import sample_boxes
 
 DIGITS = 32  # of an image's identity
 
@@ -23,7 +24,7 @@ def fingerprint(shape: Sequence[int], dtype: Any, windows: Iterable[NDArray[Any]
     dtype : dtype-like
         Of its pixels; the byte order does not matter.
     windows : iterable of ndarray
-        Samples of the pixels, for example at ``napari_unet.image.sample_boxes``.
+        Samples of the pixels, for example at ``napari_unet.sampling.sample_boxes``.
     """
     kind = np.dtype(dtype)
     digest = hashlib.sha256(f"{tuple(int(n) for n in shape)} {kind.name}".encode())

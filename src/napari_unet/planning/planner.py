@@ -13,13 +13,14 @@ from napari_unet.errors import InputError
 from napari_unet.execution.events import Event, Notice, Waiting
 from napari_unet.execution.executors import Executor
 from napari_unet.execution.probability_maps import ProbabilityMapCache
-from napari_unet.image import SPARSE, Box, Image, sample_boxes
+from napari_unet.image import SPARSE, Box, Image
 from napari_unet.inference.memory import SHARE, free_memory
 from napari_unet.intensity import grey_limits, has_contrast
 from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model
 from napari_unet.planning.object_size import keep, probe_folders, window
 from napari_unet.planning.told_size import find_size
+from napari_unet.sampling import sample_boxes
 from napari_unet.settings import SegmentSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
 

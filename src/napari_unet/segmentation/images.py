@@ -69,6 +69,7 @@ def segment(
     given = (settings or SegmentSettings()).model_dump()
     chosen = validated_settings(**{**given, "model": found.card.name, **changes})
     notes, executor, where = Notes(progress), ThreadExecutor(), Where(anchored=True)
+    notes.texts.extend(opened.notices)
     labels = empty_labels(opened.labels_shape)
     with maps_folder(None) as folder:
         planning = make_plan(opened, found, computing_here(chosen), executor, where, folder)

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,9 +52,7 @@ class Segmentation:
         """One row for each object: id, centroid, area, diameter, mean intensity."""
         from napari_unet.measure import measure  # noqa: PLC0415  loads pandas
 
-        return measure(
-            self.labels, self.image, pixel_size=self.image.pixel_size, unit=self.image.unit
-        )
+        return measure(self.labels, self.image)
 
     @property
     def record(self) -> dict[str, Any]:
@@ -73,6 +71,8 @@ def record(plan: SegmentPlan, settings: SegmentSettings, image: Image) -> dict[s
         "model_sha256": plan.model_sha,
         "diameter": plan.diameter,
         "zoom": plan.zoom,
+        "axes": image.axes,
+        "spacing": {axis: asdict(spacing) for axis, spacing in image.spacing.items()},
         "channel": image.channel,
         "nuclei": image.nuclei,
         "grey_values": plan.limits,

@@ -92,6 +92,7 @@ def run_slide(
     from napari_unet.execution.block_worker import ThreadExecutor  # noqa: PLC0415  loads torch
 
     notes, target, here = Notes(progress), request.output, ThreadExecutor()
+    notes.texts.extend(request.image.notices)
     with request.claimed():
         slide = request.resumed() or notes.follow(_begun(request, here, client))
         ledger, logbook = Ledger(slide.plan), Logbook(slide.scratch / "done.jsonl")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.errors import InputError
+from napari_unet.image import Spacing
 from napari_unet.io.tiff import read_labels, save_labels
 from napari_unet.io.tiff_header import read_header
 from napari_unet.io.units import PIXEL, micrometers, seconds, unit_name
@@ -100,24 +101,24 @@ def layer_pixel_size(
     return tuple(None if u else s for s, u in zip(size, unknown, strict=True)), unit
 
 
-def layer_sizes(meta: Mapping[str, Any], axes: str, ndim: int) -> tuple[dict[str, float], str]:
-    """Return the sizes that a layer knows by the letter of the axis, and the unit of lengths.
+def layer_spacing(meta: Mapping[str, Any], axes: str, ndim: int) -> dict[str, Spacing]:
+    """Return how the pixels of a layer lie, by the letter of the axis.
 
-    T is in seconds, and missing where its unit is no time.
+    Lengths are in the unit of X. T is in seconds, and missing where its unit is no time.
     """
     own = axes[:ndim]  # the colours of an RGB image come last, and are no axis of the layer
     if len(own) != ndim or not {"Y", "X"} <= set(own):
-        return {}, PIXEL
+        return {}
     letters = [*(axis for axis in own if axis not in "YX"), "Y", "X"]
     named = ("scale", "units")
     along = {name: [meta[name][own.index(axis)] for axis in letters] for name in named}
     sizes, unit = layer_pixel_size(along, ndim)
-    known: dict[str, float] = {}
+    known: dict[str, Spacing] = {}
     for axis, size, name in zip(letters, sizes or (), _unit_names(along, ndim), strict=False):
         factor = seconds(name) if axis == "T" else 1.0
-        if size is not None and factor is not None:
-            known[axis] = size * factor
-    return known, unit
+        if size is not None and factor is not None and axis in "TZYX":
+            known[axis] = Spacing(size * factor, "second" if axis == "T" else unit)
+    return known
 
 
 def layer_axes(meta: Mapping[str, Any], ndim: int) -> str | None:

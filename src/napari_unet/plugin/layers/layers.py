@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_unet.image import Box, Image, check_dtype, guess_axes
 from napari_unet.labels.edits import extents
-from napari_unet.plugin.layers.labels_files import layer_sizes
+from napari_unet.plugin.layers.labels_files import layer_spacing
 from napari_unet.plugin.layers.region import region_of
 
 AXIS_NAMES = {"channel": "C", "channels": "C", "time": "T", "slice": "Z", "depth": "Z"}
@@ -79,20 +79,18 @@ def image_of(
     array = finest(layer)
     check_dtype(array.dtype)
     letters = axes or guess_layer_axes(layer)
-    sizes, unit = layer_sizes(attributes(layer), letters, layer.ndim)
     part = region_of(layer)
     source = part.source() if part is not None else None
     return Image(
         array,
         letters,
         channel,
-        pixel_size=(sizes["Y"], sizes["X"]) if {"Y", "X"} <= sizes.keys() else None,
-        unit=unit,
-        steps={axis: size for axis, size in sizes.items() if axis in "ZT"},
+        spacing=layer_spacing(attributes(layer), letters, layer.ndim),
         name=layer.name,
         whole=image_of(source, axes, channel, nuclei, looks) if source is not None else None,
         looks=looks.of(layer),
         nuclei=nuclei,
+        opacity=bool(layer.rgb),
     )
 
 

@@ -1,0 +1,130 @@
+"""How the pixels of a TIFF lie: from OME, ImageJ or the resolution tags, in that order."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+from xml.etree import ElementTree
+
+import tifffile
+
+from napari_unet.image import Spacing
+from napari_unet.io.units import PIXEL, in_one_unit, micrometers, unit_name
+
+BELIEVABLE_MICROMETERS = 20.0  # per pixel; larger values in resolution tags are meant for printers
+CENTIMETER = 3  # in the tag ResolutionUnit
+
+
+def tiff_spacing(tif: tifffile.TiffFile, index: int) -> tuple[dict[str, Spacing], tuple[str, ...]]:
+    """Return how the pixels of a series lie, by the letter of the axis, and notices."""
+    if tif.is_ome:
+        return _ome(tif, index)
+    stated = _imagej(tif) if tif.is_imagej else _tags(tif)
+    return in_one_unit(stated), ()
+
+
+def ome_images(tif: tifffile.TiffFile) -> list[ElementTree.Element]:
+    """Return the images that the OME description of a file lists; none where it is damaged."""
+    try:
+        root = ElementTree.fromstring(tif.ome_metadata or "")
+    except ElementTree.ParseError:
+        return []
+    return [element for element in root if _tag(element) == "Image"]
+
+
+def ome_master(tif: tifffile.TiffFile) -> str | None:
+    """Return the name of the file that describes this one, where it is only part of a set."""
+    if not tif.is_ome:
+        return None
+    try:
+        root = ElementTree.fromstring(tif.ome_metadata or "")
+    except ElementTree.ParseError:
+        return None
+    return next((e.get("MetadataFile") for e in root if _tag(e) == "BinaryOnly"), None)
+
+
+def _tag(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _ome(tif: tifffile.TiffFile, index: int) -> tuple[dict[str, Spacing], tuple[str, ...]]:
+    images = ome_images(tif)
+    pixels = [e for e in images[index] if _tag(e) == "Pixels"] if index < len(images) else []
+    if not pixels:
+        return {}, ("Its OME description cannot be read; the size of a pixel is unknown.",)
+    facts, wrong = pixels[0].attrib, list[str]()
+    stated = {}
+    for axis in "ZYX":
+        size = _number(facts, f"PhysicalSize{axis}", wrong)
+        if size is not None:
+            stated[axis] = Spacing(size, facts.get(f"PhysicalSize{axis}Unit", "µm"))
+    step = _number(facts, "TimeIncrement", wrong)
+    if step is not None:
+        stated["T"] = Spacing(step, facts.get("TimeIncrementUnit", "s"))
+    if wrong:
+        text = (
+            f"Its OME description gives {', '.join(wrong)}, which is no number above 0 (with a "
+            "decimal point): that size is unknown. Correct the description, or scale the results."
+        )
+        return in_one_unit(stated), (text,)
+    return in_one_unit(stated), ()
+
+
+def _number(facts: Mapping[str, str], name: str, wrong: list[str]) -> float | None:
+    """Return a number above 0; what is none is noted as wrong."""
+    text = facts.get(name)
+    if text is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if math.isfinite(number) and number > 0:
+        return number
+    wrong.append(f"{name} = {text!r}")
+    return None
+
+
+def _imagej(tif: tifffile.TiffFile) -> dict[str, Spacing]:
+    facts: Mapping[str, Any] = tif.imagej_metadata or {}
+    unit, size = str(facts.get("unit", PIXEL)), _resolution(tif)
+    stated: dict[str, Spacing] = {}
+    for axis, own in zip("YX", size or (), strict=False):
+        name = str(facts.get(f"{axis.lower()}unit", unit))
+        stated[axis] = Spacing(own, name, -own * _float(facts.get(f"{axis.lower()}origin")))
+    scaled = unit_name(unit) != PIXEL or (size is not None and size != (1.0, 1.0))
+    step = _float(facts.get("spacing"))
+    if step and scaled:
+        name = str(facts.get("zunit", unit))
+        stated["Z"] = Spacing(step, name, -step * _float(facts.get("zorigin")))
+    interval = _float(facts.get("finterval"))
+    if interval:
+        stated["T"] = Spacing(interval, str(facts.get("tunit", "s")))
+    return stated
+
+
+def _float(value: Any) -> float:
+    number = float(value) if isinstance(value, int | float) else 0.0
+    return number if math.isfinite(number) else 0.0
+
+
+def _tags(tif: tifffile.TiffFile) -> dict[str, Spacing]:
+    tag, size = tif.pages.first.tags.get("ResolutionUnit"), _resolution(tif)
+    length = micrometers("centimeter")
+    if tag is None or int(tag.value) != CENTIMETER or size is None or length is None:
+        return {}  # without a unit, or dots per inch: nothing a microscope writes
+    y, x = size[0] * length, size[1] * length
+    if max(y, x) >= BELIEVABLE_MICROMETERS:
+        return {}
+    return {"Y": Spacing(y, "micrometer"), "X": Spacing(x, "micrometer")}
+
+
+def _resolution(tif: tifffile.TiffFile) -> tuple[float, float] | None:
+    """Return the size of a pixel, ``(y, x)``, from the resolution tags."""
+    values = []
+    for name in ("YResolution", "XResolution"):
+        tag = tif.pages.first.tags.get(name)
+        over, under = (0, 1) if tag is None else tag.value
+        if not over:
+            return None
+        values.append(under / over)
+    return values[0], values[1]
