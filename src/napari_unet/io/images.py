@@ -67,13 +67,15 @@ def read_image(
     read = _kind(file)[1]
     facts = _tried(file, lambda: read(wanted, colours))
     name = file.name.split(".")[0] or file.name
+    data = facts.data
+    letters = axes or facts.axes or guess_axes(tuple(data.shape), np.dtype(data.dtype))
     try:
         return Image(
-            facts.data,
-            axes or facts.axes or guess_axes(tuple(facts.data.shape), np.dtype(facts.data.dtype)),
+            data,
+            letters,
             channel=channel,
             nuclei=nuclei,
-            spacing=facts.spacing,
+            spacing={axis: one for axis, one in facts.spacing.items() if axis in letters},
             name=name if wanted.name is None else f"{name} {wanted.name}",
             opacity=False if facts.axes else None,
             notices=facts.notices,
