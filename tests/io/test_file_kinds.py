@@ -15,7 +15,7 @@ from napari_unet.image import Box, Image, Spacing
 from napari_unet.io.formats import tiff_images
 from napari_unet.io.images import read_image, scenes_in
 from napari_unet.io.ome_zarr import LabelPyramid
-from napari_unet.io.tiff import save_labels_of
+from napari_unet.io.tiff import save_labels
 from napari_unet.io.units import in_one_unit
 from tests.file_sets import GREY, movie, positions
 
@@ -55,6 +55,10 @@ def write_zarr(
     else:
         group.attrs["multiscales"] = [described]
     return path
+
+
+def save_labels_of(image: Image, path: Path, labels: np.ndarray) -> Path:
+    return save_labels(path, labels, pixel_size=image.spacing, axes=image.leading_axes + "YX")
 
 
 @pytest.fixture(params=[tiff_images.LAZY_BYTES, 0], ids=["whole", "lazy"])
@@ -304,6 +308,15 @@ def test_a_thumbnail_is_not_the_image(tmp_path, lazy):
     image = read_image(tmp_path / "a.tif")
     np.testing.assert_array_equal(np.asarray(image.data[...]), GREY)
     assert "left out" in image.notices[0]
+    with tifffile.TiffWriter(tmp_path / "unmarked.tif") as tif:
+        tif.write(GREY, metadata=None)
+        tif.write(GREY[::5, ::5], metadata=None)
+        tif.write(GREY[:20, :50], metadata=None)  # of other proportions: another image
+    assert [scene.index for scene in scenes_in(tmp_path / "unmarked.tif")] == [0, 2]
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as tif:
+        tif.write(GREY[::2, ::2], metadata={"axes": "YX", "Name": "Thumbnail"})
+        tif.write(GREY, metadata={"axes": "YX", "Name": "cells"})
+    assert read_image(tmp_path / "a.ome.tif").shape == GREY.shape
     tifffile.imwrite(tmp_path / "b.tif", GREY, subfiletype=1)  # all that there is
     assert read_image(tmp_path / "b.tif").notices == ()
 

@@ -132,6 +132,27 @@ def test_planes_of_a_layer_keep_their_distance(tmp_path, suffix, scale, units, w
     assert again["units"][0] == ("micrometer" if wanted[0] else "pixel")
 
 
+@pytest.mark.parametrize("suffix", [".tif", ".ome.tif"])
+def test_labels_keep_their_place(tmp_path, suffix):
+    layer = Labels(
+        np.ones((2, 8, 9), int), scale=(3, 0.2, 0.2), units=("um", "um", "um"),
+        translate=(-6, 10, 20), axis_labels=("z", "y", "x"),
+    )  # fmt: skip
+    path = str(tmp_path / f"a{suffix}")
+    labels_files.write_labels(path, *layer.as_layer_data_tuple()[:2])
+    ((_, again, _),) = labels_files.get_labels_reader(path)(path)
+    assert again["translate"] == pytest.approx((-6, 10, 20))
+    assert again["scale"] == pytest.approx((3, 0.2, 0.2))
+
+
+def test_the_place_of_a_layer_is_that_of_its_image():
+    layer = NapariImage(np.zeros((8, 9), np.uint8), scale=(0.2, 0.1), units=("um", "nm"))
+    layer.translate = (10, 300)
+    spacing = image_of(layer, "YX", None, None, Looks()).spacing
+    assert spacing["X"].offset == 300
+    assert spacing["Y"].offset == pytest.approx(10_000)
+
+
 def test_steps_of_an_image_layer():
     data, labels = np.zeros((2, 3, 8, 9), np.uint8), ("t", "z", "y", "x")
     layer = NapariImage(data, scale=(250, 2, 1, 1), units=("ms", "um", "um", "um"))

@@ -323,10 +323,16 @@ def _streamed(
 
 
 def _write(result: "Segmentation", target: Path, *, csv: bool) -> "_Told":
-    from napari_unet.io.tiff import save_labels_of  # noqa: PLC0415  quick --help
+    from napari_unet.io.tiff import save_labels  # noqa: PLC0415  quick --help
 
     image = result.image
-    save_labels_of(image, target, result.labels, result.record)
+    save_labels(
+        target,
+        result.labels,
+        pixel_size=image.spacing,
+        axes=image.leading_axes + "YX",
+        description=result.record,
+    )
     if csv:
         _save_table(result, target.with_name(target.name.replace("_labels.tif", "_objects.csv")))
     return _Told(image.name, result.notices, f"{target}: {_what(result)}")

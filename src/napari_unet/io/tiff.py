@@ -22,7 +22,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError, SaveError
-from napari_unet.image import ArrayLike, Image
+from napari_unet.image import ArrayLike, Spacing
 from napari_unet.io.atomic import write_replacing
 from napari_unet.io.tiff_header import IMAGEJ_STACKS, OME_STACKS, SOFTWARE, Header, read_header
 from napari_unet.io.units import (
@@ -48,7 +48,7 @@ def save_labels(
     path: str | os.PathLike[str],
     labels: ArrayLike,
     *,
-    pixel_size: Sequence[float | None] | None = None,
+    pixel_size: Sequence[float | None] | Mapping[str, Spacing] | None = None,
     unit: str | Sequence[str] = PIXEL,
     axes: str | None = None,
     description: Mapping[str, Any] | None = None,
@@ -62,9 +62,10 @@ def save_labels(
     labels : array-like
         Whole numbers of shape ``(..., Y, X)``, 0 = background: NumPy, dask or zarr; read by
         windows, twice if its type is wider than 16 bits.
-    pixel_size : sequence of float, optional
+    pixel_size : sequence of float, or dict, optional
         One number for each axis, None where it is unknown, or ``(y, x)``, in `unit`; default: all
-        unknown.
+        unknown. Or the `Spacing` of each axis by its letter, with its own unit: that of an image
+        is ``image.spacing``.
     unit : str or sequence of str, default "pixel"
         Unit of `pixel_size`: ``micrometer``, ``µm``, ``nm``, ... One for each axis where T has
         a unit of time; lengths are in that of X.
@@ -89,6 +90,9 @@ def save_labels(
     _check_array(array, Path(path))
     letters = _check_axes(axes, len(array.shape))
     units = [unit] * len(letters) if isinstance(unit, str) else list(unit)
+    offset: tuple[float, ...] = ()
+    if isinstance(pixel_size, Mapping):
+        pixel_size, units, offset = _along(letters, pixel_size)
     header = Header(
         shape=tuple(int(n) for n in array.shape),
         axes=letters,
@@ -97,33 +101,21 @@ def save_labels(
         unit=unit_name(units[-1]),
         description=description or {},
         time_unit=_time_unit(letters, units),
+        offset=offset,
     )
     return _save(Path(path), array, header)
 
 
-def save_labels_of(
-    image: Image,
-    path: str | os.PathLike[str],
-    labels: ArrayLike,
-    description: Mapping[str, Any] | None = None,
-) -> Path:
-    """Save the labels of an image, with its axes and spacings; see `save_labels`."""
-    _check_array(labels, Path(path))
-    along, axes = image.label_spacing, image.leading_axes + "YX"
-    unit = along[-1].unit
-    alike = [one.unit == unit or axis not in "ZYX" for one, axis in zip(along, axes, strict=True)]
-    sizes = tuple(one.size if same else None for one, same in zip(along, alike, strict=True))
-    header = Header(
-        shape=tuple(int(n) for n in labels.shape),
-        axes=axes,
-        dtype=np.dtype("<u4"),
-        pixel_size=_check_pixel_size(sizes, len(axes)),
-        unit=unit_name(unit),
-        description=description or {},
-        time_unit=_time_unit(axes, [one.unit for one in along]),
-        offset=tuple(one.offset if one.size else 0.0 for one in along),
-    )
-    return _save(Path(path), labels, header)
+def _along(
+    axes: str, spacing: Mapping[str, Spacing]
+) -> tuple[list[float | None], list[str], tuple[float, ...]]:
+    """Return sizes, units and offsets; a length in another unit than that of X is unknown."""
+    found = [spacing.get(axis, Spacing()) for axis in axes]
+    unit = found[-1].unit
+    other = [axis in "ZYX" and one.unit != unit for axis, one in zip(axes, found, strict=True)]
+    kept = [Spacing() if alien else one for alien, one in zip(other, found, strict=True)]
+    offset = tuple(one.offset if one.size else 0.0 for one in kept)
+    return [one.size for one in kept], [one.unit for one in found], offset
 
 
 def _save(file: Path, array: ArrayLike, header: Header) -> Path:
@@ -200,9 +192,14 @@ def _check_array(array: ArrayLike, path: Path) -> None:
         )
 
 
+def default_axes(ndim: int) -> str:
+    """Return the letters of axes that nobody named."""
+    return DEFAULT_AXES.get(ndim, "QUVW"[: max(0, ndim - 5)] + "TCZYX")[-ndim:]
+
+
 def _check_axes(axes: str | None, ndim: int) -> str:
     if axes is None:
-        return DEFAULT_AXES.get(ndim, "QUVW"[: max(0, ndim - 5)] + "TCZYX")[-ndim:]
+        return default_axes(ndim)
     if len(axes) != ndim or len(set(axes)) != ndim or not axes.endswith("YX"):
         raise SaveError(
             f"The axes {axes!r} do not fit labels of {ndim} dimensions; one letter for each is "

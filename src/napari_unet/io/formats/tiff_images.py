@@ -19,7 +19,8 @@ from napari_unet.io.formats.tiff_spacing import ome_master, tiff_spacing
 SUFFIXES = (".tif", ".tiff")
 LARGEST_RATIO = 2000  # decoded bytes per stored byte; what deflate and LZW reach on empty images
 REDUCED, MASK = 1, 4  # bits of the tag NewSubfileType: a smaller picture, a mask of opacity
-BESIDE = ("thumbnail", "label", "macro", "overview", "label image", "macro image")
+THUMBNAIL_SIDE, THUMBNAIL_SHARE = 256, 4  # pixels; a side of the image divided by its own
+BESIDE = ("label", "macro", "overview", "label image", "macro image")
 LAZY_BYTES = 2**28  # images above are read by windows
 OPACITY = (1, 2)  # in the tag ExtraSamples
 LEFT_OUT = "The file holds a smaller picture besides ({}), which was left out."
@@ -44,7 +45,8 @@ def tiff_scenes(path: Path) -> list[Scene]:
 
 def _scenes(tif: tifffile.TiffFile, path: Path) -> list[Scene]:
     series = list(tif.series)
-    kept = [i for i, one in enumerate(series) if not _is_beside(one)] or list(range(len(series)))
+    kept = [i for i, one in enumerate(series) if not _is_beside(one, series)]
+    kept = kept or list(range(len(series)))
     beside = [one for i, one in enumerate(series) if i not in kept]
     notices = tuple(LEFT_OUT.format(" × ".join(map(str, one.shape))) for one in beside)
     if not kept:
@@ -72,10 +74,21 @@ def _names(given: list[str]) -> list[str]:
     ]
 
 
-def _is_beside(series: Any) -> bool:
+def _is_beside(series: Any, others: list[Any]) -> bool:
     """Whether a series shows another image once more, smaller, or its opacity."""
-    kind = int(series.keyframe.subfiletype)
-    return bool(kind & (REDUCED | MASK)) or str(series.name).lower() in BESIDE
+    kind, name = int(series.keyframe.subfiletype), str(series.name).lower()
+    if kind & (REDUCED | MASK) or name in BESIDE or name.startswith("thumb"):
+        return True
+    return series.kind != "ome" and any(_is_thumbnail(series, other) for other in others)
+
+
+def _is_thumbnail(series: Any, other: Any) -> bool:
+    """Whether a small picture has the proportions of one many times as large."""
+    height, width = int(series.keyframe.imagelength), int(series.keyframe.imagewidth)
+    tall, wide = int(other.keyframe.imagelength), int(other.keyframe.imagewidth)
+    far = min(tall / height, wide / width) >= THUMBNAIL_SHARE
+    alike = abs(height * wide - width * tall) <= max(wide, tall)  # to a pixel of the small one
+    return max(height, width) <= THUMBNAIL_SIDE and far and alike
 
 
 def _files(series: Any) -> frozenset[Path]:

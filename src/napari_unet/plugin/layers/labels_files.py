@@ -8,7 +8,7 @@ from typing import Any
 
 from napari_unet.errors import InputError
 from napari_unet.image import Spacing
-from napari_unet.io.tiff import read_labels, save_labels
+from napari_unet.io.tiff import default_axes, read_labels, save_labels
 from napari_unet.io.tiff_header import read_header
 from napari_unet.io.units import PIXEL, micrometers, seconds, unit_name
 
@@ -41,16 +41,37 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
         If it cannot be written; an older file of that name is untouched.
     """
     labels = data[0] if meta.get("multiscale") else data
-    pixel_size, unit = layer_pixel_size(meta, len(labels.shape))
+    axes = layer_axes(meta, len(labels.shape)) or default_axes(len(labels.shape))
     saved = save_labels(
         path,
         labels,
-        pixel_size=pixel_size,
-        unit=[name if seconds(name) else unit for name in _unit_names(meta, len(labels.shape))],
-        axes=layer_axes(meta, len(labels.shape)),
+        pixel_size=_written_spacing(meta, axes),
+        axes=axes,
         description=dict((meta.get("metadata") or {}).get(METADATA_KEY) or {}),
     )
     return [str(saved)]
+
+
+def _written_spacing(meta: Mapping[str, Any], axes: str) -> dict[str, Spacing]:
+    """Return how the pixels of a labels layer lie, by the letter of the axis."""
+    sizes, unit = layer_pixel_size(meta, len(axes))
+    units = [name if seconds(name) else unit for name in _unit_names(meta, len(axes))]
+    return {
+        axis: Spacing(size, own, offset)
+        for axis, size, own, offset in zip(
+            axes, sizes or (), units, _offsets(meta, sizes or ()), strict=False
+        )
+    }
+
+
+def _offsets(meta: Mapping[str, Any], sizes: Sequence[float | None]) -> list[float]:
+    """Return where the first pixel lies along each axis, in the unit of its size."""
+    ndim = len(sizes)
+    scale, translate = meta.get("scale", (1.0,) * ndim), meta.get("translate", (0.0,) * ndim)
+    return [
+        float(start) * (size / abs(float(own))) if size else 0.0
+        for own, start, size in zip(scale, translate, sizes, strict=False)
+    ]
 
 
 def get_labels_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerTuple]] | None:
@@ -110,14 +131,18 @@ def layer_spacing(meta: Mapping[str, Any], axes: str, ndim: int) -> dict[str, Sp
     if len(own) != ndim or not {"Y", "X"} <= set(own):
         return {}
     letters = [*(axis for axis in own if axis not in "YX"), "Y", "X"]
-    named = ("scale", "units")
+    named = [name for name in ("scale", "units", "translate") if name in meta]
     along = {name: [meta[name][own.index(axis)] for axis in letters] for name in named}
     sizes, unit = layer_pixel_size(along, ndim)
+    offsets = _offsets(along, sizes or ())
     known: dict[str, Spacing] = {}
-    for axis, size, name in zip(letters, sizes or (), _unit_names(along, ndim), strict=False):
+    for axis, size, name, offset in zip(
+        letters, sizes or (), _unit_names(along, ndim), offsets, strict=False
+    ):
         factor = seconds(name) if axis == "T" else 1.0
         if size is not None and factor is not None and axis in "TZYX":
-            known[axis] = Spacing(size * factor, "second" if axis == "T" else unit)
+            named_unit = "second" if axis == "T" else unit
+            known[axis] = Spacing(size * factor, named_unit, offset * factor)
     return known
 
 
@@ -142,6 +167,8 @@ def _read_labels_layer(path: str) -> list[LayerTuple]:
             named.get(axis, PIXEL) if size else PIXEL
             for axis, size in zip(axes, sizes, strict=True)
         )
+        if header is not None and any(header.offset):
+            attributes["translate"] = header.offset
     if header is not None and header.description:
         attributes["metadata"] = {METADATA_KEY: dict(header.description)}
     return [(labels, attributes, "labels")]
