@@ -46,3 +46,13 @@ def positions(folder: Path) -> list[Path]:
     texts = [OME.format(own="u0", inside=inside)]
     texts += [OME.format(own=f"u{i}", inside=part) for i in (1, 2)]
     return write_parts(folder, names, texts)
+
+
+def companion(folder: Path) -> list[Path]:
+    """A movie of three files, and a fourth that describes it and holds no planes."""
+    names = [f"t{i}.ome.tif" for i in range(3)]
+    data = "".join(DATA.format(t=i, name=name, uuid=f"u{i}") for i, name in enumerate(names))
+    inside = PIXELS.format(i=0, n=3, data=data)
+    (folder / "m.companion.ome").write_text(OME.format(own="m", inside=inside), encoding="utf-8")
+    part = '<BinaryOnly MetadataFile="m.companion.ome" UUID="urn:uuid:m"/>'
+    return write_parts(folder, names, [OME.format(own=f"u{i}", inside=part) for i in range(3)])

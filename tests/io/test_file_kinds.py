@@ -17,7 +17,7 @@ from napari_unet.io.images import read_image, scenes_in
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.io.tiff import save_labels
 from napari_unet.io.units import in_one_unit
-from tests.file_sets import GREY, movie, positions
+from tests.file_sets import GREY, OME, companion, movie, positions
 
 RANDOM = np.random.default_rng(0)
 BYTES = RANDOM.integers(0, 255, (60, 70), dtype=np.uint8)
@@ -353,6 +353,22 @@ def test_positions_in_files_of_their_own_are_found_from_each(tmp_path, lazy):
     np.testing.assert_array_equal(np.asarray(alone.data[...]), GREY + 1)
     assert "run_Pos0.ome.tif, which is not beside it" in alone.notices[0]
     assert alone.pixel_size is None
+
+
+def test_a_file_that_another_describes_has_its_size(tmp_path):
+    for i, file in enumerate(companion(tmp_path)):
+        image = read_image(file)
+        np.testing.assert_array_equal(image.data, GREY + i)
+        assert (image.axes, image.pixel_size) == ("YX", (0.5, 0.5))
+        assert "m.companion.ome describes it" in image.notices[0]
+
+
+def test_a_damaged_description_leaves_the_pixels(tmp_path):
+    text = OME.format(own="x", inside="<Image>")
+    tifffile.imwrite(tmp_path / "a.ome.tif", GREY, description=text, metadata=None)
+    image = read_image(tmp_path / "a.ome.tif")
+    np.testing.assert_array_equal(image.data, GREY)
+    assert "cannot be read" in image.notices[0]
 
 
 def test_images_in_a_zarr_folder_each_have_a_name(tmp_path):

@@ -50,6 +50,8 @@ class Scene:
         Of a zarr folder, the folder within that holds the image.
     notices : tuple of str
         What was left out beside it.
+    companion : Path or None
+        The file that describes it, where that holds no planes.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class Scene:
     files: frozenset[Path] = frozenset()
     inside: str = ""
     notices: tuple[str, ...] = ()
+    companion: Path | None = None
 
     @property
     def key(self) -> tuple[frozenset[Path], int]:

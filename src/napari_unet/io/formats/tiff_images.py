@@ -39,6 +39,9 @@ def tiff_scenes(path: Path) -> list[Scene]:
             found = [s for s in _scenes(tif, master) if path.resolve() in s.files]
         if found:
             return found
+    if master != path and master.is_file() and master.suffix.lower() not in SUFFIXES:
+        note = f"{master.name} describes it as part of a larger image; each file is read alone."
+        return [Scene(path, stem=stem_of(path), notices=(note,), companion=master)]
     note = f"It belongs to {name}, which is not beside it; the size of a pixel is unknown."
     return [Scene(path, stem=stem_of(path), notices=(note,))]
 
@@ -112,7 +115,7 @@ def read_tiff(scene: Scene, *, colours: bool = True) -> Facts:
             raise InputError(f"{scene.path} holds no image.")
         series = tif.series[scene.index].levels[0]
         _check_complete(series, scene.path)
-        spacing, notices = tiff_spacing(tif, scene.index)
+        spacing, notices = tiff_spacing(tif, scene.index, scene.companion)
         data = _pixels(series, scene)
         palette = _palette(tif, series) if colours else None
         samples = _samples(series)

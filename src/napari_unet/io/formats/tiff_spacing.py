@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -14,41 +15,61 @@ BELIEVABLE_MICROMETERS = 20.0  # per pixel; larger values in resolution tags are
 CENTIMETER = 3  # in the tag ResolutionUnit
 
 
-def tiff_spacing(tif: tifffile.TiffFile, index: int) -> tuple[dict[str, Spacing], tuple[str, ...]]:
-    """Return how the pixels of a series lie, by the letter of the axis, and notices."""
+def tiff_spacing(
+    tif: tifffile.TiffFile, index: int, companion: Path | None = None
+) -> tuple[dict[str, Spacing], tuple[str, ...]]:
+    """Return how the pixels of a series lie, by the letter of the axis, and notices.
+
+    Parameters
+    ----------
+    tif : TiffFile
+        The file.
+    index : int
+        The series.
+    companion : Path, optional
+        The file that describes it, where this is one of a set.
+    """
+    if companion is not None:
+        text = companion.read_text(encoding="utf-8", errors="replace")
+        return _ome([one for one in _images(text) if _names(one, tif.filename)])
+    if ome_master(tif) is not None:
+        return {}, ()  # the notice that its description is absent says all
     if tif.is_ome:
-        return _ome(tif, index)
+        return _ome(_images(tif.ome_metadata)[index:])
     stated = _imagej(tif) if tif.is_imagej else _tags(tif)
     return in_one_unit(stated), ()
 
 
-def ome_images(tif: tifffile.TiffFile) -> list[ElementTree.Element]:
-    """Return the images that the OME description of a file lists; none where it is damaged."""
-    try:
-        root = ElementTree.fromstring(tif.ome_metadata or "")
-    except ElementTree.ParseError:
-        return []
-    return [element for element in root if _tag(element) == "Image"]
-
-
 def ome_master(tif: tifffile.TiffFile) -> str | None:
     """Return the name of the file that describes this one, where it is only part of a set."""
-    if not tif.is_ome:
-        return None
+    parts = [e for e in _elements(tif.ome_metadata) if _tag(e) == "BinaryOnly"]
+    return parts[0].get("MetadataFile") if tif.is_ome and parts else None
+
+
+def _elements(text: str | None) -> list[ElementTree.Element]:
+    """Return what stands in an OME description; nothing where it is damaged."""
     try:
-        root = ElementTree.fromstring(tif.ome_metadata or "")
+        return list(ElementTree.fromstring(text or ""))
     except ElementTree.ParseError:
-        return None
-    return next((e.get("MetadataFile") for e in root if _tag(e) == "BinaryOnly"), None)
+        return []
+
+
+def _images(text: str | None) -> list[ElementTree.Element]:
+    return [element for element in _elements(text) if _tag(element) == "Image"]
+
+
+def _names(image: ElementTree.Element, file: str) -> bool:
+    """Whether an image has planes in a file."""
+    return any(element.get("FileName") == file for element in image.iter())
 
 
 def _tag(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-def _ome(tif: tifffile.TiffFile, index: int) -> tuple[dict[str, Spacing], tuple[str, ...]]:
-    images = ome_images(tif)
-    pixels = [e for e in images[index] if _tag(e) == "Pixels"] if index < len(images) else []
+def _ome(images: list[ElementTree.Element]) -> tuple[dict[str, Spacing], tuple[str, ...]]:
+    """Return what is said of the first image."""
+    pixels = [e for e in images[0] if _tag(e) == "Pixels"] if images else []
     if not pixels:
         return {}, ("Its OME description cannot be read; the size of a pixel is unknown.",)
     facts, wrong = pixels[0].attrib, list[str]()
@@ -90,12 +111,12 @@ def _imagej(tif: tifffile.TiffFile) -> dict[str, Spacing]:
     stated: dict[str, Spacing] = {}
     for axis, own in zip("YX", size or (), strict=False):
         name = str(facts.get(f"{axis.lower()}unit", unit))
-        stated[axis] = Spacing(own, name, -own * _float(facts.get(f"{axis.lower()}origin")))
+        stated[axis] = Spacing(own, name, 0.0 - own * _float(facts.get(f"{axis.lower()}origin")))
     scaled = unit_name(unit) != PIXEL or (size is not None and size != (1.0, 1.0))
     step = _float(facts.get("spacing"))
     if step and scaled:
         name = str(facts.get("zunit", unit))
-        stated["Z"] = Spacing(step, name, -step * _float(facts.get("zorigin")))
+        stated["Z"] = Spacing(step, name, 0.0 - step * _float(facts.get("zorigin")))
     interval = _float(facts.get("finterval"))
     if interval:
         stated["T"] = Spacing(interval, str(facts.get("tunit", "s")))
