@@ -56,6 +56,15 @@ def test_units():
     assert "area_unit2" in measure(LABELS, pixel_size=(2, 2)).columns
 
 
+def test_places_are_in_units_and_begin_with_the_image():
+    spacing = {"T": Spacing(1.5, "second", 3.0), "Y": Spacing(0.5, "µm", 10.0),
+               "X": Spacing(0.25, "µm", -4.0)}  # fmt: skip
+    table = measure(np.stack([LABELS] * 2), Image(np.stack([GREY] * 2), "TYX", spacing=spacing))
+    np.testing.assert_allclose(table["T_s"], table["T"] * 1.5 + 3)
+    np.testing.assert_allclose(table["centroid_y_um"], table["centroid_y"] / 2 + 10)
+    np.testing.assert_allclose(table["centroid_x_um"], table["centroid_x"] / 4 - 4)
+
+
 def test_large_ids_no_objects_and_missing_grey_values():
     labels = np.array([[0, 2**32 - 1], [2**32 - 1, 7]], np.uint64)
     grey = np.array([[1, 2], [np.nan, np.nan]])

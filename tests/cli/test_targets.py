@@ -2,14 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import zarr
 from typer.testing import CliRunner, Result
 
 from napari_unet.cli.main import app
 from napari_unet.cli.targets import find_targets
+from napari_unet.errors import SaveError
+from napari_unet.io import tiff
 from napari_unet.io.images import read_image
+from napari_unet.io.tiff_header import read_header
 from tests.file_sets import GREY, movie, positions
 
 SAMPLE = Path(__file__).resolve().parents[2] / "sample_data" / "nuclei.tif"
@@ -79,6 +84,65 @@ def test_positions_in_files_of_their_own_are_segmented_once(tmp_path: Path) -> N
     assert [target.path.name for target in targets] == names
     alone, _ = find_targets([files[2]], OUT, None)
     assert [target.path.name for target in alone] == names[2:]
+
+
+@pytest.mark.parametrize("first", ["labels.tif", "objects.csv"])
+def test_labels_and_table_are_one_result(two: Path, tmp_path: Path, first: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f"two_left_{first}").write_bytes(b"corrected for days")
+    words = (two, "--output", out, "--scene", "left", "--csv")
+    for more in ((), ("--skip-existing",)):
+        refused = run(*words, *more)
+        assert refused.exit_code == 1
+        assert f"two_left_{first} exists already" in refused.output
+        assert [path.read_bytes() for path in out.iterdir()] == [b"corrected for days"]
+    assert run(*words, "--overwrite").exit_code == 0
+    made = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert set(made) == {"two_left_labels.tif", "two_left_objects.csv"}
+    assert b"corrected for days" not in made.values()
+    assert "1 of 1 images have results" in run(*words, "--skip-existing").output
+
+
+def test_without_room_for_the_labels_there_is_no_table(
+    two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise SaveError("The disk is full.")
+
+    monkeypatch.setattr(tiff, "save_labels", full)
+    result = run(two, "--output", tmp_path / "out", "--scene", "left", "--csv")
+    assert result.exit_code == 1
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_sizes_and_places_are_in_the_table(tmp_path: Path) -> None:
+    sample = np.stack([tifffile.imread(SAMPLE)[:96, :96]] * 2)
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    group.create_array("0", data=np.moveaxis(sample, 0, 2))
+    units = {"y": "micrometer", "x": "nanometer", "z": "millimeter"}
+    level = [{"type": "scale", "scale": [0.5, 500.0, 0.001]},
+             {"type": "translation", "translation": [10.0, 20_000.0, 0.0]}]  # fmt: skip
+    group.attrs["multiscales"] = [
+        {
+            "version": "0.4",
+            "axes": [{"name": n, "type": "space", "unit": unit} for n, unit in units.items()],
+            "datasets": [{"path": "0", "coordinateTransformations": level}],
+            "coordinateTransformations": [{"type": "scale", "scale": [0.5, 0.5, 2.0]}],
+        }
+    ]
+    result = run(tmp_path / "a.zarr", "--output", tmp_path / "out", "--csv")
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(tmp_path / "out" / "a_objects.csv")
+    np.testing.assert_allclose(table["area_um2"], table["area"] / 16)
+    np.testing.assert_allclose(table["centroid_y_um"], table["centroid_y"] / 4 + 5)
+    np.testing.assert_allclose(table["centroid_x_um"], table["centroid_x"] / 4 + 10)
+    np.testing.assert_allclose(table["Z_um"], table["Z"] * 2)
+    header = read_header(tmp_path / "out" / "a_labels.tif")
+    assert header is not None
+    assert header.description["spacing"]["Y"] == {
+        "size": 0.25, "unit": "micrometer", "offset": 5.0
+    }  # fmt: skip
 
 
 def test_a_damaged_file_among_others_fails_in_its_turn(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
             output.mkdir(parents=True, exist_ok=True)
             targets, complete = find_targets(inputs, output, scene)
             if skip_existing:
-                targets = _missing(targets)
+                targets = _missing(targets, csv=csv)
             done = _spread(targets, options, client) if client else _in_turn(targets, options)
     except FAILURES as error:
         complain(str(error))
@@ -188,9 +188,10 @@ def _cluster(address: str | None) -> "Iterator[Client | None]":
         yield client
 
 
-def _missing(targets: list[Target]) -> list[Target]:
-    """Leave out what is there already, and say how many that are."""
-    missing = [target for target in targets if not target.path.exists()]
+def _missing(targets: list[Target], *, csv: bool) -> list[Target]:
+    """Leave out results that are there already, whole, and say how many that are."""
+    wanted = 2 if csv else 1
+    missing = [target for target in targets if len(target.existing(csv=csv)) < wanted]
     if len(missing) < len(targets):
         typer.echo(f"{len(targets) - len(missing)} of {len(targets)} images have results already.")
     return missing
@@ -287,16 +288,18 @@ def _segment_one(
     """Segment an image and save its labels; return what to tell."""
     from napari_unet.segmentation import segment as run  # noqa: PLC0415  quick --help
 
-    if target.path.exists() and not options.overwrite:
+    existing = target.existing(csv=options.csv)
+    if existing and not options.overwrite:
         raise InputError(
-            f"{target.path} exists already and may hold corrections; give --overwrite to replace "
-            "it, --skip-existing to leave it, or another --output."
+            f"{' and '.join(map(str, existing))} exists already and may hold corrections; give "
+            "--overwrite to make labels and table anew, --skip-existing to leave whole results, "
+            "or another --output."
         )
     image = options.channels.source(target.scene).open()
     if _is_large(image):
         return _streamed(target, options, progress)
     result = run(image, options.model, settings=options.settings, progress=progress)
-    return _write(result, target.path, csv=options.csv)
+    return _write(result, target, csv=options.csv)
 
 
 def _is_large(image: "Image") -> bool:
@@ -317,25 +320,31 @@ def _streamed(
     source = options.channels.source(target.scene)
     request = request_slide(source, folder, options.model, options.settings)
     result = run_slide(request, progress=progress)
-    told = _write(result, target.path, csv=options.csv)
+    told = _write(result, target, csv=options.csv)
     shutil.rmtree(folder)
     return told
 
 
-def _write(result: "Segmentation", target: Path, *, csv: bool) -> "_Told":
+def _write(result: "Segmentation", target: Target, *, csv: bool) -> "_Told":
+    """Save labels and table, both or none: the table waits beside its place for the labels."""
     from napari_unet.io.tiff import save_labels  # noqa: PLC0415  quick --help
 
-    image = result.image
-    save_labels(
-        target,
-        result.labels,
-        pixel_size=image.spacing,
-        axes=image.leading_axes + "YX",
-        description=result.record,
-    )
-    if csv:
-        _save_table(result, target.with_name(target.name.replace("_labels.tif", "_objects.csv")))
-    return _Told(image.name, result.notices, f"{target}: {_what(result)}")
+    image, waiting = result.image, target.table.with_suffix(".csv.partial")
+    try:
+        if csv:
+            _save_table(result, waiting)
+        save_labels(
+            target.path,
+            result.labels,
+            pixel_size=image.spacing,
+            axes=image.leading_axes + "YX",
+            description=result.record,
+        )
+        if csv:
+            waiting.replace(target.table)
+    finally:
+        waiting.unlink(missing_ok=True)
+    return _Told(image.name, result.notices, f"{target.path}: {_what(result)}")
 
 
 def _what(result: "Segmentation") -> str:

@@ -31,6 +31,16 @@ class Target:
     path: Path
 
     @property
+    def table(self) -> Path:
+        """The file of the table of its objects."""
+        return self.path.with_name(self.path.name.replace("_labels.tif", "_objects.csv"))
+
+    def existing(self, *, csv: bool) -> list[Path]:
+        """Return what there is already of the result, with a table or without."""
+        wanted = [self.path, self.table] if csv else [self.path]
+        return [path for path in wanted if path.exists()]
+
+    @property
     def label(self) -> str:
         """What the image is called on the screen."""
         name = self.scene.name
