@@ -162,6 +162,8 @@ class Image:
         None = if the values are bytes.
     notices : tuple of str
         What a person should know of the file, such as images that were left out.
+    channel_names : tuple of str
+        One name for each channel; empty = unknown.
     """
 
     data: ArrayLike
@@ -174,6 +176,7 @@ class Image:
     nuclei: int | None = None
     opacity: bool | None = None
     notices: tuple[str, ...] = ()
+    channel_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_dtype(self.data.dtype)

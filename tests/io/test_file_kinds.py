@@ -224,6 +224,20 @@ def test_four_stains_in_an_array_are_no_opacity_unless_they_are_bytes():
     assert Image(stains.astype("u1"), "YXC", opacity=False).used_channels(4) == 4
 
 
+def test_channels_have_their_names(tmp_path):
+    stains, names = np.stack([GREY, GREY]), ("DAPI", "GFP")
+    facts = {"axes": "CYX", "Channel": {"Name": list(names)}}
+    tifffile.imwrite(tmp_path / "a.ome.tif", stains, photometric="minisblack", metadata=facts)
+    assert read_image(tmp_path / "a.ome.tif").channel_names == names
+    path = write_zarr(tmp_path / "a.zarr", stains, {"axes": ["c", "y", "x"]}, version="0.3")
+    assert read_image(path).channel_names == ()
+    zarr.open_group(path, mode="a").attrs["omero"] = {"channels": [{"label": n} for n in names]}
+    assert read_image(path).channel_names == names
+    tifffile.imwrite(tmp_path / "rgb.tif", np.dstack([BYTES] * 3), photometric="rgb")
+    assert read_image(tmp_path / "rgb.tif").channel_names == ("Red", "Green", "Blue")
+    assert read_image(tmp_path / "rgb.tif", axes="ZYX").channel_names == ()
+
+
 def test_opacity_is_no_channel(tmp_path, lazy):
     colours = RANDOM.integers(0, 255, (60, 70, 3), dtype=np.uint8)
     rgba = np.dstack([colours, np.full((60, 70), 255, np.uint8)])

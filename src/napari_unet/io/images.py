@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_unet.errors import InputError
 from napari_unet.image import Image, guess_axes
-from napari_unet.io.formats.facts import Facts, Scene, stem_of
+from napari_unet.io.formats.facts import COLOURS, Facts, Scene, stem_of
 from napari_unet.io.formats.tiff_images import SUFFIXES as TIFF_SUFFIXES
 from napari_unet.io.formats.tiff_images import read_tiff, tiff_scenes
 from napari_unet.io.formats.zarr_images import is_zarr, read_zarr, zarr_scenes
@@ -79,9 +79,16 @@ def read_image(
             name=name if wanted.name is None else f"{name} {wanted.name}",
             opacity=False if facts.axes else None,
             notices=facts.notices,
+            channel_names=_fitting(facts.channels, letters, data.shape),
         )
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
+
+
+def _fitting(names: tuple[str, ...], axes: str, shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Return the names where there is one for each channel."""
+    sizes = dict(zip(axes, shape, strict=False))
+    return names if len(names) == sizes.get("C", 1) and all(names) else ()
 
 
 def scenes_in(path: str | os.PathLike[str]) -> list[Scene]:
@@ -226,4 +233,5 @@ def _read_picture(scene: Scene) -> Facts:
     data: Any = np.asarray(imageio.v3.imread(path.read_bytes(), extension=path.suffix.lower()))
     if data.ndim == 3 and data.shape[-1] in (2, 4):  # the last is opacity
         data = data[..., :3] if data.shape[-1] == 4 else data[..., 0]
-    return Facts(data, "YXC" if data.ndim == 3 else "YX")
+    colours = data.ndim == 3
+    return Facts(data, "YXC" if colours else "YX", channels=COLOURS if colours else ())

@@ -7,6 +7,8 @@ from typing import Any
 
 from napari_unet.image import Spacing
 
+COLOURS = ("Red", "Green", "Blue")
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -22,12 +24,15 @@ class Facts:
         How the pixels lie along an axis, by its letter; see `Image`.
     notices : tuple of str
         What a person should know of the file.
+    channels : tuple of str
+        Names of channels, in their order; empty = the file does not say.
     """
 
     data: Any
     axes: str
     spacing: Mapping[str, Spacing] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
 from napari_unet.io.formats.arrays import FirstOf, LazyTiff, LookedUp
-from napari_unet.io.formats.facts import Facts, Scene, stem_of
-from napari_unet.io.formats.tiff_spacing import ome_master, tiff_spacing
+from napari_unet.io.formats.facts import COLOURS, Facts, Scene, stem_of
+from napari_unet.io.formats.tiff_spacing import ome_channels, ome_master, tiff_spacing
 
 SUFFIXES = (".tif", ".tiff")
 LARGEST_RATIO = 2000  # decoded bytes per stored byte; what deflate and LZW reach on empty images
@@ -119,6 +119,7 @@ def read_tiff(scene: Scene, *, colours: bool = True) -> Facts:
         data = _pixels(series, scene)
         palette = _palette(tif, series) if colours else None
         samples = _samples(series)
+        channels = ome_channels(tif, scene.index)
         absent, planes = sum(page is None for page in series.pages), len(series.pages)
     axes = str(series.axes)
     if palette is not None:
@@ -127,7 +128,9 @@ def read_tiff(scene: Scene, *, colours: bool = True) -> Facts:
         data, axes = _first_of(data, axes, samples), axes if samples > 1 else axes.replace("S", "")
     if absent:
         notices += (ABSENT.format(absent, planes),)
-    return Facts(data, image_axes(axes), spacing, (*scene.notices, *notices))
+    if "S" in axes and data.shape[axes.index("S")] == len(COLOURS):
+        channels = COLOURS
+    return Facts(data, image_axes(axes), spacing, (*scene.notices, *notices), channels)
 
 
 def _pixels(series: Any, scene: Scene) -> Any:

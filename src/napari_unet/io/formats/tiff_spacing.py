@@ -40,6 +40,13 @@ def tiff_spacing(
     return in_one_unit(stated), ()
 
 
+def ome_channels(tif: tifffile.TiffFile, index: int) -> tuple[str, ...]:
+    """Return the names of the channels of a series, as an OME description lists them."""
+    images = _images(tif.ome_metadata)[index : index + 1] if tif.is_ome else []
+    found = [element for image in images for element in image.iter() if _tag(element) == "Channel"]
+    return tuple(channel.get("Name", "") for channel in found)
+
+
 def ome_master(tif: tifffile.TiffFile) -> str | None:
     """Return the name of the file that describes this one, where it is only part of a set."""
     parts = [e for e in _elements(tif.ome_metadata) if _tag(e) == "BinaryOnly"]

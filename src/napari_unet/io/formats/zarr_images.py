@@ -65,7 +65,7 @@ def read_zarr(scene: Scene) -> Facts:
     spacing, notices = _spacing(axes, [one for some in changes for one in some or ()])
     if len(scales) > 1:
         notices += (f"It holds {len(scales)} versions of the image; the first was read.",)
-    return Facts(data, "".join(axes), spacing, notices)
+    return Facts(data, "".join(axes), spacing, notices, _channels(found))
 
 
 def _attributes(group: Any) -> dict[str, Any]:
@@ -75,6 +75,12 @@ def _attributes(group: Any) -> dict[str, Any]:
 
 def _multiscales(group: Any) -> list[Any]:
     return list(_attributes(group).get("multiscales") or ())
+
+
+def _channels(group: Any) -> tuple[str, ...]:
+    """Return the names of the channels that a viewer is to show."""
+    stated = _attributes(group).get("omero", {}).get("channels", ())
+    return tuple(str(one.get("label", "")) for one in stated if isinstance(one, Mapping))
 
 
 def _members(group: Any) -> list[str]:
