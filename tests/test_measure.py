@@ -12,7 +12,7 @@ from napari_unet import measure as objects
 from napari_unet.errors import InputError, SaveError
 from napari_unet.image import Image, Spacing
 from napari_unet.io.exports import save_table
-from napari_unet.measure import measure
+from napari_unet.measure import measure, measure_linked
 from napari_unet.plugin.synthetic_nuclei import nuclei_window
 
 GREY, LABELS = nuclei_window((30, 50), (300, 260), 4000)
@@ -97,3 +97,41 @@ def test_table_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
         save_table(path, table[:1])
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [path.name]
+
+
+def test_linked_objects_through_planes_and_time():
+    labels = np.zeros((2, 3, 6, 6), np.uint32)
+    labels[0, :2, 1:3, 1:4] = 4
+    labels[0, 2, 1, 1] = 4
+    labels[1, 1, 2:4, 2:4] = 9
+    grey = np.arange(labels.size, dtype=np.float32).reshape(labels.shape)
+    spacing = {axis: Spacing(0.5, "micrometer") for axis in "YX"}
+    spacing |= {"Z": Spacing(3.0, "micrometer"), "T": Spacing(10.0, "second")}
+    image = Image(grey, "TZYX", spacing=spacing)
+    table = measure_linked(labels, image, {9: 4})
+    assert table["label"].tolist() == [4, 9]
+    assert table["T"].tolist() == [0, 1]
+    assert table["parent"].tolist() == [0, 4]
+    assert table["time_s"].tolist() == [0, 10]
+    assert table["volume"].tolist() == [13, 4]
+    assert table["planes"].tolist() == [3, 1]
+    wanted = regionprops_table(labels[0], grey[0], ["centroid", "intensity_mean"])
+    for i, axis in enumerate("zyx"):
+        np.testing.assert_allclose(table[f"centroid_{axis}"][0], wanted[f"centroid-{i}"][0])
+    np.testing.assert_allclose(table["mean_intensity"][0], wanted["intensity_mean"][0])
+    np.testing.assert_allclose(table["volume_um3"], table["volume"] * 0.75)
+    np.testing.assert_allclose(table["centroid_z_um"], table["centroid_z"] * 3)
+    np.testing.assert_allclose(np.pi / 6 * table["diameter_um"] ** 3, table["volume_um3"])
+
+
+def test_linked_objects_without_known_sizes_or_objects():
+    labels = np.zeros((3, 6, 6), np.uint32)
+    none = measure_linked(labels, Image(labels, "ZYX"))
+    assert none.empty
+    labels[1, 2:4, 2:4] = 2
+    assert not any("_um" in name for name in measure_linked(labels, Image(labels, "ZYX")))
+    spacing = {axis: Spacing(2.0, "micrometer") for axis in "YX"}
+    flat = measure_linked(labels, Image(labels, "ZYX", spacing=spacing))
+    assert flat["centroid_y_um"][0] == 5
+    assert "volume_um3" not in flat
+    assert list(measure_linked(labels, Image(labels, "TYX"))["area"]) == [4]

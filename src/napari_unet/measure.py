@@ -1,7 +1,7 @@
 """One row of numbers for each object of a label image, read window by window."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 WINDOW = 1024  # pixels
 # what is summed for each object: pixels, rows, columns, pixels with a grey value, grey values
 AREA, SUM_Y, SUM_X, VALID, SUM_INTENSITY = range(5)
+SUM_Z, PLANES = 5, 6  # and through the planes of a stack
 
 
 def measure(
@@ -76,6 +77,116 @@ def measure(
         for name, values in part.items():
             columns.setdefault(name, []).append(values)
     return pandas.DataFrame({name: np.concatenate(values) for name, values in columns.items()})
+
+
+def measure_linked(
+    labels: ArrayLike, image: Image, parents: Mapping[int, int] | None = None
+) -> "pandas.DataFrame":
+    """Measure linked objects: each through all its planes, and at each time.
+
+    Parameters
+    ----------
+    labels : array-like
+        Whole numbers ``(..., Y, X)``, one id for each object through Z, and for each track.
+    image : Image
+        The image the labels belong to; gives axes, grey values and sizes.
+    parents : mapping of int to int, optional
+        Id of the parent of each track that comes of a division.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each object, and time where there is a ``T``; by time and id. Columns:
+        ``label``; the index along each leading axis but Z; ``parent`` with T, 0 = none; with Z
+        ``centroid_z``, ``centroid_y``, ``centroid_x``, ``volume`` and ``planes``, in voxels;
+        without Z those of `measure`; ``mean_intensity``. Where sizes are known the same in units,
+        ``diameter_um`` (of the ball of that volume) and ``time_s``.
+
+    Raises
+    ------
+    InputError
+        If the labels are no whole numbers or do not fit the image.
+    """
+    import pandas  # noqa: PLC0415 -- takes half a second to import
+
+    _check(labels, image)
+    axes = image.leading_axes
+    keys, sums = _summed_over_planes(labels, image)
+    columns: dict[str, NDArray[Any]] = {"label": keys[:, -1]}
+    others = [axis for axis in axes if axis != "Z"]
+    columns |= {axis: keys[:, i] for i, axis in enumerate(others)}
+    if "T" in axes:
+        known = parents or {}
+        columns["parent"] = np.array([known.get(i, 0) for i in keys[:, -1].tolist()], np.int64)
+        time = image.label_spacing[axes.index("T")]
+        if time.size is not None:
+            places = columns["T"] * time.size + time.offset
+            columns[f"time_{short_name(time.unit)}"] = places
+    y, x = image.label_spacing[-2:]
+    if "Z" in axes:
+        columns |= _in_voxels(sums)
+        columns |= _in_unit_volumes(sums, image.label_spacing[axes.index("Z")], y, x)
+    else:
+        flat = sums[:, : SUM_INTENSITY + 1]
+        columns |= _in_pixels(flat, with_intensity=True) | _in_units(flat, y, x)
+    return pandas.DataFrame(columns)
+
+
+def _summed_over_planes(
+    labels: ArrayLike, image: Image
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Sum over the planes along Z.
+
+    Returns
+    -------
+    keys : ndarray of int64
+        ``(N, K + 1)``, index along each other leading axis, then the id; sorted.
+    sums : ndarray of float64
+        ``(N, 7)``, those of a plane, then pixels times Z, and planes.
+    """
+    axes = image.leading_axes
+    keys, sums = [np.zeros((0, len(axes.replace("Z", "")) + 1), np.int64)], [np.zeros((0, 7))]
+    for plane in image.planes():
+        ids, part = _merge(_windows(labels, plane, image))
+        at = dict(zip(axes, plane, strict=True))
+        z = at.pop("Z", 0)
+        others = np.broadcast_to(np.array([*at.values()], np.int64), (ids.size, len(at)))
+        keys.append(np.column_stack([others, ids]))
+        sums.append(np.column_stack([part, part[:, AREA] * z, np.ones(ids.size)]))
+    rows, index = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
+    total = np.zeros((len(rows), 7))
+    np.add.at(total, index.ravel(), np.concatenate(sums))
+    return rows, total
+
+
+def _in_voxels(sums: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
+    flat = _in_pixels(sums, with_intensity=True)
+    return {
+        "centroid_z": sums[:, SUM_Z] / sums[:, AREA],
+        "centroid_y": flat["centroid_y"],
+        "centroid_x": flat["centroid_x"],
+        "volume": flat["area"],
+        "planes": sums[:, PLANES].astype(np.int64),
+        "mean_intensity": flat["mean_intensity"],
+    }
+
+
+def _in_unit_volumes(
+    sums: NDArray[np.float64], z: Spacing, y: Spacing, x: Spacing
+) -> dict[str, NDArray[Any]]:
+    flat, name = _in_units(sums, y, x), short_name(x.unit)
+    if not flat:
+        return {}
+    columns = {f"centroid_{axis}_{name}": flat[f"centroid_{axis}_{name}"] for axis in "yx"}
+    if z.size is None or z.unit != x.unit:
+        return columns
+    volume = flat[f"area_{name}2"] * z.size
+    return {
+        f"centroid_z_{name}": sums[:, SUM_Z] / sums[:, AREA] * z.size + z.offset,
+        **columns,
+        f"volume_{name}3": volume,
+        f"diameter_{name}": np.cbrt(volume * (6 / math.pi)),
+    }
 
 
 def _check(labels: ArrayLike, image: Image | None) -> None:

@@ -134,6 +134,65 @@ class SegmentSettings(Settings):
     ] = "auto"
 
 
+class LinkSettings(Settings):
+    """How the objects of single planes become objects through Z, and tracks through time."""
+
+    least_overlap: Annotated[
+        float,
+        Field(
+            ge=0.05,
+            le=1,
+            title="Least overlap",
+            description="Objects of neighbouring planes are one if this share of the smaller one "
+            "lies on the other.",
+        ),
+    ] = 0.5
+    waist: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            title="Waist",
+            description="Objects above each other are two if the area between them falls below "
+            "this share of the largest on either side, or jumps to the side. 0 = never.",
+        ),
+    ] = 0.5
+    gap: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10,
+            title="Gap",
+            description="Planes or time points in a row that may miss an object.",
+        ),
+    ] = 1
+    most_distance: Annotated[
+        float,
+        Field(
+            ge=0.05,
+            le=20,
+            title="Most distance",
+            description="How far an object may move from one time point to the next.",
+            json_schema_extra={"unit": "diameters"},
+        ),
+    ] = 1.0
+    divisions: Annotated[
+        bool,
+        Field(title="Divisions", description="Whether objects may divide in the course of time."),
+    ] = True
+    smallest_diameter: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=LARGEST_SMALLEST,
+            title="Smallest object",
+            description="Objects of a stack with less volume than a ball of this diameter are left "
+            "out.",
+            json_schema_extra={"unit": "px"},
+        ),
+    ] = 0.0
+
+
 class FinetuneSettings(Settings):
     """Everything that decides one retraining."""
 

@@ -131,7 +131,13 @@ def test_sizes_and_places_are_in_the_table(tmp_path: Path) -> None:
             "coordinateTransformations": [{"type": "scale", "scale": [0.5, 0.5, 2.0]}],
         }
     ]
-    result = run(tmp_path / "a.zarr", "--output", tmp_path / "out", "--csv")
+    result = run(tmp_path / "a.zarr", "--output", tmp_path / "linked", "--csv")
+    assert result.exit_code == 0, result.output
+    linked = pd.read_csv(tmp_path / "linked" / "a_objects.csv")
+    np.testing.assert_allclose(linked["volume_um3"], linked["volume"] / 8)
+    np.testing.assert_allclose(linked["centroid_z_um"], linked["centroid_z"] * 2)
+    np.testing.assert_allclose(linked["centroid_x_um"], linked["centroid_x"] / 4 + 10)
+    result = run(tmp_path / "a.zarr", "--output", tmp_path / "out", "--csv", "--no-link")
     assert result.exit_code == 0, result.output
     table = pd.read_csv(tmp_path / "out" / "a_objects.csv")
     np.testing.assert_allclose(table["area_um2"], table["area"] / 16)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_unet.cli.targets import FAILURES, Target, complain, find_targets, only_scene
+from napari_unet.cli.telling import Told, bar
 from napari_unet.errors import InputError
 from napari_unet.settings import SegmentSettings, validated_settings
 
@@ -59,6 +60,13 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
     diameter: Annotated[float | None, typer.Option(help=_help("diameter"))] = None,
     device: Annotated[str, typer.Option(help=_help("device"))] = "auto",
     precision: Annotated[str, typer.Option(help=_help("precision"))] = "auto",
+    link: Annotated[
+        bool | None,
+        typer.Option(
+            "--link/--no-link",
+            help="One id for an object through Z and time; default on for stacks and movies.",
+        ),
+    ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="Write a table of the objects too.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist already.")
@@ -96,7 +104,7 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
         )
         box = _box(region, output)
         channels = _Channels(axes, channel, nuclei_channel)
-        options = _Options(found, settings, channels, csv, overwrite, box)
+        options = _Options(found, settings, channels, csv, overwrite, box, link)
         with _cluster(scheduler) as client:
             if output.suffix.lower() == ".zarr":
                 _slide(inputs, output, options, client, scene)
@@ -136,21 +144,21 @@ class _Options:
     csv: bool
     overwrite: bool
     region: "Box | None" = None
+    link: bool | None = None
 
+    def check(self, image: "Image") -> None:
+        """Raise before anything is computed that cannot be linked."""
+        from napari_unet.segmentation import check_linking  # noqa: PLC0415  quick --help
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What to tell of one image, wherever it was segmented."""
+        if self.link:
+            check_linking(image, self.model.card)
 
-    name: str
-    notices: tuple[str, ...]
-    line: str
+    def linked(self, result: "Segmentation") -> "Segmentation":
+        """Link planes where it was asked for, or where nothing was said and there are some."""
+        from napari_unet.segmentation import can_link  # noqa: PLC0415  quick --help
 
-    def show(self) -> None:
-        """Print the result, and notices where errors go."""
-        for notice in self.notices:
-            typer.echo(f"{self.name}: {notice}", err=True)
-        typer.echo(self.line)
+        possible = can_link(result.image, self.model.card)
+        return result.linked() if possible and self.link is not False else result
 
 
 def _box(text: str | None, output: Path) -> "Box | None":
@@ -202,7 +210,7 @@ def _in_turn(targets: list[Target], options: _Options) -> bool:
     done = True
     for target in targets:
         try:
-            with _bar(target.label) as show:
+            with bar(target.label) as show:
                 told = _segment_one(target, options, show)
             told.show()
         except FAILURES as error:
@@ -217,7 +225,7 @@ def _spread(targets: list[Target], options: _Options, client: "Client") -> bool:
 
     done = True
     with equipped(client, options.model.path, options.model.sha) as (with_model, pool):
-        jobs: dict[Future[_Told], Path] = {
+        jobs: dict[Future[Told], Path] = {
             pool.submit(with_model, _segment_there, one.absolute(), options): one.scene.path
             for one in targets
         }
@@ -233,7 +241,7 @@ def _spread(targets: list[Target], options: _Options, client: "Client") -> bool:
     return done
 
 
-def _segment_there(model: Path, target: Target, options: _Options) -> "_Told":
+def _segment_there(model: Path, target: Target, options: _Options) -> Told:
     """Segment an image on a worker, with the model as it lies there."""
     from napari_unet.models.library import load_model  # noqa: PLC0415  quick --help
 
@@ -250,7 +258,7 @@ def _slide(
     """Segment one image of any size into an OME-Zarr folder."""
     from napari_unet.execution.patches import scratch_of  # noqa: PLC0415  quick --help
     from napari_unet.execution.slide import request_slide  # noqa: PLC0415
-    from napari_unet.segmentation import run_slide  # noqa: PLC0415
+    from napari_unet.segmentation import put_in_place, run_slide, write_linked  # noqa: PLC0415
 
     if len(inputs) != 1 or options.overwrite:
         raise InputError(
@@ -262,29 +270,22 @@ def _slide(
         raise InputError(f"{table} exists already. Choose another --output, or move the table.")
     source = options.channels.source(only_scene(inputs[0], scene), options.region)
     request = request_slide(source, output, options.model, options.settings)
-    with _bar(inputs[0].name) as show:
-        result = run_slide(request, client=client, progress=show)
+    options.check(request.image)
+    with bar(inputs[0].name) as show:
+        result = options.linked(run_slide(request, client=client, progress=show))
+    linked = write_linked(result, request.output) if result.links else None
     if options.csv:
         _save_table(result, table)  # if it fails, the same command makes it anew
-    shutil.rmtree(scratch_of(request.output))
-    _Told(inputs[0].name, result.notices, f"{output}: {_what(result)}").show()
-
-
-@contextmanager
-def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar, and give what moves it."""
-    with typer.progressbar(length=1, label=name) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
-
-        yield show
+    if linked:
+        put_in_place(linked, request.output)
+    else:
+        shutil.rmtree(scratch_of(request.output))
+    Told(inputs[0].name, result.notices, f"{output}: {_what(result)}").show()
 
 
 def _segment_one(
     target: Target, options: _Options, progress: Callable[[int, int], None] | None = None
-) -> "_Told":
+) -> Told:
     """Segment an image and save its labels; return what to tell."""
     from napari_unet.segmentation import segment as run  # noqa: PLC0415  quick --help
 
@@ -296,10 +297,11 @@ def _segment_one(
             "or another --output."
         )
     image = options.channels.source(target.scene).open()
+    options.check(image)
     if _is_large(image):
         return _streamed(target, options, progress)
     result = run(image, options.model, settings=options.settings, progress=progress)
-    return _write(result, target, csv=options.csv)
+    return _write(options.linked(result), target, csv=options.csv)
 
 
 def _is_large(image: "Image") -> bool:
@@ -311,7 +313,7 @@ def _is_large(image: "Image") -> bool:
 
 def _streamed(
     target: Target, options: _Options, progress: Callable[[int, int], None] | None
-) -> "_Told":
+) -> Told:
     """Segment a large image by way of a folder beside the result, with which a run goes on."""
     from napari_unet.execution.slide import request_slide  # noqa: PLC0415  quick --help
     from napari_unet.segmentation import run_slide  # noqa: PLC0415
@@ -320,12 +322,12 @@ def _streamed(
     source = options.channels.source(target.scene)
     request = request_slide(source, folder, options.model, options.settings)
     result = run_slide(request, progress=progress)
-    told = _write(result, target, csv=options.csv)
+    told = _write(options.linked(result), target, csv=options.csv)
     shutil.rmtree(folder)
     return told
 
 
-def _write(result: "Segmentation", target: Target, *, csv: bool) -> "_Told":
+def _write(result: "Segmentation", target: Target, *, csv: bool) -> Told:
     """Save labels and table, both or none: the table waits beside its place for the labels."""
     from napari_unet.io.tiff import save_labels  # noqa: PLC0415  quick --help
 
@@ -344,10 +346,12 @@ def _write(result: "Segmentation", target: Target, *, csv: bool) -> "_Told":
             waiting.replace(target.table)
     finally:
         waiting.unlink(missing_ok=True)
-    return _Told(image.name, result.notices, f"{target.path}: {_what(result)}")
+    return Told(image.name, result.notices, f"{target.path}: {_what(result)}")
 
 
 def _what(result: "Segmentation") -> str:
+    if result.links is not None:
+        return result.links.summary
     return f"{result.count} objects" if result.plan.card.finds_objects else "classes"
 
 

@@ -5,16 +5,20 @@ The same generator serves the panel (with the engine), the command line and libr
 """
 
 from napari_unet.segmentation.images import open_image, segment, segment_events
-from napari_unet.segmentation.result import Notes, Segmentation, record
-from napari_unet.segmentation.slides import run_slide, segment_slide
+from napari_unet.segmentation.result import Notes, Segmentation, can_link, check_linking, record
+from napari_unet.segmentation.slides import put_in_place, run_slide, segment_slide, write_linked
 
 __all__ = [
     "Notes",
     "Segmentation",
+    "can_link",
+    "check_linking",
     "open_image",
+    "put_in_place",
     "record",
     "run_slide",
     "segment",
     "segment_events",
     "segment_slide",
+    "write_linked",
 ]

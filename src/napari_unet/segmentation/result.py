@@ -1,23 +1,31 @@
 """What comes of a segmentation, and what a person should know of it."""
 
 import contextlib
+import math
 from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.errors import InputError
 from napari_unet.execution.events import Event, Notice, ObjectsFound
-from napari_unet.image import Image
-from napari_unet.settings import SegmentSettings
+from napari_unet.image import Image, Spacing
+from napari_unet.labels.linking import Links, link
+from napari_unet.models.card import ModelCard
+from napari_unet.settings import LinkSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Kind = TypeVar("Kind")
+NO_DEPTH = (
+    "How far the planes lie apart is not known; they count as one pixel apart. Sizes and distances "
+    "through the planes are only as right as that."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +46,8 @@ class Segmentation:
         What the person should know.
     count : int
         Number of objects; 0 for classes.
+    links : Links or None
+        Which objects of the planes are one, if they were linked.
     """
 
     labels: NDArray[np.uint32]
@@ -46,18 +56,76 @@ class Segmentation:
     settings: SegmentSettings
     notices: tuple[str, ...] = ()
     count: int = 0
+    links: Links | None = None
+
+    def linked(self, settings: LinkSettings | None = None) -> "Segmentation":
+        """Return the result with one id for each object through Z, and for each track in time.
+
+        Parameters
+        ----------
+        settings : LinkSettings, optional
+            Overlap, gap, distance and others.
+
+        Raises
+        ------
+        InputError
+            If the model finds classes, or the image has neither Z nor T.
+        """
+        axes, chosen = self.image.leading_axes, settings or LinkSettings()
+        check_linking(self.image, self.plan.card)
+        depth = _depth(self.image)
+        links = link(self.labels, axes + "YX", chosen, depth=depth or 1.0)
+        in_memory = isinstance(self.labels, np.ndarray)
+        labels: Any = links.applied(self.labels) if in_memory else links.view(self.labels)
+        matters = "Z" in axes and ("T" in axes or chosen.smallest_diameter > 0)
+        notices = (*self.notices, NO_DEPTH) if matters and depth is None else self.notices
+        return replace(self, labels=labels, links=links, count=links.count, notices=notices)
 
     @cached_property
     def objects(self) -> "pd.DataFrame":
-        """One row for each object: id, centroid, area, diameter, mean intensity."""
-        from napari_unet.measure import measure  # noqa: PLC0415  loads pandas
+        """One row for each object: id, centroid, area, diameter, mean intensity.
 
+        Where planes were linked one row for each object through Z, and for each time.
+        """
+        from napari_unet.measure import measure, measure_linked  # noqa: PLC0415  loads pandas
+
+        if self.links is not None:
+            return measure_linked(self.labels, self.image, self.links.parents)
         return measure(self.labels, self.image)
 
     @property
     def record(self) -> dict[str, Any]:
         """How the labels were made, as plain values for metadata and files."""
-        return record(self.plan, self.settings, self.image)
+        made = record(self.plan, self.settings, self.image)
+        if self.links is not None:
+            made["link"] = self.links.settings.model_dump(mode="json")
+        return made
+
+
+def can_link(image: Image, card: ModelCard) -> bool:
+    """Whether a model finds objects, and an image has several planes along Z or T."""
+    lengths = zip(image.leading_axes, image.leading_shape, strict=True)
+    several = any(axis in "ZT" and length > 1 for axis, length in lengths)
+    return several and card.finds_objects
+
+
+def check_linking(image: Image, card: ModelCard) -> None:
+    """Raise `InputError` where nothing can be linked; see `can_link`."""
+    if not can_link(image, card):
+        axes = ", ".join(image.leading_axes + "YX")
+        raise InputError(
+            f"{image.name} has the axes {axes}, and the model {card.name} finds "
+            f"{'objects' if card.finds_objects else 'classes'}. Linking needs objects, and several "
+            "planes along Z or T. Correct the axes, or leave linking out."
+        )
+
+
+def _depth(image: Image) -> float | None:
+    """Return from plane to plane along Z in pixels, None where it is unknown."""
+    z, y, x = (image.spacing.get(axis, Spacing()) for axis in "ZYX")
+    if z.size is None or y.size is None or x.size is None or len({z.unit, y.unit, x.unit}) > 1:
+        return None
+    return z.size / math.sqrt(y.size * x.size)
 
 
 def record(plan: SegmentPlan, settings: SegmentSettings, image: Image) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from napari_unet.execution.slide import (
     noted,
     request_slide,
 )
+from napari_unet.image import ArrayLike, Box
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.models.library import Model
 from napari_unet.planning.planner import Where, make_plan
@@ -106,6 +107,43 @@ def run_slide(
         pyramid.note(record(slide.plan, request.settings, request.image))
     labels, texts = pyramid.levels[0], tuple(notes.texts)
     return Segmentation(labels, slide.plan, request.image, request.settings, texts, ledger.objects)
+
+
+def write_linked(result: Segmentation, output: Path) -> Path:
+    """Write linked labels of a folder into a folder beside it; `put_in_place` makes it the result.
+
+    Parameters
+    ----------
+    result : Segmentation
+        Linked; its labels are read tile by tile.
+    output : Path
+        The folder with the labels of single planes; it stays as it is.
+    """
+    beside = output.with_name(f"{output.stem}.linking.zarr")
+    shutil.rmtree(beside, ignore_errors=True)  # of a run that was stopped
+    labels: ArrayLike = result.labels
+    height, width = LabelPyramid(output).levels[0].chunks[-2:]
+    pyramid = LabelPyramid.create_for(result.image, beside, (height, width))
+    boxes = [
+        Box((y, x), (min(y + height, labels.shape[-2]), min(x + width, labels.shape[-1])))
+        for y in range(0, labels.shape[-2], height)
+        for x in range(0, labels.shape[-1], width)
+    ]
+    for plane in result.image.planes():
+        for box in boxes:
+            pyramid.write(plane, box, labels[(*plane, *box.slices)])
+            pyramid.write_copies(plane, box)
+    pyramid.note(result.record)
+    return beside
+
+
+def put_in_place(linked: Path, output: Path) -> None:
+    """Replace the labels of single planes by linked ones, and what a run needed to go on."""
+    old = output.with_name(f"{output.stem}.planes.zarr")
+    shutil.rmtree(old, ignore_errors=True)
+    output.rename(old)
+    linked.rename(output)
+    shutil.rmtree(old)
 
 
 def _begun(

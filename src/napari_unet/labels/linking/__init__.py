@@ -1,0 +1,11 @@
+"""Linked labels: one id for an object through Z, and for a track through time.
+
+The planes are read once, one after the other; what is kept of them is a table of their sections.
+The result says which id each section gets, so that it can be applied to labels of any size: plane
+by plane, or by windows of a view that reads what it is asked for.
+"""
+
+from napari_unet.labels.linking.planes import link, relink
+from napari_unet.labels.linking.result import LinkedLabels, Links
+
+__all__ = ["LinkedLabels", "Links", "link", "relink"]

@@ -1,0 +1,143 @@
+"""The command line on stacks and movies: linked labels, and a table of what was linked."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from typer.testing import CliRunner, Result
+
+from napari_unet import segment
+from napari_unet.cli.main import app
+from napari_unet.errors import InputError
+from napari_unet.image import Image
+from napari_unet.io.images import read_image
+from napari_unet.io.tiff import read_labels
+from napari_unet.io.tiff_header import read_header
+from napari_unet.network.spec import UNetSpec
+from tests.strategies import random_model
+
+SAMPLE = Path(__file__).resolve().parents[2] / "sample_data" / "nuclei.tif"
+OPTIONS = ("--diameter", 27, "--csv", "--output")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["segment", *(str(a) for a in arguments)])
+
+
+def write(path: Path, axes: str, planes: int = 4, **facts: Any) -> Path:
+    """A corner of the sample that moves two pixels from plane to plane."""
+    data = tifffile.imread(SAMPLE)
+    moved = np.stack([data[:160, 2 * i : 200 + 2 * i] for i in range(planes)])
+    metadata = {"axes": axes, "unit": "um", **facts}
+    tifffile.imwrite(path, moved, imagej=True, resolution=(2.0, 2.0), metadata=metadata)
+    return path
+
+
+def test_a_stack_has_one_row_and_one_id_for_each_object(tmp_path: Path) -> None:
+    result = run(write(tmp_path / "a.tif", "ZYX", spacing=3.0), *OPTIONS, tmp_path)
+    assert result.exit_code == 0, result.output
+    labels, size, _, axes = read_labels(tmp_path / "a_labels.tif")
+    table = pd.read_csv(tmp_path / "a_objects.csv")
+    assert axes == "ZYX"
+    assert size == pytest.approx((3.0, 0.5, 0.5))
+    assert f"{len(table)} objects in 4 planes" in result.output
+    assert sorted(table["label"]) == sorted(set(np.unique(labels)) - {0})
+    assert table["planes"].max() == 4
+    assert (table["planes"] > 1).mean() > 0.8
+    volumes = np.bincount(labels.ravel())[table["label"]]
+    np.testing.assert_array_equal(table["volume"], volumes)
+    np.testing.assert_allclose(table["volume_um3"], table["volume"] * 0.75)
+    z = [np.nonzero(labels == i)[0].mean() for i in table["label"]]
+    np.testing.assert_allclose(table["centroid_z"], z)
+    np.testing.assert_allclose(table["centroid_z_um"], np.array(z) * 3)
+    assert (table["mean_intensity"] > 0).all()
+    header = read_header(tmp_path / "a_labels.tif")
+    assert header is not None
+    assert header.description["link"]["gap"] == 1
+
+
+def test_without_linking_each_plane_is_for_itself(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.tif", "ZYX")
+    assert run(source, "--no-link", *OPTIONS, tmp_path).exit_code == 0
+    table = pd.read_csv(tmp_path / "a_objects.csv")
+    assert "Z" in table
+    assert "volume" not in table
+    labels = read_labels(tmp_path / "a_labels.tif")[0]
+    assert not set(np.unique(labels[0])) & set(np.unique(labels[1])) - {0}
+
+
+def test_a_movie_has_a_row_for_each_object_and_time(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.tif", "TYX", finterval=60.0)
+    result = run(source, "--link", *OPTIONS, tmp_path)
+    assert result.exit_code == 0, result.output
+    labels = read_labels(tmp_path / "a_labels.tif")[0]
+    table = pd.read_csv(tmp_path / "a_objects.csv")
+    assert "tracks in 4 frames" in result.output
+    assert set(table["T"]) == {0, 1, 2, 3}
+    assert set(table["parent"]) >= {0}
+    assert not table.duplicated(["label", "T"]).any()
+    for number, t in zip(table["label"], table["T"], strict=True):
+        assert (labels[t] == number).any()
+    assert (table.groupby("label").size() == 4).mean() > 0.6
+    np.testing.assert_allclose(table["time_s"], table["T"] * 60)
+    assert {"area", "diameter_um"} <= set(table)
+
+
+def test_a_folder_of_any_size_is_linked_too(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.tif", "ZYX", spacing=3.0)
+    assert run(source, *OPTIONS, tmp_path / "flat").exit_code == 0
+    result = run(source, *OPTIONS, tmp_path / "a.zarr")
+    assert result.exit_code == 0, result.output
+    assert "objects in 4 planes" in result.output
+    image = read_image(tmp_path / "a.zarr")
+    assert image.label_sizes == pytest.approx((3.0, 0.5, 0.5))
+    expected = read_labels(tmp_path / "flat" / "a_labels.tif")[0]
+    np.testing.assert_array_equal(np.asarray(image.data[:]), expected)
+    one, other = tmp_path / "flat" / "a_objects.csv", tmp_path / "a_objects.csv"
+    pd.testing.assert_frame_equal(pd.read_csv(one), pd.read_csv(other))
+    assert sorted(p.name for p in tmp_path.glob("*.zarr")) == ["a.zarr"]
+    assert run(source, *OPTIONS, tmp_path / "a.zarr").exit_code == 2
+
+
+def test_a_large_stack_goes_by_way_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write(tmp_path / "a.tif", "ZYX")
+    assert run(source, *OPTIONS, tmp_path / "flat").exit_code == 0
+    monkeypatch.setattr("napari_unet.cli.segment.LARGE", 1)
+    assert run(source, *OPTIONS, tmp_path / "large").exit_code == 0
+    for name in ("a_labels.tif", "a_objects.csv"):
+        assert (tmp_path / "flat" / name).stat().st_size > 0
+    one, other = (read_labels(tmp_path / f / "a_labels.tif")[0] for f in ("flat", "large"))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_what_cannot_be_linked_is_said_before_anything_is_computed(tmp_path: Path) -> None:
+    result = run(SAMPLE, "--link", "--output", tmp_path)
+    assert result.exit_code == 1
+    assert "Linking needs objects" in result.stderr
+    assert not list(tmp_path.iterdir())
+    spec = UNetSpec(base_filters=2, depth=2, classes=2, distance=False)
+    model = random_model(tmp_path, spec, class_names=("background", "cell"))
+    source = write(tmp_path / "a.tif", "ZYX")
+    assert run(source, "--model", model, "--link", "--output", tmp_path).exit_code == 1
+    result = run(source, "--model", model, "--output", tmp_path)
+    assert result.exit_code == 0, result.output
+
+
+def test_the_library_links_what_it_segmented(tmp_path: Path) -> None:
+    image = Image(tifffile.imread(write(tmp_path / "a.tif", "ZYX")), "ZYX")
+    result = segment(image, diameter=27)
+    linked = result.linked()
+    assert linked.count < result.count
+    assert linked.links is not None
+    assert len(linked.objects) == linked.count
+    assert "link" in linked.record
+    assert "link" not in result.record
+    with pytest.raises(InputError, match="several planes"):
+        segment(image.data[0], diameter=27).linked()
