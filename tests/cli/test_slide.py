@@ -227,7 +227,7 @@ def test_planes_classes_and_other_sizes(tmp_path: Path) -> None:
         wanted = SegmentSettings(diameter=diameter, tile=100)
         result = segment_slide(source, tmp_path / f"{number}.zarr", settings=wanted)
         expected = segment(stack, axes="TYX", settings=wanted)
-        assert result.plan.zoom == (1 if diameter == 22 else pytest.approx(24 / 70))
+        assert result.plan.zoom == (1 if diameter == 22 else pytest.approx(30 / 70))
         assert (result.labels[:] == expected.labels).all()
     spec = UNetSpec(classes=3, distance=False, base_filters=2, depth=2)
     model = random_model(tmp_path, spec)

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from napari_unet import UNetError, segment
 from napari_unet.cli.main import app
+from napari_unet.cli.targets import Target
 from napari_unet.execution.cluster import ModelPlugin
 from napari_unet.models.library import find_model
 from napari_unet.segmentation import segment_slide
@@ -140,10 +141,10 @@ def test_an_image_that_kills_its_workers_does_not_end_the_folder(
     assert (tmp_path / "labels" / "good_labels.tif").exists()
 
 
-def dies_of_killer(model: Path, file: Path, target: Path, options: object) -> object:
+def dies_of_killer(model: Path, target: Target, options: object) -> object:
     """Runs on a worker, where nothing is replaced."""
     from napari_unet.cli.segment import _segment_there
 
-    if file.stem == "killer":
+    if target.scene.path.stem == "killer":
         os.kill(os.getpid(), signal.SIGKILL)
-    return _segment_there(model, file, target, options)  # type: ignore[arg-type]
+    return _segment_there(model, target, options)  # type: ignore[arg-type]
