@@ -42,8 +42,9 @@ def gathered(parents: list[Model]) -> FinetuneInputs:
 
 
 def test_each_parent_sees_the_objects_in_its_own_size_and_contrast() -> None:
-    nuclei = load_model("nuclei")
-    card = nuclei.card
+    bundled = load_model("nuclei")
+    card = bundled.card.model_copy(update={"polarity": "bright"})
+    nuclei = replace(bundled, card=card)
     given = {"object_diameter": 90.0, "diameter_range": (80.0, 100.0), "polarity": "given"}
     large = replace(nuclei, sha="1", card=card.model_copy(update={"name": "large", **given}))
     inputs = gathered([nuclei, large])

@@ -141,7 +141,7 @@ def test_of_one_channel_the_learned_features_count_too() -> None:
     planes = (0.5 + truth * random.normal(0, 0.2, truth.shape))[None].astype(np.float32)
     painted = np.zeros(truth.shape, np.uint32)
     painted[20:60, 20:60], painted[20:60, 100:140] = BACKGROUND, CLASSES + 1
-    network, card = load_network(load_model("nuclei").path)
+    network, card = load_network(load_model("cells").path)
     changed = adapted(network, card.spec.for_classes(1, 2))
     answer_at_once(changed, [TrainingWindow(planes, painted)])
     assert changed.head.weight[:, : card.spec.base_filters].any()
