@@ -15,8 +15,6 @@ stay in the table, marked, until they are measured anew.
 
 import hashlib
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +31,7 @@ from benchmarks.common.image_sets import Sample, samples
 from benchmarks.common.matching import Matching, bootstrap, count, match, shown
 from benchmarks.common.rows import RESULTS, Row, Rows
 from benchmarks.common.tables import ROOT, markdown, write_table
+from benchmarks.common.trainings import trained
 from napari_unet.labels.watershed import decode
 from napari_unet.models.card import ModelCard
 from napari_unet.network.unet import UNet
@@ -41,9 +40,7 @@ from scripts.base_recipe import NUCLEI_ALONE
 
 KEY = ("name", "minutes", "limit", "recipe")
 MINUTES = 6.0  # of one core for each training
-AVERAGING = 0.99  # of the weights; a short training has no time for a slow average
 LATER = {"far", "made_up", "diameter"}  # knobs that came after the first rows; nothing where unset
-SCRIPT = ROOT / "scripts" / "train_base_model.py"
 SHOWN = ((0.5, 0), (0.7, 2), (0.9, 5))  # thresholds, and where they are among all
 LONG = ((0.5, 0), (0.7, 2), (0.8, 4), (0.9, 5))
 HEADER = (
@@ -142,22 +139,8 @@ def fingerprint_of(name: str) -> str | None:
 def train(change: dict[str, Any], minutes: float, data: Path) -> Path:
     """Train, or find it trained; returns the model's file."""
     run = ROOT / "runs" / "ablations" / f"{fingerprint(change)}-{minutes:g}min"
-    model = run / "nuclei.safetensors"
-    if not model.exists():
-        knobs = json.dumps({**change, "minutes": minutes, "averaging": AVERAGING})
-        command = [
-            sys.executable,
-            str(SCRIPT),
-            "nuclei-alone",
-            "--run",
-            str(run),
-            "--change",
-            knobs,
-        ]
-        command += ["--threads", "1"]  # so that the time of the processor is the same for all
-        subprocess.run([*command, "--data", str(data)], check=True)
-        subprocess.run([*command, "--export", str(run)], check=True)
-    return model
+    knobs = {**change, "minutes": minutes}
+    return trained("nuclei-alone", run / "nuclei.safetensors", knobs, data)
 
 
 def measure(choice: Choice, minutes: float, data: Path, limit: int | None) -> Row:

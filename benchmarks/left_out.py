@@ -9,9 +9,6 @@ given, as it is what networks learn that is compared.
 """
 
 import argparse
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +20,7 @@ from benchmarks.common.evaluation import DATA, DOCUMENT, evaluate
 from benchmarks.common.matching import count
 from benchmarks.common.rows import RESULTS, Row, Rows
 from benchmarks.common.tables import ROOT, markdown, write_table
+from benchmarks.common.trainings import trained
 from napari_unet.models.library import load_model
 from scripts.base_recipe import CELLS
 
@@ -36,9 +34,7 @@ SOURCES = {
     **{name: (name,) for name in ("zo1_mdck", "cellsium_bacteria")},
 }
 MINUTES = 9.0  # of one core for each training
-AVERAGING = 0.99  # of the weights; a short training has no time for a slow average
 THRESHOLDS = (0.5, 0.7, 0.8)
-SCRIPT = ROOT / "scripts" / "train_base_model.py"
 COMMAND = "python -m benchmarks.left_out --table"
 HEADER = ("source", "images", "trained on it: AP .5 .7 .8", "left out: AP .5 .7 .8")
 
@@ -53,15 +49,9 @@ def shares_without(source: str) -> dict[str, float]:
 
 def train(source: str, minutes: float, data: Path, runs: Path) -> Path:
     """Train without a source, or find it trained; returns the model's file."""
-    run = runs / f"left-out-{source}-{minutes:g}min"
-    model = run / "cells.safetensors"
-    if not model.exists():
-        knobs = {"shares": shares_without(source), "minutes": minutes, "averaging": AVERAGING}
-        command = [sys.executable, str(SCRIPT), "cells", "--run", str(run), "--threads", "1"]
-        command += ["--change", json.dumps(knobs)]
-        subprocess.run([*command, "--data", str(data)], check=True)
-        subprocess.run([*command, "--export", str(run)], check=True)
-    return model
+    model = runs / f"left-out-{source}-{minutes:g}min" / "cells.safetensors"
+    knobs = {"shares": shares_without(source), "minutes": minutes}
+    return trained("cells", model, knobs, data)
 
 
 def measure(model: Path, data: Path, limit: int | None) -> Row:

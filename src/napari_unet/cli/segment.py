@@ -329,7 +329,8 @@ def _streamed(
 
 def _write(result: "Segmentation", target: Target, *, csv: bool) -> Told:
     """Save labels and table, both or none: the table waits beside its place for the labels."""
-    from napari_unet.io.tiff import save_labels  # noqa: PLC0415  quick --help
+    from napari_unet.io.atomic import replace as put  # noqa: PLC0415  quick --help
+    from napari_unet.io.tiff import save_labels  # noqa: PLC0415
 
     image, waiting = result.image, target.table.with_suffix(".csv.partial")
     try:
@@ -343,7 +344,7 @@ def _write(result: "Segmentation", target: Target, *, csv: bool) -> Told:
             description=result.record,
         )
         if csv:
-            waiting.replace(target.table)
+            put(waiting, target.table)
     finally:
         waiting.unlink(missing_ok=True)
     return Told(image.name, result.notices, f"{target.path}: {_what(result)}")

@@ -23,7 +23,7 @@ from napari_unet.training.windows import (
 
 JUDGED = 24  # windows at most with objects that judge; a folder may have hundreds
 REPLAY_JUDGED = 8  # crops of the replay that show what is forgotten
-KNOWS_REPLAY = 0.6  # agreement with the replay; `nuclei` has 0.95, `cells-phase` 0.32
+KNOWS_REPLAY = 0.6  # agreement with the replay, from which on a model knows nuclei
 Maps = list[NDArray[np.uint8]]
 
 
