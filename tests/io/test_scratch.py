@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from napari_unet.execution.probability_maps import ProbabilityMapCache
-from napari_unet.io.scratch import Scratch
+from napari_unet.io.scratch import Scratch, temporary_folder
 
 
 @pytest.mark.parametrize("sweep", [ProbabilityMapCache, lambda root: Scratch(root).sweep()])
@@ -50,3 +50,23 @@ def test_what_a_crash_left_can_be_kept_for_some_days(tmp_path: Path) -> None:
     assert scratch.sweep(7) == []
     assert not left.parent.exists()
     assert mine.parent.exists()
+
+
+def test_a_folder_in_which_an_engine_still_writes_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove = os.rmdir
+
+    def a_tile_comes_first(path: str, **options: int) -> None:
+        (folder / "late tile").touch()
+        remove(path, **options)
+
+    with temporary_folder("maps-", tmp_path) as folder:
+        monkeypatch.setattr("os.rmdir", a_tile_comes_first)
+    assert (folder / "late tile").exists()
+
+
+def test_a_temporary_folder_is_gone_in_the_end(tmp_path: Path) -> None:
+    with temporary_folder("maps-", tmp_path) as folder:
+        (folder / "tile").touch()
+    assert not list(tmp_path.iterdir())

@@ -5,8 +5,11 @@ import logging
 import os
 import platform
 import shutil
+import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -62,3 +65,28 @@ class Scratch:
                 log.info("removing what was left behind in %s", folder)
                 shutil.rmtree(folder, ignore_errors=True)
         return sorted(kept, key=kept.__getitem__)
+
+
+@contextmanager
+def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
+    """Give a folder that is deleted in the end.
+
+    A run that was stopped does not wait for the engine, which may still be writing its last tile.
+    What cannot be deleted therefore stays: in `Scratch` until the process ends.
+
+    Parameters
+    ----------
+    prefix : str
+        Its name begins so.
+    parent : Path, optional
+        Where it is; by default among the temporary files.
+
+    Yields
+    ------
+    Path
+        The folder, empty.
+    """
+    with tempfile.TemporaryDirectory(
+        prefix=prefix, dir=parent, ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)

@@ -3,7 +3,6 @@
 import itertools
 import math
 import shutil
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from napari_unet.execution.orders import Job
 from napari_unet.execution.run import live_run
 from napari_unet.image import SPARSE, Box, Image
 from napari_unet.intensity import normalise
+from napari_unet.io.scratch import temporary_folder
 from napari_unet.labels.watershed import Patch, object_diameters, typical_diameter
 from napari_unet.settings import MOST_DIAMETER, DecodeSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
@@ -334,8 +334,8 @@ def _decoding(plan: SegmentPlan) -> DecodeSettings:
 @contextmanager
 def probe_folders(folder: Path) -> Iterator[Iterator[Path]]:
     """Give folders for probability maps, beside another one; all are removed in the end."""
-    with tempfile.TemporaryDirectory(prefix=f"{folder.name}-", dir=folder.parent) as temporary:
-        yield (Path(temporary) / str(number) for number in itertools.count())
+    with temporary_folder(f"{folder.name}-", folder.parent) as temporary:
+        yield (temporary / str(number) for number in itertools.count())
 
 
 def keep(probe: ScaleProbe, folder: Path) -> set[Key]:

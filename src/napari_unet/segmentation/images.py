@@ -1,6 +1,5 @@
 """An image of any kind: all of it in this process, or step by step with any executor."""
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from napari_unet.execution.orders import Job
 from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.execution.run import live_run, written_run
 from napari_unet.image import Image, guess_axes
+from napari_unet.io.scratch import temporary_folder
 from napari_unet.labels.live_labels import empty_labels
 from napari_unet.models.library import Model, load_model
 from napari_unet.planning.planner import Where, make_plan
@@ -170,5 +170,5 @@ def maps_folder(cache: ProbabilityMapCache | None) -> Iterator[Path]:
     if cache is not None:
         yield cache.reserve()
         return
-    with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
-        yield Path(temporary) / "probability-maps"
+    with temporary_folder("napari-unet-") as temporary:
+        yield temporary / "probability-maps"

@@ -5,7 +5,6 @@ later fits to what is there, and what was stopped goes on.
 """
 
 import math
-import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from napari_unet.execution.patches import patches_of
 from napari_unet.execution.run import written_run
 from napari_unet.image import Box, Image, Plane
 from napari_unet.io.ome_zarr import LabelPyramid
+from napari_unet.io.scratch import temporary_folder
 from napari_unet.models.library import Model
 from napari_unet.planning.planner import Where, make_plan
 from napari_unet.plugin.layers.region import IdMap
@@ -131,8 +131,8 @@ class IncrementalSegmentation:
         self, engine: Engine, centre: tuple[float, float] | None
     ) -> Generator[Event, None, SegmentPlan]:
         where = Where(centre=centre, anchored=True)
-        with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
-            probes = Path(temporary) / "probability-maps"
+        with temporary_folder("napari-unet-") as temporary:
+            probes = temporary / "probability-maps"
             planning = make_plan(self.image, self.model, self.settings, engine, where, probes)
             return (yield from planning).plan
 
