@@ -406,7 +406,7 @@ def test_restart_offers_and_restores(viewer, image, panel, result, mouse, click,
     viewer.window.add_dock_widget(again, name="again")
     try:
         qtbot.waitUntil(lambda: again.restoring.visible, timeout=PATIENCE)
-        assert "strokes" in again.restoring.restore.text
+        assert "strokes" in again.restoring.offer_text.text
         click(again.restoring.restore)
         qtbot.waitUntil(lambda: "are restored" in again.sentence, timeout=PATIENCE)
         result = again.session.results.current

@@ -44,7 +44,9 @@ BUTTONS = {
 }
 OTHER, INSTEAD = "Use labels of a file or another layer", "Classes instead of objects"
 NOTHING_YET = "Nothing is corrected yet."
-KEPT = "{} was removed. Its corrections are kept: choose its image and press Restore."
+KEPT = (
+    "{} was removed. Its corrections are kept: choose its image and press Restore your corrections."
+)
 STILL_COUNTS = (
     "What is marked on {} still counts as corrected. To take it back, press Background brush and "
     "erase it with napari's eraser."
@@ -246,6 +248,6 @@ def _count(result: Result) -> str:
     if deleted:
         parts.append(f"{deleted} deleted {singular if deleted == 1 else plural}")
     if background:
-        parts.append(f"{background} px of background")
+        parts.append(f"background strokes ({background} px)")
     listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
     return f"{listed} {'painted' if result.classes else 'corrected'}"

@@ -24,8 +24,8 @@ from napari_unet.labels.edits import (
     split_along,
 )
 from napari_unet.labels.painted import painted_ids
-from napari_unet.plugin.correct.line_tool import LineTool, Stroke, ignoring_argument
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.line_tool import LineTool, Stroke, ignoring_argument
 from napari_unet.plugin.result.correcting import Correcting
 
 DELETE, MERGE, SPLIT, CONFIRM, BRUSH = "D", "J", "S", "C", "G"
