@@ -25,6 +25,7 @@ class Curve(QWidget):
         super().__init__()
         self._plot: Any = None
         self._text = QLabel()
+        self._text.setWordWrap(True)
         self._next = 0.0
         self.losses: list[tuple[float, float]] = []  # seconds and loss
         self.scores: list[tuple[float, float]] = []  # seconds and mean overlap
