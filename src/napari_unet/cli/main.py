@@ -1,4 +1,7 @@
-"""Command line: ``napari-unet segment | finetune | models | demo``. The same code as the panel."""
+"""Command line: ``napari-unet segment | export | methods | finetune | models | demo``.
+
+The same code as the panel.
+"""
 
 import os
 from pathlib import Path
@@ -6,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from napari_unet.cli.export import export
 from napari_unet.cli.finetune import finetune
 from napari_unet.cli.models import models_app
 from napari_unet.cli.segment import segment
@@ -17,6 +21,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(models_app, name="models")
 app.command()(segment)
 app.command()(finetune)
+app.command()(export)
 
 
 @app.callback()

@@ -1,0 +1,40 @@
+"""How labels were made, as their file or folder says it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from napari_unet.errors import InputError
+from napari_unet.io.ome_zarr import RECORD
+from napari_unet.io.tiff_header import read_header
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Return what `segment` kept with labels, None where nothing was.
+
+    Parameters
+    ----------
+    path : Path
+        Label image: TIFF, or OME-Zarr folder of version 0.4.
+
+    Returns
+    -------
+    dict or None
+        Settings, model, versions and more; see `napari_unet.segmentation.record`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged.
+    """
+    if path.is_dir():
+        attributes = path / ".zattrs"
+        if not attributes.is_file():
+            return None
+        try:
+            known = json.loads(attributes.read_text(encoding="utf-8")).get(RECORD)
+        except ValueError as error:
+            raise InputError(f"{attributes} cannot be read: it is damaged ({error}).") from error
+        return dict(known) if known else None
+    header = read_header(path)
+    return dict(header.description) or None if header is not None else None
