@@ -11,6 +11,7 @@ import typer
 
 from napari_unet.cli.export import export
 from napari_unet.cli.finetune import finetune
+from napari_unet.cli.methods import methods
 from napari_unet.cli.models import models_app
 from napari_unet.cli.segment import segment
 from napari_unet.cli.targets import complain
@@ -22,6 +23,7 @@ app.add_typer(models_app, name="models")
 app.command()(segment)
 app.command()(finetune)
 app.command()(export)
+app.command()(methods)
 
 
 @app.callback()
