@@ -15,6 +15,7 @@ from napari_unet.plugin.segment.model_in_use import ModelInUse
 from napari_unet.plugin.segment.saving import Saving
 from napari_unet.plugin.segment.segment_form import SegmentForm
 from napari_unet.plugin.segment.segment_section import SegmentSection
+from napari_unet.plugin.segment.welcome import Welcome
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import import_early
 from napari_unet.plugin.widgets.fold import Fold
@@ -44,6 +45,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.session = session = Session(napari_viewer)
         self.form = SegmentForm(session)
         self.segment, self.saving = SegmentSection(session), Saving(session)
+        self.welcome = Welcome(napari_viewer)
         self.large = LargeImages(session)
         self.classes = ClassesSection(session)
         self.restoring = Restoring(session)
@@ -65,6 +67,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         for title, native in (("Correct", self.correct.native), ("Retrain", self.retrain.form)):
             self._scrolling.add(Fold(title, native, main=True))
         layout = self.native.layout()
+        layout.addWidget(self.welcome)
         layout.addLayout(side_by_side(self.segment.segment, self.saving.save))
         for question in (self.restoring, self.large):  # not to be overlooked
             layout.addWidget(question.native)
@@ -90,4 +93,5 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
 
     def close_down(self, *_: Any) -> None:
         """Stop everything that was started here; what is on the layers stays."""
+        self.welcome.leave()
         self.session.close()
