@@ -5,8 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
+from napari_unet.labels import outlines as module
 from napari_unet.labels.outlines import contours, outlines, ring_area
 from tests.strategies import blob_labels, label_images
 
@@ -22,9 +24,13 @@ def drawn(outline, shape):
     return mask
 
 
-@given(labels=label_images(max_side=24))
-def test_outlines_drawn_again_are_the_labels(labels):
-    found = {outline.label: outline for outline in outlines(labels)}
+@given(labels=label_images(max_side=24), window=st.integers(2, 30))
+def test_outlines_drawn_again_are_the_labels(labels, window):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "WINDOW", window)
+        every = list(outlines(labels))
+    found = {outline.label: outline for outline in every}
+    assert len(found) == len(every)
     assert set(found) == set(np.unique(labels)) - {0}
     for label, outline in found.items():
         assert outline.area == (labels == label).sum()

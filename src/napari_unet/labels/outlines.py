@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_unet.image import ArrayLike, Plane
+from napari_unet.image import ArrayLike, Box, Plane
 
+WINDOW = 1024  # pixels
+Mask = NDArray[np.bool_]
 Ring = NDArray[np.int64]
 Polygon = list[Ring]
 """The outer ring, then the holes."""
@@ -63,7 +65,7 @@ def outlines(labels: ArrayLike) -> Iterator[Outline]:
     Parameters
     ----------
     labels : array-like
-        Whole numbers ``(..., Y, X)``, read plane by plane.
+        Whole numbers ``(..., Y, X)``, read window by window.
     """
     for plane, label, mask, (top, left) in _objects(labels):
         corners = np.array([top - 1, left - 1])
@@ -79,7 +81,7 @@ def contours(labels: ArrayLike) -> Contours:
     Parameters
     ----------
     labels : array-like
-        Whole numbers ``(..., Y, X)``, read plane by plane.
+        Whole numbers ``(..., Y, X)``, read window by window.
     """
     from skimage import measure  # noqa: PLC0415  takes a while to import
 
@@ -96,24 +98,50 @@ def contours(labels: ArrayLike) -> Contours:
     return Contours(data, np.array(ids, np.int64))
 
 
-def _objects(
-    labels: ArrayLike,
-) -> Iterator[tuple[Plane, int, NDArray[np.bool_], tuple[int, int]]]:
-    """Yield plane, id, mask with a pixel of background around, and first row and column."""
+def _objects(labels: ArrayLike) -> Iterator[tuple[Plane, int, Mask, tuple[int, int]]]:
+    """Yield plane, id, mask with a pixel of background around, and first row and column.
+
+    A window is in memory at a time. It is read twice, because an object may lie in several; such
+    ones are read once more, each by itself.
+    """
+    for plane in np.ndindex(*labels.shape[:-2]):
+        windows = list(_windows(labels.shape[-2], labels.shape[-1]))
+        boxes: dict[int, Box] = {}
+        for window in windows:
+            for label, box, _ in _found(labels, plane, window):
+                boxes[label] = boxes[label].union(box) if label in boxes else box
+        for window in windows:
+            for label, box, mask in _found(labels, plane, window):
+                if box == boxes.get(label):
+                    del boxes[label]
+                    yield plane, label, np.pad(mask, 1), box.start
+        for label, box in boxes.items():
+            mask = np.asarray(labels[(*plane, *box.slices)]) == label
+            yield plane, label, np.pad(mask, 1), box.start
+
+
+def _windows(height: int, width: int) -> Iterator[Box]:
+    for y in range(0, height, WINDOW):
+        for x in range(0, width, WINDOW):
+            yield Box((y, x), (min(y + WINDOW, height), min(x + WINDOW, width)))
+
+
+def _found(labels: ArrayLike, plane: Plane, window: Box) -> Iterator[tuple[int, Box, Mask]]:
+    """Yield id, box in the plane and mask of what a window shows of each object, by id."""
     from scipy import ndimage  # noqa: PLC0415  takes a while to import
 
-    for plane in np.ndindex(*labels.shape[:-2]):
-        picture = np.asarray(labels[plane])
-        some = np.nonzero(picture)
-        ids, number = np.unique(picture[some], return_inverse=True)
-        index = np.zeros(picture.shape, np.int32)
-        index[some] = number + 1
-        for i, place in enumerate(ndimage.find_objects(index)):
-            mask = np.pad(index[place] == i + 1, 1)
-            yield plane, int(ids[i]), mask, (place[0].start, place[1].start)
+    picture = np.asarray(labels[(*plane, *window.slices)])
+    some = np.nonzero(picture)
+    ids, number = np.unique(picture[some], return_inverse=True)
+    index = np.zeros(picture.shape, np.int32)
+    index[some] = number + 1
+    for i, (rows, columns) in enumerate(ndimage.find_objects(index)):
+        box = Box((rows.start, columns.start), (rows.stop, columns.stop))
+        y, x = window.start
+        yield int(ids[i]), box.shift((-y, -x)), index[rows, columns] == i + 1
 
 
-def pixel_polygons(mask: NDArray[np.bool_]) -> list[Polygon]:
+def pixel_polygons(mask: Mask) -> list[Polygon]:
     """Return a polygon for each piece of a mask; pixels that share only a corner are apart.
 
     Parameters
@@ -145,7 +173,7 @@ def ring_area(ring: NDArray[np.number]) -> float:
     return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2
 
 
-def _edges(mask: NDArray[np.bool_]) -> dict[tuple[int, int], list[tuple[int, int]]]:
+def _edges(mask: Mask) -> dict[tuple[int, int], list[tuple[int, int]]]:
     """Return where the edges go that leave each corner, with the object on their right."""
     ways = (((-1, 0), (0, 0), (0, 1)), ((0, 1), (0, 1), (1, 1)),
             ((1, 0), (1, 1), (1, 0)), ((0, -1), (1, 0), (0, 0)))  # fmt: skip
@@ -158,7 +186,7 @@ def _edges(mask: NDArray[np.bool_]) -> dict[tuple[int, int], list[tuple[int, int
     return edges
 
 
-def _rings(mask: NDArray[np.bool_]) -> Iterator[list[tuple[int, int]]]:
+def _rings(mask: Mask) -> Iterator[list[tuple[int, int]]]:
     """Yield closed walks along edges; where one comes by the same corner again, it is cut there."""
     edges = _edges(mask)
     while edges:

@@ -34,7 +34,7 @@ def save_geojson(
     path : path-like
         File to write or replace, ending in ``.geojson``.
     labels : array-like
-        Whole numbers ``(..., Y, X)``, 0 = background; read plane by plane.
+        Whole numbers ``(..., Y, X)``, 0 = background; read window by window.
     axes : str
         One letter for each axis.
     table : mapping of str to array, optional

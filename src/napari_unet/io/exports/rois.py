@@ -29,7 +29,7 @@ def save_rois(path: str | os.PathLike[str], labels: ArrayLike, axes: str) -> Pat
     path : path-like
         File to write or replace, ending in ``.zip``.
     labels : array-like
-        Whole numbers ``(..., Y, X)``, 0 = background; read plane by plane.
+        Whole numbers ``(..., Y, X)``, 0 = background; read window by window.
     axes : str
         One letter for each axis. T, Z and C in this order become positions in a hyperstack, other
         axes the number of the plane in a stack: as `save_labels` writes them to a ``.tif``.
