@@ -12,6 +12,7 @@ from napari_unet.errors import SaveError
 from napari_unet.image import Image, Spacing
 from napari_unet.io.exports import save_geojson, save_into_image, save_rois
 from napari_unet.io.images import read_image
+from napari_unet.io.records import read_record
 from napari_unet.measure import measure, measure_linked
 from tests.strategies import blob_labels
 
@@ -102,16 +103,23 @@ def test_geojson_of_planes_gives_each_its_own_row(tmp_path):
         assert planes == [{"c": -1, "z": z, "t": t} for t, z in ((0, 0), (0, 1), (1, 1))]
 
 
-@pytest.fixture
-def image_folder(tmp_path):
-    folder = tmp_path / "a.zarr"
-    group = zarr.open_group(folder, mode="w", zarr_format=2)
+@pytest.fixture(params=["0.4", "0.5"])
+def image_folder(tmp_path, request):
+    folder, version = tmp_path / "a.zarr", request.param
+    group = zarr.open_group(folder, mode="w", zarr_format=2 if version == "0.4" else 3)
     group.create_array("0", shape=(120, 140), chunks=(64, 64), dtype="uint8")
     axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
     scale = {"type": "scale", "scale": [0.5, 0.5]}
     datasets = [{"path": "0", "coordinateTransformations": [scale]}]
-    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    scales = {"multiscales": [{"axes": axes, "datasets": datasets}]}
+    group.attrs.update(scales if version == "0.4" else {"ome": {"version": version, **scales}})
     return folder
+
+
+def told(folder):
+    """Attributes of a group, wherever its version keeps them."""
+    attributes = dict(zarr.open_group(folder, mode="r").attrs)
+    return attributes.get("ome", attributes)
 
 
 def test_labels_go_into_the_folder_of_their_image(labels, image_folder):
@@ -119,12 +127,11 @@ def test_labels_go_into_the_folder_of_their_image(labels, image_folder):
     target = save_into_image(image_folder, "cells", labels, image, {"model": "nuclei"})
     assert target == image_folder / "labels" / "cells"
     save_into_image(image_folder, "more", labels * 2, image, {})
-    parent = zarr.open_group(image_folder / "labels", mode="r")
-    assert parent.attrs["labels"] == ["cells", "more"]
-    group = zarr.open_group(target, mode="r")
-    assert group.attrs["image-label"]["source"] == {"image": "../../"}
-    assert group.attrs["multiscales"][0]["name"] == "cells"
-    np.testing.assert_array_equal(group["0"][:], labels)
+    assert told(image_folder / "labels")["labels"] == ["cells", "more"]
+    assert told(target)["image-label"]["source"] == {"image": "../../"}
+    assert told(target)["multiscales"][0]["name"] == "cells"
+    np.testing.assert_array_equal(zarr.open_group(target, mode="r")["0"][:], labels)
+    assert read_record(target) == {"model": "nuclei"}
     again = read_image(target)
     assert (again.axes, again.label_sizes) == ("YX", (0.5, 0.5))
     assert read_image(image_folder).shape == labels.shape
@@ -137,8 +144,8 @@ def test_labels_of_somebody_else_are_never_replaced(labels, image_folder, tmp_pa
         save_into_image(image_folder, "cells", labels * 0, image, {})
     with pytest.raises(SaveError, match="cannot be called"):
         save_into_image(image_folder, "../cells", labels, image, {})
-    with pytest.raises(SaveError, match=r"0\.4 or older"):
+    with pytest.raises(SaveError, match="no OME-Zarr image"):
         save_into_image(tmp_path, "cells", labels, image, {})
     group = zarr.open_group(image_folder / "labels", mode="r")
     np.testing.assert_array_equal(group["cells"]["0"][:], labels)
-    assert group.attrs["labels"] == ["cells"]
+    assert told(image_folder / "labels")["labels"] == ["cells"]

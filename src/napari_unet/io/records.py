@@ -15,7 +15,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
     Parameters
     ----------
     path : Path
-        Label image: TIFF, or OME-Zarr folder of version 0.4.
+        Label image: TIFF, or OME-Zarr folder.
 
     Returns
     -------
@@ -28,13 +28,14 @@ def read_record(path: Path) -> dict[str, Any] | None:
         If the file is missing or damaged.
     """
     if path.is_dir():
-        attributes = path / ".zattrs"
-        if not attributes.is_file():
+        file = next((f for name in (".zattrs", "zarr.json") if (f := path / name).is_file()), None)
+        if file is None:
             return None
         try:
-            known = json.loads(attributes.read_text(encoding="utf-8")).get(RECORD)
+            attributes = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise InputError(f"{attributes} cannot be read: it is damaged ({error}).") from error
+            raise InputError(f"{file} cannot be read: it is damaged ({error}).") from error
+        known = attributes.get("attributes", attributes).get(RECORD)
         return dict(known) if known else None
     header = read_header(path)
     return dict(header.description) or None if header is not None else None
