@@ -76,6 +76,7 @@ def test_a_retrained_model_says_from_how_many_objects() -> None:
         "retrained": {"parent": "nuclei", "images": 2, "painted_objects": 12},
     }
     assert "retrained from 'nuclei' with 12 painted objects in 2 images." in methods_text(record)
+    assert "corrected 3 objects." in methods_text({**record, "corrected": [4, 7, 9]})
 
 
 def test_classes_have_no_diameter() -> None:

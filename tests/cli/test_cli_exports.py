@@ -101,10 +101,15 @@ def test_objects_through_planes_are_one_row(tmp_path: Path) -> None:
     assert run("export", tmp_path / "c_labels.tif", "--csv").exit_code == 0
     table = pd.read_csv(tmp_path / "c_objects.csv")
     assert table["volume_um3"].tolist() == [2 * 36 * 0.5]
-    apart = {"model": "nuclei"}  # made by segment --no-link: an id belongs to one plane
+    apart = {
+        "model": "nuclei",
+        "corrected": [4],
+    }  # made by segment --no-link: an id belongs to one plane
     save_labels(tmp_path / "c_labels.tif", labels, axes="ZYX", description=apart)
     assert run("export", tmp_path / "c_labels.tif", "--csv", "--overwrite").exit_code == 0
-    assert pd.read_csv(tmp_path / "c_objects.csv")["area"].tolist() == [36, 36]
+    table = pd.read_csv(tmp_path / "c_objects.csv")
+    assert table["area"].tolist() == [36, 36]
+    assert table["corrected"].all()
 
 
 def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:

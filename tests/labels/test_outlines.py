@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from napari.layers import Shapes
 from skimage.draw import polygon2mask
 
 from napari_unet.labels import outlines as module
@@ -81,3 +82,22 @@ def test_contours_for_shapes():
             if number == label and line[0, 0] == 0
         ]
         assert sum(areas) == pytest.approx((labels[0] == label).sum(), rel=0.2)
+
+
+def test_a_layer_of_shapes_takes_contours():
+    labels = np.stack([blob_labels(seed, (60, 60)) for seed in range(2)])
+    found = contours(labels)
+    layer = Shapes(found.data, shape_type="polygon", features={"label": found.labels})
+    assert layer.ndim == 3
+    assert layer.nshapes == len(found.labels) > 10
+    assert layer.features["label"].tolist() == found.labels.tolist()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_polygons_are_valid(seed):
+    shapely = pytest.importorskip("shapely")
+    mask = np.random.default_rng(seed).random((25, 31)) < 0.35 + seed / 40
+    [outline] = outlines(mask)
+    whole = shapely.MultiPolygon([(one[0], one[1:]) for one in outline.polygons])
+    assert shapely.is_valid_reason(whole) == "Valid Geometry"
+    assert whole.area == mask.sum()

@@ -98,6 +98,8 @@ def _measured(
     from napari_unet.measure import measure, measure_linked  # noqa: PLC0415  loads pandas
 
     known: dict[str, Any] = {} if grey else {"pixel_size": labels.spacing, "axes": labels.axes}
+    if record and "corrected" in record:
+        known["corrected"] = record["corrected"]
     axes = (grey or labels).leading_axes
     linked = record is None or "link" in record
     if linked and ("Z" in axes or "T" in axes):
