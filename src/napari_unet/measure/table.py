@@ -164,7 +164,9 @@ class ObjectTable:
         parts = [plane_sections(labels, plane, self._image) for plane in planes]
         self._sections = joined([no_sections(len(self._names), channels), *parts])
 
-    def update(self, labels: ArrayLike, plane: Plane, box: Box) -> Ids:
+    def update(
+        self, labels: ArrayLike, plane: Plane, box: Box, changed: Collection[int] | None = None
+    ) -> Ids:
         """Measure anew what may have changed, when only pixels in a box were painted.
 
         Only the surroundings of the objects there are read, and only these objects measured.
@@ -177,6 +179,10 @@ class ObjectTable:
             Index along each leading axis.
         box : Box
             Pixels ``(y, x)`` outside of which nothing changed in that plane.
+        changed : collection of int, optional
+            Every id that some of these pixels had before or have now, 0 does not matter. Default:
+            all whose surroundings reach into the box, which takes longer where an object is large
+            or lies in pieces far apart.
 
         Returns
         -------
@@ -186,8 +192,13 @@ class ObjectTable:
         known, (height, width) = self._sections, labels.shape[-2:]
         box = box.intersect(Box((0, 0), (height, width)))
         here = known.in_plane(plane)
-        now = np.unique(np.asarray(labels[(*plane, *box.slices)])).astype(np.int64)
-        ids = np.union1d(now[now != 0], known.ids[here & known.overlapping(box)])
+        ids: Ids
+        if changed is None:
+            now = np.unique(np.asarray(labels[(*plane, *box.slices)])).astype(np.int64)
+            ids = np.union1d(now, known.ids[here & known.overlapping(box)])
+        else:
+            ids = np.unique(np.array(list(changed), np.int64))
+        ids = ids[ids != 0]
         stale = here & np.isin(known.ids, ids)
         region = box
         if stale.any():
