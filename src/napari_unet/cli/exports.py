@@ -21,9 +21,9 @@ class Export:
 
 
 EXPORTS = {
-    "csv": Export("_objects.csv", "Write a table of the objects too."),
-    "roi": Export("_rois.zip", "Write outlines for ImageJ's ROI Manager too."),
-    "geojson": Export("_objects.geojson", "Write outlines with measurements for QuPath too."),
+    "csv": Export("_objects.csv", "Write a table of the objects beside the labels."),
+    "roi": Export("_rois.zip", "Write outlines for the ROI Manager of ImageJ."),
+    "geojson": Export("_objects.geojson", "Write outlines with measurements for QuPath."),
 }
 
 

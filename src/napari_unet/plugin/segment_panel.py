@@ -8,6 +8,7 @@ from napari import Viewer
 from napari_unet.plugin.correct.classes_section import ClassesSection
 from napari_unet.plugin.correct.correct_section import CorrectSection
 from napari_unet.plugin.correct.restoring import Restoring
+from napari_unet.plugin.preferences import read_preferences, write_preferences
 from napari_unet.plugin.retrain.retrain_section import RetrainSection
 from napari_unet.plugin.segment.large_images import LargeImages
 from napari_unet.plugin.segment.model_advice import ModelAdvice
@@ -53,6 +54,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.retrain = RetrainSection(session)
         self._lay_out()
         self._connect()
+        self._take_preferences()
         self.form.refresh()
         session.take_over()
         session.warm_up()
@@ -86,6 +88,13 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self._undocking = Undocking(self.native)
         self._undocking.happened.connect(self.close_down)
 
+    def _take_preferences(self) -> None:
+        """Begin with what was chosen last; after the advice, which a person's model ends."""
+        last = read_preferences()
+        self.retrain.form.time.value = last.time_limit
+        if last.own_model:
+            self.session.intend(model=last.own_model)
+
     @property
     def sentence(self) -> str:
         """What the panel says at the moment."""
@@ -93,5 +102,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
 
     def close_down(self, *_: Any) -> None:
         """Stop everything that was started here; what is on the layers stays."""
+        if not self.session.closed:
+            write_preferences(self.session.intent.model, self.retrain.form.time.value)
         self.welcome.leave()
         self.session.close()
