@@ -55,6 +55,7 @@ class Correcting:
     """
 
     changed = Signal()  # something was painted or taken back, a moment ago
+    found = Signal(Change)  # each painted part as soon as it is found; `changed` follows
     trouble = Signal(str)  # a sentence about the journal; empty once it is over
 
     def __init__(self, viewer: Viewer, layer: Labels, live: LiveLabels, *, name: str) -> None:
@@ -281,6 +282,7 @@ class Correcting:
             return
         self.edits += 1
         self._write(change)
+        self.found.emit(change)
         for block in _blocks_of(change.box, shown.shape):
             self._touched[(plane, block)] = None
         self._news, self._changed_at = True, time.monotonic()

@@ -4,6 +4,7 @@ import weakref
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
@@ -60,6 +61,8 @@ class Result:
         Of the last run that found something: to decode again without the network.
     region, planes
         What all runs so far have segmented: a box, and planes.
+    drawn : int
+        How often a run or a file, rather than a person, has changed what is shown.
     """
 
     layer: Labels
@@ -73,6 +76,7 @@ class Result:
     cached_tiles: set[Key] = field(default_factory=set)
     region: Box | None = None
     planes: set[Plane] = field(default_factory=set)
+    drawn: int = 0
     correcting: Correcting = field(kw_only=True)
 
     def __post_init__(self) -> None:
@@ -113,6 +117,7 @@ class Result:
             ``(..., Y, X)``, what a person painted on just these labels.
         """
         self._begun = True
+        self.drawn += 1
         self.live.assembly.take_up(labels)
         if painted is not None:
             put_on_top(self.correcting.tracker, self.layer.data, painted)
@@ -176,6 +181,7 @@ class Result:
         if self._coming is not None:
             self._take_plan(self._coming)
         self._found.add(event.key)
+        self.drawn += 1
         self.live.update(self.layer.data, event.plane, event.owned, event.patch, event.block)
         self._redraw.soon()
 
@@ -186,9 +192,20 @@ class Result:
             made = {METADATA_KEY: record(self.plan, self.settings, self._planned)}
             self.layer.metadata = {**self.layer.metadata, **made}
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """How the labels were made, and ids of all objects that a person has corrected so far.
+
+        To know all of them ask `Correcting.look_everywhere` first. Empty without a run.
+        """
+        made = dict(self.layer.metadata.get(METADATA_KEY) or {})
+        corrected = np.intersect1d(sorted(self.correcting.tracker.ids), painted_ids(self.layer.data))
+        return {**made, "corrected": corrected.tolist()} if made else {}
+
     def forget(self) -> None:
         """Take away what the model said; what is painted stays."""
         self.begin(self.settings)
+        self.drawn += 1
         for plane, box in self.correcting.tracker.blocks():
             nothing = Patch(box, np.zeros(box.shape, np.int32), 0)
             self.live.update(self.layer.data, plane, box, nothing, 0)

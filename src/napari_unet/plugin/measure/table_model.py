@@ -1,0 +1,113 @@
+"""The rows of the table of objects, for Qt."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+
+from napari_unet.image import Plane
+from napari_unet.measure.columns import Columns
+
+DIGITS = 5  # significant ones that are shown; files have all
+ROOT = QModelIndex()
+
+
+class TableModel(QAbstractTableModel):
+    """Columns of numbers, sorted by one of them.
+
+    napari's own table measures the width of every cell whenever the features change, and takes the
+    number of a row for the id of an object.
+
+    Parameters
+    ----------
+    leading : str
+        Letters of the axes before Y and X.
+    """
+
+    def __init__(self, leading: str) -> None:
+        super().__init__()
+        self._leading = leading
+        self._columns: Columns = {}
+        self._names: list[str] = []
+        self._order: NDArray[np.intp] = np.zeros(0, np.intp)
+        self._sorted: tuple[str, bool] | None = None  # by which column, and whether downwards
+
+    def show(self, columns: Columns) -> None:
+        """Show other numbers, sorted as before."""
+        self.layoutAboutToBeChanged.emit()
+        new = [*columns] != self._names
+        if new:
+            self.beginResetModel()
+        self._columns, self._names = columns, [*columns]
+        self._arrange()
+        if new:
+            self.endResetModel()
+        self.layoutChanged.emit()
+
+    # ---- where an object is ----------------------------------------------------------------
+
+    def place(self, row: int) -> tuple[int, Plane]:
+        """Return id and plane of the object in a row."""
+        at = self._order[row]
+        plane = tuple(int(self._columns[axis][at]) for axis in self._leading)
+        return int(self._columns["label"][at]), plane
+
+    def row_of(self, number: int, plane: Plane) -> int | None:
+        """Return the row of an object, in a plane if it is there; None if there is none."""
+        if not self._columns:
+            return None
+        rows = np.flatnonzero(self._columns["label"][self._order] == number).tolist()
+        here = [row for row in rows if self.place(row)[1] == plane]
+        return next(iter(here or rows), None)
+
+    # ---- what Qt asks ----------------------------------------------------------------------
+
+    def rowCount(self, parent: QModelIndex = ROOT) -> int:  # noqa: N802  Qt's
+        """Return the number of objects."""
+        return 0 if parent.isValid() else len(self._order)
+
+    def columnCount(self, parent: QModelIndex = ROOT) -> int:  # noqa: N802  Qt's
+        """Return the number of columns."""
+        return 0 if parent.isValid() else len(self._names)
+
+    def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        """Return the text of a cell."""
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        if role != Qt.ItemDataRole.DisplayRole:
+            return None
+        return in_words(self._columns[self._names[index.column()]][self._order[index.row()]])
+
+    def headerData(  # noqa: N802  Qt's
+        self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
+    ) -> Any:
+        """Return the name of a column."""
+        if role != Qt.ItemDataRole.DisplayRole or orientation == Qt.Orientation.Vertical:
+            return None
+        return self._names[section]
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        """Sort by a column; empty cells come last. Without one, by plane and id."""
+        self.layoutAboutToBeChanged.emit()
+        down = order == Qt.SortOrder.DescendingOrder
+        self._sorted = (self._names[column], down) if 0 <= column < len(self._names) else None
+        self._arrange()
+        self.layoutChanged.emit()
+
+    def _arrange(self) -> None:
+        count = len(self._columns["label"]) if self._columns else 0
+        self._order = np.arange(count)
+        if self._sorted is not None and self._sorted[0] in self._columns:
+            name, down = self._sorted
+            values = self._columns[name].astype(np.float64)
+            self._order = np.argsort(-values if down else values, kind="stable")
+
+
+def in_words(value: Any) -> str:
+    """Return a number as it is shown: nothing where there is none."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else ""
+    if isinstance(value, float | np.floating):
+        return "" if np.isnan(value) else f"{value:.{DIGITS}g}"
+    return str(value)
