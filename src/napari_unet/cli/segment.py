@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_unet.cli.targets import FAILURES, Target, complain, find_targets, only_scene
-from napari_unet.cli.telling import Told, bar
+from napari_unet.cli.telling import CHANNEL, Told, bar
 from napari_unet.errors import InputError
 from napari_unet.settings import SegmentSettings, validated_settings
 
@@ -49,12 +49,12 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
         str | None, typer.Option(help="One letter for each dimension, such as ZYX; C = channels.")
     ] = None,
     channel: Annotated[
-        int | None, typer.Option(help="Channel to use, from 0; default the average.")
+        str | None, typer.Option(help=f"Channel to use, {CHANNEL}; default the average.")
     ] = None,
     nuclei_channel: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            help="Channel of stained nuclei, from 0, for a model that takes them as well."
+            help=f"Channel of stained nuclei, {CHANNEL}, for a model that takes them as well."
         ),
     ] = None,
     diameter: Annotated[float | None, typer.Option(help=_help("diameter"))] = None,
@@ -126,8 +126,8 @@ class _Channels:
     """What the axes of an image mean, and which of its channels to use."""
 
     axes: str | None
-    channel: int | None
-    nuclei: int | None
+    channel: str | None
+    nuclei: str | None
 
     def source(self, scene: "Scene", region: "Box | None" = None) -> "Source":
         """Return how to open an image anywhere."""

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.channels import COLOURS, Channel
 from napari_unet.errors import InputError
 from napari_unet.image import Image, guess_axes
-from napari_unet.io.formats.facts import COLOURS, Facts, Scene, stem_of
+from napari_unet.io.formats.facts import Facts, Scene, stem_of
 from napari_unet.io.formats.tiff_images import SUFFIXES as TIFF_SUFFIXES
 from napari_unet.io.formats.tiff_images import read_tiff, tiff_scenes
 from napari_unet.io.formats.zarr_images import is_zarr, read_zarr, zarr_scenes
@@ -29,8 +30,8 @@ def read_image(
     path: str | os.PathLike[str],
     *,
     axes: str | None = None,
-    channel: int | None = None,
-    nuclei: int | None = None,
+    channel: Channel | None = None,
+    nuclei: Channel | None = None,
     scene: str | None = None,
     colours: bool = True,
 ) -> Image:
@@ -42,9 +43,10 @@ def read_image(
         TIFF, OME-TIFF, ImageJ TIFF, OME-Zarr or zarr folder, PNG, JPEG or BMP.
     axes : str, optional
         One letter for each dimension; default: as the file says.
-    channel : int, optional
-        The channel to use; default: all.
-    nuclei : int, optional
+    channel : int or str, optional
+        The channel to use: its number from 0, or its name, in any case; default: all. Of a colour
+        image ``"Haematoxylin"`` and ``"Eosin"`` can be chosen as well.
+    nuclei : int or str, optional
         The channel of stained nuclei, for a model that takes them as well; default: none.
     scene : str, optional
         Name or number, from 0, of the image in a file that holds several; default: the first,
@@ -70,17 +72,16 @@ def read_image(
     data = facts.data
     letters = axes or facts.axes or guess_axes(tuple(data.shape), np.dtype(data.dtype))
     try:
-        return Image(
+        image = Image(
             data,
             letters,
-            channel=channel,
-            nuclei=nuclei,
             spacing={axis: one for axis, one in facts.spacing.items() if axis in letters},
             name=name if wanted.name is None else f"{name} {wanted.name}",
             opacity=False if facts.axes else None,
             notices=facts.notices,
             channel_names=_fitting(facts.channels, letters, data.shape),
         )
+        return image.choosing(channel, nuclei)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
 

@@ -11,10 +11,11 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_unet.channels import COLOURS
 from napari_unet.errors import InputError
 from napari_unet.io.formats.arrays import FirstOf, LazyTiff, LookedUp
-from napari_unet.io.formats.facts import COLOURS, Facts, Scene, stem_of
-from napari_unet.io.formats.tiff_spacing import ome_channels, ome_master, tiff_spacing
+from napari_unet.io.formats.facts import Facts, Scene, stem_of
+from napari_unet.io.formats.tiff_spacing import channel_names, ome_master, tiff_spacing
 
 SUFFIXES = (".tif", ".tiff")
 LARGEST_RATIO = 2000  # decoded bytes per stored byte; what deflate and LZW reach on empty images
@@ -22,6 +23,7 @@ REDUCED, MASK = 1, 4  # bits of the tag NewSubfileType: a smaller picture, a mas
 THUMBNAIL_SIDE, THUMBNAIL_SHARE = 256, 4  # pixels; a side of the image divided by its own
 BESIDE = ("label", "macro", "overview", "label image", "macro image")
 LAZY_BYTES = 2**28  # images above are read by windows
+GREY = (0, 1)  # in the tag PhotometricInterpretation: several samples are stains, not colours
 OPACITY = (1, 2)  # in the tag ExtraSamples
 LEFT_OUT = "The file holds a smaller picture besides ({}), which was left out."
 ABSENT = "{} of its {} planes are in files that are not there; they are read as empty."
@@ -119,7 +121,8 @@ def read_tiff(scene: Scene, *, colours: bool = True) -> Facts:
         data = _pixels(series, scene)
         palette = _palette(tif, series) if colours else None
         samples = _samples(series)
-        channels = ome_channels(tif, scene.index)
+        channels = channel_names(tif, scene.index)
+        coloured = int(series.keyframe.photometric) not in GREY
         absent, planes = sum(page is None for page in series.pages), len(series.pages)
     axes = str(series.axes)
     if palette is not None:
@@ -128,7 +131,7 @@ def read_tiff(scene: Scene, *, colours: bool = True) -> Facts:
         data, axes = _first_of(data, axes, samples), axes if samples > 1 else axes.replace("S", "")
     if absent:
         notices += (ABSENT.format(absent, planes),)
-    if "S" in axes and data.shape[axes.index("S")] == len(COLOURS):
+    if coloured and "S" in axes and data.shape[axes.index("S")] == len(COLOURS):
         channels = COLOURS
     return Facts(data, image_axes(axes), spacing, (*scene.notices, *notices), channels)
 

@@ -40,11 +40,24 @@ def tiff_spacing(
     return in_one_unit(stated), ()
 
 
-def ome_channels(tif: tifffile.TiffFile, index: int) -> tuple[str, ...]:
-    """Return the names of the channels of a series, as an OME description lists them."""
+def channel_names(tif: tifffile.TiffFile, index: int) -> tuple[str, ...]:
+    """Return the names of the channels of a series, as its OME description or Fiji lists them."""
+    if tif.is_imagej:
+        return _slice_labels(tif)
     images = _images(tif.ome_metadata)[index : index + 1] if tif.is_ome else []
     found = [element for image in images for element in image.iter() if _tag(element) == "Channel"]
     return tuple(channel.get("Name", "") for channel in found)
+
+
+def _slice_labels(tif: tifffile.TiffFile) -> tuple[str, ...]:
+    """Return the labels of Fiji's slices, where all slices of a channel have the same one."""
+    facts: Mapping[str, Any] = tif.imagej_metadata or {}
+    labels, count = list(facts.get("Labels", ())), int(facts.get("channels", 1))
+    if not labels or len(labels) % count:
+        return ()
+    found = [set(labels[number::count]) for number in range(count)]  # channels come first
+    names = tuple(str(one.pop()) for one in found if len(one) == 1)
+    return names if len(names) == len(set(names)) == count else ()
 
 
 def ome_master(tif: tifffile.TiffFile) -> str | None:
