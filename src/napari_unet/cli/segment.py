@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -198,8 +198,7 @@ def _cluster(address: str | None) -> "Iterator[Client | None]":
 
 def _missing(targets: list[Target], *, csv: bool) -> list[Target]:
     """Leave out results that are there already, whole, and say how many that are."""
-    wanted = 2 if csv else 1
-    missing = [target for target in targets if len(target.existing(csv=csv)) < wanted]
+    missing = [target for target in targets if not target.is_whole(csv=csv)]
     if len(missing) < len(targets):
         typer.echo(f"{len(targets) - len(missing)} of {len(targets)} images have results already.")
     return missing
@@ -266,16 +265,18 @@ def _slide(
             "were given. Give one image, without --overwrite, or a folder as --output."
         )
     table = output.with_name(f"{output.stem}_objects.csv")
-    if options.csv and table.exists():
-        raise InputError(f"{table} exists already. Choose another --output, or move the table.")
     source = options.channels.source(only_scene(inputs[0], scene), options.region)
     request = request_slide(source, output, options.model, options.settings)
+    made = scratch_of(output) / table.name  # its copy tells that the table is of this very run
+    if table.exists() and not made.exists():
+        raise InputError(f"{table} exists already. Choose another --output, or move the table.")
     options.check(request.image)
     with bar(inputs[0].name) as show:
         result = options.linked(run_slide(request, client=client, progress=show))
     linked = write_linked(result, request.output) if result.links else None
-    if options.csv:
-        _save_table(result, table)  # if it fails, the same command makes it anew
+    if options.csv:  # if one fails, the same command makes both anew
+        _save_table(result, made)
+        _save_table(result, table)
     if linked:
         put_in_place(linked, request.output)
     else:
@@ -289,13 +290,8 @@ def _segment_one(
     """Segment an image and save its labels; return what to tell."""
     from napari_unet.segmentation import segment as run  # noqa: PLC0415  quick --help
 
-    existing = target.existing(csv=options.csv)
-    if existing and not options.overwrite:
-        raise InputError(
-            f"{' and '.join(map(str, existing))} exists already and may hold corrections; give "
-            "--overwrite to make labels and table anew, --skip-existing to leave whole results, "
-            "or another --output."
-        )
+    if not options.overwrite:
+        target.refuse(csv=options.csv)
     image = options.channels.source(target.scene).open()
     options.check(image)
     if _is_large(image):
@@ -328,14 +324,11 @@ def _streamed(
 
 
 def _write(result: "Segmentation", target: Target, *, csv: bool) -> Told:
-    """Save labels and table, both or none: the table waits beside its place for the labels."""
-    from napari_unet.io.atomic import replace as put  # noqa: PLC0415  quick --help
-    from napari_unet.io.tiff import save_labels  # noqa: PLC0415
+    """Save labels and table, both or none; a table that is there is made anew as well."""
+    from napari_unet.io.tiff import save_labels  # noqa: PLC0415  quick --help
 
-    image, waiting = result.image, target.table.with_suffix(".csv.partial")
-    try:
-        if csv:
-            _save_table(result, waiting)
+    image = result.image
+    with _table_beside(result, target) if csv or target.table.exists() else nullcontext():
         save_labels(
             target.path,
             result.labels,
@@ -343,11 +336,33 @@ def _write(result: "Segmentation", target: Target, *, csv: bool) -> Told:
             axes=image.leading_axes + "YX",
             description=result.record,
         )
-        if csv:
-            put(waiting, target.table)
+    return Told(image.name, result.notices, f"{target.path}: {_what(result)}")
+
+
+@contextmanager
+def _table_beside(result: "Segmentation", target: Target) -> "Iterator[None]":
+    """Put the table in its place when the labels are there; one that was there comes back if not.
+
+    A table of other labels never lies beside them, not even if the program is killed.
+    """
+    from napari_unet.io.atomic import replace as put  # noqa: PLC0415  quick --help
+
+    table = target.table
+    waiting, before = table.with_suffix(".csv.partial"), table.with_suffix(".csv.before")
+    before.unlink(missing_ok=True)  # of a run that was killed
+    try:
+        _save_table(result, waiting)
+        if table.exists():
+            put(table, before)
+        yield
+        put(waiting, table)
+    except BaseException:
+        if before.exists():
+            put(before, table)
+        raise
     finally:
         waiting.unlink(missing_ok=True)
-    return Told(image.name, result.notices, f"{target.path}: {_what(result)}")
+    before.unlink(missing_ok=True)
 
 
 def _what(result: "Segmentation") -> str:

@@ -35,10 +35,28 @@ class Target:
         """The file of the table of its objects."""
         return self.path.with_name(self.path.name.replace("_labels.tif", "_objects.csv"))
 
-    def existing(self, *, csv: bool) -> list[Path]:
-        """Return what there is already of the result, with a table or without."""
-        wanted = [self.path, self.table] if csv else [self.path]
-        return [path for path in wanted if path.exists()]
+    @property
+    def existing(self) -> list[Path]:
+        """What there is already of labels and table, which are one result."""
+        return [path for path in (self.path, self.table) if path.exists()]
+
+    def is_whole(self, *, csv: bool) -> bool:
+        """Whether all that is wanted is there already."""
+        return self.path.exists() and (self.table.exists() or not csv)
+
+    def refuse(self, *, csv: bool) -> None:
+        """Raise `InputError` if something is there that would be replaced."""
+        there = self.existing
+        if not there:
+            return
+        found = f"{' and '.join(map(str, there))} exists already and may hold corrections"
+        if self.is_whole(csv=csv):
+            advice = "give --overwrite to make it anew, --skip-existing to leave it"
+        else:
+            lost = self.table if self.path.exists() else self.path
+            found += f", and {lost.name} is missing beside it"
+            advice = "give --overwrite to make labels and table anew, move it elsewhere"
+        raise InputError(f"{found}; {advice}, or choose another --output.")
 
     @property
     def label(self) -> str:

@@ -20,7 +20,7 @@ from napari_unet.execution.ledger import Ledger
 from napari_unet.execution.orders import Job
 from napari_unet.execution.patches import PatchesInFolder, patches_of, scratch_of
 from napari_unet.image import Box, Image
-from napari_unet.io.atomic import lock, write_bytes
+from napari_unet.io.atomic import lock, restore_folder, write_bytes
 from napari_unet.io.images import read_image
 from napari_unet.io.ome_zarr import ENDING, LabelPyramid
 from napari_unet.models.library import Model, load_model
@@ -224,6 +224,7 @@ def request_slide(
 
 
 def _checked(output: Path) -> Path:
+    restore_folder(output)
     if output.suffix.lower() != ENDING:
         raise InputError(f"{output} does not end in {ENDING}. Choose another name.")
     unfinished = scratch_of(output).is_dir()

@@ -26,6 +26,16 @@ def is_zarr(path: Path) -> bool:
     return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
+def holds_labels(path: Path) -> bool:
+    """Whether a zarr folder says that its pixels are labels; a damaged one says nothing."""
+    import zarr  # noqa: PLC0415  see zarr_scenes
+
+    try:
+        return "image-label" in _attributes(zarr.open(path, mode="r"))
+    except (OSError, ValueError, KeyError, TypeError):  # it is told in its turn
+        return False
+
+
 def zarr_scenes(path: Path) -> list[Scene]:
     """Return the images in a folder: one, the series of a conversion, or the fields of a plate."""
     import zarr  # noqa: PLC0415  takes a while, and is needed for such folders only
