@@ -21,6 +21,7 @@ SUFFIXES = (".tif", ".tiff")
 LARGEST_RATIO = 2000  # decoded bytes per stored byte; what deflate and LZW reach on empty images
 REDUCED, MASK = 1, 4  # bits of the tag NewSubfileType: a smaller picture, a mask of opacity
 THUMBNAIL_SIDE, THUMBNAIL_SHARE = 256, 4  # pixels; a side of the image divided by its own
+HALVINGS = 12  # at most from the finest level to the coarsest
 BESIDE = ("label", "macro", "overview", "label image", "macro image")
 LAZY_BYTES = 2**28  # images above are read by windows
 GREY = (0, 1)  # in the tag PhotometricInterpretation: several samples are stains, not colours
@@ -84,7 +85,20 @@ def _is_beside(series: Any, others: list[Any]) -> bool:
     kind, name = int(series.keyframe.subfiletype), str(series.name).lower()
     if kind & (REDUCED | MASK) or name in BESIDE or name.startswith("thumb"):
         return True
-    return series.kind != "ome" and any(_is_thumbnail(series, other) for other in others)
+    return series.kind != "ome" and any(
+        _is_thumbnail(series, other) or _is_level(series, other) for other in others
+    )
+
+
+def _is_level(series: Any, other: Any) -> bool:
+    """Whether an image in tiles has the half, a quarter, ... of another's sides: a pyramid."""
+    small, large = series.keyframe, other.keyframe
+    if not (small.is_tiled and large.is_tiled and small.dtype == large.dtype):
+        return False
+    sides = [(small.imagelength, large.imagelength), (small.imagewidth, large.imagewidth)]
+    return any(
+        all(n in (m // 2**i, -(-m // 2**i)) for n, m in sides) for i in range(1, HALVINGS + 1)
+    )
 
 
 def _is_thumbnail(series: Any, other: Any) -> bool:

@@ -12,7 +12,7 @@ from napari_unet.image import Spacing
 from napari_unet.io.units import PIXEL, in_one_unit, micrometers, unit_name
 
 BELIEVABLE_MICROMETERS = 20.0  # per pixel; larger values in resolution tags are meant for printers
-CENTIMETER = 3  # in the tag ResolutionUnit
+INCH, CENTIMETER = 2, 3  # in the tag ResolutionUnit
 
 
 def tiff_spacing(
@@ -128,6 +128,8 @@ def _number(facts: Mapping[str, str], name: str, wrong: list[str]) -> float | No
 def _imagej(tif: tifffile.TiffFile) -> dict[str, Spacing]:
     facts: Mapping[str, Any] = tif.imagej_metadata or {}
     unit, size = str(facts.get("unit", PIXEL)), _resolution(tif)
+    if "unit" not in facts and _resolution_unit(tif) == INCH:
+        size = None  # dots per inch of a printer
     stated: dict[str, Spacing] = {}
     for axis, own in zip("YX", size or (), strict=False):
         name = str(facts.get(f"{axis.lower()}unit", unit))
@@ -149,14 +151,18 @@ def _float(value: Any) -> float:
 
 
 def _tags(tif: tifffile.TiffFile) -> dict[str, Spacing]:
-    tag, size = tif.pages.first.tags.get("ResolutionUnit"), _resolution(tif)
-    length = micrometers("centimeter")
-    if tag is None or int(tag.value) != CENTIMETER or size is None or length is None:
+    length, size = micrometers("centimeter"), _resolution(tif)
+    if _resolution_unit(tif) != CENTIMETER or size is None or length is None:
         return {}  # without a unit, or dots per inch: nothing a microscope writes
     y, x = size[0] * length, size[1] * length
     if max(y, x) >= BELIEVABLE_MICROMETERS:
         return {}
     return {"Y": Spacing(y, "micrometer"), "X": Spacing(x, "micrometer")}
+
+
+def _resolution_unit(tif: tifffile.TiffFile) -> int:
+    tag = tif.pages.first.tags.get("ResolutionUnit")
+    return 0 if tag is None else int(tag.value)
 
 
 def _resolution(tif: tifffile.TiffFile) -> tuple[float, float] | None:
