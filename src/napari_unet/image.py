@@ -223,7 +223,7 @@ class Image:
         return replace(self, channel=used, nuclei=beside, notices=(*self.notices, *told, *more))
 
     @property
-    def _has_alpha(self) -> bool:
+    def has_alpha(self) -> bool:
         """Whether the channels are red, green, blue and opacity; four stains are not."""
         told = self.data.dtype == np.uint8 if self.opacity is None else self.opacity
         four = told and self.channels == 4 and self.axes.endswith("C")
@@ -288,7 +288,7 @@ class Image:
             Whether it takes nuclei besides; they are given where the image has a channel of them.
         """
         offered = 1 if self.channel is not None else self.channels
-        if wanted in (1, offered) or (wanted == 3 and self._has_alpha):
+        if wanted in (1, offered) or (wanted == 3 and self.has_alpha):
             return wanted + int(nuclei and self.nuclei is not None)
         raise InputError(
             f"The image offers {offered} channel(s); this model needs {wanted}. Choose other "
@@ -324,7 +324,7 @@ class Image:
         """
         paired = nuclei and self.nuclei is not None
         window = self._stored(plane, box, self.channel)
-        if self._has_alpha and channels != len(window):
+        if self.has_alpha and channels != len(window):
             window = window[:3]
         if channels - int(paired) == 1 and len(window) > 1:
             window = average(window[[i for i in range(len(window)) if i != self.nuclei]])[None]

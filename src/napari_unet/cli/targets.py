@@ -1,12 +1,14 @@
 """Which images a command line names, and what their results are called."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from napari_unet.cli.exports import EXPORTS, exports_of
 from napari_unet.errors import InputError, UNetError
 
 if TYPE_CHECKING:
@@ -30,32 +32,38 @@ class Target:
     scene: "Scene"
     path: Path
 
-    @property
-    def table(self) -> Path:
-        """The file of the table of its objects."""
-        return self.path.with_name(self.path.name.replace("_labels.tif", "_objects.csv"))
+    def exports(self, kinds: Collection[str]) -> dict[str, Path]:
+        """Return the files of other kinds that belong to the result; see `exports_of`."""
+        return exports_of(self.path, kinds)
 
     @property
     def existing(self) -> list[Path]:
-        """What there is already of labels and table, which are one result."""
-        return [path for path in (self.path, self.table) if path.exists()]
+        """What there is already of labels and exports, which are one result."""
+        return [path for path in (self.path, *self.exports(EXPORTS).values()) if path.exists()]
 
-    def is_whole(self, *, csv: bool) -> bool:
-        """Whether all that is wanted is there already."""
-        return self.path.exists() and (self.table.exists() or not csv)
+    def missing(self, kinds: Collection[str]) -> list[Path]:
+        """Return what is not there yet of labels and the exports that are wanted."""
+        wanted = (self.path, *self.exports(kinds).values())
+        return [path for path in wanted if not path.exists()]
 
-    def refuse(self, *, csv: bool) -> None:
+    def made(self, kinds: Collection[str]) -> dict[str, Path]:
+        """Return the exports to make: those wanted, and those of older labels that are there."""
+        return {
+            kind: path
+            for kind, path in self.exports(EXPORTS).items()
+            if kind in kinds or path.exists()
+        }
+
+    def refuse(self, kinds: Collection[str]) -> None:
         """Raise `InputError` if something is there that would be replaced."""
-        there = self.existing
+        there, missing = self.existing, self.missing(kinds)
         if not there:
             return
         found = f"{' and '.join(map(str, there))} exists already and may hold corrections"
-        if self.is_whole(csv=csv):
-            advice = "give --overwrite to make it anew, --skip-existing to leave it"
-        else:
-            lost = self.table if self.path.exists() else self.path
-            found += f", and {lost.name} is missing beside it"
-            advice = "give --overwrite to make labels and table anew, move it elsewhere"
+        advice = "give --overwrite to make it anew, --skip-existing to leave it"
+        if missing:
+            found += f", and {missing[0].name} is missing beside it"
+            advice = "give --overwrite to make the whole result anew, move it elsewhere"
         raise InputError(f"{found}; {advice}, or choose another --output.")
 
     @property

@@ -5,6 +5,7 @@ The same generator serves the panel (with the engine), the command line and libr
 """
 
 from napari_unet.segmentation.images import open_image, segment, segment_events
+from napari_unet.segmentation.methods import methods_script, methods_text
 from napari_unet.segmentation.result import Notes, Segmentation, can_link, check_linking, record
 from napari_unet.segmentation.slides import put_in_place, run_slide, segment_slide, write_linked
 
@@ -13,6 +14,8 @@ __all__ = [
     "Segmentation",
     "can_link",
     "check_linking",
+    "methods_script",
+    "methods_text",
     "open_image",
     "put_in_place",
     "record",
