@@ -433,3 +433,15 @@ def test_what_cannot_be_used_is_told() -> None:
         links.applied(labels + 1)
     with pytest.raises(InputError, match="Link all of them"):
         relink(labels[:2], links, [1])
+
+
+def test_one_frame_of_specks_does_not_shrink_how_far_all_others_may_move() -> None:
+    frames = np.zeros((6, 60, 120), np.int64)
+    for number, frame in enumerate(frames):
+        dot(frame, 30, 20 + 10 * number, 1, radius=8)
+    frames[3] = 0
+    frames[3, ::4, ::4] = 2 + np.arange(15 * 30).reshape(15, 30)
+    found, _ = linked(frames, "TYX")
+    ids = [set(np.unique(frame)) - {0} for frame in found]
+    assert ids[0] == ids[1] == ids[2]
+    assert ids[4] == ids[5]

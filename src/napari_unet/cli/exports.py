@@ -1,10 +1,13 @@
 """What is written beside label images for other programs, and what it is called."""
 
+import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from napari_unet.io.atomic import replace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +60,9 @@ def prepared(
 ) -> Iterator[None]:
     """Write exports beside their places, and put them there when the block ends without error.
 
+    What was there is set aside meanwhile and comes back on an error: exports of other labels never
+    lie beside new ones, not even if the program is killed.
+
     Parameters
     ----------
     files : mapping of str to Path
@@ -68,18 +74,43 @@ def prepared(
     measured : callable
         Gives the table of the objects.
     """
-    from napari_unet.io.atomic import replace  # noqa: PLC0415  quick --help
-
     waiting = {kind: path.with_name(f"{path.name}.partial") for kind, path in files.items()}
     try:
         for kind, path in waiting.items():
             _write(kind, path, labels, axes, measured)
-        yield
-        for kind, path in waiting.items():
-            replace(path, files[kind])
+        with _set_aside(files.values()):
+            yield
+            for kind, path in waiting.items():
+                replace(path, files[kind])
     finally:
         for path in waiting.values():
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _set_aside(files: Collection[Path]) -> Iterator[None]:
+    """Take files away; on an error they come back, else they are deleted."""
+    aside = {path: path.with_name(f"{path.name}.before") for path in files}
+    for path, before in aside.items():
+        before.unlink(missing_ok=True)  # of a run that was killed
+        if path.exists():
+            replace(path, before)
+    try:
+        yield
+    except BaseException:
+        for path, before in aside.items():
+            if before.exists():
+                replace(before, path)
+        raise
+    for before in aside.values():
+        before.unlink(missing_ok=True)
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file, so that a whole one is there or none."""
+    part = target.with_name(f"{target.name}.partial")
+    shutil.copyfile(source, part)
+    replace(part, target)
 
 
 def _write(

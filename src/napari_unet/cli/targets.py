@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from napari_unet.cli.exports import exports_of
+from napari_unet.cli.exports import EXPORTS, exports_of
 from napari_unet.errors import InputError, UNetError
 
 if TYPE_CHECKING:
@@ -36,10 +36,35 @@ class Target:
         """Return the files of other kinds that belong to the result; see `exports_of`."""
         return exports_of(self.path, kinds)
 
-    def existing(self, kinds: Collection[str]) -> list[Path]:
-        """Return what there is already of the result and its exports."""
-        wanted = [self.path, *self.exports(kinds).values()]
-        return [path for path in wanted if path.exists()]
+    @property
+    def existing(self) -> list[Path]:
+        """What there is already of labels and exports, which are one result."""
+        return [path for path in (self.path, *self.exports(EXPORTS).values()) if path.exists()]
+
+    def missing(self, kinds: Collection[str]) -> list[Path]:
+        """Return what is not there yet of labels and the exports that are wanted."""
+        wanted = (self.path, *self.exports(kinds).values())
+        return [path for path in wanted if not path.exists()]
+
+    def made(self, kinds: Collection[str]) -> dict[str, Path]:
+        """Return the exports to make: those wanted, and those of older labels that are there."""
+        return {
+            kind: path
+            for kind, path in self.exports(EXPORTS).items()
+            if kind in kinds or path.exists()
+        }
+
+    def refuse(self, kinds: Collection[str]) -> None:
+        """Raise `InputError` if something is there that would be replaced."""
+        there, missing = self.existing, self.missing(kinds)
+        if not there:
+            return
+        found = f"{' and '.join(map(str, there))} exists already and may hold corrections"
+        advice = "give --overwrite to make it anew, --skip-existing to leave it"
+        if missing:
+            found += f", and {missing[0].name} is missing beside it"
+            advice = "give --overwrite to make the whole result anew, move it elsewhere"
+        raise InputError(f"{found}; {advice}, or choose another --output.")
 
     @property
     def label(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.channels import Channel
 from napari_unet.errors import InputError
 from napari_unet.execution.events import KEEP_ALL, Events
 from napari_unet.execution.executors import Executor
@@ -44,7 +45,7 @@ def segment(
         Name in the library, path of a model file, or what `load_model` returned.
     axes : str, optional
         One letter for each dimension, such as "ZYX"; default guessed by `open_image`, which can
-        also choose a channel, and one of nuclei, as ``Image(..., channel=0, nuclei=1)`` does.
+        also choose a channel, and one of nuclei, by name or number.
     settings : SegmentSettings, optional
         All settings; single ones can be given by name as well, such as ``diameter=24``.
     progress : callable, optional
@@ -96,7 +97,11 @@ def waiting_maps(plan: SegmentPlan, missing: list[Key], folder: Path) -> Path | 
 
 
 def open_image(
-    array: Any, axes: str | None = None, channel: int | None = None, *, nuclei: int | None = None
+    array: Any,
+    axes: str | None = None,
+    channel: Channel | None = None,
+    *,
+    nuclei: Channel | None = None,
 ) -> Image:
     """Name the axes of an array.
 
@@ -107,9 +112,10 @@ def open_image(
     axes : str, optional
         One letter for each dimension; default ``YX``, ``YXC`` for three or four bytes or 16-bit
         values at the end, else leading axes named ``Z``, ``TZ``, ...
-    channel : int, optional
-        Channel to use; default the average.
-    nuclei : int, optional
+    channel : int or str, optional
+        Channel to use, from 0; default the average. Of colours also a name: ``"Red"``,
+        ``"Green"``, ``"Blue"``, ``"Haematoxylin"`` or ``"Eosin"``.
+    nuclei : int or str, optional
         Channel of stained nuclei, for a model that takes them as well; default none.
     """
     try:
@@ -122,7 +128,7 @@ def open_image(
             "Convert it to a NumPy, dask or zarr array first."
         ) from error
     letters = axes or guess_axes(tuple(array.shape), dtype)
-    return Image(array, letters, channel, nuclei=nuclei)
+    return Image(array, letters).choosing(channel, nuclei)
 
 
 def segment_events(

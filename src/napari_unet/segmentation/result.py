@@ -141,7 +141,7 @@ def record(plan: SegmentPlan, settings: SegmentSettings, image: Image) -> dict[s
         "zoom": plan.zoom,
         "axes": image.axes,
         "spacing": {axis: asdict(spacing) for axis, spacing in image.spacing.items()},
-        "channel_names": list(image.channel_names),
+        "channel_names": list(image.choices) if any(image.choices) else [],
         "channel": image.channel,
         "nuclei": image.nuclei,
         "grey_values": plan.limits,

@@ -216,13 +216,21 @@ def _frame(rows: Rows, part: slice, start: int, context: tuple[Links, Given, flo
 
 
 def _typical_diameter(rows: Rows, before: Links) -> float:
-    """Return the median diameter of the objects in pixels: of circles, of balls in stacks."""
-    if not len(rows.objects):
+    """Return the median diameter of the objects in pixels: of circles, of balls in stacks.
+
+    Each time point counts once: one that is noise may hold more objects than all others.
+    """
+    found = []
+    for part in rows.stacks:
+        own = rows.objects[part]
+        if len(own):
+            size = np.bincount(own - own.min(), rows.sections.area[part])
+            found.append(np.median(size[size > 0]))
+    if not found:
         return 1.0
-    size = np.bincount(rows.objects, rows.sections.area)
     if DEPTH in before.axes:
-        return float(np.median(np.cbrt(size * before.depth * 6 / math.pi)))
-    return float(np.median(np.sqrt(size * 4 / math.pi)))
+        return float(np.cbrt(np.median(found) * before.depth * 6 / math.pi))
+    return float(np.sqrt(np.median(found) * 4 / math.pi))
 
 
 def _large_enough(rows: Rows, before: Links, given: Given) -> NDArray[np.bool_]:
