@@ -8,6 +8,7 @@ from napari import Viewer
 from napari_unet.plugin.correct.classes_section import ClassesSection
 from napari_unet.plugin.correct.correct_section import CorrectSection
 from napari_unet.plugin.correct.restoring import Restoring
+from napari_unet.plugin.measure.measure_section import MeasureSection
 from napari_unet.plugin.preferences import read_preferences, write_preferences
 from napari_unet.plugin.retrain.retrain_section import RetrainSection
 from napari_unet.plugin.segment.large_images import LargeImages
@@ -51,7 +52,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.classes = ClassesSection(session)
         self.restoring = Restoring(session)
         self.correct = CorrectSection(session, self.classes)
-        self.retrain = RetrainSection(session)
+        self.retrain, self.measure = RetrainSection(session), MeasureSection(session)
         self._lay_out()
         self._connect()
         self._take_preferences()
@@ -68,6 +69,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self._scrolling.add(self.form.options.native)
         for title, native in (("Correct", self.correct.native), ("Retrain", self.retrain.form)):
             self._scrolling.add(Fold(title, native, main=True))
+        self._scrolling.add(Fold("Measure", self.measure.native, main=True))
         layout = self.native.layout()
         layout.addWidget(self.welcome)
         layout.addLayout(side_by_side(self.segment.segment, self.saving.save))

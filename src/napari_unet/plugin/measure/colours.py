@@ -20,6 +20,11 @@ STEPS = 64  # different colours; napari is faster with few
 ENDS = 2, 98  # percentiles; one giant would leave all others alike
 UNKNOWN = np.array([0.5, 0.5, 0.5, 1.0])  # of objects that are not measured yet, or have no value
 CLEAR = np.zeros(4)
+MOST = 2**16  # the largest id to which napari gives a colour of its own without numba
+SOME_GREY = (
+    f"Objects with numbers above {MOST} stay grey: napari colours them only where the package "
+    "numba is installed."
+)
 REST = 800  # milliseconds without news until colours follow: napari draws the whole layer anew
 
 Limits = tuple[float, float]
@@ -42,10 +47,12 @@ class Colours:
     """
 
     changed = Signal()  # other limits
+    told = Signal(str)  # a sentence
 
     def __init__(self, measured: Measurements) -> None:
         self._measured, self._layer = measured, measured.result.layer
-        self.column, self.limits = "", None
+        self.column = ""
+        self.limits: Limits | None = None
         self._plain: Any = None  # the layer's own colours
         self._ours: Any = None
         self._steps: dict[int, int] = {}  # of each id
@@ -53,8 +60,6 @@ class Colours:
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._follow)
         measured.changed.connect(self._soon)
-
-    limits: Limits | None
 
     def choose(self, column: str) -> None:
         """Colour by a column; by none if it is empty."""
@@ -98,6 +103,8 @@ class Colours:
             self._plain = self._layer.colormap
         self._layer.colormap = made
         self._ours = self._layer.colormap
+        if not made.color_dict.keys() >= steps.keys():
+            self.told.emit(SOME_GREY)
 
 
 def of_each(columns: Columns, column: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -127,10 +134,15 @@ def steps_of(values: NDArray[np.float64], limits: Limits) -> NDArray[np.int64]:
 def colormap(steps: dict[int, int]) -> DirectLabelColormap:
     """Make the colours of ids; takes a while with thousands."""
     colours = np.vstack([ensure_colormap(MAP).map(np.linspace(0, 1, STEPS)), UNKNOWN])
-    named: dict[int | None, Any] = {number: colours[step] for number, step in steps.items()}
-    made = DirectLabelColormap(color_dict={**named, 0: CLEAR, None: UNKNOWN})
-    made.map(np.zeros((1, 1), np.uint32))  # makes what the first drawing needs, here
-    return made
+    named: dict[Any, Any] = {number: colours[step] for number, step in steps.items()}
+    while True:
+        made = DirectLabelColormap(color_dict={**named, 0: CLEAR, None: UNKNOWN})
+        try:
+            made.map(np.zeros((1, 1), np.uint32))  # makes what the first drawing needs, here
+        except RuntimeError:  # no numba
+            named = {number: colour for number, colour in named.items() if number <= MOST}
+        else:
+            return made
 
 
 class Legend(QWidget):

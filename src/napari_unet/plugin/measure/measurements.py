@@ -1,6 +1,7 @@
 """Measurements of one result, made in the background and kept right while a person paints."""
 
 import time
+from typing import Any
 
 import numpy as np
 from psygnal import Signal
@@ -36,7 +37,7 @@ class Measurements:
         As `ObjectTable.columns` gives them; empty until they are measured.
     """
 
-    changed = Signal()
+    changed = Signal(object)  # ids of the objects that were measured anew; None = all
     failed = Signal(str)  # a sentence
 
     def __init__(self, result: Result) -> None:
@@ -78,7 +79,7 @@ class Measurements:
 
     def _measure(self) -> None:
         result = self.result
-        labels, image = result.layer.data, result.image
+        labels, image = labels_of(result), result.image
         self._measuring, self._again, self._drawn = True, False, result.drawn
         self._places.clear()  # from now on: the array is read while it may be painted on
         in_background(lambda: ObjectTable(labels, image), self._take)
@@ -100,7 +101,7 @@ class Measurements:
     def _note(self, change: Change) -> None:
         """Note where something was painted, and every id that was or is there."""
         index = index_of(change.plane, change.box)
-        shown, predicted = self.result.layer.data[index], self.result.live.assembly.labels[index]
+        shown, predicted = labels_of(self.result)[index], self.result.live.assembly.labels[index]
         there = [np.unique(part) for part in (change.before, change.after, shown, predicted)]
         ids = set(np.concatenate(there).tolist()) - {0, BACKGROUND, UNLABELLED}
         self._places.append((change.plane, change.box, frozenset(ids)))
@@ -111,21 +112,21 @@ class Measurements:
             return
         if not self.result.correcting.fits:
             self._table, self.columns = None, {}
-            self.changed.emit()
+            self.changed.emit(None)
             return
         places, self._places = self._places, []
         if sum(box.size for _, box, _ in places) > AT_ONCE:
             self._measure()
             return
         for plane, box, ids in places:
-            self._table.update(self.result.layer.data, plane, box, ids)
+            self._table.update(labels_of(self.result), plane, box, ids)
         if places or show:
-            self._show()
+            self._show(None if show else frozenset().union(*(ids for *_, ids in places)))
 
-    def _show(self) -> None:
+    def _show(self, ids: frozenset[int] | None) -> None:
         assert self._table is not None, "measured"
         self.columns = self._table.columns(corrected=self.result.correcting.tracker.ids)
-        self.changed.emit()
+        self.changed.emit(ids)
         wait = max(PAUSE, round(1000 * (self._next - time.monotonic())))
         self._timer.start(wait)
 
@@ -137,3 +138,7 @@ class Measurements:
         end = time.monotonic()
         self._next = end + SHARE * (end - start)
 
+
+def labels_of(result: Result) -> Any:
+    """Return what a result shows, ``(..., Y, X)``; not a copy."""
+    return result.layer.data

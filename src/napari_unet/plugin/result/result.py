@@ -199,7 +199,9 @@ class Result:
         To know all of them ask `Correcting.look_everywhere` first. Empty without a run.
         """
         made = dict(self.layer.metadata.get(METADATA_KEY) or {})
-        corrected = np.intersect1d(sorted(self.correcting.tracker.ids), painted_ids(self.layer.data))
+        corrected = np.intersect1d(
+            sorted(self.correcting.tracker.ids), painted_ids(self.layer.data)
+        )
         return {**made, "corrected": corrected.tolist()} if made else {}
 
     def forget(self) -> None:

@@ -1,0 +1,66 @@
+"""The part of the panel that makes numbers and files of the objects."""
+
+from typing import Any
+
+from magicgui.widgets import Container, PushButton
+
+from napari_unet.plugin.measure.object_table import ObjectsTable
+from napari_unet.plugin.session.session import Session
+from napari_unet.plugin.widgets.setting_widgets import row_of
+from napari_unet.plugin.widgets.undocking import Undocking
+
+TITLE = "Objects"
+NONE = (
+    "There are no objects to measure in this image. Press Segment first; a large image is measured "
+    "with napari-unet segment --csv."
+)
+
+
+class MeasureSection(Container):  # type: ignore[type-arg]
+    """Widgets for the table of objects and for exports.
+
+    Parameters
+    ----------
+    session : Session
+        What is worked on.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(labels=False)
+        self._session = session
+        self.objects: ObjectsTable | None = None
+        self._dock: Any = None
+        self.table = PushButton(
+            text="Open table", tooltip="Size, shape and grey values of each object; colours by them"
+        )
+        self.margins = (0, 0, 0, 0)
+        self.append(row_of(self.table))
+        self.table.clicked.connect(self._press_table)
+        session.closing.connect(self._close_table)
+
+    def _press_table(self) -> None:
+        """Open the table, or bring it to the front."""
+        result = self._session.results.current
+        if result is None or result.classes:
+            self._session.say(NONE)
+        elif self._dock is None:
+            self.objects = ObjectsTable(self._session)
+            window = self._session.viewer.window
+            self._dock = window.add_dock_widget(self.objects, name=TITLE, area="bottom")
+            self._undocking = Undocking(self.objects)
+            self._undocking.happened.connect(self._on_undocked)
+        else:
+            self._dock.show()
+            self._dock.raise_()
+
+    def _on_undocked(self) -> None:
+        """Let go of the table whose dock was closed."""
+        if self.objects is not None:
+            self.objects.close_down()
+        self.objects = self._dock = None
+
+    def _close_table(self) -> None:
+        if self._dock is not None:
+            dock = self._dock
+            self._on_undocked()
+            self._session.viewer.window.remove_dock_widget(dock)

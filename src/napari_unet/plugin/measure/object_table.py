@@ -1,0 +1,244 @@
+"""The table of objects, docked below the image."""
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QModelIndex, Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unet.image import Plane
+from napari_unet.plugin.layers import layers
+from napari_unet.plugin.measure.colours import Colours, Legend
+from napari_unet.plugin.measure.measurements import Measurements
+from napari_unet.plugin.measure.outlined import Outlined
+from napari_unet.plugin.measure.table_model import TableModel
+from napari_unet.plugin.result.result import Result
+from napari_unet.plugin.session.session import Session
+
+PLAIN = "none"
+NOTHING = "There are no objects to measure. Press Segment, or paint some."
+CLASSES = "This result holds classes. A table is made of objects."
+MEASURING = "Measuring…"
+WAITING = "Measured anew when the run has ended."
+UNCOLOURED = {"label"}
+TOLD = "Click a row to see its object; click an object with napari's picker to see its row."
+
+
+class ObjectsTable(QWidget):
+    """Table of the objects of the chosen image's result, and their colours.
+
+    Parameters
+    ----------
+    session : Session
+        What is worked on.
+    """
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+        self._measured: weakref.WeakKeyDictionary[Result, Measurements]
+        self._measured = weakref.WeakKeyDictionary()
+        self._colours: weakref.WeakKeyDictionary[Result, Colours] = weakref.WeakKeyDictionary()
+        self._shown: Result | None = None
+        self._selected: tuple[int, Plane] | None = None  # the object of the selected row
+        self._busy = False  # rows are selected by us, not by the person
+        self._outlined = Outlined(session.viewer)
+        self._build()
+        self._connect()
+        self._refresh()
+
+    def _build(self) -> None:
+        self.note, self.colour, self.legend = QLabel(), QComboBox(), Legend()
+        self.colour.setToolTip("Show objects in colours of what was measured; none = as before")
+        self.view = QTableView()
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.view.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.view.setToolTip(TOLD)
+        self.view.setSortingEnabled(True)
+        for header in (self.view.verticalHeader(), self.view.horizontalHeader()):
+            assert header is not None, "a table has both"
+            header.setHighlightSections(False)
+        rows = self.view.verticalHeader()
+        assert rows is not None, "a table has them"
+        rows.hide()
+        rows.setDefaultSectionSize(20)
+        top = QHBoxLayout()
+        for widget in (QLabel("Colour by"), self.colour, self.legend):
+            top.addWidget(widget)
+        top.addStretch(1)
+        top.addWidget(self.note)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 2)
+        layout.addLayout(top)
+        layout.addWidget(self.view)
+        self._use(TableModel(""))
+
+    def _use(self, model: TableModel) -> None:
+        """Show the rows of another model."""
+        self.model = model
+        self.view.setModel(model)
+        self.view.sortByColumn(-1, Qt.SortOrder.AscendingOrder)  # by plane and id, until a click
+        chosen = self.view.selectionModel()
+        assert chosen is not None, "a model comes with one"
+        chosen.currentRowChanged.connect(self._on_row)
+        model.layoutChanged.connect(self._select_again)
+
+    def _connect(self) -> None:
+        for signal, listener in self._listeners():
+            signal.connect(listener)
+        self.colour.activated.connect(self._choose_colour)
+
+    def _listeners(self) -> list[tuple[Any, Callable[..., None]]]:
+        results, runs = self._session.results, self._session.runs
+        news = (results.changed, results.added, self._session.intent_changed)
+        ends = [(signal, self._forget) for signal in (results.removed, results.lost)]
+        return [(signal, self._refresh) for signal in (*news, runs.started, runs.ended)] + ends
+
+    # ---- whose objects ---------------------------------------------------------------------
+
+    def _refresh(self, *_: Any) -> None:
+        """Show the objects of the chosen image's result."""
+        result = self._session.results.current
+        if result is None or result.classes or not result.correcting.fits:
+            self._show_of(None)
+            self.note.setText(NOTHING if result is None or not result.classes else CLASSES)
+            return
+        self._show_of(result)
+        if not self._session.runs.segmenting:
+            self._measured[result].bring_up_to_date()
+        self._tell()
+
+    def _show_of(self, result: Result | None) -> None:
+        if result is self._shown:
+            return
+        if self._shown is not None:
+            self._shown.layer.events.selected_label.disconnect(self._on_label)
+        self._shown, self._selected = result, None
+        self._outlined.remove()
+        self._use(TableModel("" if result is None else result.image.leading_axes))
+        if result is not None:
+            result.layer.events.selected_label.connect(self._on_label)
+            if result not in self._measured:
+                self._follow(result)
+            self._show_numbers()
+        self._show_colours()
+
+    def _follow(self, result: Result) -> None:
+        self._measured[result] = measured = Measurements(result)
+        self._colours[result] = colours = Colours(measured)
+        measured.changed.connect(self._show_numbers)
+        measured.failed.connect(self._session.say)
+        colours.changed.connect(self._show_legend)
+        colours.told.connect(self._session.say)
+
+    def _forget(self, result: Result) -> None:
+        """Let go of a result that nobody looks after any more."""
+        if result is self._shown:
+            self._show_of(None)
+        if result in self._measured:
+            self._colours.pop(result).put_back()
+            self._measured.pop(result).close()
+
+    def close_down(self) -> None:
+        """Leave everything as it was before."""
+        for signal, listener in self._listeners():
+            signal.disconnect(listener)
+        for result in [*self._measured]:
+            self._forget(result)
+
+    # ---- numbers and colours ---------------------------------------------------------------
+
+    def _show_numbers(self, ids: frozenset[int] | None = None) -> None:
+        """Show what was measured; the line around the chosen object follows if it is one of ids."""
+        if self._shown is None:
+            return
+        columns, bar = self._measured[self._shown].columns, self.view.verticalScrollBar()
+        assert bar is not None, "a table has one"
+        fresh, at = self.model.columnCount() != len(columns), bar.value()
+        self._busy = True
+        self.model.show(columns)
+        self._busy = False
+        if fresh:
+            self.view.resizeColumnsToContents()
+            self._show_colours()
+        self._select_again()
+        bar.setValue(at)
+        chosen = self._selected
+        if chosen is not None and (ids is None or chosen[0] in ids):
+            self._selected = chosen if self._outlined.draw(self._shown, *chosen) else None
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._shown is None:
+            return
+        rows, measured = self.model.rowCount(), self._measured[self._shown]
+        if measured.ready:
+            self.note.setText("1 object" if rows == 1 else f"{rows} objects")
+        else:
+            self.note.setText(WAITING if self._session.runs.segmenting else MEASURING)
+
+    def _show_colours(self) -> None:
+        """Offer the columns there are."""
+        names = [] if self._shown is None else [*self._measured[self._shown].columns]
+        chosen = "" if self._shown is None else self._colours[self._shown].column
+        self.colour.clear()
+        self.colour.addItems([PLAIN, *(name for name in names if name not in UNCOLOURED)])
+        self.colour.setCurrentText(chosen or PLAIN)
+        self.colour.setEnabled(bool(names))
+        self._show_legend()
+
+    def _choose_colour(self, _index: int) -> None:
+        if self._shown is not None:
+            chosen = self.colour.currentText()
+            self._colours[self._shown].choose("" if chosen == PLAIN else chosen)
+
+    def _show_legend(self) -> None:
+        self.legend.show_limits(None if self._shown is None else self._colours[self._shown].limits)
+
+    # ---- rows and objects ------------------------------------------------------------------
+
+    def _on_row(self, now: QModelIndex, _before: QModelIndex) -> None:
+        """Show the object of a row that a person chose."""
+        if self._busy or self._shown is None or not now.isValid():
+            return
+        self._selected = number, plane = self.model.place(now.row())
+        self._busy = True  # the label follows the row, not the row the label
+        self._shown.layer.selected_label = number
+        self._busy = False
+        self._outlined.centre(self._shown, number, plane)
+        self._outlined.draw(self._shown, number, plane)
+
+    def _on_label(self, _event: Any = None) -> None:
+        """Show the row of the object that was picked."""
+        if self._busy or self._shown is None:
+            return
+        number = int(self._shown.layer.selected_label)
+        row = self.model.row_of(number, layers.shown_plane(self._session.viewer, self._shown.layer))
+        self._selected = None if row is None else self.model.place(row)
+        if self._selected is None:
+            self._outlined.remove()
+        else:
+            self._outlined.draw(self._shown, *self._selected)
+        self._select_again(scroll=True)
+
+    def _select_again(self, *_: Any, scroll: bool = False) -> None:
+        """Select the row of the chosen object, wherever it is now."""
+        row = None if self._selected is None else self.model.row_of(*self._selected)
+        self._busy = True
+        if row is None:
+            self.view.clearSelection()
+        else:
+            self.view.selectRow(row)
+            if scroll:
+                self.view.scrollTo(self.model.index(row, 0))
+        self._busy = False

@@ -1,0 +1,219 @@
+"""The table of objects: opened, clicked, coloured by, and kept right while a person paints."""
+
+import time
+
+import numpy as np
+import pytest
+from flow import A, B
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication
+
+from napari_unet.measure import ObjectTable
+
+PATIENCE = 15_000  # milliseconds
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def table(viewer, painted, panel, click, qtbot):
+    """The table of two found objects and a painted one."""
+    viewer.window.resize(1300, 950)
+    click(panel.measure.table)
+    objects = panel.measure.objects
+    qtbot.waitUntil(lambda: objects.model.rowCount() == 3, timeout=PATIENCE)
+    viewer.reset_view()
+    return objects
+
+
+def cell(table, row: int, name: str) -> str:
+    """What a cell shows."""
+    columns = range(table.model.columnCount())
+    names = [table.model.headerData(i, Qt.Orientation.Horizontal) for i in columns]
+    return table.model.data(table.model.index(row, names.index(name)))
+
+
+def numbers(table) -> list[int]:
+    return [table.model.place(row)[0] for row in range(table.model.rowCount())]
+
+
+def click_row(table, qtbot, row: int) -> None:
+    index = table.model.index(row, 1)
+    table.view.scrollTo(index)
+    place = table.view.visualRect(index).center()
+    qtbot.mouseClick(table.view.viewport(), LEFT, pos=place)
+
+
+def truth(result, *, corrected=()) -> dict:
+    return ObjectTable(result.layer.data, result.image).columns(corrected=corrected)
+
+
+def same(table, result, *, corrected=()) -> bool:
+    shown, wanted = table._measured[result].columns, truth(result, corrected=corrected)
+    return shown.keys() == wanted.keys() and all(
+        len(shown[name]) == len(wanted[name])
+        and np.allclose(shown[name].astype(float), wanted[name].astype(float), equal_nan=True)
+        for name in wanted
+    )
+
+
+def test_a_row_for_each_object_and_what_was_painted_is_said(table, painted, qtbot):
+    assert numbers(table) == [2, 3, 9]
+    qtbot.waitUntil(lambda: cell(table, 2, "corrected") == "yes", timeout=PATIENCE)
+    assert cell(table, 0, "area") == str(A.size)
+    assert [cell(table, row, "corrected") for row in range(3)] == ["", "", "yes"]
+    assert float(cell(table, 2, "mean_intensity")) > 0
+    assert table.note.text() == "3 objects"
+    assert same(table, painted, corrected=[9])
+
+
+def test_a_click_on_a_row_shows_its_object(viewer, table, painted, qtbot):
+    click_row(table, qtbot, 1)
+    assert painted.layer.selected_label == 3
+    middle = viewer.scene.camera.center[-2:]
+    np.testing.assert_allclose(middle, np.array(B.centre) - 0.5)
+    (line,) = viewer.layers["selected object"].data
+    np.testing.assert_allclose(line.min(axis=0), np.array(B.start) - 0.5)
+    np.testing.assert_allclose(line.max(axis=0), np.array(B.stop) - 0.5)
+    assert viewer.layers.selection.active is not viewer.layers["selected object"]
+
+
+def test_a_click_on_an_object_shows_its_row(viewer, table, painted, mouse):
+    viewer.layers.selection.active = painted.layer
+    painted.layer.mode = "pick"
+    mouse.drag((155, 30))
+    assert painted.layer.selected_label == 9
+    assert [index.row() for index in table.view.selectionModel().selectedRows()] == [2]
+    assert len(viewer.layers["selected object"].data) == 1
+    mouse.drag((5, 5))  # background
+    assert table.view.selectionModel().selectedRows() == []
+    assert "selected object" not in viewer.layers
+
+
+def test_a_click_on_a_heading_sorts_and_the_object_stays_selected(table, painted, qtbot):
+    click_row(table, qtbot, 0)
+    header = table.view.horizontalHeader()
+    for _ in range(2):
+        qtbot.mouseClick(header.viewport(), LEFT, pos=QPoint(15, 8))
+    assert numbers(table) == [9, 3, 2]
+    assert [index.row() for index in table.view.selectionModel().selectedRows()] == [2]
+    assert painted.layer.selected_label == 2
+
+
+def test_the_table_follows_the_brush_delete_and_undo(viewer, table, painted, mouse, qtbot):
+    layer = viewer.layers.selection.active = painted.layer
+    layer.mode, layer.selected_label, layer.brush_size = "paint", 9, 10
+    mouse.drag((155, 40), (155, 90))
+    qtbot.waitUntil(lambda: same(table, painted, corrected=[9]), timeout=PATIENCE)
+    assert int(cell(table, 2, "area")) > 400
+    mouse.move(60, 60)
+    mouse.press(Qt.Key.Key_D)
+    qtbot.waitUntil(lambda: numbers(table) == [3, 9], timeout=PATIENCE)
+    assert table.note.text() == "2 objects"
+    mouse.undo()
+    qtbot.waitUntil(lambda: numbers(table) == [2, 3, 9], timeout=PATIENCE)
+    assert same(table, painted, corrected=[9])
+
+
+def test_the_table_follows_a_run(panel, network, table, painted, click, idle, qtbot):
+    network.finds["nuclei"] = [A]
+    click(panel.segment.segment)
+    idle()
+    qtbot.waitUntil(lambda: numbers(table) == [2, 9], timeout=PATIENCE)
+    assert same(table, painted, corrected=[9])
+
+
+def test_the_layer_has_the_numbers_for_the_status_bar(table, painted, qtbot):
+    qtbot.waitUntil(lambda: len(painted.layer.features) == 3, timeout=PATIENCE)
+    features = painted.layer.features
+    assert features["index"].tolist() == [2, 3, 9]
+    assert features["area"].tolist() == [A.size, B.size, 200]
+    assert "area: 1600" in str(painted.layer.get_status((60, 60), world=True))
+
+
+def choose(table, qtbot, name: str) -> None:
+    """Choose an item of the box: click it, and type its name."""
+    qtbot.wait(QApplication.keyboardInputInterval() + 100)  # else it goes on with the last name
+    table.colour.setFocus()
+    qtbot.keyClicks(table.colour, name)
+    assert table.colour.currentText() == name
+
+
+def test_objects_are_coloured_by_a_column_and_plain_again(viewer, table, painted, qtbot):
+    layer = painted.layer
+    plain = layer.colormap
+    choose(table, qtbot, "area")
+    qtbot.waitUntil(lambda: layer.colormap is not plain, timeout=PATIENCE)
+    large, small = layer.get_color(2), layer.get_color(9)
+    np.testing.assert_allclose(layer.get_color(3), large)
+    assert large[0] > 0.9  # the yellow end
+    assert small[0] < 0.35
+    assert table.legend.isVisible()
+    assert table.legend.text[1] == "1600 ≤"
+    assert layer.get_color(77) is not None  # not measured yet
+    np.testing.assert_allclose(layer.get_color(77), [0.5, 0.5, 0.5, 1])
+    choose(table, qtbot, "none")
+    assert layer.colormap is plain
+    assert not table.legend.isVisible()
+
+
+def test_colours_follow_what_is_painted(table, painted, qtbot):
+    layer = painted.layer
+    choose(table, qtbot, "area")
+    qtbot.waitUntil(lambda: layer.get_color(2)[0] > 0.9, timeout=PATIENCE)
+    layer.data[100:140, 200:240] = 55
+    qtbot.waitUntil(lambda: layer.get_color(55)[0] > 0.9, timeout=PATIENCE)
+
+
+def test_a_closed_table_leaves_all_as_it_was(viewer, panel, table, painted, qtbot, click):
+    layer = painted.layer
+    plain = layer.colormap
+    click_row(table, qtbot, 0)
+    choose(table, qtbot, "area")
+    qtbot.waitUntil(lambda: layer.colormap is not plain, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: len(layer.features) == 3, timeout=PATIENCE)
+    viewer.window.remove_dock_widget(table)
+    qtbot.waitUntil(lambda: panel.measure.objects is None, timeout=PATIENCE)
+    assert layer.colormap is plain
+    assert layer.features.empty
+    assert "selected object" not in viewer.layers
+    click(panel.measure.table)
+    qtbot.waitUntil(lambda: panel.measure.objects.model.rowCount() == 3, timeout=PATIENCE)
+
+
+def test_an_image_without_result_has_no_table(panel, image, click):
+    click(panel.measure.table)
+    assert "Press Segment first" in panel.sentence
+    assert panel.measure.objects is None
+
+
+def test_a_stroke_with_ten_thousand_objects_holds_nothing_up(viewer, panel, mouse, click, qtbot):
+    """Measuring, rows, outline: all that the window computes after a stroke."""
+    grid = np.kron(np.arange(1, 10_001).reshape(100, 100), np.ones((12, 12), int))
+    grid[::12], grid[:, ::12] = 0, 0
+    grey = np.random.default_rng(0).integers(0, 4000, grid.shape, np.uint16)
+    layer = viewer.add_image(grey, name="many")
+    panel.session.choose(layer)
+    result = panel.session.results.make(layer, panel.session.opened(layer), classes=False)
+    result.layer.data[...] = grid
+    result.take_up(grid.astype(np.uint32), None)
+    click(panel.measure.table)
+    table = panel.measure.objects
+    qtbot.waitUntil(lambda: table.model.rowCount() == 10_000, timeout=PATIENCE)
+    click_row(table, qtbot, 3)
+    measured, took = table._measured[result], []
+    result.correcting.changed.disconnect(measured._catch_up)
+
+    def timed() -> None:
+        start = time.thread_time()
+        measured._catch_up()
+        took.append(time.thread_time() - start)
+
+    result.correcting.changed.connect(timed)
+    viewer.layers.selection.active = result.layer
+    viewer.scene.camera.center, viewer.scene.camera.zoom = (0, 600, 600), 1.0
+    result.layer.mode, result.layer.selected_label = "paint", 5051
+    for y in (590, 600, 610, 620, 630):
+        mouse.drag((y, 580), (y, 640))
+        qtbot.waitUntil(lambda: same(table, result, corrected=[5051]), timeout=PATIENCE)
+    assert len(took) >= 5
+    assert min(took) < 0.05
