@@ -12,7 +12,8 @@ from napari_unet.errors import InputError
 def methods(
     labels: Annotated[Path, typer.Argument(help="Label image that was saved here.")],
     corrected: Annotated[
-        int | None, typer.Option(help="Number of objects that a person drew or corrected.")
+        int | None,
+        typer.Option(help="Number of objects that a person drew, corrected or confirmed."),
     ] = None,
     script: Annotated[
         Path | None, typer.Option(help="Python file to write, which makes the labels again.")

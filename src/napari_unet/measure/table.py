@@ -62,7 +62,7 @@ def measure(
     axes : str, optional
         One letter for each axis of the labels; default those of the image.
     corrected : collection of int, optional
-        Ids that a person drew or changed; they give the column ``corrected``.
+        Ids that a person drew, changed or confirmed; they give the column ``corrected``.
 
     Returns
     -------

@@ -54,8 +54,8 @@ def methods_text(record: Mapping[str, Any], *, corrected: int | None = None) -> 
     record : mapping
         What `Segmentation.record` gave, or `read_record` found in a file.
     corrected : int, optional
-        Number of objects that a person drew or changed; default: as many as the record names under
-        ``corrected``, and not told where it names none.
+        Number of objects that a person drew, changed or confirmed; default: as many as the record
+        names under ``corrected``, and not told where it names none.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def methods_text(record: Mapping[str, Any], *, corrected: int | None = None) -> 
     if corrected is None and "corrected" in record:
         corrected = len(record["corrected"])
     if corrected is not None:
-        sentences.append(f"A person drew or corrected {_counted(corrected, 'object')}.")
+        sentences.append(f"A person drew, corrected or confirmed {_counted(corrected, 'object')}.")
     return " ".join(filter(None, sentences))
 
 

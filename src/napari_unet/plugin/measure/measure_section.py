@@ -4,6 +4,7 @@ from typing import Any
 
 from magicgui.widgets import Container, PushButton
 
+from napari_unet.plugin.measure.exports import Exports
 from napari_unet.plugin.measure.object_table import ObjectsTable
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.setting_widgets import row_of
@@ -33,8 +34,13 @@ class MeasureSection(Container):  # type: ignore[type-arg]
         self.table = PushButton(
             text="Open table", tooltip="Size, shape and grey values of each object; colours by them"
         )
+        self.export = PushButton(
+            text="Export…", tooltip="For ImageJ, QuPath, spreadsheets, and for your methods"
+        )
+        self.exports = Exports(session, self.export.native)
+        self.export.native.setMenu(self.exports.menu)
         self.margins = (0, 0, 0, 0)
-        self.append(row_of(self.table))
+        self.append(row_of(self.table, self.export))
         self.table.clicked.connect(self._press_table)
         session.closing.connect(self._close_table)
 

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_unet.io.ome_zarr import ENDING, copy_labels
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.layers.labels_files import opens_as_labels, write_labels
+from napari_unet.plugin.layers.labels_files import METADATA_KEY, opens_as_labels, write_labels
 from napari_unet.plugin.result.result import REPLACED, Result
 from napari_unet.plugin.result.slide_result import SlideResult, slide_result
 from napari_unet.plugin.session.run_controller import Activity
@@ -131,6 +131,7 @@ class Saving:
         result.correcting.look_everywhere()
         edits = result.correcting.edits
         data, meta = result.layer.data.copy(), layers.attributes(result.layer)
+        meta["metadata"] = {**meta["metadata"], METADATA_KEY: result.record}
 
         def note() -> None:
             self._saved[result] = edits
