@@ -5,7 +5,15 @@ The same generator serves the panel (with the engine), the command line and libr
 """
 
 from napari_unet.segmentation.images import open_image, segment, segment_events
-from napari_unet.segmentation.result import Notes, Segmentation, can_link, check_linking, record
+from napari_unet.segmentation.result import (
+    Notes,
+    Segmentation,
+    can_link,
+    check_linking,
+    has_several_planes,
+    plane_distance,
+    record,
+)
 from napari_unet.segmentation.slides import put_in_place, run_slide, segment_slide, write_linked
 
 __all__ = [
@@ -13,7 +21,9 @@ __all__ = [
     "Segmentation",
     "can_link",
     "check_linking",
+    "has_several_planes",
     "open_image",
+    "plane_distance",
     "put_in_place",
     "record",
     "run_slide",

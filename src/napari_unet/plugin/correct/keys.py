@@ -3,11 +3,10 @@
 Edits go through the layer, so that Ctrl+Z takes them back. No key is one of napari's own.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from napari import Viewer
 from napari.layers import Labels
 from napari.utils.key_bindings import coerce_keybinding
@@ -24,6 +23,7 @@ from napari_unet.labels.edits import (
 )
 from napari_unet.labels.painted import painted_ids
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.result.correcting import Correcting
 
 DELETE, MERGE, SPLIT, CONFIRM, BRUSH = "D", "J", "S", "C", "G"
@@ -178,7 +178,7 @@ class Keys:
         except UNetError as error:
             self.say(str(error))
             return
-        labels = self.layer.data[plane]
+        labels = self.correcting.shown[plane]
         number = next_object(painted_ids(labels), int(self.layer.selected_label), step)
         box = None if number is None else find_object(labels, number)
         if number is None or box is None:
@@ -186,33 +186,32 @@ class Keys:
             return
         self.layer.selected_label = number
         y, x = (middle - 0.5 for middle in box.centre)
-        world = self.layer.data_to_world((*plane, y, x))
-        self.viewer.scene.camera.center = (0.0, *world[-2:])
+        layers.look_at(self.viewer, self.layer, (*plane, y, x))
 
     def _try(self, edit: Callable[[Any, tuple[float, float]], Edit]) -> None:
         try:
             plane, point = self._under_cursor()
-            self._carry_out(edit(self.layer.data[plane], point).on(plane))
+            self._carry_out(edit(self.correcting.shown[plane], point).on(plane))
         except UNetError as error:
             self.say(str(error))
 
     def _carry_out(self, edit: Edit) -> None:
         # at once, not when it is found: the next tile may come before that
         self.correcting.tracker.live.keep_clear(edit.largest)
-        self.layer.data_setitem(edit.indices, edit.new)
+        self.layer.data_setitem(grid_of(self.layer).indices(edit.indices), edit.new)
 
     def _carry_out_split(self, edit: Edit) -> None:
         """Split; both pieces count as corrected, and one Ctrl+Z takes all of it back."""
         marks = self.correcting.marks.array[edit.plane]
-        pieces = confirm_pieces(self.layer.data[edit.plane], marks, edit).on(edit.plane)
+        pieces = confirm_pieces(self.correcting.shown[edit.plane], marks, edit).on(edit.plane)
         self.bind_marks(self.correcting.marks.layer())
         with self.layer.block_history():
             self._carry_out(edit)
             self.correcting.marks.mark(pieces)
 
     def _under_cursor(self) -> tuple[tuple[int, ...], tuple[float, float]]:
-        y, x = self.layer.world_to_data(self.viewer.cursor.position)[-2:]
-        return self._plane(), (float(y), float(x))
+        position = self.viewer.cursor.position
+        return self._plane(), layers.point_in_plane(self.layer, position)
 
     def _plane(self) -> tuple[int, ...]:
         """Return the plane that is shown; `InputError` if what is shown is no plane of the image.
@@ -220,8 +219,8 @@ class Keys:
         Objects are those of one plane. In a rolled view little of it is seen, and a key would act
         out of sight.
         """
-        displayed, ndim = sorted(self.viewer.dims.displayed), self.viewer.dims.ndim
-        if displayed != [ndim - 2, ndim - 1]:
+        displayed = sorted(self.viewer.dims.displayed)
+        if displayed != sorted(layers.viewer_axes(self.viewer, self.layer)[-2:]):
             raise InputError(FLAT)
         return layers.shown_plane(self.viewer, self.layer)
 
@@ -266,7 +265,7 @@ class Keys:
     ) -> None:
         try:
             plane = self._plane()
-            carry_out(edit(self.layer.data[plane], line).on(plane))
+            carry_out(edit(self.correcting.shown[plane], line).on(plane))
         except UNetError as error:
             self.say(str(error))
 
@@ -315,21 +314,16 @@ class _LineTool:
         self._call_off()
 
     def _drag(self, layer: Labels, event: Any) -> Generator[None, None, None]:
-        line = [_point(layer, event.position)]
+        line = [layers.point_in_plane(layer, event.position)]
         plane = layers.shown_plane(self._viewer, layer)
         yield
         while event.type == "mouse_move":
-            line.append(_point(layer, event.position))
+            line.append(layers.point_in_plane(layer, event.position))
             if not self._over:
-                layers.show_line(self._shown, plane, line)
+                layers.show_line(self._shown, layer, plane, line)
             yield
         if not self._over:  # else Escape was pressed on the way
             self._finish(line)
-
-
-def _point(layer: Labels, position: Sequence[float]) -> tuple[float, float]:
-    y, x = np.asarray(layer.world_to_data(position))[-2:]
-    return float(y), float(x)
 
 
 def _ignoring_argument(action: Callable[[], None]) -> Callable[[Any], None]:
