@@ -100,6 +100,15 @@ def test_box_takes_the_links_away_and_brings_them_back(viewer, stack, panel, tic
     assert {"cells linked", "cells tracks"} < {layer.name for layer in viewer.layers}
 
 
+def test_box_is_shown_for_images_that_have_planes(viewer, stack, panel):
+    stack("ZYX", {"Z": 3})
+    viewer.add_image(np.zeros(SHAPE, np.uint16), name="flat")
+    assert not panel.link.visible
+    panel.form.image.value = viewer.layers["cells"]
+    assert panel.link.visible
+    assert panel.link.told.text == "2 objects in 3 planes"
+
+
 def test_planes_without_z_and_t_are_not_linked(viewer, stack, panel):
     stack("CYX", {"C": 2})
     assert not panel.link.visible

@@ -20,6 +20,7 @@ from napari_unet.models.library import load_card, load_model
 from napari_unet.plugin.correct import other_labels
 from napari_unet.plugin.correct.other_labels import ReopenLabels
 from napari_unet.plugin.correct.uncertain_regions import NO_RESULT, UncertainRegions
+from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.result import incremental
 from napari_unet.plugin.result import result as result_module
 from napari_unet.plugin.result.result import IN_PART, IN_VIEW
@@ -124,7 +125,8 @@ def test_the_pixel_size_is_that_of_rows_and_columns(session, shape, axes, scale,
     session.give(axes, None)
     image = session.opened(layer)
     assert image.pixel_size == (0.3, 0.2)
-    assert session.results.make(layer, image, classes=False).layer.scale[-2:].tolist() == [0.3, 0.2]
+    labels = session.results.make(layer, image, classes=False).layer
+    assert grid_of(labels).of_layer(labels.scale)[-2:] == (0.3, 0.2)
 
 
 def test_what_was_found_out_about_an_array_is_handed_on_while_it_stays(session):

@@ -18,7 +18,7 @@ from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.run_controller import Activity
-from napari_unet.plugin.session.session import Session
+from napari_unet.plugin.session.session import Intent, Session
 from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
 from napari_unet.segmentation import has_several_planes, plane_distance
@@ -90,6 +90,7 @@ class LinkPlanes(Container):  # type: ignore[type-arg]
         session.results.added.connect(self._watch)
         session.results.lost.connect(self._remove)
         session.results.changed.connect(self.refresh)
+        session.intent_changed.connect(self._on_intent)
         session.runs.making_way.connect(self.stop)
         session.runs.ended.connect(self._on_ended)
         session.runs.activity_changed.connect(self._start)
@@ -117,6 +118,10 @@ class LinkPlanes(Container):  # type: ignore[type-arg]
             self._due.setdefault(result, False)
         self._tell()
         self._start()
+
+    def _on_intent(self, now: Intent, before: Intent) -> None:
+        if now.layer is not before.layer:
+            self.refresh()
 
     def _watch(self, result: Result) -> None:
         def later() -> None:
