@@ -120,7 +120,8 @@ def test_wheel_carries_the_whole_package(wheels: dict[str, Path], checkout: Path
         name.removeprefix("napari_unet/") for name in names if name.startswith("napari_unet/")
     }
     samples = {f"sample_data/{name}" for name in contents(checkout / "sample_data")}
-    assert packed == contents(checkout / "src" / "napari_unet") | samples
+    documents = {f"docs/{name}" for name in contents(checkout / "docs")}  # for *First steps*
+    assert packed == contents(checkout / "src" / "napari_unet") | samples | documents
     assert "napari.yaml" in packed
     assert any(name.endswith(".safetensors") for name in packed), "no bundled model"
     assert samples

@@ -156,7 +156,7 @@ def test_a_folder_of_images_and_masks(
         replace(o, plane=(number,)) for number, p in enumerate(painted) for o in painted_objects(p)
     ]
     _, held = hold_out(objects)
-    assert f"with {len(held)} painted objects set aside" in result.output
+    assert f"with {len(held)} of your objects, held out" in result.output
 
 
 @pytest.mark.parametrize(

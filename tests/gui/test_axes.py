@@ -93,7 +93,7 @@ def test_painted_on_the_plane_that_is_shown(
     written, _, _, written_axes = read_labels(saved)
     assert written_axes == letters
     np.testing.assert_array_equal(written == PAINTED, painted)
-    np.testing.assert_array_equal(written, result.shown)
+    np.testing.assert_array_equal(written > 0, result.shown > 0)  # the ids are linked ones
 
 
 def test_keys_undo_and_restoring_hit_the_plane_that_is_shown(

@@ -16,7 +16,16 @@ from napari_unet.journal.journal import journal_folder
 from napari_unet.journal.recovery import recoverable, replay
 from napari_unet.labels.painted import BACKGROUND, MARK_BACKGROUND, MARK_CONFIRMED
 from napari_unet.labels.watershed import Patch
-from napari_unet.plugin.correct.keys import KEYS, NAPARIS_KEYS
+from napari_unet.plugin.correct.keys import (
+    CONFIRM,
+    DELETE,
+    KEYS,
+    MERGE,
+    NAPARIS_KEYS,
+    NEW,
+    NEXT,
+    SPLIT,
+)
 from napari_unet.plugin.segment_panel import SegmentPanel
 
 PATIENCE = 30_000  # milliseconds
@@ -114,7 +123,7 @@ def test_background_brush(viewer, image, panel, result, mouse, click, qtbot):
     click(panel.correct.brush)
     marks = viewer.layers.selection.active
     assert marks.name == "cells marks"
-    assert panel.correct.brush.text == "Paint objects"
+    assert panel.correct.brush.text == "Paint objects (G)"
     mouse.drag((60, 20), (60, 60))
     qtbot.waitUntil(lambda: not layer.data[60, 40:60].any(), timeout=PATIENCE)
     stroke = marks.data == MARK_BACKGROUND
@@ -215,17 +224,85 @@ def test_next_object_is_shown_in_the_middle(viewer, result, mouse):
     assert result.layer.selected_label == result.layer.data[140, 200]
 
 
-def test_no_key_of_ours_is_napari_s(viewer, result):
+def test_no_key_of_ours_is_napari_s(viewer, panel, result):
     ours = {coerce_keybinding(key) for key in KEYS}
     used = {key for name, keys in default_shortcuts.items() for key in keys if used_by_us(name)}
     for owner in [*type(result.layer).__mro__, *type(viewer).__mro__]:
         used |= set(getattr(owner, "class_keymap", {}))
-    used |= set(viewer.keymap)
     assert not ours & used
-    assert set(result.layer.keymap) == ours
-    assert {coerce_keybinding(key) for key in NAPARIS_KEYS} <= used  # listed, not bound
-    other = viewer.add_labels(np.zeros(SHAPE, np.uint8))
-    assert not ours & set(other.keymap)
+    assert ours <= set(viewer.keymap)
+    assert {coerce_keybinding(key) for key in NAPARIS_KEYS} <= used  # listed, and one made better
+    assert set(result.layer.keymap) == {coerce_keybinding(NEW)}
+    panel.close_down()
+    assert not ours & set(viewer.keymap)
+
+
+def test_keys_work_whatever_layer_is_selected(viewer, image, panel, result, mouse):
+    layer = result.layer
+    viewer.layers.selection.active = image
+    mouse.move(140, 200)
+    mouse.press(Qt.Key.Key_D)
+    assert not layer.data[C.slices].any()
+    mouse.press(Qt.Key.Key_J)
+    mouse.drag((60, 60), (60, 80), (60, 110))
+    assert layer.data[60, 110] == layer.data[60, 60]
+    assert viewer.layers.selection.active is layer
+    viewer.layers.selection.clear()
+    mouse.press(Qt.Key.Key_N)
+    assert layer.selected_label == layer.data[60, 60]
+
+
+def test_a_key_with_nothing_to_correct_says_what_to_do(viewer, panel, mouse):
+    mouse.press(Qt.Key.Key_D)
+    assert "Press Segment first" in panel.sentence
+
+
+def test_m_takes_the_brush_with_a_new_number(viewer, panel, result, mouse):
+    layer = result.layer
+    assert layer.mode == "pan_zoom"
+    mouse.press(Qt.Key.Key_M)
+    assert layer.mode == "paint"
+    assert layer.selected_label not in np.unique(layer.data)
+    mouse.drag((20, 200), (20, 240))
+    assert (layer.data == layer.selected_label).any()
+
+
+@pytest.mark.parametrize("key", [DELETE, CONFIRM])
+def test_a_button_asks_for_a_click_on_the_object(panel, result, mouse, click, key):
+    layer = result.layer
+    click(panel.correct.buttons[key])
+    assert "Click the object" in panel.sentence
+    mouse.drag((60, 60), (60, 60))
+    gone = key == DELETE
+    assert layer.data[A.slices].any() != gone
+    assert (result.correcting.marks.array[A.slices] == MARK_CONFIRMED).all() != gone
+    click(panel.correct.buttons[key])
+    click(panel.correct.buttons[key])  # called off
+    assert panel.sentence == ""
+    before = layer.data.copy()
+    mouse.drag((140, 200), (140, 200))
+    np.testing.assert_array_equal(layer.data, before)
+
+
+def test_buttons_split_join_and_go_on(panel, result, mouse, click):
+    layer = result.layer
+    click(panel.correct.buttons[SPLIT])
+    mouse.drag((110, 200), (150, 200), (180, 200))
+    assert layer.data[140, 160] != layer.data[140, 240]
+    click(panel.correct.buttons[MERGE])
+    mouse.drag((140, 160), (140, 200), (140, 240))
+    assert layer.data[140, 160] == layer.data[140, 240]
+    layer.selected_label = 0
+    click(panel.correct.buttons[NEXT])
+    assert layer.selected_label == layer.data[60, 60]
+
+
+def test_the_list_of_keys_is_shown_and_folded(panel, result, mouse, click):
+    shown = panel.correct.key_list
+    mouse.press(Qt.Key.Key_Question)
+    assert shown.isExpanded()
+    click(panel.correct.help)
+    assert not shown.isExpanded()
 
 
 def used_by_us(name: str) -> bool:
@@ -329,7 +406,7 @@ def test_restart_offers_and_restores(viewer, image, panel, result, mouse, click,
     viewer.window.add_dock_widget(again, name="again")
     try:
         qtbot.waitUntil(lambda: again.restoring.visible, timeout=PATIENCE)
-        assert "strokes" in again.restoring.restore.text
+        assert "strokes" in again.restoring.offer_text.text
         click(again.restoring.restore)
         qtbot.waitUntil(lambda: "are restored" in again.sentence, timeout=PATIENCE)
         result = again.session.results.current

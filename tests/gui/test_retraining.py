@@ -81,7 +81,7 @@ def test_accepted_compared_and_taken_back(viewer, panel, section, image, truth, 
     idle()
     assert panel.form.model.value == "poor retrained", section.form.outcome
     assert section.form.retrain.text == "Retrain"
-    assert "objects set aside: " in section.form.outcome
+    assert "agreement with held-out objects: " in section.form.outcome
     assert section.form.outcome.count("→") == 4
     assert section.form.curve.losses
     card = read_card(user_folder() / f"poor retrained{SUFFIX}")
@@ -229,7 +229,7 @@ def test_stop_cancel_and_a_dead_engine(panel, section, image, truth, click, idle
     assert not section.form.retrain.enabled
     idle()
     assert section.problem is None
-    assert "objects set aside" in section.form.outcome
+    assert "held-out objects" in section.form.outcome
 
 
 def test_segmenting_and_retraining_take_turns(panel, section, image, truth, click, idle, qtbot):

@@ -134,7 +134,7 @@ def folds(panel):
     return (
         correct.other_labels,
         correct.other_classes,
-        correct.keys,
+        correct.key_list,
         panel.retrain.form.other_images,
     )
 
@@ -163,7 +163,7 @@ def test_what_is_folded_is_a_click_away(panel, painted, click):
 
 
 def test_the_keys_are_listed_whole(panel, click, qtbot):
-    fold = panel.correct.keys
+    fold = panel.correct.key_list
     click(fold.toggleButton())
     qtbot.wait(100)
     listed = fold.content()

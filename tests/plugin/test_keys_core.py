@@ -2,13 +2,16 @@
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from scene import SHAPE, A, B, Scene
 
 from napari_unet.errors import InputError
 from napari_unet.image import Box
+from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.labels.watershed import Patch
-from napari_unet.plugin.correct.keys import Keys
+from napari_unet.plugin.correct.keys import BRUSH, CONFIRM, DELETE, MERGE, NEXT, SPLIT, Keys
 from napari_unet.plugin.layers.rectangles import correct_box
+from napari_unet.plugin.result.correcting import Correcting
 
 
 def test_a_label_chosen_while_tiles_come_in_stays_the_persons(scene):
@@ -24,8 +27,8 @@ def test_a_label_chosen_while_tiles_come_in_stays_the_persons(scene):
 
 def test_pieces_of_a_split_keep_their_ids(scene):
     layer = scene.layer
-    keys = Keys(scene.viewer, scene.correcting, lambda _text: None, lambda: None)
-    keys.split()
+    keys = Keys(scene.viewer, lambda: scene.correcting, lambda _text: None, lambda: None)
+    keys.press(SPLIT)
     keys._armed._finish([(35.0, 10.0), (35.0, 60.0)])
     piece = int(layer.data.max())
     assert scene.live.assembly.next_id > piece
@@ -33,8 +36,8 @@ def test_pieces_of_a_split_keep_their_ids(scene):
 
 def split(scene) -> tuple[int, int]:
     """Split `A` in two, and return the ids of its upper and its lower half."""
-    keys = Keys(scene.viewer, scene.correcting, lambda _text: None, lambda: None)
-    keys.split()
+    keys = Keys(scene.viewer, lambda: scene.correcting, lambda _text: None, lambda: None)
+    keys.press(SPLIT)
     keys._armed._finish([(35.0, 10.0), (35.0, 60.0)])
     scene.settle()
     upper, lower = scene.layer.data[21, 30], scene.layer.data[48, 30]
@@ -68,8 +71,8 @@ def test_one_undo_takes_a_split_back(scene):
 
 
 def test_no_later_run_changes_what_was_joined(scene):
-    keys = Keys(scene.viewer, scene.correcting, lambda _text: None, lambda: None)
-    keys.merge()
+    keys = Keys(scene.viewer, lambda: scene.correcting, lambda _text: None, lambda: None)
+    keys.press(MERGE)
     keys._armed._finish([(30.0, 40.0), (80.0, 100.0)])
     scene.settle()
     before = scene.layer.data.copy()
@@ -79,8 +82,8 @@ def test_no_later_run_changes_what_was_joined(scene):
 
 
 def test_objects_joined_by_key_are_restored_as_one(scene, tmp_path):
-    keys = Keys(scene.viewer, scene.correcting, lambda _text: None, lambda: None)
-    keys.merge()
+    keys = Keys(scene.viewer, lambda: scene.correcting, lambda _text: None, lambda: None)
+    keys.press(MERGE)
     keys._armed._finish([(30.0, 40.0), (80.0, 100.0)])
     scene.settle()
     painted, kept = scene.correcting.painted(), scene.kept()
@@ -96,11 +99,11 @@ def test_objects_joined_by_key_are_restored_as_one(scene, tmp_path):
 @pytest.mark.parametrize("times", [1, 2])
 def test_choosing_the_brush_calls_the_line_off(scene, times):
     layer = scene.layer
-    keys = Keys(scene.viewer, scene.correcting, lambda _text: None, lambda: None)
+    keys = Keys(scene.viewer, lambda: scene.correcting, lambda _text: None, lambda: None)
     callbacks, count = list(layer.mouse_drag_callbacks), len(scene.viewer.layers)
-    keys.split()
+    keys.press(SPLIT)
     for _ in range(times):
-        keys.brush()
+        keys.press(BRUSH)
     assert keys._armed is None
     active = scene.viewer.layers.selection.active
     assert (active is layer) == (times == 2)
@@ -112,13 +115,13 @@ def test_choosing_the_brush_calls_the_line_off(scene, times):
 
 def test_a_tool_of_napari_calls_the_line_off_too(scene):
     layer = scene.layer
-    keys = Keys(scene.viewer, scene.correcting, lambda _text: None, lambda: None)
-    keys.merge()
+    keys = Keys(scene.viewer, lambda: scene.correcting, lambda _text: None, lambda: None)
+    keys.press(MERGE)
     layer.mode = "erase"
     assert keys._armed is None
     assert layer.mode == "erase"
     assert not layer.mouse_pan
-    keys.merge()
+    keys.press(MERGE)
     keys.disarm()
     assert layer.mode == "erase"
 
@@ -155,15 +158,15 @@ def test_all_correct_takes_the_rectangle_that_is_selected_in_this_plane(qapp, tm
 @pytest.mark.parametrize("turn", ["rolled", "3-D"])
 def test_keys_do_nothing_out_of_sight(qapp, tmp_path, turn):
     scene, said = Scene(tmp_path, (3, *SHAPE)), []
-    keys = Keys(scene.viewer, scene.correcting, said.append, lambda: None)
+    keys = Keys(scene.viewer, lambda: scene.correcting, said.append, lambda: None)
     scene.viewer.cursor.position = (1.0, 30.0, 30.0)
     before = scene.layer.data.copy()
     if turn == "rolled":
         scene.viewer.dims.roll()
     else:
         scene.viewer.dims.ndisplay = 3
-    for key in (keys.delete, keys.confirm, keys.split, keys.merge, lambda: keys.go(1)):
-        key()
+    for key in (DELETE, CONFIRM, SPLIT, MERGE, NEXT):
+        keys.press(key)
     assert len(said) == 5
     assert all("2-D view" in text for text in said)
     assert keys._armed is None
@@ -172,7 +175,7 @@ def test_keys_do_nothing_out_of_sight(qapp, tmp_path, turn):
     scene.viewer.dims.ndisplay = 2
     scene.viewer.dims.order = (0, 2, 1)
     scene.viewer.cursor.position = (1.0, 30.0, 30.0)
-    keys.delete()  # a plane shown the other way about is in sight
+    keys.press(DELETE)  # a plane shown the other way about is in sight
     assert len(said) == 5, said[-1]
     assert not scene.layer.data[(scene.viewer.dims.current_step[0], 30, 30)]
     scene.correcting.close()
@@ -180,11 +183,32 @@ def test_keys_do_nothing_out_of_sight(qapp, tmp_path, turn):
 
 def test_a_line_begun_before_the_view_was_rolled_cuts_nothing(qapp, tmp_path):
     scene, said = Scene(tmp_path, (3, *SHAPE)), []
-    keys = Keys(scene.viewer, scene.correcting, said.append, lambda: None)
+    keys = Keys(scene.viewer, lambda: scene.correcting, said.append, lambda: None)
     before = scene.layer.data.copy()
-    keys.split()
+    keys.press(SPLIT)
     scene.viewer.dims.roll()
     keys._armed._finish([(35.0, 10.0), (35.0, 60.0)])
     np.testing.assert_array_equal(scene.layer.data, before)
     assert "2-D view" in said[-1]
     scene.correcting.close()
+
+
+def test_keys_of_objects_say_that_classes_are_painted(qapp):
+    viewer, said = ViewerModel(), []
+    layer = viewer.add_labels(np.zeros(SHAPE, np.uint32))
+    live = LiveLabels.empty(SHAPE, classes=True)
+    correcting = Correcting(viewer, layer, live, name="cells")
+    keys = Keys(viewer, lambda: correcting, said.append, lambda: None)
+    keys.press(DELETE)
+    assert "classes are painted" in said[-1]
+    correcting.close()
+
+
+def test_a_key_of_the_person_stays_theirs(scene):
+    scene.viewer.bind_key("D", lambda _: None)
+    theirs = dict(scene.viewer.keymap)
+    keys = Keys(scene.viewer, lambda: scene.correcting, lambda _: None, lambda: None)
+    keys.bind()
+    assert theirs.items() <= scene.viewer.keymap.items()
+    keys.unbind()
+    assert dict(scene.viewer.keymap) == theirs

@@ -56,6 +56,17 @@ def before(monkeypatch, owner: type, name: str, note) -> None:
     monkeypatch.setattr(owner, name, noting)
 
 
+def watch_keys(monkeypatch, events) -> None:
+    """Note whether a result's layer is dressed when the keys begin to follow it."""
+    follow = Keys.follow
+
+    def noting(keys, correcting):
+        events.append(("bound", dressed(correcting.layer)))
+        follow(keys, correcting)
+
+    monkeypatch.setattr(Keys, "follow", noting)
+
+
 def make(panel: SegmentPanel, *, classes: bool):
     """Make a result of the only image."""
     layer = panel.form.image.value
@@ -64,7 +75,7 @@ def make(panel: SegmentPanel, *, classes: bool):
 
 def test_classes_are_dressed_then_watched_then_kept_safe(viewer, panel, monkeypatch, qtbot):
     events = []
-    before(monkeypatch, Keys, "bind", lambda keys: events.append(("bound", dressed(keys.layer))))
+    watch_keys(monkeypatch, events)
     before(
         monkeypatch, Correcting, "keep_in", lambda c: events.append(("kept", bool(c.layer.keymap)))
     )
@@ -112,7 +123,7 @@ def test_closing_down_lets_go_of_results_before_the_engine_ends(viewer, panel, m
     result = make(panel, classes=OBJECTS)
     qtbot.waitUntil(lambda: result.correcting.journal is not None, timeout=10_000)
     events = []
-    before(monkeypatch, Keys, "unbind", lambda _: events.append("keys"))
+    before(monkeypatch, Keys, "leave", lambda _: events.append("keys"))
     before(
         monkeypatch,
         Correcting,
@@ -138,7 +149,7 @@ def test_the_next_panel_takes_over_in_the_same_order(viewer, panel, monkeypatch,
     files = result.correcting.journal.paths
     panel.close_down()
     events = []
-    before(monkeypatch, Keys, "bind", lambda keys: events.append(("bound", dressed(keys.layer))))
+    watch_keys(monkeypatch, events)
     before(monkeypatch, Correcting, "keep_in", lambda _: events.append("kept"))
     other = SegmentPanel(viewer)
     try:

@@ -686,7 +686,7 @@ def test_the_model_that_fits_is_chosen_and_said(session, phase, said, qtbot):
     advice = ModelAdvice(session)
     session.choose(session.viewer.add_image(np.zeros(SHAPE, np.uint16)))
     qtbot.waitUntil(lambda: session.intent.model == "cells-phase", timeout=PATIENCE)
-    assert said[-1].startswith("cells-phase knows more of what is in this image than nuclei")
+    assert said[-1].startswith("cells-phase fits the cells of this image better than nuclei")
     qtbot.waitUntil(lambda: not advice.running, timeout=PATIENCE)
     session.intend(model="nuclei")  # a person's choice
     session.choose(session.viewer.add_image(np.zeros(SHAPE, np.uint16)))

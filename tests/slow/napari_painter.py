@@ -280,7 +280,7 @@ def restore(path: Path) -> None:
     window = Window()
     panel = window.panel
     wait_until(lambda: panel.restoring.visible, "nothing is offered to be restored")
-    tell("does", panel.restoring.restore.text)
+    tell("does", panel.restoring.offer_text.text)
     window.click(panel.restoring.restore)
     wait_until(lambda: "are restored" in panel.sentence, "it is not restored")
     result = panel.current_result()

@@ -224,7 +224,7 @@ def check_restored(home: Path, whole: Array, recovery: Recovery) -> None:
     window = NapariProcess(home, "restoring", 0)
     assert window.listen() == 0, window.log
     told = window.told
-    assert f"Restore {recovery.strokes} strokes" in told.said[0]
+    assert f"({recovery.strokes} strokes)" in told.said[0]
     np.testing.assert_array_equal(told.states[0], whole)
     assert told.saved == 1
     np.testing.assert_array_equal(read_labels(window.labels)[0], told.handed[1])

@@ -8,6 +8,7 @@ from napari import Viewer
 from napari_unet.plugin.correct.classes_section import ClassesSection
 from napari_unet.plugin.correct.correct_section import CorrectSection
 from napari_unet.plugin.correct.restoring import Restoring
+from napari_unet.plugin.preferences import read_preferences, write_preferences
 from napari_unet.plugin.retrain.retrain_section import RetrainSection
 from napari_unet.plugin.segment.large_images import LargeImages
 from napari_unet.plugin.segment.link_planes import LinkPlanes
@@ -17,6 +18,7 @@ from napari_unet.plugin.segment.saving import Saving
 from napari_unet.plugin.segment.segment_form import SegmentForm
 from napari_unet.plugin.segment.segment_section import SegmentSection
 from napari_unet.plugin.session.session import Session
+from napari_unet.plugin.welcome import Welcome
 from napari_unet.plugin.widgets.background import import_early
 from napari_unet.plugin.widgets.fold import Fold
 from napari_unet.plugin.widgets.library_watch import LibraryWatch
@@ -46,6 +48,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.form = SegmentForm(session)
         self.segment, self.link = SegmentSection(session), LinkPlanes(session)
         self.saving = Saving(session, self.link)
+        self.welcome = Welcome(napari_viewer)
         self.large = LargeImages(session)
         self.classes = ClassesSection(session)
         self.restoring = Restoring(session)
@@ -53,6 +56,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.retrain = RetrainSection(session)
         self._lay_out()
         self._connect()
+        self._take_preferences()
         self.form.refresh()
         session.take_over()
         session.warm_up()
@@ -68,6 +72,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         for title, native in (("Correct", self.correct.native), ("Retrain", self.retrain.form)):
             self._scrolling.add(Fold(title, native, main=True))
         layout = self.native.layout()
+        layout.addWidget(self.welcome)
         layout.addLayout(side_by_side(self.segment.segment, self.saving.save))
         for question in (self.restoring, self.large):  # not to be overlooked
             layout.addWidget(question.native)
@@ -86,6 +91,13 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self._undocking = Undocking(self.native)
         self._undocking.happened.connect(self.close_down)
 
+    def _take_preferences(self) -> None:
+        """Begin with what was chosen last; after the advice, which a person's model ends."""
+        last = read_preferences()
+        self.retrain.form.time.value = last.time_limit
+        if last.own_model:
+            self.session.intend(model=last.own_model)
+
     @property
     def sentence(self) -> str:
         """What the panel says at the moment."""
@@ -93,4 +105,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
 
     def close_down(self, *_: Any) -> None:
         """Stop everything that was started here; what is on the layers stays."""
+        if not self.session.closed:
+            write_preferences(self.session.intent.model, self.retrain.form.time.value)
+        self.welcome.leave()
         self.session.close()

@@ -224,7 +224,7 @@ def decide(old: Score, new: Score) -> tuple[Outcome, str]:
     gains = np.array(new.overlaps) - np.array(old.overlaps)
     gain, error = new.value - old.value, float(gains.std(ddof=1)) / held**0.5
     scores = f"{old.value:.2f} before, {new.value:.2f} after, 1 = perfect"
-    judged = f"on {held} painted strokes set aside to judge ({scores})"
+    judged = f"on {held} of your strokes, held out to judge ({scores})"
     clear = max(LEAST_GAIN, ERRORS * error)
     if gain < clear:
         clearly = "clearly " if gain > 0 else ""

@@ -1,28 +1,52 @@
 """The part of the panel that helps to say what is right: brush, boxes, whole layers, keys."""
 
-import weakref
+from functools import partial
 from typing import Any
 
 from magicgui.widgets import CheckBox, Container, PushButton
-from napari.layers import Labels, Shapes
+from napari.layers import Shapes
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_unet.errors import InputError
-from napari_unet.plugin.correct.keys import KEYS, NAPARIS_KEYS, Keys
+from napari_unet.plugin.correct.keys import (
+    BRUSH,
+    CONFIRM,
+    DELETE,
+    HELP,
+    KEYS,
+    MERGE,
+    NAPARIS_KEYS,
+    NEXT,
+    SPLIT,
+    WHERE,
+    Keys,
+)
 from napari_unet.plugin.correct.other_labels import OtherLabels
 from napari_unet.plugin.correct.uncertain_regions import UncertainRegions
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.rectangles import correct_box
+from napari_unet.plugin.result.correcting import Correcting
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Intent, Session
 from napari_unet.plugin.widgets.fold import Fold
 from napari_unet.plugin.widgets.setting_widgets import row_of
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
 
-BRUSH, OBJECTS, CLASSES = "Background brush", "Paint objects", "Paint classes"
+BACKGROUND, OBJECTS, CLASSES = "Background brush", "Paint objects", "Paint classes"
+# Buttons of the keys that need no second thought, each with its letter.
+BUTTONS = {
+    CONFIRM: ("Confirm", "This object is right: click it, or press C above it"),
+    DELETE: ("Delete", "There is no object: click it, or press D above it"),
+    SPLIT: ("Split", "Draw a line through one object to make two of it"),
+    MERGE: ("Join", "Draw a line across objects to make one of them"),
+    NEXT: ("Next", "Show the next object in the middle"),
+    WHERE: ("Where next", "Go to where the model is least sure"),
+}
 OTHER, INSTEAD = "Use labels of a file or another layer", "Classes instead of objects"
 NOTHING_YET = "Nothing is corrected yet."
-KEPT = "{} was removed. Its corrections are kept: choose its image and press Restore."
+KEPT = (
+    "{} was removed. Its corrections are kept: choose its image and press Restore your corrections."
+)
 STILL_COUNTS = (
     "What is marked on {} still counts as corrected. To take it back, press Background brush and "
     "erase it with napari's eraser."
@@ -43,14 +67,24 @@ class CorrectSection(Container):  # type: ignore[type-arg]
     def __init__(self, session: Session, classes: QWidget) -> None:
         super().__init__(labels=False)
         self._session, self._viewer = session, session.viewer
-        self._keys: weakref.WeakKeyDictionary[Labels, Keys] = weakref.WeakKeyDictionary()
         self._rectangles: Shapes | None = None
         self.uncertain, self.others = UncertainRegions(session), OtherLabels(session)
+        self.keys = Keys(
+            session.viewer, self._correcting, session.say, self.uncertain.jump, self._explain
+        )
         self._build(classes)
-        self.brush.clicked.connect(self._press_brush)
+        self._connect()
+        self.keys.bind()
+        self.refresh()
+
+    def _connect(self) -> None:
+        session = self._session
+        self.brush.clicked.connect(partial(self.keys.press, BRUSH))
+        self.help.clicked.connect(self._explain)
+        for key, button in self.buttons.items():
+            button.clicked.connect(partial(self.keys.press, key, button=True))
         self.all_correct.clicked.connect(self._press_all_correct)
         self.show_corrected.changed.connect(self._press_show)
-        self.where.clicked.connect(self.uncertain.jump)
         self.heat.changed.connect(self.uncertain.show_heat)
         self._viewer.layers.selection.events.active.connect(self.refresh)
         events = self._viewer.layers.events
@@ -62,43 +96,51 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         session.results.lost.connect(self._on_lost)
         session.results.changed.connect(self.refresh)
         session.intent_changed.connect(self._on_intent)
-        self.refresh()
+        session.closing.connect(self.keys.unbind)
 
     def _build(self, classes: QWidget) -> None:
-        self.brush = PushButton(text=BRUSH, tooltip="Paint where there is no object (key G)")
+        self.brush = PushButton(text=_with(BACKGROUND, BRUSH), tooltip="Paint where no object is")
         self.all_correct = PushButton(
             text="All correct", tooltip="Everything inside a rectangle is right, also empty parts"
         )
-        self.show_corrected = CheckBox(text="Show what counts as corrected")
-        self.where = PushButton(
-            text="Where to paint next", tooltip="Go to where the model is least sure (key W)"
+        self.buttons = {
+            key: PushButton(text=_with(name, key), tooltip=tip)
+            for key, (name, tip) in BUTTONS.items()
+        }
+        self.help = PushButton(text=HELP, tooltip="Show all keys")
+        self.show_corrected = CheckBox(
+            text="Show what counts as corrected", tooltip="Outlines of all that you have corrected"
         )
-        self.heat = CheckBox(text="Show where it is unsure")
+        self.heat = CheckBox(
+            text="Show where it is unsure", tooltip="Draw over the image how unsure the model is"
+        )
         self.counter = Wrapped()
         self.margins = (0, 0, 0, 0)
-        self.extend([row_of(self.brush, self.all_correct), row_of(self.where, self.heat)])
-        self.append(self.show_corrected)
+        edits, steps = [*self.buttons.values()][:4], [*self.buttons.values()][4:]
+        self.append(row_of(self.brush, self.all_correct))
+        self.extend([row_of(*edits), row_of(*steps, self.help)])
+        self.extend([self.heat, self.show_corrected])
         self.other_labels = Fold(OTHER, self.others.native)
         self.other_classes = Fold(INSTEAD, classes)
-        self.keys = Fold("Keys", _list_of_keys())
-        for widget in (self.counter, self.other_labels, self.other_classes, self.keys):
+        self.key_list = Fold("Keys", _list_of_keys())
+        for widget in (self.counter, self.other_labels, self.other_classes, self.key_list):
             self.native.layout().addWidget(widget)
 
     # ---- what there is ---------------------------------------------------------------------
 
     def _watch(self, result: Result) -> None:
-        """Bind the keys to a new result and count its corrections."""
-        keys = Keys(self._viewer, result.correcting, self._session.say, self.uncertain.jump)
-        keys.bind()
-        self._keys[result.layer] = keys
+        """Count the corrections of a new result."""
+        self.keys.follow(result.correcting)
         result.correcting.changed.connect(self._recount)
         result.correcting.trouble.connect(self._session.say)
 
     def _unbind(self, result: Result) -> None:
-        """Take the keys from a layer that nobody looks after any more."""
-        keys = self._keys.pop(result.layer, None)
-        if keys is not None:
-            keys.unbind()
+        """Take our key from a layer that nobody looks after any more."""
+        self.keys.leave(result.correcting)
+
+    def _correcting(self) -> Correcting | None:
+        result = self._session.results.current
+        return None if result is None else result.correcting
 
     def _on_lost(self, result: Result) -> None:
         """Say what became of the corrections; what was said of the objects is over anyway."""
@@ -124,15 +166,18 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         results = self._session.results
         result = results.current
         there = result is not None
-        for widget in (self.brush, self.all_correct, self.show_corrected, self.where, self.heat):
+        of_objects = there and not results.classes
+        for widget in (self.brush, self.all_correct, self.show_corrected, self.heat):
             widget.enabled = there
+        for button in self.buttons.values():
+            button.enabled = of_objects
         with self.show_corrected.changed.blocked():
             self.show_corrected.value = result is not None and result.correcting.overlay.shown
         self.others.refresh(offer=not there)
         active = self._viewer.layers.selection.active
         on = result is not None and result.correcting.marks.is_layer(active)
         kind = CLASSES if results.classes else OBJECTS
-        self.brush.text = kind if on else BRUSH
+        self.brush.text = _with(kind if on else BACKGROUND, BRUSH)
         self._recount()
 
     def _recount(self) -> None:
@@ -141,13 +186,13 @@ class CorrectSection(Container):  # type: ignore[type-arg]
 
     # ---- buttons ---------------------------------------------------------------------------
 
-    def _press_brush(self) -> None:
-        result = self._session.results.current
-        if result is None:
-            return
-        active = self._viewer.layers.selection.active
-        result.correcting.marks.brush_background(on=not result.correcting.marks.is_layer(active))
-        self.refresh()
+    def _explain(self) -> None:
+        """Show all keys, or fold them away."""
+        if self.key_list.isExpanded():
+            self.key_list.collapse(animate=False)
+        else:
+            self.key_list.expand(animate=False)
+            self._session.reveal.emit(self.key_list)
 
     def _press_show(self, on: bool) -> None:
         result = self._session.results.current
@@ -181,6 +226,11 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self._rectangles.mode = "add_rectangle"
 
 
+def _with(name: str, key: str) -> str:
+    """Return the text of a button, with the letter of its key."""
+    return f"{name} ({key})"
+
+
 def _list_of_keys() -> QLabel:
     lines = [f"<b>{key}</b> {text}" for key, text in {**KEYS, **NAPARIS_KEYS}.items()]
     listed = QLabel("<br>".join(lines))
@@ -198,6 +248,6 @@ def _count(result: Result) -> str:
     if deleted:
         parts.append(f"{deleted} deleted {singular if deleted == 1 else plural}")
     if background:
-        parts.append(f"{background} px of background")
+        parts.append(f"background strokes ({background} px)")
     listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
     return f"{listed} {'painted' if result.classes else 'corrected'}"

@@ -24,7 +24,7 @@ from napari_unet.plugin.layers.labels_files import METADATA_KEY, TIFF, saved_her
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
-from napari_unet.plugin.widgets.setting_widgets import LayerBox, keep_narrow, row_of
+from napari_unet.plugin.widgets.setting_widgets import LayerBox, keep_narrow
 
 CHOOSE = "Choose a labels layer first; it must have the image's shape."
 LOOKING = "Looking for what was painted on these labels…"
@@ -35,7 +35,8 @@ NO_JOURNAL = (
 )
 AS_IMAGE = (
     "{name} holds labels that were saved here, and was opened as an image. Right-click it in the "
-    "list of layers, choose Convert to Labels, choose your image again, and press Go on with it."
+    "list of layers, choose Convert to Labels, choose your image again, and press Continue editing "
+    "these labels."
 )
 GONE = "The image or the labels layer was removed."
 
@@ -60,15 +61,16 @@ class OtherLabels(Container):  # type: ignore[type-arg]
             tooltip="A labels layer of the image's shape, such as one that was saved earlier",
         )
         self.take = PushButton(
-            text="Take as corrections", tooltip="It is right everywhere, also where it is empty"
+            text="These labels are all correct",
+            tooltip="They are right everywhere, also where they are empty",
         )
         self.go_on = PushButton(
-            text="Go on with it",
+            text="Continue editing these labels",
             tooltip="Work on in this layer: it counts as what the model found, what is painted on "
             "it from now on as corrections; earlier corrections are found again",
         )
         keep_narrow(self.layer)
-        self.extend([self.layer, row_of(self.take, self.go_on)])
+        self.extend([self.layer, self.take, self.go_on])
         self.take.clicked.connect(self._press_take)
         self.go_on.clicked.connect(self._press_go_on)
         session.viewer.layers.events.inserted.connect(self._on_inserted)

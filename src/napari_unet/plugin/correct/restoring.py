@@ -45,7 +45,10 @@ class Restoring(Container):  # type: ignore[type-arg]
         self._next: list[Recovery] = []  # of the same image, offered afterwards
         self._declined: set[str] = set()  # tokens
         self.offer_text = Wrapped(most=3)
-        self.restore, self.not_now = PushButton(text="Restore"), PushButton(text="Not now")
+        self.restore, self.not_now = (
+            PushButton(text="Restore your corrections"),
+            PushButton(text="Not now"),
+        )
         self.margins = (0, 0, 0, 0)
         layout = self.native.layout()
         layout.addWidget(self.offer_text)
@@ -139,17 +142,17 @@ class Restoring(Container):  # type: ignore[type-arg]
 
     def _offer(self, layer: ImageLayer, recovery: Recovery) -> None:
         when = f"{recovery.changed.astimezone():%d %b %Y, %H:%M}"
+        count = recovery.strokes
+        strokes = f"{count} stroke{'' if count == 1 else 's'}"
         what = "Classes painted on" if self._is_of_classes(layer, recovery) else "Corrections of"
         place = self._place(layer, recovery)
         whose = "this image" if place is None else f"a part of this image (at {place[1].start})"
-        text = f"{what} {whose} from {when} were found."
+        text = f"{what} {whose} from {when} were found ({strokes})."
         if recovery.saved:
             text += f" The labels were saved to {recovery.saved}."
         if recovery.damaged:
             text += " A part of them is damaged and cannot be restored."
         self.offer_text.say(text)
-        count = recovery.strokes
-        self.restore.text = f"Restore {count} stroke{'' if count == 1 else 's'}"
         self._offered = layer, recovery
         self.visible = True
 

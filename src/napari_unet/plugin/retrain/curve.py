@@ -1,4 +1,4 @@
-"""The curve of a retraining: its loss, and how well the objects set aside are found."""
+"""The curve of a retraining: its loss, and how well the held-out objects are found."""
 
 import math
 import time
@@ -15,7 +15,7 @@ LOSS, SCORE = "#4c9ed9", "#e8a33d"
 
 
 class Curve(QWidget):
-    """Loss on the left axis, score of the objects set aside on the right one, over seconds.
+    """Loss on the left axis, score of the held-out objects on the right one, over seconds.
 
     It is drawn with pyqtgraph, which is imported when there is something to draw; where that is
     missing, a line of text says the same.
@@ -25,6 +25,7 @@ class Curve(QWidget):
         super().__init__()
         self._plot: Any = None
         self._text = QLabel()
+        self._text.setWordWrap(True)
         self._next = 0.0
         self.losses: list[tuple[float, float]] = []  # seconds and loss
         self.scores: list[tuple[float, float]] = []  # seconds and mean overlap
@@ -68,8 +69,8 @@ class Curve(QWidget):
 
 
 def _words(losses: list[tuple[float, float]], scores: list[tuple[float, float]]) -> list[str]:
-    words = [f"error {losses[-1][1]:.2f}"] if losses else []
-    return words + ([f"overlap of objects set aside {scores[-1][1]:.2f}"] if scores else [])
+    words = [f"training error {losses[-1][1]:.2f}"] if losses else []
+    return words + ([f"agreement with your held-out objects {scores[-1][1]:.2f}"] if scores else [])
 
 
 def _make_plot(parent: Curve) -> "_Plot | None":

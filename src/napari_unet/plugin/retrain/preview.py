@@ -13,10 +13,10 @@ from napari_unet.labels.live_labels import Assembly
 from napari_unet.models.library import Model
 from napari_unet.planning.planner import Where
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.layers.class_colours import colour_dict
 from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.retrain.retrain_form import SHOW_NEW
+from napari_unet.plugin.session.class_names import colour_dict
 from napari_unet.plugin.session.session import Session
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings

@@ -168,7 +168,7 @@ def told(report: Report) -> str:
 def summary(report: Report) -> str:
     """Return what was compared, before and after, a line each."""
     pairs = {
-        "objects set aside": (report.old, report.new) if report.held else None,
+        "agreement with held-out objects": (report.old, report.new) if report.held else None,
         "objects learned from": report.learned,
         "found again in an enlarged image": report.steady,
         "nuclei of other images": (report.base_old, report.base_new),

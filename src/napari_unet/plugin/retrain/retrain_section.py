@@ -146,7 +146,7 @@ class RetrainSection:
             case Waiting():
                 if self._last_step and time.monotonic() - self._last_step > QUIET:
                     self._last_step = 0.0
-                    self._session.say("Judging on the objects set aside…")
+                    self._session.say("Judging by your held-out objects…")
             case FinetuneResult():
                 self._finished = event
 

@@ -17,7 +17,7 @@ from napari_unet.plugin.widgets.background import BackgroundTask
 
 log = logging.getLogger(__name__)
 FITS = (
-    "{name} knows more of what is in this image than {other}, so it is chosen. Press Segment, or "
+    "{name} fits the cells of this image better than {other}, so it was chosen. Press Segment, or "
     "choose another model first."
 )
 

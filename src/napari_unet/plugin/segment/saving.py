@@ -1,11 +1,16 @@
-"""Save labels…: asks for a file, writes a copy in the background, and notes it in the journal."""
+"""Save labels…: asks for a file, writes a copy in the background, and notes it in the journal.
 
+A window that a person closes before that asks whether to save.
+"""
+
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from magicgui.widgets import PushButton
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_unet.io.ome_zarr import ENDING, copy_labels
 from napari_unet.plugin.layers import layers
@@ -23,6 +28,9 @@ OME_TIFF = ".ome.tif"
 AS_IMAGE = (
     "napari opens a file of this name as an image; with a name that ends in _labels it opens as "
     "labels."
+)
+UNSAVED = (
+    "{} not saved. What you have corrected is kept, and offered when you open the image again."
 )
 NOTHING = "There is nothing to save: the image has no result any more. Press Segment first."
 
@@ -45,8 +53,14 @@ class Saving:
 
     def __init__(self, session: Session, link: LinkPlanes) -> None:
         self._session, self._link = session, link
-        self.save = PushButton(text="Save labels…", enabled=False)
+        self._saved: weakref.WeakKeyDictionary[Result, int] = weakref.WeakKeyDictionary()  # edits
+        self._closing: Closing | None = None
+        self.save = PushButton(
+            text="Save labels…", enabled=False, tooltip="As OME-TIFF, with ids and pixel size"
+        )
         self.save.clicked.connect(self.ask)
+        session.runs.found.connect(self._on_found)
+        session.closing.connect(self._leave_window)
         session.intent_changed.connect(self.refresh)
         session.results.changed.connect(self.refresh)
 
@@ -54,6 +68,28 @@ class Saving:
         """Offer to save where there is something."""
         there = self._session.results.current is not None
         self.save.enabled = there or self._slide() is not None
+        window = self.save.native.window()
+        if self._closing is None and not self._session.closed and window.windowHandle() is not None:
+            self._closing = Closing(window, self.unsaved, self.ask)
+
+    def _on_found(self, _event: object) -> None:
+        """Count a result that a run changes as not saved."""
+        result = self._session.results.current
+        if result is not None:
+            self._saved.pop(result, None)
+
+    def unsaved(self) -> list[str]:
+        """Return the names of the layers whose labels would be lost."""
+        return [
+            result.layer.name
+            for result in self._session.results.all()
+            if self._saved.get(result) != result.correcting.edits and result.layer.data.any()
+        ]
+
+    def _leave_window(self) -> None:
+        if self._closing is not None:
+            self._closing.leave()
+            self._closing = None
 
     def _slide(self) -> SlideResult | None:
         layer = self._session.intent.layer
@@ -108,6 +144,7 @@ class Saving:
             return write_labels(str(path), grid.on_layer(labels), {**meta, "metadata": metadata})
 
         def note() -> None:
+            self._saved[result] = edits
             if result.correcting.edits == edits:
                 self._note(result, path)
 
@@ -137,6 +174,59 @@ class Saving:
         # the journal of a layer that was removed meanwhile is closed, and is offered to be restored
         if journal is not None and result.layer in self._session.viewer.layers:
             journal.note("saved", path=str(path))
+
+
+class Closing(QObject):
+    """Asks before a person closes a window with labels that are not saved.
+
+    Parameters
+    ----------
+    window : QWidget
+        The window.
+    unsaved : callable
+        Returns the names of the layers whose labels would be lost.
+    save : callable
+        Asks for a file, and writes it.
+    """
+
+    def __init__(
+        self, window: QWidget, unsaved: Callable[[], list[str]], save: Callable[[], None]
+    ) -> None:
+        super().__init__(window)
+        self._unsaved, self._save = unsaved, save
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802  Qt's
+        """Keep the window open until the person has decided; a program that closes is not asked."""
+        asked = event is not None and event.type() == QEvent.Type.Close and event.spontaneous()
+        if watched is not self.parent() or not asked or event is None or self.may_close():
+            return False
+        event.ignore()
+        return True
+
+    def leave(self) -> None:
+        """Watch the window no longer."""
+        window = self.parent()
+        if window is not None:
+            window.removeEventFilter(self)
+        self.deleteLater()
+
+    def may_close(self) -> bool:
+        """Ask, where there is anything to lose."""
+        names = self._unsaved()
+        if not names:
+            return True
+        layers = f"The labels of {names[0]} are" if len(names) == 1 else f"{len(names)} layers are"
+        parent = self.parent()
+        box = QMessageBox(parent if isinstance(parent, QWidget) else None)
+        box.setText(UNSAVED.format(layers))
+        save = box.addButton("Save labels…", QMessageBox.ButtonRole.AcceptRole)
+        close = box.addButton("Close without saving", QMessageBox.ButtonRole.DestructiveRole)
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.exec()
+        if box.clickedButton() is save:
+            self._save()
+        return box.clickedButton() is close
 
 
 def _writer_of_slide(slide: SlideResult, path: Path) -> Callable[[], Any]:

@@ -92,8 +92,8 @@ class Compared:
     def figures(self) -> str:
         """How the objects held out are found, in words."""
         old, new = self.held
-        objects = f"{self.objects} painted objects set aside to judge"
-        return f"overlap with {objects}: {old:.2f} before, {new:.2f} after, 1 = perfect"
+        objects = f"{self.objects} of your objects, held out to judge"
+        return f"agreement with {objects}: {old:.2f} before, {new:.2f} after, 1 = perfect"
 
 
 def certainty(old: Score, new: Score) -> float:
@@ -137,12 +137,12 @@ def verdict(compared: Compared, expected: float | None = None) -> tuple[Outcome,
         )
     if few:  # nearly always fewer were painted
         return "preview", (
-            f"Only {compared.objects} painted objects could be set aside to judge, too few to "
-            "tell. The old model stays; look at the new one and keep it if "
+            f"Only {compared.objects} of your objects could be held out to judge, too few to tell. "
+            "The old model stays; look at the new one and keep it if "
             f"it is better, or paint a few more objects ({FEWEST_PAINTED} in all are enough)."
             + forgotten
         )
-    # not sure, whatever else is seen, where those that were set aside are found worse
+    # not sure, whatever else is seen, where those that were held out are found worse
     if expected < SURE or compared.held[1] < compared.held[0]:
         return "preview", (
             f"The new model is probably better: look at it ({compared.figures}). The old one "

@@ -1,0 +1,59 @@
+"""A window with labels that are not saved asks before it closes."""
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
+
+
+class Clicked(QCloseEvent):
+    """What the window system sends where a person closes a window."""
+
+    def spontaneous(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def close(viewer, panel):
+    """Close the window as a person does; returns the question, empty if there was none."""
+
+    def press(button: str) -> tuple[str, bool]:
+        window, asked = panel.native.window(), []
+
+        def answer() -> None:
+            box = QApplication.activeModalWidget()
+            if isinstance(box, QMessageBox):
+                asked.append(box.text())
+                next(one for one in box.buttons() if one.text().strip("&") == button).click()
+
+        event = Clicked()
+        QTimer.singleShot(200, answer)
+        refused = panel.saving._closing.eventFilter(window, event)
+        assert refused != event.isAccepted()
+        return (asked[0] if asked else ""), refused
+
+    return press
+
+
+def test_labels_that_are_not_saved_are_asked_for(
+    viewer, network, panel, painted, close, idle, tmp_path, monkeypatch
+):
+    text, refused = close("Cancel")
+    assert f"The labels of {painted.layer.name} are not saved" in text
+    assert refused
+    assert close("Close without saving")[1] is False
+    target = tmp_path / "cells_labels.ome.tif"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(target), ""))
+    assert close("Save labels…")[1]
+    idle()
+    assert target.exists()
+    assert close("Cancel") == ("", False)
+    painted.layer.data_setitem((np.array([1]), np.array([1])), 77)
+    painted.correcting.look_everywhere()
+    assert close("Cancel")[1]
+
+
+def test_an_image_alone_is_not_asked_for(viewer, network, panel, image, close):
+    panel.session.refresh()
+    assert close("Cancel") == ("", False)
