@@ -60,6 +60,13 @@ def test_movie_gets_tracks_with_their_times_and_places(viewer, stack, panel):
     np.testing.assert_allclose(first[:, 3:], [[(c - 0.5) for c in A.centre]] * 5)
 
 
+def test_movie_of_stacks_with_channels_is_linked_without_tracks(viewer, stack, panel):
+    stack("TZCYX", {"T": 2, "Z": 3, "C": 2})  # napari shows no tracks of five axes
+    assert panel.link.told.text == "2 tracks in 2 frames of 3 planes"
+    assert len(np.unique(viewer.layers["cells linked"].data)) == 1 + 2
+    assert not [one for one in viewer.layers if isinstance(one, Tracks)]
+
+
 def test_corrections_keep_ids_and_are_linked_anew(viewer, stack, panel, qtbot):
     result = stack("ZYX", {"Z": 6})
     before = np.array(viewer.layers["cells linked"].data)

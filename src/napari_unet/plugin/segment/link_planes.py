@@ -25,6 +25,7 @@ from napari_unet.segmentation import has_several_planes, plane_distance
 from napari_unet.settings import LinkSettings
 
 RESTS = 1500  # milliseconds from the last correction until planes are linked anew
+TRACK_AXES = 4  # of napari's layer of tracks, at most
 LOOK = 200  # milliseconds between looks at how far it is
 TOOLTIP = (
     "Make objects through Z, and tracks through time, of what the planes show. Save labels… then "
@@ -265,7 +266,7 @@ def show_tracks(
 ) -> Tracks | None:
     """Show the tracks of a result in place of those before; None where there are none.
 
-    napari takes the first axis of tracks for time.
+    napari takes the first axis of tracks for time, and shows tracks of at most `TRACK_AXES`.
     """
     visible = True
     if shown is not None and shown in viewer.layers:
@@ -273,7 +274,8 @@ def show_tracks(
         viewer.layers.remove(shown)
     data, graph = links.tracks()
     grid = grid_of(result)
-    if links.axes not in ("T", "TZ") or grid.order[0] != 0 or not len(data):
+    fits = links.axes in ("T", "TZ") and grid.order[0] == 0 and grid.ndim <= TRACK_AXES
+    if not fits or not len(data):
         return None
     placed = grid.to_layer([*data[:, 1:].T], np.zeros(len(data)))
     layer = Tracks(
