@@ -12,7 +12,10 @@ from typer.testing import CliRunner
 from napari_unet.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "command-line.md", ROOT / "docs" / "library.md"]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{p}.md" for p in ("command-line", "exports", "library")),
+]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("sample_data/*.md")])
 LINK = re.compile(r"\[[^\]]*\]\((?!https?://|#)([^)#\s]+)")

@@ -173,10 +173,10 @@ class Trial:
         return cls([Sheet.blank(scene) for scene in scenes], Found(model, scenes))
 
     def scores(self, found: Found, name: str) -> Row:
-        """AP on what was not painted, and on the next image, as fields of a row."""
-        own, following = (count([match(*rest(s, found(i)))], THRESHOLDS)
-                          for i, s in enumerate(self.sheets))  # fmt: skip
-        return {name: figures(own), f"next_{name}": figures(following)}
+        """AP on what was not painted, on the next image, and on both, as fields of a row."""
+        own, following = (match(*rest(s, found(i))) for i, s in enumerate(self.sheets))
+        parts = {name: [own], f"next_{name}": [following], f"all_{name}": [own, following]}
+        return {key: figures(count(found_, THRESHOLDS)) for key, found_ in parts.items()}
 
     def run(self, settings: FinetuneSettings, target: Path, *rivals: Model) -> Row:
         """Retrain, and return scores before and after, and what the report says.

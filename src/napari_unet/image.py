@@ -220,7 +220,7 @@ class Image:
         return self._length("C")
 
     @property
-    def _has_alpha(self) -> bool:
+    def has_alpha(self) -> bool:
         """Whether the channels are red, green, blue and opacity; four stains are not."""
         bytes_ = np.dtype(self.data.dtype) == np.uint8
         told = bytes_ if self.opacity is None else self.opacity
@@ -286,7 +286,7 @@ class Image:
             Whether it takes nuclei besides; they are given where the image has a channel of them.
         """
         offered = 1 if self.channel is not None else self.channels
-        if wanted in (1, offered) or (wanted == 3 and self._has_alpha):
+        if wanted in (1, offered) or (wanted == 3 and self.has_alpha):
             return wanted + int(nuclei and self.nuclei is not None)
         raise InputError(
             f"The image offers {offered} channel(s); this model needs {wanted}. Choose other "
@@ -322,7 +322,7 @@ class Image:
         """
         paired = nuclei and self.nuclei is not None
         window = self._stored(plane, box, self.channel)
-        if self._has_alpha and channels != len(window):
+        if self.has_alpha and channels != len(window):
             window = window[:3]
         if channels - int(paired) == 1 and len(window) > 1:
             shown = window if self.nuclei is None else np.delete(window, self.nuclei, axis=0)

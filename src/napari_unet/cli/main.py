@@ -1,4 +1,7 @@
-"""Command line: ``napari-unet segment | finetune | models | demo``. The same code as the panel."""
+"""Command line: ``napari-unet segment | export | methods | finetune | models | demo``.
+
+The same code as the panel.
+"""
 
 import os
 from pathlib import Path
@@ -6,7 +9,9 @@ from typing import Annotated
 
 import typer
 
+from napari_unet.cli.export import export
 from napari_unet.cli.finetune import finetune
+from napari_unet.cli.methods import methods
 from napari_unet.cli.models import models_app
 from napari_unet.cli.segment import segment
 from napari_unet.cli.targets import complain
@@ -17,6 +22,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(models_app, name="models")
 app.command()(segment)
 app.command()(finetune)
+app.command()(export)
+app.command()(methods)
 
 
 @app.callback()

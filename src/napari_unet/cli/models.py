@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_unet.errors import UNetError
+from napari_unet.errors import ModelError, UNetError
 from napari_unet.models import store
 from napari_unet.models.card import describe, plain, read_card, sha256_of
 from napari_unet.models.library import find_model, lineage, model_files
@@ -68,14 +68,33 @@ def import_file(
 @models_app.command("export")
 def export_file(
     name: Name,
-    file: Annotated[Path, typer.Argument(help="File to write, or a folder.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="File to write, or a folder.", show_default=False)
+    ] = None,
+    bioimageio: Annotated[
+        Path | None,
+        typer.Option(help="Package of BioImage.IO to write, ending in .zip; takes a minute."),
+    ] = None,
+    author: Annotated[
+        list[str] | None, typer.Option(help="Author that the package names; may be repeated.")
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file if it exists already.")
     ] = False,
 ) -> None:
-    """Copy a model out of the library, for someone else."""
+    """Copy a model out of the library, for someone else or for other programs."""
     with _complaining():
-        typer.echo(store.export_model(name, file, overwrite=overwrite))
+        if file is None and bioimageio is None:
+            raise ModelError("Nothing was asked for. Give a FILE, or --bioimageio FILE.zip.")
+        if file is not None:
+            typer.echo(store.export_model(name, file, overwrite=overwrite))
+        if bioimageio is not None:
+            from napari_unet.models.bioimage_io import (  # noqa: PLC0415  loads torch
+                export_bioimageio,
+            )
+
+            made = export_bioimageio(name, bioimageio, authors=author or (), overwrite=overwrite)
+            typer.echo(made)
 
 
 @models_app.command()

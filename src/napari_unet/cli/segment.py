@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_unet.cli.exports import EXPORTS, chosen, exports_of, prepared
 from napari_unet.cli.targets import FAILURES, Target, complain, find_targets, only_scene
 from napari_unet.cli.telling import Told, bar
 from napari_unet.errors import InputError
 from napari_unet.settings import SegmentSettings, validated_settings
 
 if TYPE_CHECKING:
+    import pandas as pd
     from distributed import Client
 
     from napari_unet.execution.slide import Source
-    from napari_unet.image import Box, Image
+    from napari_unet.image import ArrayLike, Box, Image
     from napari_unet.io.formats.facts import Scene
     from napari_unet.models.library import Model
     from napari_unet.segmentation import Segmentation
@@ -67,7 +69,9 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
             help="One id for an object through Z and time; default on for stacks and movies.",
         ),
     ] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="Write a table of the objects too.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help=EXPORTS["csv"].help)] = False,
+    roi: Annotated[bool, typer.Option("--roi", help=EXPORTS["roi"].help)] = False,
+    geojson: Annotated[bool, typer.Option("--geojson", help=EXPORTS["geojson"].help)] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that exist already.")
     ] = False,
@@ -104,7 +108,8 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
         )
         box = _box(region, output)
         channels = _Channels(axes, channel, nuclei_channel)
-        options = _Options(found, settings, channels, csv, overwrite, box, link)
+        kinds = chosen(csv=csv, roi=roi, geojson=geojson)
+        options = _Options(found, settings, channels, kinds, overwrite, box, link)
         with _cluster(scheduler) as client:
             if output.suffix.lower() == ".zarr":
                 _slide(inputs, output, options, client, scene)
@@ -112,7 +117,7 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
             output.mkdir(parents=True, exist_ok=True)
             targets, complete = find_targets(inputs, output, scene)
             if skip_existing:
-                targets = _missing(targets, csv=csv)
+                targets = _missing(targets, kinds)
             done = _spread(targets, options, client) if client else _in_turn(targets, options)
     except FAILURES as error:
         complain(str(error))
@@ -141,7 +146,7 @@ class _Options:
     model: "Model"
     settings: SegmentSettings
     channels: _Channels
-    csv: bool
+    kinds: tuple[str, ...]
     overwrite: bool
     region: "Box | None" = None
     link: bool | None = None
@@ -196,10 +201,9 @@ def _cluster(address: str | None) -> "Iterator[Client | None]":
         yield client
 
 
-def _missing(targets: list[Target], *, csv: bool) -> list[Target]:
+def _missing(targets: list[Target], kinds: tuple[str, ...]) -> list[Target]:
     """Leave out results that are there already, whole, and say how many that are."""
-    wanted = 2 if csv else 1
-    missing = [target for target in targets if len(target.existing(csv=csv)) < wanted]
+    missing = [one for one in targets if len(one.existing(kinds)) < 1 + len(kinds)]
     if len(missing) < len(targets):
         typer.echo(f"{len(targets) - len(missing)} of {len(targets)} images have results already.")
     return missing
@@ -265,17 +269,18 @@ def _slide(
             f"{output} takes the labels of one image and is never replaced; {len(inputs)} inputs "
             "were given. Give one image, without --overwrite, or a folder as --output."
         )
-    table = output.with_name(f"{output.stem}_objects.csv")
-    if options.csv and table.exists():
-        raise InputError(f"{table} exists already. Choose another --output, or move the table.")
+    exports = exports_of(output, options.kinds)
+    for path in exports.values():
+        if path.exists():
+            raise InputError(f"{path} exists already. Choose another --output, or move the file.")
     source = options.channels.source(only_scene(inputs[0], scene), options.region)
     request = request_slide(source, output, options.model, options.settings)
     options.check(request.image)
     with bar(inputs[0].name) as show:
         result = options.linked(run_slide(request, client=client, progress=show))
     linked = write_linked(result, request.output) if result.links else None
-    if options.csv:
-        _save_table(result, table)  # if it fails, the same command makes it anew
+    with prepared(exports, *_exported(result)):
+        pass  # if one fails, the same command makes them anew
     if linked:
         put_in_place(linked, request.output)
     else:
@@ -289,11 +294,11 @@ def _segment_one(
     """Segment an image and save its labels; return what to tell."""
     from napari_unet.segmentation import segment as run  # noqa: PLC0415  quick --help
 
-    existing = target.existing(csv=options.csv)
+    existing = target.existing(options.kinds)
     if existing and not options.overwrite:
         raise InputError(
             f"{' and '.join(map(str, existing))} exists already and may hold corrections; give "
-            "--overwrite to make labels and table anew, --skip-existing to leave whole results, "
+            "--overwrite to make the whole result anew, --skip-existing to leave whole results, "
             "or another --output."
         )
     image = options.channels.source(target.scene).open()
@@ -301,7 +306,7 @@ def _segment_one(
     if _is_large(image):
         return _streamed(target, options, progress)
     result = run(image, options.model, settings=options.settings, progress=progress)
-    return _write(options.linked(result), target, csv=options.csv)
+    return _write(options.linked(result), target, options.kinds)
 
 
 def _is_large(image: "Image") -> bool:
@@ -322,20 +327,17 @@ def _streamed(
     source = options.channels.source(target.scene)
     request = request_slide(source, folder, options.model, options.settings)
     result = run_slide(request, progress=progress)
-    told = _write(options.linked(result), target, csv=options.csv)
+    told = _write(options.linked(result), target, options.kinds)
     shutil.rmtree(folder)
     return told
 
 
-def _write(result: "Segmentation", target: Target, *, csv: bool) -> Told:
-    """Save labels and table, both or none: the table waits beside its place for the labels."""
-    from napari_unet.io.atomic import replace as put  # noqa: PLC0415  quick --help
-    from napari_unet.io.tiff import save_labels  # noqa: PLC0415
+def _write(result: "Segmentation", target: Target, kinds: tuple[str, ...]) -> Told:
+    """Save labels and exports, all or none."""
+    from napari_unet.io.tiff import save_labels  # noqa: PLC0415  quick --help
 
-    image, waiting = result.image, target.table.with_suffix(".csv.partial")
-    try:
-        if csv:
-            _save_table(result, waiting)
+    image = result.image
+    with prepared(target.exports(kinds), *_exported(result)):
         save_labels(
             target.path,
             result.labels,
@@ -343,20 +345,15 @@ def _write(result: "Segmentation", target: Target, *, csv: bool) -> Told:
             axes=image.leading_axes + "YX",
             description=result.record,
         )
-        if csv:
-            put(waiting, target.table)
-    finally:
-        waiting.unlink(missing_ok=True)
     return Told(image.name, result.notices, f"{target.path}: {_what(result)}")
+
+
+def _exported(result: "Segmentation") -> tuple["ArrayLike", str, "Callable[[], pd.DataFrame]"]:
+    """Return labels, their axes, and what measures them when it is asked."""
+    return result.labels, result.image.leading_axes + "YX", lambda: result.objects
 
 
 def _what(result: "Segmentation") -> str:
     if result.links is not None:
         return result.links.summary
     return f"{result.count} objects" if result.plan.card.finds_objects else "classes"
-
-
-def _save_table(result: "Segmentation", path: Path) -> None:
-    from napari_unet.io.exports import save_table  # noqa: PLC0415  loads pandas
-
-    save_table(path, result.objects)

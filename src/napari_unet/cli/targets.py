@@ -1,12 +1,14 @@
 """Which images a command line names, and what their results are called."""
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from napari_unet.cli.exports import exports_of
 from napari_unet.errors import InputError, UNetError
 
 if TYPE_CHECKING:
@@ -30,14 +32,13 @@ class Target:
     scene: "Scene"
     path: Path
 
-    @property
-    def table(self) -> Path:
-        """The file of the table of its objects."""
-        return self.path.with_name(self.path.name.replace("_labels.tif", "_objects.csv"))
+    def exports(self, kinds: Collection[str]) -> dict[str, Path]:
+        """Return the files of other kinds that belong to the result; see `exports_of`."""
+        return exports_of(self.path, kinds)
 
-    def existing(self, *, csv: bool) -> list[Path]:
-        """Return what there is already of the result, with a table or without."""
-        wanted = [self.path, self.table] if csv else [self.path]
+    def existing(self, kinds: Collection[str]) -> list[Path]:
+        """Return what there is already of the result and its exports."""
+        wanted = [self.path, *self.exports(kinds).values()]
         return [path for path in wanted if path.exists()]
 
     @property

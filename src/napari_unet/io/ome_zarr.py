@@ -1,14 +1,14 @@
 """Labels in OME-Zarr: any size, in chunks, with spacings and smaller copies for looking at.
 
 They are written as version 0.4 of the format (https://ngff.openmicroscopy.org/0.4), which more
-programs read than 0.5. Smaller copies are made with the labels: each takes every
-other pixel of the one before, so an id stays an id.
+programs read than 0.5, unless they go into an image of version 0.5. Smaller copies are made with
+the labels: each takes every other pixel of the one before, so an id stays an id.
 """
 
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ SMALLEST_COPY = 512  # pixels; no copy is made of a level that is not larger
 SMALLEST_CHUNK = 256  # pixels; of smaller ones there would be too many files to look at
 HALVINGS = 6  # at most; tiles lie on multiples of 2**6
 KINDS = {"T": "time", "Z": "space", "Y": "space", "X": "space", "C": "channel"}
+SLASH = {"separator": "/"}
+OME = "ome"  # attribute that holds all others from version 0.5 on
 RECORD = "napari_unet"  # attribute with model, settings and versions
 
 
@@ -37,7 +39,8 @@ class LabelPyramid:
 
     def __init__(self, path: Path) -> None:
         self.path, self._group = path, _open_group(path)
-        datasets = self._group.attrs["multiscales"][0]["datasets"]
+        attributes = self._group.attrs
+        datasets = attributes.get(OME, attributes)["multiscales"][0]["datasets"]
         self.levels: list[Any] = [self._group[one["path"]] for one in datasets]
         height, width = self.levels[0].chunks[-2:]
         own = [
@@ -55,6 +58,7 @@ class LabelPyramid:
         *,
         axes: str,
         spacing: Sequence[Spacing] | None = None,
+        version: str = "0.4",
     ) -> "LabelPyramid":
         """Make the folder with every level, empty.
 
@@ -71,8 +75,10 @@ class LabelPyramid:
         spacing : sequence of Spacing, optional
             Of each axis. The format wants a number everywhere: where it is unknown, 1 without a
             unit is written.
+        version : {"0.4", "0.5"}
+            Of the format; 0.5 lies in zarr's own version 3.
         """
-        group = _open_group(path, new=True)
+        group = _open_group(path, new=True, zarr_format=3 if version == "0.5" else 2)
         leading, datasets = list(shape[:-2]), []
         spacing = spacing or [Spacing()] * len(shape)
         for level in range(_levels(shape)):
@@ -85,19 +91,19 @@ class LabelPyramid:
                 dtype="uint32",
                 fill_value=0,
                 overwrite=True,
-                chunk_key_encoding={"name": "v2", "separator": "/"},
+                chunk_key_encoding={"name": "v2" if version == "0.4" else "default", **SLASH},
             )
             changes = _transformations(spacing, factor)
             datasets.append({"path": str(level), "coordinateTransformations": changes})
         described = _axes(axes, [one.unit if one.size else PIXEL for one in spacing])
-        group.attrs["multiscales"] = [
-            {"version": "0.4", "name": path.stem, "axes": described, "datasets": datasets}
-        ]
-        group.attrs["image-label"] = {"version": "0.4"}
+        scales: dict[str, Any] = {"name": path.stem, "axes": described, "datasets": datasets}
+        group.attrs.update(_attributes(scales, {}, version))
         return cls(path)
 
     @classmethod
-    def create_for(cls, image: Image, path: Path, chunk: tuple[int, int]) -> "LabelPyramid":
+    def create_for(
+        cls, image: Image, path: Path, chunk: tuple[int, int], *, version: str = "0.4"
+    ) -> "LabelPyramid":
         """Make the folder for labels of an image, on its grid; see `create`."""
         return cls.create(
             path,
@@ -105,6 +111,7 @@ class LabelPyramid:
             chunk,
             axes=image.leading_axes + "YX",
             spacing=image.label_spacing,
+            version=version,
         )
 
     def write(self, plane: tuple[int, ...], box: Box, labels: NDArray[np.uint32]) -> None:
@@ -125,6 +132,14 @@ class LabelPyramid:
 
     def _put(self, level: int, plane: tuple[int, ...], box: Box, part: NDArray[np.uint32]) -> None:
         self.levels[level][(*plane, *_reduced(box, level).slices)] = part
+
+    def belongs_to(self, image: str, name: str) -> None:
+        """Say what the labels are called, and by which path their image is found from here."""
+        attributes = dict(self._group.attrs)
+        version = "0.5" if OME in attributes else "0.4"
+        scales = attributes.get(OME, attributes)["multiscales"][0]
+        label = {"source": {"image": image}}
+        self._group.attrs.update(_attributes({**scales, "name": name}, label, version))
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Keep how the labels were made."""
@@ -169,10 +184,22 @@ def _copied(side: int) -> int:
     return side
 
 
-def _open_group(path: Path, *, new: bool = False) -> Any:
+def _open_group(path: Path, *, new: bool = False, zarr_format: Literal[2, 3] | None = None) -> Any:
     import zarr  # noqa: PLC0415  takes a while to import
 
-    return zarr.open_group(path, mode="a" if new else "r+", zarr_format=2)
+    return zarr.open_group(path, mode="a" if new else "r+", zarr_format=zarr_format)
+
+
+def _attributes(
+    scales: Mapping[str, Any], label: Mapping[str, Any], version: str
+) -> dict[str, Any]:
+    """Return what the folder says of its levels and of being labels, in a version's form."""
+    if version == "0.5":
+        return {
+            OME: {"version": version, "multiscales": [dict(scales)], "image-label": dict(label)}
+        }
+    told = {"version": version}
+    return {"multiscales": [{**told, **scales}], "image-label": {**told, **label}}
 
 
 def _levels(shape: Sequence[int]) -> int:

@@ -5,6 +5,7 @@ The same generator serves the panel (with the engine), the command line and libr
 """
 
 from napari_unet.segmentation.images import open_image, segment, segment_events
+from napari_unet.segmentation.methods import methods_script, methods_text
 from napari_unet.segmentation.result import (
     Notes,
     Segmentation,
@@ -22,6 +23,8 @@ __all__ = [
     "can_link",
     "check_linking",
     "has_several_planes",
+    "methods_script",
+    "methods_text",
     "open_image",
     "plane_distance",
     "put_in_place",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Event, Notice, ObjectsFound
-from napari_unet.image import Image, Spacing
+from napari_unet.image import Box, Image, Spacing
 from napari_unet.labels.linking import Links, link
 from napari_unet.models.card import ModelCard
 from napari_unet.settings import LinkSettings, SegmentSettings
@@ -152,9 +152,23 @@ def record(plan: SegmentPlan, settings: SegmentSettings, image: Image) -> dict[s
         "device": plan.device,
         "precision": plan.precision,
         "tile": plan.tile,
-        **({} if plan.card.finds_objects else {"class_names": list(plan.card.class_names)}),
+        **_further(plan, image),
         "versions": {name: version(name) for name in ("napari-unet-interactive", "torch", "numpy")},
     }
+
+
+def _further(plan: SegmentPlan, image: Image) -> dict[str, Any]:
+    """Return what is said of some results only: classes, a retrained model, a part."""
+    card, (height, width) = plan.card, image.shape
+    found: dict[str, Any] = {}
+    if not card.finds_objects:
+        found["class_names"] = list(card.class_names)
+    if card.images:
+        names = ("parent", "images", "painted_objects")
+        found["retrained"] = {name: getattr(card, name) for name in names}
+    if plan.region != Box((0, 0), (height, width)) or len(plan.planes) < len([*image.planes()]):
+        found["part"] = {"region": [*plan.region.start, *plan.region.stop], "planes": plan.planes}
+    return found
 
 
 @dataclass(slots=True)

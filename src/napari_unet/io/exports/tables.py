@@ -1,4 +1,4 @@
-"""Results for other programs: tables as CSV."""
+"""Tables as CSV."""
 
 import os
 from pathlib import Path

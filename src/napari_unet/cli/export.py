@@ -1,0 +1,108 @@
+"""Command line: ``napari-unet export``, for label images that exist."""
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_unet.cli.exports import EXPORTS, chosen, exports_of, prepared
+from napari_unet.cli.targets import FAILURES, complain
+from napari_unet.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from napari_unet.image import Image
+
+
+def export(  # noqa: PLR0913  one parameter for each option, as typer wants it
+    labels: Annotated[Path, typer.Argument(help="Label image: TIFF, PNG or OME-Zarr folder.")],
+    image: Annotated[
+        Path | None, typer.Option(help="The image it belongs to, for grey values and sizes.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the files; default beside the labels.")
+    ] = None,
+    csv: Annotated[bool, typer.Option("--csv", help=EXPORTS["csv"].help)] = False,
+    roi: Annotated[bool, typer.Option("--roi", help=EXPORTS["roi"].help)] = False,
+    geojson: Annotated[bool, typer.Option("--geojson", help=EXPORTS["geojson"].help)] = False,
+    into: Annotated[
+        Path | None,
+        typer.Option(help="OME-Zarr folder of the image; the labels go into its folder 'labels'."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="What the labels are called there.")] = "cells",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist already.")
+    ] = False,
+) -> None:
+    """Write a table, outlines or OME-Zarr labels of a label image."""
+    try:
+        files = exports_of(labels, chosen(csv=csv, roi=roi, geojson=geojson), output)
+        if not files and into is None:
+            raise InputError("Nothing was asked for. Give --csv, --roi, --geojson or --into.")
+        existing = [str(path) for path in files.values() if path.exists()]
+        if existing and not overwrite:
+            raise InputError(
+                f"{' and '.join(existing)} exists already; give --overwrite to replace, or "
+                "another --output."
+            )
+        for path in _export(labels, image, files, into, name):
+            typer.echo(path)
+    except FAILURES as error:
+        complain(str(error))
+        raise typer.Exit(1) from error
+
+
+def _export(
+    labels: Path, image: Path | None, files: dict[str, Path], into: Path | None, name: str
+) -> list[Path]:
+    """Write what is wanted; return the files and the folder."""
+    from napari_unet.io.exports import save_into_image  # noqa: PLC0415  quick --help
+    from napari_unet.io.images import read_image  # noqa: PLC0415
+    from napari_unet.io.records import read_record  # noqa: PLC0415
+
+    opened, record = _opened(labels), read_record(labels)
+    grey = None if image is None else read_image(image)
+    axes = (grey or opened).leading_axes + "YX"
+
+    @cache
+    def measured() -> "pd.DataFrame":
+        return _measured(opened, grey, record)
+
+    with prepared(files, opened.data, axes, measured):
+        written = list(files.values())
+        if into is not None:
+            known = grey or read_image(into)
+            written.append(save_into_image(into, name, opened.data, known, record or {}))
+    return written
+
+
+def _opened(path: Path) -> "Image":
+    """Open a label image; its channels would be no labels."""
+    from napari_unet.io.images import read_image  # noqa: PLC0415  quick --help
+
+    opened = read_image(path, colours=False)
+    if "C" in opened.axes or not opened.axes.endswith("YX"):
+        raise InputError(
+            f"{path} has the axes {opened.axes}; a label image has one number for each pixel, and "
+            "Y and X last. Save its labels by themselves."
+        )
+    return opened
+
+
+def _measured(
+    labels: "Image", grey: "Image | None", record: dict[str, Any] | None
+) -> "pd.DataFrame":
+    """Measure objects through all their planes, unless it is known that these are not linked."""
+    from napari_unet.measure import measure, measure_linked  # noqa: PLC0415  loads pandas
+
+    known: dict[str, Any] = {} if grey else {"pixel_size": labels.spacing, "axes": labels.axes}
+    if record and "corrected" in record:
+        known["corrected"] = record["corrected"]
+    axes = (grey or labels).leading_axes
+    linked = record is None or "link" in record
+    if linked and ("Z" in axes or "T" in axes):
+        table = measure_linked(labels.data, grey, **known)
+        return table.drop(columns="parent", errors="ignore")  # labels do not tell it
+    return measure(labels.data, grey, **known)

@@ -1,0 +1,167 @@
+"""The record of a result as sentences for a paper, and as a script that makes it again."""
+
+import json
+import pprint
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_unet.errors import InputError
+
+NO_RECORD = (
+    "These labels say nothing of how they were made: they hold no record of a model and its "
+    "settings. Give labels that were saved here, or segment the image again."
+)
+SCRIPT = '''"""Makes labels as they were made before: same model, same settings.
+
+The ids are the same as well, where the versions and the kind of processor are.
+Made with: {versions}
+"""
+
+import sys
+
+from napari_unet import DecodeSettings, SegmentSettings, load_model, read_image
+from napari_unet import save_labels, segment
+{imports}
+IMAGE = {image}
+LABELS = {labels}
+MODEL = {model}
+CHECKSUM = {checksum}
+SETTINGS = {settings}
+DECODE = {decode}
+
+model = load_model(MODEL)
+if model.sha != CHECKSUM:
+    sys.exit(f"The model {{MODEL}} is another one: its SHA-256 is {{model.sha}}, not {{CHECKSUM}}.")
+image = read_image(IMAGE, axes={axes}, channel={channel}, nuclei={nuclei})
+settings = SegmentSettings(decode=DecodeSettings(**DECODE), **SETTINGS)
+result = segment(image, model, settings=settings)
+{link}save_labels(
+    LABELS,
+    result.labels,
+    pixel_size=image.spacing,
+    axes=image.leading_axes + "YX",
+    description=result.record,
+)
+'''
+
+
+def methods_text(record: Mapping[str, Any], *, corrected: int | None = None) -> str:
+    """Return two to four sentences for the methods of a paper.
+
+    Parameters
+    ----------
+    record : mapping
+        What `Segmentation.record` gave, or `read_record` found in a file.
+    corrected : int, optional
+        Number of objects that a person drew or changed; default: as many as the record names under
+        ``corrected``, and not told where it names none.
+
+    Raises
+    ------
+    InputError
+        If the record names no model.
+    """
+    if "model" not in record:
+        raise InputError(NO_RECORD)
+    sentences = [_tools(record), _settings(record)]
+    if "link" in record:
+        sentences.append(_linking(record["link"], record.get("axes", "")))
+    if corrected is None and "corrected" in record:
+        corrected = len(record["corrected"])
+    if corrected is not None:
+        sentences.append(f"A person drew or corrected {_counted(corrected, 'object')}.")
+    return " ".join(filter(None, sentences))
+
+
+def methods_script(record: Mapping[str, Any], image: Path, labels: Path) -> str:
+    """Return a Python file that makes the labels again, to the id.
+
+    Everything that was decided is written down: diameter, thresholds, tile, device, precision.
+
+    Parameters
+    ----------
+    record : mapping
+        See `methods_text`.
+    image : Path
+        The image that the labels were made from.
+    labels : Path
+        Where the script saves labels, ending in ``.tif``.
+
+    Raises
+    ------
+    InputError
+        If the record names no model, or the labels are of a part of the image.
+    """
+    if "model" not in record or "decode" not in record:
+        raise InputError(NO_RECORD)
+    if record.get("part"):
+        raise InputError(
+            "These labels are of a part of the image, which a script does not make again. Segment "
+            "the whole image, and make the script of those labels."
+        )
+    decided = {"diameter": record["diameter"]} if "class_names" not in record else {}
+    decided |= {name: record[name] for name in ("tile", "device", "precision")}
+    link = record.get("link")
+    return SCRIPT.format(
+        versions=", ".join(f"{n} {v}" for n, v in record.get("versions", {}).items()),
+        imports="from napari_unet.settings import LinkSettings\n" if link else "",
+        image=json.dumps(str(image)),
+        labels=json.dumps(str(labels)),
+        model=json.dumps(record["model"]),
+        checksum=json.dumps(record["model_sha256"]),
+        settings=pprint.pformat(decided),
+        decode=pprint.pformat(record["decode"]),
+        axes=json.dumps(record["axes"]),
+        channel=record.get("channel"),
+        nuclei=record.get("nuclei"),
+        link=f"result = result.linked(LinkSettings(**{pprint.pformat(link)}))\n" if link else "",
+    )
+
+
+def _tools(record: Mapping[str, Any]) -> str:
+    versions = record.get("versions", {})
+    names = (("napari-unet-interactive",) * 2, ("torch", "PyTorch"), ("numpy", "NumPy"))
+    known = [f"{shown} {versions[name]}" for name, shown in names if name in versions]
+    tools = f" ({', '.join(known)})" if known else ""
+    text = f"Images were segmented with the Interactive U-Net for napari{tools} and its model "
+    text += f"{record['model']!r} (SHA-256 {record.get('model_sha256', 'unknown')})"
+    taught = record.get("retrained")
+    if taught:
+        objects, images = taught["painted_objects"], taught["images"]
+        text += f", retrained from {taught['parent']!r} with {_counted(objects, 'painted object')} "
+        text += f"in {_counted(images, 'image')}"
+    return text + "."
+
+
+def _settings(record: Mapping[str, Any]) -> str:
+    if "class_names" in record:
+        return f"Each pixel was given one of the classes {', '.join(record['class_names'])}."
+    decode = record.get("decode", {})
+    if "diameter" not in record or not decode:
+        return ""
+    told = (record.get("settings") or {}).get("diameter") is not None
+    threshold = round(1 - decode["sensitivity"], 4)
+    return (
+        f"The typical diameter of objects was {record['diameter']:.4g} px "
+        f"({'as set' if told else 'estimated'}); pixels whose probability exceeded {threshold:g} "
+        f"belonged to objects, touching ones were split with a separation of "
+        f"{decode['separation']:g}, and objects of less than {decode['minimum_diameter']:g} px in "
+        "diameter were left out."
+    )
+
+
+def _linking(link: Mapping[str, Any], axes: str) -> str:
+    parts = []
+    if "Z" in axes:
+        share = round(100 * link["least_overlap"])
+        parts.append(f"sections in neighbouring planes were one object from {share} % overlap on")
+    if "T" in axes:
+        most = _counted(link["most_distance"], "diameter")
+        parts.append(f"objects were tracked over time with LapTrack, moving at most {most}")
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _counted(number: float, word: str) -> str:
+    return f"{number:g} {word}{'' if number == 1 else 's'}"

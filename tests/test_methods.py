@@ -1,0 +1,105 @@
+"""The record of a result as sentences, and as a script that is run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from typer.testing import CliRunner
+
+from napari_unet import load_model, save_labels
+from napari_unet.cli.main import app
+from napari_unet.errors import InputError
+from napari_unet.io.records import read_record
+from napari_unet.io.tiff import read_labels
+from napari_unet.segmentation import methods_script, methods_text
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "sample_data" / "nuclei.tif"
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module", params=["YX", "ZYX"])
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labels of a plane, and of a stack whose planes are linked."""
+    folder = tmp_path_factory.mktemp("made")
+    data = tifffile.imread(SAMPLE)[:200, :220]
+    stack = data if request.param == "YX" else np.stack([data, data])
+    tifffile.imwrite(folder / "a.tif", stack, imagej=True, metadata={"axes": request.param})
+    run("segment", folder / "a.tif", "--output", folder)
+    return folder
+
+
+def test_the_script_makes_the_same_labels_to_the_id(made: Path) -> None:
+    labels, script = made / "a_labels.tif", made / "again.py"
+    run("methods", labels, "--script", script, "--image", made / "a.tif")
+    path = {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, str(script)]
+    done = subprocess.run(
+        command, env=os.environ | path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    again = read_labels(made / "again_labels.tif")[0]
+    assert again.max() > 5
+    np.testing.assert_array_equal(again, read_labels(labels)[0])
+    text = methods_text(read_record(made / "again_labels.tif"))
+    assert text.replace("as set", "estimated") == methods_text(read_record(labels))
+
+
+def test_sentences_say_versions_model_and_settings(made: Path) -> None:
+    text = run("methods", made / "a_labels.tif", "--corrected", 1)
+    for part in (
+        "napari-unet-interactive 0.1.0",
+        "PyTorch",
+        f"'nuclei' (SHA-256 {load_model('nuclei').sha})",
+        "px (estimated)",
+        "exceeded 0.",
+        "corrected 1 object.",
+    ):
+        assert part in text
+    assert ("50 % overlap" in text) == ("link" in read_record(made / "a_labels.tif"))
+    assert text.count(". ") <= 3
+
+
+def test_a_retrained_model_says_from_how_many_objects() -> None:
+    record = {
+        "model": "mine",
+        "model_sha256": "ab",
+        "retrained": {"parent": "nuclei", "images": 2, "painted_objects": 12},
+    }
+    assert "retrained from 'nuclei' with 12 painted objects in 2 images." in methods_text(record)
+    assert "corrected 3 objects." in methods_text({**record, "corrected": [4, 7, 9]})
+
+
+def test_classes_have_no_diameter() -> None:
+    text = methods_text({"model": "mine", "class_names": ["background", "stroma"], "diameter": 9})
+    assert "one of the classes background, stroma." in text
+    assert "px" not in text
+
+
+def test_labels_without_a_record(tmp_path: Path) -> None:
+    path = save_labels(tmp_path / "a.tif", np.ones((4, 4), np.uint8))
+    tifffile.imwrite(tmp_path / "b.tif", np.ones((4, 4), np.uint8))
+    for file in (path, tmp_path / "b.tif"):
+        result = CliRunner().invoke(app, ["methods", str(file)])
+        assert result.exit_code == 1
+        assert "no record" in result.output
+    part = {"model": "nuclei", "decode": {}, "part": {"region": [0, 0, 9, 9]}}
+    with pytest.raises(InputError, match="part of the image"):
+        methods_script(part, path, path)
+
+
+def test_a_script_is_never_replaced(made: Path, tmp_path: Path) -> None:
+    script = tmp_path / "mine.py"
+    script.write_text("precious")
+    command = ["methods", made / "a_labels.tif", "--script", script, "--image", made / "a.tif"]
+    assert CliRunner().invoke(app, [str(part) for part in command]).exit_code == 1
+    assert script.read_text() == "precious"
