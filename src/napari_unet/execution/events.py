@@ -133,6 +133,8 @@ def objects_found(count: int, plan: SegmentPlan | None = None) -> str:
     if not count:
         return NOTHING
     objects = f"{count} object{'' if count == 1 else 's'}"
+    if plan is not None and len(plan.planes) > 1:
+        objects += " in single planes"  # one that several planes show is counted in each
     if plan is None or not (plan.found or plan.diameter != _expected(plan)):
         return f"{objects}."
     return f"{objects}, about {plan.diameter:.0f} px in diameter."

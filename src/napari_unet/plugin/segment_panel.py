@@ -11,13 +11,14 @@ from napari_unet.plugin.correct.restoring import Restoring
 from napari_unet.plugin.preferences import read_preferences, write_preferences
 from napari_unet.plugin.retrain.retrain_section import RetrainSection
 from napari_unet.plugin.segment.large_images import LargeImages
+from napari_unet.plugin.segment.link_planes import LinkPlanes
 from napari_unet.plugin.segment.model_advice import ModelAdvice
 from napari_unet.plugin.segment.model_in_use import ModelInUse
 from napari_unet.plugin.segment.saving import Saving
 from napari_unet.plugin.segment.segment_form import SegmentForm
 from napari_unet.plugin.segment.segment_section import SegmentSection
-from napari_unet.plugin.segment.welcome import Welcome
 from napari_unet.plugin.session.session import Session
+from napari_unet.plugin.welcome import Welcome
 from napari_unet.plugin.widgets.background import import_early
 from napari_unet.plugin.widgets.fold import Fold
 from napari_unet.plugin.widgets.library_watch import LibraryWatch
@@ -45,7 +46,8 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         super().__init__(labels=True)
         self.session = session = Session(napari_viewer)
         self.form = SegmentForm(session)
-        self.segment, self.saving = SegmentSection(session), Saving(session)
+        self.segment, self.link = SegmentSection(session), LinkPlanes(session)
+        self.saving = Saving(session, self.link)
         self.welcome = Welcome(napari_viewer)
         self.large = LargeImages(session)
         self.classes = ClassesSection(session)
@@ -66,6 +68,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.extend([self.form.image, self.form.model])
         self._scrolling, self._sentence = Scrolling(), Wrapped(fewest=2, most=4)
         self._scrolling.add(self.form.options.native)
+        self._scrolling.add(self.link.native)
         for title, native in (("Correct", self.correct.native), ("Retrain", self.retrain.form)):
             self._scrolling.add(Fold(title, native, main=True))
         layout = self.native.layout()
