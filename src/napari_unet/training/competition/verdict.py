@@ -1,8 +1,9 @@
 """Whether a new model takes the place of the old one, and why, in a sentence.
 
 What a person wants to know is whether the rest of the image got better, which nobody painted, and
-the next image of the kind. The change of their AP@.5 is estimated from what can be seen, by a line that is fitted to retrainings
-whose true change is known: ``python -m benchmarks.never_worse --fit`` prints the numbers below.
+the next image of the kind. The change of their AP@.5 is estimated from what can be seen, by a line
+that is fitted to retrainings whose true change is known: ``python -m benchmarks.never_worse --fit``
+prints the numbers below.
 """
 
 from dataclasses import dataclass

@@ -110,4 +110,4 @@ def samples() -> dict[str, str]:
 def documents() -> Path:
     """Return the folder of documents, of an installed package or of a working copy."""
     installed = Path(str(files("napari_unet") / "docs"))
-    return installed if installed.is_dir() else Path(__file__).resolve().parents[3] / "docs"
+    return installed if installed.is_dir() else Path(__file__).resolve().parents[4] / "docs"
