@@ -11,6 +11,10 @@ from napari_unet.tiling.plan import Key, SegmentPlan
 HEARTBEAT = 0.05  # seconds; how long a consumer that wants to cancel waits at most for an event
 KEEP_ALL = 2**63
 NOT_NUMBERS = "Some pixels are not numbers (NaN or infinite); they count as background."
+TOO_LARGE = (
+    "Some objects are much larger than the {:.0f} px that were expected, and may be cut. If they "
+    "matter, set the object diameter to theirs."
+)
 
 NOTHING = "No objects were found."
 
