@@ -5,7 +5,9 @@ import pytest
 import tifffile
 from flow import SHAPE, A
 from qtpy.QtCore import Qt
+from skimage.color import rgb2hed
 
+from napari_unet.image import Box
 from napari_unet.io.tiff import read_labels
 from napari_unet.labels.painted import BACKGROUND
 
@@ -158,3 +160,17 @@ def test_channels_have_the_names_of_their_file(viewer, network, panel, tmp_path,
     byte = np.zeros((64, 64, 3), np.uint8)
     viewer.add_image(np.stack([byte] * 2), rgb=True, name="tissue")
     assert form.sizes.value == "2 Z × 64 × 64 × 3 channels (Red, Green, Blue)"
+
+
+def test_stains_of_a_colour_image_can_be_chosen(viewer, network, panel):
+    colours = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    layer = viewer.add_image(colours, rgb=True, name="tissue")
+    form, session = panel.form, panel.session
+    box = form.channel.native
+    names = [box.itemText(i) for i in range(box.count())]
+    assert names == ["Average", "0: Red", "1: Green", "2: Blue", "3: Haematoxylin", "4: Eosin"]
+    form.channel.value = "3"
+    image = session.opened(layer)
+    assert (image.channel, session.channels_of(layer)) == (3, (3, None))
+    read = image.read((), Box((0, 0), (64, 64)))[0]
+    np.testing.assert_allclose(read, rgb2hed(colours)[..., 0], rtol=1e-3, atol=1e-4)

@@ -14,6 +14,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
+from napari_unet.channels import offered
 from napari_unet.image import Box, Image, check_dtype, guess_axes
 from napari_unet.plugin.layers.label_grid import AXES, LabelGrid, grid_of
 from napari_unet.plugin.layers.labels_files import layer_spacing
@@ -36,6 +37,24 @@ def channel_count(layer: ImageLayer | None, axes: str) -> int:
     return int(shape[axes.index("C")]) if "C" in axes and len(axes) == len(shape) else 1
 
 
+def channel_names(layer: ImageLayer, axes: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return a name for each channel that can be chosen, stains of colours too; "" = none.
+
+    Parameters
+    ----------
+    layer : Image layer
+        What is looked at.
+    axes : str
+        One letter for each dimension, as a person typed them.
+    names : tuple of str
+        As the layer's file gives them; empty = unknown.
+    """
+    count = channel_count(layer, axes)
+    fitting = names if len(names) == count else ()
+    at_end = axes.upper().endswith("C")
+    return offered(fitting, count, finest(layer).dtype, at_end=at_end)
+
+
 def described_axes(layer: ImageLayer, axes: str, names: Sequence[str]) -> str:
     """Return what axes make of a layer, such as "60 Z × 2 channels (DNA, actin) × 256 × 256".
 
@@ -46,7 +65,7 @@ def described_axes(layer: ImageLayer, axes: str, names: Sequence[str]) -> str:
     axes : str
         One letter for each dimension, as a person typed them.
     names : sequence of str
-        Of the channels; empty = unknown.
+        Of the channels that are stored; empty = unknown.
     """
     shape, letters = finest(layer).shape, axes.upper()
     if len(letters) != len(shape) or len(set(letters)) < len(letters) or not {*"YX"} <= {*letters}:

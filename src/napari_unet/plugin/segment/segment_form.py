@@ -23,7 +23,6 @@ from napari_unet.plugin.widgets.setting_widgets import (
 from napari_unet.settings import DecodeSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
-COLOURS = ("Red", "Green", "Blue")
 AVERAGE, NO_NUCLEI, AUTOMATIC = "Average", "none", "automatic"
 NUCLEI = (
     "Which channel shows stained nuclei. The model looks at it beside the channel of the cells, "
@@ -196,7 +195,8 @@ class SegmentForm:
     def _describe_channels(self) -> None:
         layer, axes = self._session.intent.layer, self.axes.value
         if layer is not None:
-            names = self._channel_names(layer)
+            stored = self._channel_names(layer)[: layers.channel_count(layer, axes)]
+            names = stored if any(stored) else ()
             self.sizes.value = layers.described_axes(layer, axes, names)
         with self.channel.changed.blocked():
             self.channel.reset_choices()
@@ -206,7 +206,8 @@ class SegmentForm:
         self.nuclei.visible = several and self._session.takes_nuclei
 
     def _channels(self, _widget: Any = None) -> list[str]:
-        count = layers.channel_count(self._session.intent.layer, self.axes.value)
+        layer = self._session.intent.layer
+        count = len(self._channel_names(layer)) if layer is not None else 1
         return [AVERAGE, *(str(i) for i in range(count))]
 
     def _channel_choices(self, _widget: Any = None) -> list[tuple[str, str]]:
@@ -216,13 +217,12 @@ class SegmentForm:
         """Return numbers of channels with what is shown for them."""
         layer = self._session.intent.layer
         names = self._channel_names(layer) if layer is not None else ()
-        named = {str(i): f"{i}: {name}" for i, name in enumerate(names)}
+        named = {str(i): f"{i}: {name}" for i, name in enumerate(names) if name}
         return [(named.get(one, one), one) for one in channels]
 
     def _channel_names(self, layer: ImageLayer) -> tuple[str, ...]:
-        """Return the names of the channels as they are taken now; empty where they are unknown."""
-        names = COLOURS if layer.rgb else self._names.get(layer, ())
-        return names if len(names) == layers.channel_count(layer, self.axes.value) else ()
+        """Return a name for each channel that can be chosen now, empty where it has none."""
+        return layers.channel_names(layer, self.axes.value, self._names.get(layer, ()))
 
     def _look_for_names(self, layer: ImageLayer) -> None:
         """Ask the layer's file for names of its channels, in the background."""
