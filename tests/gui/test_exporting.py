@@ -81,7 +81,7 @@ def test_labels_into_the_folder_of_an_image_under_a_free_name(
     assert "cells-2" in panel.sentence
     for name in ("cells", "cells-2"):
         np.testing.assert_array_equal(
-            zarr.open_array(folder / "labels" / name / "0", mode="r")[...], painted.layer.data
+            zarr.open_array(folder / "labels" / name / "0", mode="r")[...], painted.shown
         )
 
 
@@ -101,8 +101,9 @@ def test_outlines_become_a_layer_with_ids(viewer, painted, choose, qtbot):
     np.testing.assert_allclose(shapes.data[2].min(axis=0), (149.5, 19.5))
 
 
-def test_methods_text_counts_what_a_person_painted(painted, choose, panel):
+def test_methods_text_counts_what_a_person_painted(painted, choose, panel, qtbot):
     choose(METHODS)
+    qtbot.waitUntil(lambda: "Copied" in panel.sentence, timeout=PATIENCE)
     text = QGuiApplication.clipboard().text()
     assert "'nuclei'" in text
     assert "drew, corrected or confirmed 1 object." in text

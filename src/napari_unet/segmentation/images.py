@@ -166,7 +166,7 @@ def segment_events(
         plan = planned.plan
         budget = where.cache.budget(folder, plan) if where.cache else KEEP_ALL
         job = Job(plan, plan.decoding(settings), image, folder)
-        run = live_run(job, plan.blocks(where.centre), planned.cached_tiles, budget)
+        run = live_run(job, plan.blocks(where.centre, where.first), planned.cached_tiles, budget)
         yield from run.events(executor)
 
 

@@ -50,10 +50,13 @@ def link(
     InputError
         If axes and labels do not fit, or the labels are no whole numbers.
     """
-    leading = _leading(labels, axes)
     given = Given(locked=frozenset(int(i) for i in locked))
-    empty = Links(leading, labels.shape[:-2], settings or LinkSettings(), depth, *_nothing())
-    return _linked(labels, empty, given)
+    return _linked(labels, unlinked(labels, axes, settings or LinkSettings(), depth), given)
+
+
+def unlinked(labels: ArrayLike, axes: str, settings: LinkSettings, depth: float) -> Links:
+    """Return what is known of labels before they are linked; arguments as for `link`."""
+    return Links(_leading(labels, axes), tuple(labels.shape[:-2]), settings, depth, *_nothing())
 
 
 def relink(

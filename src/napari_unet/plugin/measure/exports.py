@@ -17,10 +17,10 @@ from napari_unet.image import Image
 from napari_unet.io.atomic import write_bytes
 from napari_unet.io.exports import save_geojson, save_into_image, save_rois, save_table
 from napari_unet.labels.outlines import contours
-from napari_unet.measure import measure
+from napari_unet.measure import measure, measure_linked
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.measure.measurements import labels_of
-from napari_unet.plugin.result.result import REPLACED, Result
+from napari_unet.plugin.layers.label_grid import grid_of
+from napari_unet.plugin.result.result import REPLACED, Result, in_file
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
@@ -51,28 +51,31 @@ INTO, OUTLINES = "Labels into an OME-Zarr image…", "Outlines as a layer"
 METHODS, SCRIPT = "Copy methods text", "Save as script…"
 
 
+ForFile = Callable[[Result, Any], Callable[[], tuple[Any, dict[str, Any]]]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class Snapshot:
-    """A result as it was when a person asked: labels ``(..., Y, X)``, image, record."""
+class Ready:
+    """What goes into files: labels ``(..., Y, X)``, linked if that is wanted; image; record."""
 
     labels: NDArray[Any]
     image: Image
     record: dict[str, Any]
-    corrected: frozenset[int]
-
-    @property
-    def axes(self) -> str:
-        """Of the labels."""
-        return self.image.leading_axes + "YX"
 
     def write(self, kind: str, path: Path) -> Path:
         """Write a file of one of the kinds of `FILES`."""
+        axes = self.image.leading_axes + "YX"
         if kind == "roi":
-            return save_rois(path, self.labels, self.axes)
-        table = measure(self.labels, self.image, corrected=self.corrected)
+            return save_rois(path, self.labels, axes)
+        known, linked = self.record.get("corrected"), "link" in self.record
+        if linked:
+            table = measure_linked(self.labels, self.image, corrected=known)
+            table = table.drop(columns="parent", errors="ignore")  # labels do not tell it
+        else:
+            table = measure(self.labels, self.image, corrected=known)
         if kind == "csv":
             return save_table(path, table)
-        return save_geojson(path, self.labels, self.axes, table)
+        return save_geojson(path, self.labels, axes, table)
 
     def write_into(self, folder: Path) -> Path:
         """Write the labels into an image's folder, under a name that is free."""
@@ -90,10 +93,13 @@ class Exports:
         What is worked on.
     button : QWidget
         Whose window the dialogs belong to.
+    for_file : callable
+        Takes a result and a copy of its labels ``(..., Y, X)``. What it returns is called in a
+        thread, and returns the labels as they go into a file, and what their record tells more.
     """
 
-    def __init__(self, session: Session, button: QWidget) -> None:
-        self._session, self._button = session, button
+    def __init__(self, session: Session, button: QWidget, for_file: ForFile) -> None:
+        self._session, self._button, self._for_file = session, button, for_file
         self.menu = QMenu(button)
         for kind, (title, *_) in FILES.items():
             self._offer(title, partial(self._save, kind))
@@ -129,48 +135,65 @@ class Exports:
         result.correcting.look_everywhere()
         return result
 
-    def _snapshot(self) -> Snapshot:
-        """Copy the objects of the result; `InputError` where there are none."""
+    def _snapshot(self, *, objects: bool = True) -> Callable[[], Ready]:
+        """Copy the result; return what makes it ready in a thread."""
         result = self._result()
-        if result.classes:
+        if objects and result.classes:
             raise InputError(CLASSES)
-        labels, corrected = labels_of(result).copy(), frozenset(result.correcting.tracker.ids)
-        return Snapshot(labels, result.image, result.record, corrected)
+        shown, image, record = result.shown.copy(), result.image, result.record
+        # what was painted counts without a run, too
+        painted = {"corrected": sorted(result.correcting.tracker.ids)}
+        finish = self._for_file(result, shown)
+
+        def ready() -> Ready:
+            labels, told = finish()
+            return Ready(labels, image, in_file(record or painted, told, labels, shown))
+
+        return ready
 
     # ---- files -----------------------------------------------------------------------------
 
     def _save(self, kind: str) -> None:
-        snapshot = self._snapshot()
+        ready = self._snapshot()
         _, ending, kinds = FILES[kind]
-        path = self._ask(f"{snapshot.image.name}{ending}", kinds)
+        path = self._ask(ending, kinds)
         if path is not None:
-            self._write(path.name, lambda: snapshot.write(kind, path))
+            self._write(path.name, lambda: ready().write(kind, path))
 
     def _save_into(self) -> None:
-        snapshot = self._snapshot()
+        ready = self._snapshot()
         layer = self._session.intent.layer
         start = str(layer.source.path or "") if layer is not None else ""
         title = "Folder of the OME-Zarr image"
         chosen = QFileDialog.getExistingDirectory(self._button.window(), title, start)
         if chosen:
-            self._write(Path(chosen).name, lambda: snapshot.write_into(Path(chosen)))
+            self._write(Path(chosen).name, lambda: ready().write_into(Path(chosen)))
 
     def _save_script(self) -> None:
-        result, layer = self._result(), self._session.intent.layer
+        ready, result = self._snapshot(objects=False), self._result()
+        layer = self._session.intent.layer
         source = layer.source.path if layer is not None else None
-        record = result.record
-        methods_text(record)  # says so if there is no record
+        methods_text(result.record)  # says so if there is no record
         if not source:
             raise InputError(NO_FILE)
-        path = self._ask(f"{result.image.name}_segment.py", "Python (*.py)")
-        if path is not None:
-            text = methods_script(record, Path(source), path.with_name(f"{path.stem}_labels.tif"))
-            hint = UNCORRECTED if record["corrected"] else ""
-            self._write(path.name, lambda: write_bytes(path, text.encode()), hint)
+        path = self._ask("_segment.py", "Python (*.py)")
+        if path is None:
+            return
+        labels = path.with_name(f"{path.stem}_labels.tif")
 
-    def _ask(self, suggestion: str, kinds: str) -> Path | None:
+        def write() -> Path:
+            text = methods_script(ready().record, Path(source), labels)
+            return write_bytes(path, text.encode())
+
+        self._write(path.name, write, UNCORRECTED if result.record.get("corrected") else "")
+
+    def _ask(self, ending: str, kinds: str) -> Path | None:
         """Ask for a file; None if the person wants none, or a name that nobody asked about."""
-        parent, title = self._button.window(), "Export"
+        parent, title, suggestion = (
+            self._button.window(),
+            "Export",
+            self._result().image.name + ending,
+        )
         chosen, _ = QFileDialog.getSaveFileName(parent, title, suggestion, kinds)
         if not chosen:
             return None
@@ -196,7 +219,8 @@ class Exports:
     # ---- beside files ----------------------------------------------------------------------
 
     def _add_outlines(self) -> None:
-        session, snapshot, result = self._session, self._snapshot(), self._result()
+        session, ready, result = self._session, self._snapshot(), self._result()
+        name, grid = f"{result.image.name} outlines", grid_of(result.layer)
 
         def add(found: Any, problem: str | None) -> None:
             if session.closed or result.layer not in session.viewer.layers:
@@ -204,18 +228,24 @@ class Exports:
             if problem or len(found.data) > MOST_OUTLINES:
                 session.say(problem or TOO_MANY.format(len(found.data)))
                 return
-            name = f"{snapshot.image.name} outlines"
             shapes = layers.add_rectangles(session.viewer, result.layer, name)
-            shapes.data = [(np.vstack([line, line[:1]]), "path") for line in found.data]
+            rings = [np.vstack([line, line[:1]]) for line in found.data]
+            shapes.data = [(np.array([grid.to_layer(p) for p in one]), "path") for one in rings]
             shapes.features = {"label": found.labels}
             session.viewer.layers.selection.active = result.layer
-            session.say(f"{name} has {len(found.data)} lines, with the id of each as a feature.")
+            session.say(f"{name} has {len(rings)} lines, with the id of each as a feature.")
 
-        in_background(lambda: contours(snapshot.labels), add)
+        in_background(lambda: contours(ready().labels), add)
 
     def _copy_methods(self) -> None:
-        text = methods_text(self._result().record)
-        clipboard = QGuiApplication.clipboard()
-        assert clipboard is not None, "there is a window"
-        clipboard.setText(text)
-        self._session.say(COPIED.format(text))
+        ready = self._snapshot(objects=False)
+        methods_text(self._result().record)  # says so if there is no record
+
+        def copy(text: str | None, problem: str | None) -> None:
+            clipboard = QGuiApplication.clipboard()
+            assert clipboard is not None, "there is a window"
+            if text is not None:
+                clipboard.setText(text)
+            self._session.say(problem or COPIED.format(text))
+
+        in_background(lambda: methods_text(ready().record), copy)

@@ -4,7 +4,7 @@ from typing import Any
 
 from magicgui.widgets import Container, PushButton
 
-from napari_unet.plugin.measure.exports import Exports
+from napari_unet.plugin.measure.exports import Exports, ForFile
 from napari_unet.plugin.measure.object_table import ObjectsTable
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.setting_widgets import row_of
@@ -24,9 +24,11 @@ class MeasureSection(Container):  # type: ignore[type-arg]
     ----------
     session : Session
         What is worked on.
+    for_file : callable
+        Returns what makes labels of a result ready for a file; see `Exports`.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, for_file: ForFile) -> None:
         super().__init__(labels=False)
         self._session = session
         self.objects: ObjectsTable | None = None
@@ -37,7 +39,7 @@ class MeasureSection(Container):  # type: ignore[type-arg]
         self.export = PushButton(
             text="Export…", tooltip="For ImageJ, QuPath, spreadsheets, and for your methods"
         )
-        self.exports = Exports(session, self.export.native)
+        self.exports = Exports(session, self.export.native, for_file)
         self.export.native.setMenu(self.exports.menu)
         self.margins = (0, 0, 0, 0)
         self.append(row_of(self.table, self.export))

@@ -1,7 +1,6 @@
 """Measurements of one result, made in the background and kept right while a person paints."""
 
 import time
-from typing import Any
 
 import numpy as np
 from psygnal import Signal
@@ -79,7 +78,7 @@ class Measurements:
 
     def _measure(self) -> None:
         result = self.result
-        labels, image = labels_of(result), result.image
+        labels, image = result.shown, result.image
         self._measuring, self._again, self._drawn = True, False, result.drawn
         self._places.clear()  # from now on: the array is read while it may be painted on
         in_background(lambda: ObjectTable(labels, image), self._take)
@@ -101,7 +100,7 @@ class Measurements:
     def _note(self, change: Change) -> None:
         """Note where something was painted, and every id that was or is there."""
         index = index_of(change.plane, change.box)
-        shown, predicted = labels_of(self.result)[index], self.result.live.assembly.labels[index]
+        shown, predicted = self.result.shown[index], self.result.live.assembly.labels[index]
         there = [np.unique(part) for part in (change.before, change.after, shown, predicted)]
         ids = set(np.concatenate(there).tolist()) - {0, BACKGROUND, UNLABELLED}
         self._places.append((change.plane, change.box, frozenset(ids)))
@@ -119,7 +118,7 @@ class Measurements:
             self._measure()
             return
         for plane, box, ids in places:
-            self._table.update(labels_of(self.result), plane, box, ids)
+            self._table.update(self.result.shown, plane, box, ids)
         if places or show:
             self._show(None if show else frozenset().union(*(ids for *_, ids in places)))
 
@@ -137,8 +136,3 @@ class Measurements:
         self.result.layer.features = {"index": self.columns["label"], **columns}
         end = time.monotonic()
         self._next = end + SHARE * (end - start)
-
-
-def labels_of(result: Result) -> Any:
-    """Return what a result shows, ``(..., Y, X)``; not a copy."""
-    return result.layer.data

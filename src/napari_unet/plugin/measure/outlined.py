@@ -8,7 +8,7 @@ from napari_unet.image import Plane
 from napari_unet.labels.edits import find_object
 from napari_unet.labels.outlines import contours
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.measure.measurements import labels_of
+from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.result.result import Result
 
 NAME, COLOUR = "selected object", "#ff5fd2"
@@ -31,14 +31,15 @@ class Outlined:
 
     def draw(self, result: Result, number: int, plane: Plane) -> bool:
         """Draw around an object, in the plane that it is in; False if it is not there any more."""
-        labels = labels_of(result)[plane]
+        labels = result.shown[plane]
         box = find_object(labels, number)
         if box is None:
             self.remove()
             return False
         found = contours((labels[box.slices] == number).astype(np.uint8)).data
         rings = [np.vstack([line, line[:1]]) + box.start for line in found]
-        lines = [np.column_stack([np.tile(plane, (len(ring), 1)), ring]) for ring in rings]
+        grid = grid_of(result.layer)
+        lines = [np.array([grid.to_layer((*plane, *point)) for point in ring]) for ring in rings]
         shapes = self._layer(result.layer)
         view = layers.shown_window(self._viewer, result.layer)[1]
         shapes.current_edge_width = max(0.5, WIDTH * max(view.shape))
@@ -49,15 +50,11 @@ class Outlined:
 
     def centre(self, result: Result, number: int, plane: Plane) -> None:
         """Show an object in the middle."""
-        box = find_object(labels_of(result)[plane], number)
+        box = find_object(result.shown[plane], number)
         if box is None:
             return
         y, x = (middle - 0.5 for middle in box.centre)
-        layer, dims = result.layer, self._viewer.dims
-        world = layer.data_to_world((*plane, y, x))
-        for axis, position in enumerate(world[:-2], dims.ndim - layer.ndim):
-            dims.set_point(axis, position)
-        self._viewer.scene.camera.center = (0.0, *world[-2:])
+        layers.look_at(self._viewer, result.layer, (*plane, y, x))
 
     def remove(self) -> None:
         """Take the line away."""
