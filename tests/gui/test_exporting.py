@@ -6,8 +6,9 @@ import zipfile
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 import zarr
-from flow import A, B
+from flow import SHAPE, A, B
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
@@ -126,3 +127,40 @@ def test_a_saved_file_names_the_objects_that_were_corrected(painted, panel, clic
 def test_nothing_is_exported_of_an_image_without_result(panel, image, choose):
     choose(METHODS)
     assert "nothing to export" in panel.sentence
+
+
+@pytest.fixture
+def opened(viewer, network, panel, click, idle, tmp_path):
+    """A stack that was opened from a file, segmented; an object is painted in its first plane."""
+    stack = np.random.default_rng(0).integers(0, 4000, (2, *SHAPE), np.uint16)
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    viewer.open(tmp_path / "stack.tif", plugin="napari")
+    panel.form.axes.value = "ZYX"
+    click(panel.segment.segment)
+    idle()
+    result = panel.session.results.current
+    result.shown[0, 150:160, 20:40] = 99
+    return result
+
+
+def test_a_stack_is_exported_as_it_is_saved_with_linked_planes(
+    viewer, opened, choose, answer, idle, panel
+):
+    choose(FILES["csv"][0])
+    idle()
+    (file,) = answer.glob("*_objects.csv")
+    table = pd.read_csv(file)
+    assert table["planes"].tolist() == [2, 2, 1]
+    assert table["volume"].tolist() == [2 * A.size, 2 * B.size, 200]
+    assert table["corrected"].tolist() == [False, False, True]
+
+
+def test_a_script_is_saved_of_an_image_from_a_file(opened, choose, answer, idle, panel):
+    choose(SCRIPT)
+    idle()
+    (file,) = answer.glob("*.py")
+    text = file.read_text()
+    compile(text, str(file), "exec")
+    assert str(answer / "stack.tif") in text
+    assert "linked" in text
+    assert "without what you corrected" in panel.sentence

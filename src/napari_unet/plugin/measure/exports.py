@@ -232,6 +232,7 @@ class Exports:
             rings = [np.vstack([line, line[:1]]) for line in found.data]
             shapes.data = [(np.array([grid.to_layer(p) for p in one]), "path") for one in rings]
             shapes.features = {"label": found.labels}
+            shapes.metadata = {layers.BESIDE: True}  # none of them is a rectangle to segment
             session.viewer.layers.selection.active = result.layer
             session.say(f"{name} has {len(rings)} lines, with the id of each as a feature.")
 
