@@ -62,7 +62,7 @@ def test_sentences_say_versions_model_and_settings(made: Path) -> None:
         f"'nuclei' (SHA-256 {load_model('nuclei').sha})",
         "px (estimated)",
         "exceeded 0.",
-        "corrected 1 object.",
+        "confirmed 1 object.",
     ):
         assert part in text
     assert ("50 % overlap" in text) == ("link" in read_record(made / "a_labels.tif"))
@@ -76,7 +76,7 @@ def test_a_retrained_model_says_from_how_many_objects() -> None:
         "retrained": {"parent": "nuclei", "images": 2, "painted_objects": 12},
     }
     assert "retrained from 'nuclei' with 12 painted objects in 2 images." in methods_text(record)
-    assert "corrected 3 objects." in methods_text({**record, "corrected": [4, 7, 9]})
+    assert "confirmed 3 objects." in methods_text({**record, "corrected": [4, 7, 9]})
 
 
 def test_classes_have_no_diameter() -> None:
