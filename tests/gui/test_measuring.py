@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from flow import A, B
+from flow import SHAPE, A, B
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
@@ -184,6 +184,28 @@ def test_an_image_without_result_has_no_table(panel, image, click):
     click(panel.measure.table)
     assert "Press Segment first" in panel.sentence
     assert panel.measure.objects is None
+
+
+def test_of_a_stack_with_channels_a_row_leads_to_its_plane(
+    viewer, network, panel, click, idle, qtbot
+):
+    noise = np.random.default_rng(0).integers(0, 4000, (3, 2, *SHAPE), np.uint16)
+    viewer.add_image(noise, name="stack", rgb=False, axis_labels=("z", "c", "y", "x"))
+    click(panel.segment.segment)
+    idle()
+    click(panel.measure.table)
+    table, result = panel.measure.objects, panel.session.results.current
+    qtbot.waitUntil(lambda: table.model.rowCount() == 6, timeout=PATIENCE)
+    assert [cell(table, row, "Z") for row in range(6)] == ["0", "0", "1", "1", "2", "2"]
+    assert cell(table, 0, "mean_intensity_0") != cell(table, 0, "mean_intensity_1")
+    for row, plane in ((5, 2), (0, 0)):
+        click_row(table, qtbot, row)
+        assert viewer.dims.current_step[0] == plane
+        (line,) = viewer.layers["selected object"].data
+        assert set(line[:, 0]) == {plane}
+    result.shown[1, 150:160, 20:40] = 99
+    qtbot.waitUntil(lambda: table.model.rowCount() == 7, timeout=PATIENCE)
+    assert table.model.place(table.model.row_of(99, (1,))) == (99, (1,))
 
 
 def test_a_stroke_with_ten_thousand_objects_holds_nothing_up(viewer, panel, mouse, click, qtbot):
