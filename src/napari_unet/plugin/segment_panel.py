@@ -5,6 +5,7 @@ from typing import Any
 from magicgui.widgets import Container
 from napari import Viewer
 
+from napari_unet.plugin.batch.batch_window import Batch
 from napari_unet.plugin.correct.classes_section import ClassesSection
 from napari_unet.plugin.correct.correct_section import CorrectSection
 from napari_unet.plugin.correct.restoring import Restoring
@@ -47,7 +48,8 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.form = SegmentForm(session)
         self.segment, self.saving = SegmentSection(session), Saving(session)
         self.welcome = Welcome(napari_viewer)
-        self.large = LargeImages(session)
+        self.large, self.batch = LargeImages(session), Batch(session)
+        self.form.options.append(self.batch.button)
         self.classes = ClassesSection(session)
         self.restoring = Restoring(session)
         self.correct = CorrectSection(session, self.classes)
