@@ -82,8 +82,8 @@ class BatchRun:
             self._bar.set_description(f"{TITLE}: {self._items[event.number].name}")
 
     def _on_end(self, problem: str | None) -> None:
-        if self._closed:
-            return
-        self._bar.close()
-        in_background(self._engine.close, lambda *_: None)  # it may take seconds to leave
-        self.ended.emit(problem)
+        # it may take seconds to leave, and a thread that was stopped late has started another one
+        in_background(self._engine.close, lambda *_: None)
+        if not self._closed:
+            self._bar.close()
+            self.ended.emit(problem)
