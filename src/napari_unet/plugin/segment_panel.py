@@ -20,11 +20,11 @@ from napari_unet.plugin.segment.segment_section import SegmentSection
 from napari_unet.plugin.segment.welcome import Welcome
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import import_early
+from napari_unet.plugin.widgets.docks import Undocking
 from napari_unet.plugin.widgets.fold import Fold
 from napari_unet.plugin.widgets.library_watch import LibraryWatch
 from napari_unet.plugin.widgets.scrolling import Scrolling
 from napari_unet.plugin.widgets.setting_widgets import side_by_side
-from napari_unet.plugin.widgets.undocking import Undocking
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
 
 

@@ -1,8 +1,8 @@
-"""Tells when a person closes the dock a widget is in."""
+"""Docks: a widget as a tab beside another one, and the moment when a person closes its dock."""
 
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
 
 class Undocking(QObject):
@@ -36,3 +36,31 @@ class Undocking(QObject):
     def _look(self) -> None:
         if self._widget.parent() is None:
             self.happened.emit()
+
+
+def tab_beside(widget: QWidget, name: str) -> None:
+    """Make a widget's dock a tab beside a dock whose name begins so, if both are docked.
+
+    Parameters
+    ----------
+    widget : QWidget
+        In a dock.
+    name : str
+        How the name of the other dock begins; napari adds that of the plugin.
+    """
+    window, dock = widget.window(), _dock_of(widget)
+    if dock is None or dock.isFloating() or not isinstance(window, QMainWindow):
+        return
+    for other in window.findChildren(QDockWidget):
+        named = other is not dock and other.objectName().startswith(name)
+        if named and other.isVisible() and not other.isFloating():
+            window.tabifyDockWidget(other, dock)
+            dock.raise_()
+            return
+
+
+def _dock_of(widget: QWidget) -> QDockWidget | None:
+    parent: QWidget | None = widget
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parentWidget()
+    return parent
