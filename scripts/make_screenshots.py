@@ -1,6 +1,8 @@
-"""Take the pictures of docs/first-steps.md in a real napari window, with a real mouse and keys.
+"""Take the pictures of the documents in a real napari window, with a real mouse and keys.
 
-    python scripts/make_screenshots.py                    all steps; writes docs/screenshots
+    python scripts/make_screenshots.py                    all of them; writes docs/screenshots
+    python scripts/make_screenshots.py --only stacks      those of docs/stacks.md, or steps: those
+                                                          of docs/first-steps.md
     python scripts/make_screenshots.py --target FOLDER    writes to another folder
 
 The window has the size of a small laptop's screen, 1366 × 768. Without a screen, or with another
@@ -35,6 +37,9 @@ from qtpy.QtWidgets import (
 )
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+from benchmarks.common.made_up_stacks import SPACING, Scene, movie, volume  # noqa: E402
+
 TARGET = ROOT / "docs" / "screenshots"
 SIZE = (1366, 768)
 SCREEN = ("xvfb-run", "-a", "-s", f"-screen 0 {SIZE[0]}x{SIZE[1]}x24")
@@ -45,6 +50,7 @@ DIALOG = (640, 380)
 LIMIT = 300.0  # seconds that one step may take
 SECONDS = 120.0  # of the retraining, as the document says
 RING = "#ff9a1f"
+SEED = 2026  # of the made-up volume and movie
 LARGEST = 250_000  # bytes of a picture; a larger one gets a palette
 
 # What is corrected, as (y, x) in pixels of the sample.
@@ -289,11 +295,51 @@ def save(window: Window, folder: Path) -> None:
     window.picture("step-9-saved")
 
 
-def take_pictures(target: Path) -> None:
+# ---- stacks and movies -------------------------------------------------------------------------
+
+
+def linked(window: Window, image: Any, axes: str, scale: tuple[float, ...]) -> None:
+    """Open a made-up image, segment it, and wait until its planes are linked."""
+    labels = tuple(axes.lower())
+    window.viewer.add_image(image, name="nuclei", scale=scale, axis_labels=labels)
+    _, panel = window.viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+    window.rest(1.0)
+    window.wait(lambda: not panel.advice.running)
+    window.click("Segment")
+    window.wait(lambda: not panel.session.runs.busy)
+    window.wait(lambda: not panel.link.running)
+    window.rest(1.0)
+
+
+def take_stack(target: Path) -> None:
+    """Show the objects of a volume in three dimensions."""
+    window = Window(target)
+    linked(window, volume(SEED)[1], "ZYX", (SPACING, 1, 1))
+    layers = window.viewer.layers
+    layers["nuclei objects"].visible = layers["nuclei"].visible = False
+    layers["nuclei linked"].visible = True
+    window.viewer.dims.ndisplay = 3
+    window.viewer.reset_view()
+    window.viewer.scene.camera.angles = (20, 35, 60)
+    window.picture("stack-linked", "Link planes")
+    window.viewer.close()
+
+
+def take_movie(target: Path) -> None:
+    """Show the tracks of a movie over its image."""
+    window = Window(target)
+    linked(window, movie(Scene(cells=15, dividing=0.02), SEED).image, "TYX", (1, 1, 1))
+    layers = window.viewer.layers
+    layers["nuclei objects"].visible, layers["nuclei linked"].visible = False, True
+    layers["nuclei tracks"].tail_length = 30
+    window.viewer.dims.set_point(0, 30)
+    window.viewer.reset_view()
+    window.picture("movie-tracks", "Link planes")
+    window.viewer.close()
+
+
+def take_steps(target: Path) -> None:
     """Do all steps in one window."""
-    target.mkdir(parents=True, exist_ok=True)
-    application = QApplication.instance() or QApplication([])
-    application.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs)
     window = Window(target)
     panel = open_sample(window)
     segment(window)
@@ -305,13 +351,27 @@ def take_pictures(target: Path) -> None:
     window.viewer.close()
 
 
+def take_pictures(target: Path, only: str) -> None:
+    """Take the pictures of the steps, of stacks and movies, or all of them."""
+    target.mkdir(parents=True, exist_ok=True)
+    application = QApplication.instance() or QApplication([])
+    application.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs)
+    if only != "stacks":
+        take_steps(target)
+    if only != "steps":
+        take_stack(target)
+        take_movie(target)
+
+
 def main() -> int:
     """Start a screen of the right size; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Take the pictures of the tutorial.")
+    parser = argparse.ArgumentParser(description="Take the pictures of the documents.")
     parser.add_argument("--target", type=Path, default=TARGET, help="folder for the pictures")
-    target = parser.parse_args().target.resolve()
+    parser.add_argument("--only", choices=("steps", "stacks"), default="", help="some of them")
+    given = parser.parse_args()
+    target = given.target.resolve()
     if VIRTUAL in os.environ:
-        take_pictures(target)
+        take_pictures(target, given.only)
         return 0
     with tempfile.TemporaryDirectory(prefix="napari-unet-pictures-") as home:
         folders = {f"XDG_{n}_HOME": str(Path(home, n)) for n in ("CONFIG", "CACHE", "DATA")}
@@ -319,6 +379,7 @@ def main() -> int:
         Path(home, "user").mkdir()
         settings = {"NAPARI_CONFIG": str(Path(home, "napari.yaml")), VIRTUAL: "1"}
         command = [*SCREEN, sys.executable, __file__, "--target", str(target)]
+        command += ["--only", given.only] if given.only else []
         environment = {**os.environ, **folders, **settings}
         return subprocess.run(command, env=environment, check=False).returncode
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.channels import Channel, check_channels, find_channel, offered, stain
 from napari_unet.errors import InputError
 from napari_unet.intensity import average
 
@@ -145,10 +146,10 @@ class Image:
         One letter for each axis: ``Y`` and ``X``; ``C`` for channels; any other letter is an
         axis whose planes are segmented one after the other (``T``, ``Z``, ...).
     channel : int or None
-        The channel to use; None = all of them, averaged if the model takes one.
+        The channel to use, of `choices`; None = all stored, averaged if the model takes one.
     nuclei : int or None
-        The channel of stained nuclei, for a model that takes them beside the image; it is no part
-        of an average then.
+        The channel of stained nuclei, of `choices`, for a model that takes them beside the image;
+        it is no part of an average then.
     spacing : dict
         How the pixels lie along an axis, by its letter; axes of which nothing is known are left
         out. Lengths are in one unit, that of X.
@@ -163,7 +164,7 @@ class Image:
     notices : tuple of str
         What a person should know of the file, such as images that were left out.
     channel_names : tuple of str
-        One name for each channel; empty = unknown.
+        One name for each stored channel; empty = unknown.
     """
 
     data: ArrayLike
@@ -193,18 +194,7 @@ class Image:
             )
         if not all(length > 0 for length in shape):  # also unknown lengths of a dask array
             raise InputError(f"The image of shape {tuple(shape)} holds no pixels.")
-        if self.channel is not None and not 0 <= self.channel < self.channels:
-            raise InputError(
-                f"Channel {self.channel} was asked for; the image has channels 0 to "
-                f"{self.channels - 1}. Choose one of those, or the average."
-            )
-        if self.nuclei is not None and not (
-            0 <= self.nuclei < self.channels and self.channels > 1 and self.nuclei != self.channel
-        ):
-            raise InputError(
-                f"Channel {self.nuclei} was named as that of the nuclei; the image has channels 0 "
-                f"to {self.channels - 1}, of which one other must show the cells. Choose another."
-            )
+        check_channels(self.channel, self.nuclei, self.choices, self.channels)
 
     def _length(self, axis: str) -> int:
         return int(self.data.shape[self.axes.index(axis)]) if axis in self.axes else 1
@@ -220,10 +210,22 @@ class Image:
         return self._length("C")
 
     @property
+    def choices(self) -> tuple[str, ...]:
+        """Names of the channels that can be chosen; of a colour image also of its stains."""
+        stored, dtype, at_end = self.channels, self.data.dtype, self.axes.endswith("C")
+        return offered(self.channel_names, stored, dtype, at_end=at_end)
+
+    def choosing(self, channel: Channel | None, nuclei: Channel | None = None) -> "Image":
+        """Return the image with other channels to use, given by name or number from 0."""
+        (used, told), (beside, more) = (
+            find_channel(one, self.choices, self.channels) for one in (channel, nuclei)
+        )
+        return replace(self, channel=used, nuclei=beside, notices=(*self.notices, *told, *more))
+
+    @property
     def has_alpha(self) -> bool:
         """Whether the channels are red, green, blue and opacity; four stains are not."""
-        bytes_ = np.dtype(self.data.dtype) == np.uint8
-        told = bytes_ if self.opacity is None else self.opacity
+        told = self.data.dtype == np.uint8 if self.opacity is None else self.opacity
         four = told and self.channels == 4 and self.axes.endswith("C")
         return four and self.channel is None and self.nuclei != 3
 
@@ -325,8 +327,7 @@ class Image:
         if self.has_alpha and channels != len(window):
             window = window[:3]
         if channels - int(paired) == 1 and len(window) > 1:
-            shown = window if self.nuclei is None else np.delete(window, self.nuclei, axis=0)
-            window = average(shown)[None]
+            window = average(window[[i for i in range(len(window)) if i != self.nuclei]])[None]
         if paired:
             window = np.concatenate([window, self._stored(plane, box, self.nuclei)])
         native = window.dtype.newbyteorder("=")
@@ -334,6 +335,8 @@ class Image:
 
     def _stored(self, plane: tuple[int, ...], box: Box, channel: int | None) -> NDArray[Any]:
         """Return a window ``(C, Y, X)`` of one channel, or of all, as it is stored."""
+        if channel is not None and channel >= self.channels:
+            return stain(self._stored(plane, box, None), channel - self.channels)[None]
         index: list[Any] = []
         leading = iter(plane)
         y, x = box.slices

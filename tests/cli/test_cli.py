@@ -123,6 +123,38 @@ def test_a_channel_of_nuclei(small: Path, tmp_path: Path) -> None:
         assert len(record["grey_values"]) == (2 if nuclei else 1)
 
 
+def test_channels_by_name(small: Path, tmp_path: Path) -> None:
+    plane = tifffile.imread(small)
+    stained = small.with_name("b.ome.tif")
+    facts = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}}
+    tifffile.imwrite(
+        stained, np.stack([plane, plane[::-1]]), photometric="minisblack", metadata=facts
+    )
+    model = random_model(tmp_path, UNetSpec(base_filters=2, depth=2, nuclei=True))
+    options = ("--output", tmp_path / "out", "--model", model, "--diameter", 20)
+    result = run(stained, *options, "--channel", "gfp", "--nuclei-channel", "dapi")
+    assert result.exit_code == 0, result.output
+    header = read_header(tmp_path / "out" / "b_labels.tif")
+    assert header is not None
+    assert (header.description["channel"], header.description["nuclei"]) == (1, 0)
+    wrong = run(stained, *options, "--channel", "Cy5", "--overwrite")
+    assert wrong.exit_code == 1
+    assert "0 DAPI, 1 GFP" in wrong.stderr
+
+
+def test_a_stain_of_tissue_is_segmented_and_measured(small: Path, tmp_path: Path) -> None:
+    tissue = 255 - np.dstack([tifffile.imread(small) // 256] * 3).astype(np.uint8)
+    tifffile.imwrite(small, tissue, photometric="rgb")
+    result = run(small, "--output", tmp_path / "out", "--csv", "--channel", "haematoxylin")
+    assert result.exit_code == 0, result.output
+    header = read_header(tmp_path / "out" / "a_labels.tif")
+    assert header is not None
+    assert header.description["channel_names"][header.description["channel"]] == "Haematoxylin"
+    table = pd.read_csv(tmp_path / "out" / "a_objects.csv")
+    assert len(table) > 5
+    assert table["mean_intensity"].between(0, 1).all()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

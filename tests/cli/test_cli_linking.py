@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from napari_unet import segment
 from napari_unet.cli.main import app
 from napari_unet.errors import InputError
+from napari_unet.execution.block_worker import BlockWorker
 from napari_unet.image import Image
 from napari_unet.io.images import read_image
 from napari_unet.io.tiff import read_labels
@@ -102,6 +103,45 @@ def test_a_folder_of_any_size_is_linked_too(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_csv(one), pd.read_csv(other))
     assert sorted(p.name for p in tmp_path.glob("*.zarr")) == ["a.zarr"]
     assert run(source, *OPTIONS, tmp_path / "a.zarr").exit_code == 2
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_killed_while_linked_labels_are_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    source, target = write(tmp_path / "a.tif", "ZYX"), tmp_path / "a.zarr"
+    assert run(source, *OPTIONS, tmp_path / "b.zarr").exit_code == 0
+    rename, steps = Path.rename, iter(range(1, 9))
+
+    def killed(path: Path, to: Path) -> Path:
+        if path.name.startswith("a.") and path.suffix == ".zarr" and next(steps) == step:
+            raise KeyboardInterrupt
+        return rename(path, to)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", killed)
+        assert run(source, *OPTIONS, target).exit_code != 0
+    computed: list[object] = []
+    plain = BlockWorker._decode
+    monkeypatch.setattr(BlockWorker, "_decode", lambda *a: computed.append(a) or plain(*a))
+    again = run(source, *OPTIONS, target)
+    assert again.exit_code == (2 if step == 3 else 0), again.output  # 3: it was whole already
+    assert not computed
+    one, other = (np.asarray(read_image(tmp_path / n).data[:]) for n in ("a.zarr", "b.zarr"))
+    np.testing.assert_array_equal(one, other)
+    for name in ("a_objects.csv", "b_objects.csv"):
+        assert (tmp_path / name).stat().st_size > 0
+    left = {path.name for path in tmp_path.glob("*.zarr")} - {"a.zarr", "b.zarr"}
+    assert left == ({"a.before.zarr"} if step == 3 else set())
+
+
+def test_a_table_that_is_there_is_not_joined_by_labels_of_a_slide(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.tif", "ZYX")
+    (tmp_path / "b_objects.csv").write_text("of other labels", encoding="utf-8")
+    result = run(source, "--output", tmp_path / "b.zarr")
+    assert result.exit_code == 2
+    assert "b_objects.csv exists already" in " ".join(result.output.split())
+    assert not (tmp_path / "b.zarr").exists()
 
 
 def test_a_large_stack_goes_by_way_of_a_folder(

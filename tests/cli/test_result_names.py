@@ -103,6 +103,68 @@ def test_labels_and_table_are_one_result(two: Path, tmp_path: Path, first: str) 
     assert "1 of 1 images have results" in run(*words, "--skip-existing").output
 
 
+def test_a_table_without_its_labels_is_not_joined_by_others(two: Path, tmp_path: Path) -> None:
+    table = tmp_path / "out" / "two_left_objects.csv"
+    table.parent.mkdir()
+    table.write_bytes(b"of other labels")
+    words = (two, "--output", table.parent, "--scene", "left")
+    for more in ((), ("--skip-existing",)):
+        refused = run(*words, *more)
+        assert refused.exit_code == 1
+        assert "two_left_labels.tif is missing beside it; give --overwrite" in refused.output
+    assert [path.name for path in table.parent.iterdir()] == [table.name]
+
+
+def test_overwriting_labels_makes_their_table_anew(two: Path, tmp_path: Path) -> None:
+    words = (two, "--output", tmp_path / "out", "--scene", "left")
+    assert run(*words, "--csv").exit_code == 0
+    table = tmp_path / "out" / "two_left_objects.csv"
+    made = table.read_bytes()
+    table.write_bytes(b"of other labels")
+    assert "1 of 1 images have results" in run(*words, "--skip-existing").output
+    assert run(*words, "--overwrite").exit_code == 0
+    assert table.read_bytes() == made
+    assert len(list(table.parent.iterdir())) == 2
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_labels_never_lie_beside_the_table_of_others(
+    two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    words = (two, "--output", tmp_path / "out", "--scene", "left", "--csv", "--overwrite")
+    assert run(*words).exit_code == 0
+    table = tmp_path / "out" / "two_left_objects.csv"
+    table.write_bytes(b"of other labels")
+    before = {path.name: path.read_bytes() for path in table.parent.iterdir()}
+    seen: list[bool] = []
+
+    def stop(*_: object, **__: object) -> None:
+        seen.append(table.exists())  # a kill here leaves no table
+        raise KeyboardInterrupt if killed else SaveError("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("napari_unet.segmentation.files.save_labels", stop)
+        assert run(*words).exit_code != 0
+    assert seen == [False]
+    assert {path.name: path.read_bytes() for path in table.parent.iterdir()} == before
+
+
+def test_zarr_folders_in_a_folder_are_segmented_and_labels_are_not(tmp_path: Path) -> None:
+    source, sample = tmp_path / "in", tifffile.imread(SAMPLE)[:64, :80]
+    for name in ("b", "a"):
+        zarr.save_array(source / f"{name}.zarr", sample)
+    tifffile.imwrite(source / "c.tif", sample)
+    assert run(source / "c.tif", "--output", source / "d.zarr").exit_code == 0
+    (source / "notes").mkdir()
+    targets, complete = find_targets([source], OUT, None)
+    assert complete
+    assert [target.path.name for target in targets] == [f"{n}_labels.tif" for n in "abc"]
+    result = run(source, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    one, other = (tifffile.imread(tmp_path / "out" / f"{n}_labels.tif") for n in "ac")
+    np.testing.assert_array_equal(one, other)
+
+
 def test_without_room_for_the_labels_there_is_no_table(
     two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

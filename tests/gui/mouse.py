@@ -8,7 +8,7 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 class Mouse:
-    """Moves the mouse over the canvas, in image pixels, and presses keys."""
+    """Moves the mouse over the canvas, in units of the world, and presses keys."""
 
     def __init__(self, viewer, qtbot) -> None:
         self._viewer, self._qtbot = viewer, qtbot
@@ -25,7 +25,8 @@ class Mouse:
             for point in ((y + 2, x), (y, x)):  # staying would be no move
                 self._qtbot.mouseMove(self._native, self._at(*point))
                 self._qtbot.wait(30)  # moves that follow at once are dropped
-            return bool(np.allclose(self._viewer.cursor.position[-2:], (y, x), atol=1))
+            position = [self._viewer.cursor.position[i] for i in self._viewer.dims.displayed]
+            return bool(np.allclose(position, (y, x), atol=1))
 
         self._qtbot.waitUntil(arrived, timeout=PATIENCE)
 

@@ -3,7 +3,7 @@
 import pytest
 from qtpy.QtCore import QUrl
 
-from napari_unet.plugin.segment.welcome import documents
+from napari_unet.plugin.guide.welcome import documents
 
 PATIENCE = 60_000  # milliseconds
 

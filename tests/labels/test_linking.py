@@ -1,6 +1,6 @@
 """Objects through Z and time: volumes come back from their planes, and movies from their frames."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +13,14 @@ from benchmarks.common.made_up_stacks import apart
 from benchmarks.common.made_up_stacks import movie as movie_of
 from benchmarks.linking import SCENES
 from napari_unet.errors import InputError
-from napari_unet.labels.linking import LinkedLabels, Links, link, relink
+from napari_unet.labels.linking import (
+    LinkedCopy,
+    LinkedLabels,
+    Links,
+    link,
+    linked_copy,
+    relink,
+)
 from napari_unet.labels.linking.stitching import stitch
 from napari_unet.settings import LinkSettings
 from tests.strategies import same_partition
@@ -433,3 +440,89 @@ def test_what_cannot_be_used_is_told() -> None:
         links.applied(labels + 1)
     with pytest.raises(InputError, match="Link all of them"):
         relink(labels[:2], links, [1])
+
+
+def test_one_frame_of_specks_does_not_shrink_how_far_all_others_may_move() -> None:
+    frames = np.zeros((6, 60, 120), np.int64)
+    for number, frame in enumerate(frames):
+        dot(frame, 30, 20 + 10 * number, 1, radius=8)
+    frames[3] = 0
+    frames[3, ::4, ::4] = 2 + np.arange(15 * 30).reshape(15, 30)
+    found, _ = linked(frames, "TYX")
+    ids = [set(np.unique(frame)) - {0} for frame in found]
+    assert ids[0] == ids[1] == ids[2]
+    assert ids[4] == ids[5]
+
+
+def balls() -> Volume:
+    """Two balls side by side, and a third above the first behind an empty plane."""
+    volume = np.zeros((16, 30, 50), np.int64)
+    for number, centre in enumerate([(4, 14, 12), (4, 14, 36), (12, 14, 12)], 1):
+        ellipsoid(volume, centre, (3, 8, 8), number)
+    return volume
+
+
+def copied(
+    labels: Volume, before: LinkedCopy | None = None, given_ids: Sequence[int] = ()
+) -> tuple[LinkedCopy, Volume]:
+    start = before or LinkedCopy.empty(labels, "ZYX", LinkSettings(), 1.0)
+    return linked_copy(labels, start, set(given_ids), lambda *_: None)
+
+
+def test_copy_has_one_id_for_each_object_and_it_is_one_of_its_own():
+    planes = by_plane(balls())
+    copy, array = copied(planes)
+    assert same_partition(array, balls())
+    assert copy.links.count == 3
+    for number in np.unique(array[array > 0]):
+        assert number in planes[array == number]
+
+
+def test_copy_made_again_keeps_the_ids_of_what_did_not_change():
+    planes = by_plane(balls())
+    copy, first = copied(planes)
+    planes[4][first[4] == first[4, 14, 12]] = 0  # the first ball is missing in a plane
+    planes[12, 0:5, 40:45] = planes.max() + 1  # and a person paints an object
+    again, second = copied(planes, copy, [int(planes[12, 2, 42])])
+    same = np.ones(planes.shape, bool)
+    same[4] &= first[4] != first[4, 14, 12]
+    same[12, 0:5, 40:45] = False
+    np.testing.assert_array_equal(second[same], first[same])
+    assert not second[4, 14, 12]
+    assert second[12, 2, 42] == planes[12, 2, 42]
+    assert again.links.count == 4
+
+
+def test_copy_never_joins_ids_that_a_person_gave_nor_parts_one():
+    planes = by_plane(balls())
+    upper, lower = planes.max() + 1, planes.max() + 2
+    planes[:5][balls()[:5] == 1] = upper
+    planes[5:][balls()[5:] == 1] = lower
+    copy, array = copied(planes, None, [upper, lower])
+    assert set(np.unique(array[balls() == 1])) == {upper, lower}
+    assert copy.links.count == 4
+
+
+def test_copy_gives_a_new_object_no_id_of_another():
+    planes = by_plane(balls())
+    copy, first = copied(planes)
+    used = LinkedCopy(copy.links, {**copy.known, 7_000: 900}, ())  # as after a cut
+    planes[0, 0:4, 0:4] = 900
+    _, second = copied(planes, used)
+    assert second[0, 1, 1] not in {0, 900}
+    assert second[0, 1, 1] not in first
+
+
+def test_copy_is_stopped_by_what_progress_raises_and_counts_to_the_end():
+    planes, seen = by_plane(balls()), list[tuple[int, int]]()
+    start = LinkedCopy.empty(planes, "ZYX", LinkSettings(), 1.0)
+    linked_copy(planes, start, (), lambda done, total: seen.append((done, total)))
+    assert [done for done, _ in seen] == list(range(32))
+    assert {total for _, total in seen} == {32}
+
+    def stop(done: int, _total: int) -> None:
+        if done > 20:
+            raise InputError("Cancelled.")
+
+    with pytest.raises(InputError, match="Cancelled"):
+        linked_copy(planes, start, (), stop)

@@ -61,6 +61,33 @@ def started(image: NDArray[np.float32], cache: ProbabilityMapCache | None = None
     return next(event for event in events if isinstance(event, Started))
 
 
+@pytest.mark.parametrize("model", ["nuclei", "cells-phase"])  # only the first tells sizes
+@pytest.mark.parametrize("middle", ["like the others", "empty", "noise"])
+def test_a_stack_has_one_size_for_its_planes_and_parts(
+    nuclei: NDArray[np.float32], model: str, middle: str
+) -> None:
+    ground, top = np.percentile(nuclei, (1, 99.8))
+    noise = np.random.default_rng(0).uniform(ground, top, (300, 330))
+    wrong = {"empty": np.full_like(noise, ground), "noise": noise}
+    planes = [nuclei[i : 300 + i, i : 330 + i] for i in range(0, 100, 20)]
+    planes[2] = wrong.get(middle, planes[2])
+    stack = np.stack(planes).astype(np.float32)
+    part = Where(region=Box((10, 20), (160, 140)), planes=((1,),), centre=(80.0, 80.0))
+    wheres = [Where(), *(Where(planes=p) for p in [((0,),), ((2,),), ((4,), (3,))]), part]
+    found = [found_size(stack, model, where) for where in wheres]
+    assert found == found[:1] * len(wheres)
+    if model == "nuclei":
+        assert found[0] == pytest.approx(USUAL, rel=0.2)
+
+
+def found_size(stack: NDArray[np.float32], model: str, where: Where) -> float | None:
+    chosen, executor = load_model(model), ThreadExecutor()
+    events = segment_events(
+        open_image(stack, "ZYX"), chosen, SegmentSettings(), executor, where=where
+    )
+    return next(event for event in events if isinstance(event, Started)).plan.found
+
+
 def test_probability_maps_of_probes_are_removed(
     nuclei: NDArray[np.float32], tmp_path: Path
 ) -> None:

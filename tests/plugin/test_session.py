@@ -20,6 +20,7 @@ from napari_unet.models.library import load_card, load_model
 from napari_unet.plugin.correct import other_labels
 from napari_unet.plugin.correct.other_labels import ReopenLabels
 from napari_unet.plugin.correct.uncertain_regions import NO_RESULT, UncertainRegions
+from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.result import incremental
 from napari_unet.plugin.result import result as result_module
 from napari_unet.plugin.result.result import IN_PART, IN_VIEW
@@ -124,7 +125,8 @@ def test_the_pixel_size_is_that_of_rows_and_columns(session, shape, axes, scale,
     session.give(axes, None)
     image = session.opened(layer)
     assert image.pixel_size == (0.3, 0.2)
-    assert session.results.make(layer, image, classes=False).layer.scale[-2:].tolist() == [0.3, 0.2]
+    labels = session.results.make(layer, image, classes=False).layer
+    assert grid_of(labels).of_layer(labels.scale)[-2:] == (0.3, 0.2)
 
 
 def test_what_was_found_out_about_an_array_is_handed_on_while_it_stays(session):
@@ -354,6 +356,18 @@ def test_only_what_was_segmented_is_segmented_again(session, network, idle):
     segment_again(session, session.results.current)
     idle()
     assert network.asked[-1][1].planes == ((1,), (3,))
+    assert network.asked[-1][1].first == (4,)
+
+
+def test_a_stack_begins_at_the_plane_that_is_shown(session, network, idle):
+    stack = session.viewer.add_image(np.zeros((2, 3, 5, *SHAPE), np.uint16), name="stack")
+    session.choose(stack)
+    session.give("TCZYX", 1)
+    session.viewer.dims.point = (1, 2, 3, 0, 0)
+    segment(session)
+    idle()
+    assert network.asked[-1][1].first == (1, 3)
+    assert network.asked[-1][1].planes is None
 
 
 def test_another_model_finds_its_own_objects_around_the_paint(session, image, network, idle):
@@ -648,6 +662,24 @@ def test_advice_that_fails_is_in_the_log(session, monkeypatch, said, caplog, qtb
     qtbot.waitUntil(lambda: not advice.running, timeout=PATIENCE)
     qtbot.waitUntil(lambda: "Rows 0 to 9 cannot be read." in caplog.text, timeout=PATIENCE)
     assert said == []
+
+
+def test_another_channel_or_other_axes_are_looked_at_again(session, monkeypatch, qtbot):
+    seen = []
+
+    def looks(image, *_):
+        seen.append((image.axes, image.channel))
+        yield Waiting()
+        return load_model(session.intent.model)
+
+    monkeypatch.setattr(model_advice, "best_model", looks)
+    advice = ModelAdvice(session)
+    session.choose(session.viewer.add_image(np.zeros((3, *SHAPE), np.uint16)))
+    for given in (("CYX", None), ("cyx", 2), ("CY", 2)):  # the last fit nothing
+        qtbot.waitUntil(lambda: not advice.running, timeout=PATIENCE)
+        session.give(*given)
+    qtbot.waitUntil(lambda: not advice.running, timeout=PATIENCE)
+    assert seen == [("ZYX", None), ("CYX", None), ("CYX", 2)]
 
 
 def test_the_model_that_fits_is_chosen_and_said(session, phase, said, qtbot):

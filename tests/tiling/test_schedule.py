@@ -116,3 +116,15 @@ def test_a_tile_stays_small_for_the_network(plan: SegmentPlan) -> None:
     for tile in plan.tiles.tiles:
         limit = max(plan.tile, 2 * plan.zoom) + 4 * plan.card.spec.divisor + 8 * plan.zoom
         assert max(tile.core.shape) <= max(limit, 2 * plan.card.spec.divisor)
+
+
+def test_a_stack_begins_at_a_plane_and_goes_outwards() -> None:
+    plan = SegmentPlan(
+        shape=(50, 50), planes=tuple((t, z) for t in range(3) for z in range(4)),
+        region=Box((0, 0), (50, 50)), card=random_card(UNetSpec(depth=2)), model_path="model",
+        model_sha="0", channels=1, limits=((0.0, 1.0),), diameter=20.0,
+    )  # fmt: skip
+    order = [plan.planes[plane] for plane, _ in plan.blocks(first=(1, 2))]
+    assert order[:4] == [(1, 2), (1, 1), (1, 3), (1, 0)]
+    assert sorted(order) == sorted(plan.planes)
+    assert {t for t, _ in order[4:]} == {0, 2}

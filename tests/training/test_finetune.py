@@ -162,7 +162,7 @@ def test_three_classes_of_a_colour_image() -> None:
     made = finetune("nuclei", [(image, painted)], name="tissue", time_limit=20, class_names=names)
     assert made.report is not None
     assert made.report.outcome == "accepted"
-    assert "painted strokes" in made.report.sentence
+    assert "of your strokes" in made.report.sentence
     assert made.card.class_names == names
     assert made.card.spec.in_channels == 3
     labels = segment(image, made).labels

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_unet.cli.telling import CHANNEL
 from napari_unet.errors import InputError, UNetError
 from napari_unet.settings import FinetuneSettings
 
@@ -72,12 +73,12 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
         ),
     ] = None,
     channel: Annotated[
-        int | None, typer.Option(help="Channel to use, from 0; default: the average.")
+        str | None, typer.Option(help=f"Channel to use, {CHANNEL}; default: the average.")
     ] = None,
     nuclei_channel: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            help="Channel of stained nuclei, from 0, for a model that takes them as well."
+            help=f"Channel of stained nuclei, {CHANNEL}, for a model that takes them as well."
         ),
     ] = None,
     class_names: Annotated[
@@ -128,7 +129,7 @@ def finetune(  # noqa: PLR0913  one parameter for each option, as typer wants it
     typer.echo(f"{made.report.outcome}: {made.path}")
 
 
-def _names(text: str, nuclei: int | None) -> list[str]:
+def _names(text: str, nuclei: str | None) -> list[str]:
     """Return the names of classes; they are learned without a channel of nuclei."""
     names = [part.strip() for part in text.split(",") if part.strip()]
     if names and nuclei is not None:

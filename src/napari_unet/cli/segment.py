@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_unet.cli.targets import FAILURES, complain, find_targets, only_scene
-from napari_unet.cli.telling import Told, bar
+from napari_unet.cli.telling import CHANNEL, Told, bar
 from napari_unet.errors import InputError
-from napari_unet.io.results import EXPORTS, Target, chosen, exports_of, prepared
+from napari_unet.io.results import EXPORTS, Target, chosen, copy_whole, exports_of, prepared
 from napari_unet.settings import SegmentSettings, validated_settings
 
 if TYPE_CHECKING:
@@ -47,12 +47,12 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
         str | None, typer.Option(help="One letter for each dimension, such as ZYX; C = channels.")
     ] = None,
     channel: Annotated[
-        int | None, typer.Option(help="Channel to use, from 0; default the average.")
+        str | None, typer.Option(help=f"Channel to use, {CHANNEL}; default the average.")
     ] = None,
     nuclei_channel: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            help="Channel of stained nuclei, from 0, for a model that takes them as well."
+            help=f"Channel of stained nuclei, {CHANNEL}, for a model that takes them as well."
         ),
     ] = None,
     diameter: Annotated[float | None, typer.Option(help=_help("diameter"))] = None,
@@ -127,8 +127,8 @@ class _Channels:
     """What the axes of an image mean, and which of its channels to use."""
 
     axes: str | None
-    channel: int | None
-    nuclei: int | None
+    channel: str | None
+    nuclei: str | None
 
     def source(self, scene: "Scene", region: "Box | None" = None) -> "Source":
         """Return how to open an image anywhere."""
@@ -198,7 +198,7 @@ def _cluster(address: str | None) -> "Iterator[Client | None]":
 
 def _missing(targets: list[Target], kinds: tuple[str, ...]) -> list[Target]:
     """Leave out results that are there already, whole, and say how many that are."""
-    missing = [one for one in targets if len(one.existing(kinds)) < 1 + len(kinds)]
+    missing = [target for target in targets if target.missing(kinds)]
     if len(missing) < len(targets):
         typer.echo(f"{len(targets) - len(missing)} of {len(targets)} images have results already.")
     return missing
@@ -266,22 +266,30 @@ def _slide(
             "were given. Give one image, without --overwrite, or a folder as --output."
         )
     exports = exports_of(output, options.kinds)
-    for path in exports.values():
-        if path.exists():
-            raise InputError(f"{path} exists already. Choose another --output, or move the file.")
+    _refuse_others(exports_of(output, EXPORTS).values(), scratch_of(output))
     source = options.channels.source(only_scene(inputs[0], scene), options.region)
     request = request_slide(source, output, options.model, options.settings)
     options.check(request.image)
     with bar(inputs[0].name) as show:
         result = options.linked(run_slide(request, client=client, progress=show))
     linked = write_linked(result, request.output) if result.links else None
-    with prepared(exports, *exported(result)):
+    made = {kind: scratch_of(output) / path.name for kind, path in exports.items()}
+    with prepared(made, *exported(result)):
         pass  # if one fails, the same command makes them anew
+    for kind, path in exports.items():
+        copy_whole(made[kind], path)
     if linked:
         put_in_place(linked, request.output)
     else:
         shutil.rmtree(scratch_of(request.output))
     Told(inputs[0].name, result.notices, f"{output}: {summary(result)}").show()
+
+
+def _refuse_others(exports: Iterable[Path], scratch: Path) -> None:
+    """Raise where an export is there of which this very run has no copy."""
+    for path in exports:
+        if path.exists() and not (scratch / path.name).exists():
+            raise InputError(f"{path} exists already. Choose another --output, or move the file.")
 
 
 def _segment_one(
@@ -291,13 +299,8 @@ def _segment_one(
     from napari_unet.segmentation import segment as run  # noqa: PLC0415  quick --help
     from napari_unet.segmentation.files import is_large  # noqa: PLC0415
 
-    existing = target.existing(options.kinds)
-    if existing and not options.overwrite:
-        raise InputError(
-            f"{' and '.join(map(str, existing))} exists already and may hold corrections; give "
-            "--overwrite to make the whole result anew, --skip-existing to leave whole results, "
-            "or another --output."
-        )
+    if not options.overwrite:
+        target.refuse(options.kinds)
     image = options.channels.source(target.scene).open()
     options.check(image)
     if is_large(image):

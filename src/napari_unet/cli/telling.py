@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import typer
 
+CHANNEL = "by name or by number from 0"
+
 
 @dataclass(frozen=True, slots=True)
 class Told:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.active_learning.suggest import UncertainRegionFinder
-from napari_unet.execution.events import NOT_NUMBERS
+from napari_unet.execution.events import NOT_NUMBERS, TOO_LARGE
 from napari_unet.execution.executors import FutureOrders
 from napari_unet.execution.ledger import BlockResult, WritableTile
 from napari_unet.execution.orders import (
@@ -197,6 +197,8 @@ class BlockWorker:
     ) -> BlockResult:
         """Find a block's objects in its probability map; they wait until tiles are written."""
         patch = patch_of(self.plan, self._tile(key), maps, self._job.decode)
+        if reaches_out(self.plan, self._tile(key), patch):
+            notes = (*notes, TOO_LARGE.format(self.plan.diameter))
         ids = patch.count if self.plan.card.finds_objects else 0
         if self._storage.patches is None:
             return BlockResult(key, ids, notes, patch)
@@ -235,6 +237,18 @@ def patch_of(
         return class_block(maps, window, owned)
     channels = plan.card.map_channels
     return decode_block(maps, window, owned, settings, plan.region, channels)
+
+
+def reaches_out(plan: SegmentPlan, tile: Tile, patch: Patch) -> bool:
+    """Whether an object goes on where the block did not look: the other part is missing then."""
+    if not plan.card.finds_objects or not patch.count:
+        return False
+    seen, there = plan.window(tile), plan.tiles.area
+    return any(
+        patch.box.start[i] == seen.start[i] > there.start[i]
+        or patch.box.stop[i] == seen.stop[i] < there.stop[i]
+        for i in (0, 1)
+    )
 
 
 def has_holes(window: NDArray[Any]) -> bool:

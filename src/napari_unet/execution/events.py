@@ -11,6 +11,10 @@ from napari_unet.tiling.plan import Key, SegmentPlan
 HEARTBEAT = 0.05  # seconds; how long a consumer that wants to cancel waits at most for an event
 KEEP_ALL = 2**63
 NOT_NUMBERS = "Some pixels are not numbers (NaN or infinite); they count as background."
+TOO_LARGE = (
+    "Some objects are much larger than the {:.0f} px that were expected, and may be cut. If they "
+    "matter, set the object diameter to theirs."
+)
 
 NOTHING = "No objects were found."
 
@@ -133,6 +137,8 @@ def objects_found(count: int, plan: SegmentPlan | None = None) -> str:
     if not count:
         return NOTHING
     objects = f"{count} object{'' if count == 1 else 's'}"
+    if plan is not None and len(plan.planes) > 1:
+        objects += " in single planes"  # one that several planes show is counted in each
     if plan is None or not (plan.found or plan.diameter != _expected(plan)):
         return f"{objects}."
     return f"{objects}, about {plan.diameter:.0f} px in diameter."

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from napari_unet.channels import Channel
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Event, Events, ObjectsFound, TileWritten
 from napari_unet.execution.ledger import Ledger
 from napari_unet.execution.orders import Job
 from napari_unet.execution.patches import PatchesInFolder, patches_of, scratch_of
 from napari_unet.image import Box, Image
-from napari_unet.io.atomic import lock, write_bytes
+from napari_unet.io.atomic import lock, restore_folder, write_bytes
 from napari_unet.io.images import read_image
 from napari_unet.io.ome_zarr import ENDING, LabelPyramid
 from napari_unet.models.library import Model, load_model
@@ -39,11 +40,11 @@ class Source:
         File or zarr folder.
     axes : str or None
         One letter for each dimension; None = as the file says.
-    channel : int or None
-        Channel to use; None = the average.
+    channel : int, str or None
+        Channel to use, by number from 0 or by name; None = the average.
     region : Box or None
         Image pixels to segment; None = all.
-    nuclei : int or None
+    nuclei : int, str or None
         Channel of stained nuclei, for a model that takes them as well; None = none.
     scene : str or None
         Name or number of the image in a file that holds several; None = the first.
@@ -51,9 +52,9 @@ class Source:
 
     path: Path
     axes: str | None = None
-    channel: int | None = None
+    channel: Channel | None = None
     region: Box | None = None
-    nuclei: int | None = None
+    nuclei: Channel | None = None
     scene: str | None = None
 
     def open(self) -> Image:
@@ -144,8 +145,8 @@ class SlideRequest:
         marks = [p for n in ("zarr.json", ".zattrs", ".zarray") if (p := path / n).exists()]
         seen = [(p.stat().st_size, p.stat().st_mtime_ns) for p in marks or [path]]
         content = {
-            "image": [str(path), source.axes, source.channel, self.image.data.shape, seen],
-            "channel of nuclei": source.nuclei,  # older notes have none
+            "image": [str(path), source.axes, self.image.channel, self.image.data.shape, seen],
+            "channel of nuclei": self.image.nuclei,  # older notes have none
             "image in the file": source.scene,  # nor this
             "region": region and [region.start, region.stop],
             "model": self.model.sha,
@@ -223,6 +224,7 @@ def request_slide(
 
 
 def _checked(output: Path) -> Path:
+    restore_folder(output)
     if output.suffix.lower() != ENDING:
         raise InputError(f"{output} does not end in {ENDING}. Choose another name.")
     unfinished = scratch_of(output).is_dir()

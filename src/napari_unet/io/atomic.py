@@ -112,6 +112,37 @@ def replace(part: Path, target: Path) -> None:
     os.replace(part, target)
 
 
+def replace_folder(new: Path, target: Path) -> None:
+    """Put a whole folder in the place of another; what is killed on the way is lost to neither.
+
+    No system replaces a folder in one step. Between the two steps there is none at `target`, and
+    `restore_folder` brings the old one back.
+    """
+    old = _before(target)
+    gone = old.with_name(f"{target.stem}.removed{target.suffix}")
+    for left in (old, gone):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    target.rename(old)
+    try:
+        new.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    sync_folder(target.parent)
+    old.rename(gone)  # from here on it is not whole
+    shutil.rmtree(gone)
+
+
+def restore_folder(target: Path) -> None:
+    """Bring back a folder that `replace_folder` took away before it was killed."""
+    if not target.exists() and _before(target).is_dir():
+        _before(target).rename(target)
+
+
+def _before(target: Path) -> Path:
+    return target.with_name(f"{target.stem}.before{target.suffix}")
+
+
 def move_new(source: Path, target: Path) -> None:
     """Move a file; `FileExistsError` if there is one at `target`, also if it came just now."""
     if os.name == "nt":

@@ -1,4 +1,4 @@
-"""Image files into `Image`: TIFF of any kind, OME-Zarr, PNG, JPEG, BMP.
+"""Image files into `Image`: TIFF of any kind, OME-Zarr, PNG, JPEG, BMP, and microscopes' own.
 
 A file may hold several images: series, positions, the fields of a plate. Each is a scene.
 """
@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from napari_unet.channels import COLOURS, Channel
 from napari_unet.errors import InputError
 from napari_unet.image import Image, guess_axes
-from napari_unet.io.formats.facts import COLOURS, Facts, Scene, stem_of
+from napari_unet.io.formats.facts import Facts, Scene, stem_of
+from napari_unet.io.formats.microscopes import PACKAGES, microscope_scenes, read_microscope
 from napari_unet.io.formats.tiff_images import SUFFIXES as TIFF_SUFFIXES
 from napari_unet.io.formats.tiff_images import read_tiff, tiff_scenes
-from napari_unet.io.formats.zarr_images import is_zarr, read_zarr, zarr_scenes
+from napari_unet.io.formats.zarr_images import holds_labels, is_zarr, read_zarr, zarr_scenes
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
-SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES
+SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES + tuple(PACKAGES)
 OUTPUT_ENDINGS = ("_labels.tif", "_labels.tiff", "_labels.ome.tif", "_labels.ome.tiff")
 SHOWN = 8  # names of images in a sentence
 
@@ -29,8 +31,8 @@ def read_image(
     path: str | os.PathLike[str],
     *,
     axes: str | None = None,
-    channel: int | None = None,
-    nuclei: int | None = None,
+    channel: Channel | None = None,
+    nuclei: Channel | None = None,
     scene: str | None = None,
     colours: bool = True,
 ) -> Image:
@@ -39,12 +41,14 @@ def read_image(
     Parameters
     ----------
     path : path-like
-        TIFF, OME-TIFF, ImageJ TIFF, OME-Zarr or zarr folder, PNG, JPEG or BMP.
+        TIFF, OME-TIFF, ImageJ TIFF, OME-Zarr or zarr folder, PNG, JPEG or BMP; with the extra
+        ``microscopes`` also ND2, CZI or LIF.
     axes : str, optional
         One letter for each dimension; default: as the file says.
-    channel : int, optional
-        The channel to use; default: all.
-    nuclei : int, optional
+    channel : int or str, optional
+        The channel to use: its number from 0, or its name, in any case; default: all. Of a colour
+        image ``"Haematoxylin"`` and ``"Eosin"`` can be chosen as well.
+    nuclei : int or str, optional
         The channel of stained nuclei, for a model that takes them as well; default: none.
     scene : str, optional
         Name or number, from 0, of the image in a file that holds several; default: the first,
@@ -70,17 +74,16 @@ def read_image(
     data = facts.data
     letters = axes or facts.axes or guess_axes(tuple(data.shape), np.dtype(data.dtype))
     try:
-        return Image(
+        image = Image(
             data,
             letters,
-            channel=channel,
-            nuclei=nuclei,
             spacing={axis: one for axis, one in facts.spacing.items() if axis in letters},
             name=name if wanted.name is None else f"{name} {wanted.name}",
             opacity=False if facts.axes else None,
             notices=facts.notices,
             channel_names=_fitting(facts.channels, letters, data.shape),
         )
+        return image.choosing(channel, nuclei)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
 
@@ -182,6 +185,8 @@ def _kind(file: Path) -> tuple[Finder, Reader]:
         )
     if suffix in TIFF_SUFFIXES:
         return tiff_scenes, lambda scene, colours: read_tiff(scene, colours=colours)
+    if suffix in PACKAGES:
+        return microscope_scenes, lambda scene, _: read_microscope(scene)
     return lambda path: [Scene(path, stem=stem_of(path))], lambda scene, _: _read_picture(scene)
 
 
@@ -191,8 +196,8 @@ def image_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     Parameters
     ----------
     paths : iterable of path-like
-        Files, taken as they are, and folders, whose images are taken in alphabetical order
-        without label images this plugin has saved.
+        Files, taken as they are, and folders, whose images and zarr folders are taken in
+        alphabetical order, without label images this plugin has saved.
 
     Returns
     -------
@@ -210,7 +215,8 @@ def image_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
             inside = sorted(p for p in path.iterdir() if _is_wanted(p))
             if not inside:
                 raise InputError(
-                    f"The folder {path} holds no images; they end in {', '.join(SUFFIXES)}."
+                    f"The folder {path} holds no images; they end in {', '.join(SUFFIXES)}, or are "
+                    "zarr folders."
                 )
             found.update(dict.fromkeys(inside))
         elif path.exists():
@@ -222,8 +228,11 @@ def image_files(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
 def _is_wanted(path: Path) -> bool:
     name = path.name.lower()
-    hidden = name.startswith(".")
-    return not hidden and name.endswith(SUFFIXES) and not name.endswith(OUTPUT_ENDINGS)
+    if name.startswith("."):
+        return False
+    if path.is_dir():
+        return is_zarr(path) and not holds_labels(path)
+    return name.endswith(SUFFIXES) and not name.endswith(OUTPUT_ENDINGS)
 
 
 def _read_picture(scene: Scene) -> Facts:

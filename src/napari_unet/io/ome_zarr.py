@@ -124,6 +124,8 @@ class LabelPyramid:
 
     def write_copies(self, plane: tuple[int, ...], box: Box) -> None:
         """Write one tile, which is there, into the smaller copies; one process at a time."""
+        if self._fine == len(self.levels):
+            return
         last = self._fine - 1
         part = np.asarray(self.levels[last][(*plane, *_reduced(box, last).slices)])
         for level in range(self._fine, len(self.levels)):

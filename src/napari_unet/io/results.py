@@ -3,6 +3,7 @@
 Command line and panel name results alike. Nothing here is slow to import.
 """
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.errors import UNetError
+from napari_unet.errors import InputError, UNetError
+from napari_unet.io import atomic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +66,9 @@ def prepared(
 ) -> Iterator[None]:
     """Write exports beside their places, and put them there when the block ends without error.
 
+    What was there is set aside meanwhile and comes back on an error: exports of other labels never
+    lie beside new ones, not even if the program is killed.
+
     Parameters
     ----------
     files : mapping of str to Path
@@ -75,18 +80,43 @@ def prepared(
     measured : callable
         Gives the table of the objects.
     """
-    from napari_unet.io import atomic  # noqa: PLC0415  quick --help
-
     waiting = {kind: path.with_name(f"{path.name}.partial") for kind, path in files.items()}
     try:
         for kind, path in waiting.items():
             _write(kind, path, labels, axes, measured)
-        yield
-        for kind, path in waiting.items():
-            atomic.replace(path, files[kind])
+        with _set_aside(files.values()):
+            yield
+            for kind, path in waiting.items():
+                atomic.replace(path, files[kind])
     finally:
         for path in waiting.values():
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _set_aside(files: Collection[Path]) -> Iterator[None]:
+    """Take files away; on an error they come back, else they are deleted."""
+    aside = {path: path.with_name(f"{path.name}.before") for path in files}
+    for path, before in aside.items():
+        before.unlink(missing_ok=True)  # of a run that was killed
+        if path.exists():
+            atomic.replace(path, before)
+    try:
+        yield
+    except BaseException:
+        for path, before in aside.items():
+            if before.exists():
+                atomic.replace(before, path)
+        raise
+    for before in aside.values():
+        before.unlink(missing_ok=True)
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file, so that a whole one is there or none."""
+    part = target.with_name(f"{target.name}.partial")
+    shutil.copyfile(source, part)
+    atomic.replace(part, target)
 
 
 def _write(
@@ -125,10 +155,35 @@ class Target:
         """Return the files of other kinds that belong to the result; see `exports_of`."""
         return exports_of(self.path, kinds)
 
-    def existing(self, kinds: Collection[str]) -> list[Path]:
-        """Return what there is already of the result and its exports."""
-        wanted = [self.path, *self.exports(kinds).values()]
-        return [path for path in wanted if path.exists()]
+    @property
+    def existing(self) -> list[Path]:
+        """What there is already of labels and exports, which are one result."""
+        return [path for path in (self.path, *self.exports(EXPORTS).values()) if path.exists()]
+
+    def missing(self, kinds: Collection[str]) -> list[Path]:
+        """Return what is not there yet of labels and the exports that are wanted."""
+        wanted = (self.path, *self.exports(kinds).values())
+        return [path for path in wanted if not path.exists()]
+
+    def made(self, kinds: Collection[str]) -> dict[str, Path]:
+        """Return the exports to make: those wanted, and those of older labels that are there."""
+        return {
+            kind: path
+            for kind, path in self.exports(EXPORTS).items()
+            if kind in kinds or path.exists()
+        }
+
+    def refuse(self, kinds: Collection[str]) -> None:
+        """Raise `InputError` if something is there that would be replaced."""
+        there, missing = self.existing, self.missing(kinds)
+        if not there:
+            return
+        found = f"{' and '.join(map(str, there))} exists already and may hold corrections"
+        advice = "give --overwrite to make it anew, --skip-existing to leave it"
+        if missing:
+            found += f", and {missing[0].name} is missing beside it"
+            advice = "give --overwrite to make the whole result anew, move it elsewhere"
+        raise InputError(f"{found}; {advice}, or choose another --output.")
 
     @property
     def label(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.channels import Channel
 from napari_unet.errors import InputError
 from napari_unet.image import Image
 from napari_unet.io.formats.facts import stem_of
@@ -119,8 +120,8 @@ def find_pairs(images: Path, masks: Path | None = None) -> Pairs | None:
 def read_pairs(
     pairs: Pairs,
     *,
-    channel: int | None = None,
-    nuclei: int | None = None,
+    channel: Channel | None = None,
+    nuclei: Channel | None = None,
     classes: bool = False,
 ) -> Iterator[tuple[Image, NDArray[np.uint32]]]:
     """Read images and masks one after the other, the masks as painted arrays.
@@ -129,9 +130,9 @@ def read_pairs(
     ----------
     pairs : Pairs
         What to read.
-    channel : int, optional
-        The channel to use of images that have several; default: the average.
-    nuclei : int, optional
+    channel : int or str, optional
+        The channel to use, by number or name, of images that have several; default: the average.
+    nuclei : int or str, optional
         The channel of stained nuclei of images that have several; default: none.
     classes : bool
         Whether the masks hold classes, not a number for each object.

@@ -79,6 +79,11 @@ class ChangeTracker:
         return {number for _, number in self.areas if number != BACKGROUND}
 
     @property
+    def given(self) -> set[int]:
+        """Ids that are painted and that the model has never used: a person chose them."""
+        return {number for number in self.ids if not self.live.assembly.drew(number)}
+
+    @property
     def background(self) -> int:
         """Number of pixels that are painted background."""
         return sum(area for (_, number), area in self.areas.items() if number == BACKGROUND)

@@ -79,6 +79,10 @@ class Assembly:
         y0, x0, y1, x1 = self._extent[number].tolist()
         return Box((y0, x0), (y1, x1))
 
+    def drew(self, number: int) -> bool:
+        """Whether an id is that of an object which the model drew at some time."""
+        return number < len(self._extent) and bool(self._extent[number].any())
+
     def area(self, plane: Plane, owned: Box, patch: Patch) -> Box:
         """Image pixels that `place` may change: also where the objects it replaces reach to."""
         if self.classes or not patch.count:

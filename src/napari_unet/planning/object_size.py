@@ -14,7 +14,7 @@ from napari_unet.execution.events import Event, ObjectsFound, Waiting
 from napari_unet.execution.executors import Executor
 from napari_unet.execution.orders import Job
 from napari_unet.execution.run import live_run
-from napari_unet.image import SPARSE, Box, Image
+from napari_unet.image import SPARSE, Box, Image, Plane
 from napari_unet.intensity import normalise
 from napari_unet.io.scratch import temporary_folder
 from napari_unet.labels.watershed import Patch, object_diameters, typical_diameter
@@ -34,6 +34,7 @@ REFINED = 3  # probes at most that come nearer to that
 DOUBT = 4  # power of the certainty that an object counts by: a wrong size is found, but unsurely
 UNUSUAL = 2.0  # how fast a probe counts less the more it enlarges or reduces
 FEWEST = 3  # objects that settle how large objects are
+PLANES, UNLIKE = 5, 2.0  # planes that are looked at; factor of contrast from which one is unlike
 WINDOWS = 4  # along each side; the one that shows most is probed
 
 
@@ -137,8 +138,8 @@ def find_object_size(
     Parameters
     ----------
     plan : SegmentPlan
-        What is wanted, with the diameter that is expected; the part of it that shows most is
-        probed.
+        What is wanted, with the diameter that is expected. Whatever part that is, the place of the
+        whole image that shows most is probed.
     image : Image
         What to read.
     executor : Executor
@@ -153,16 +154,23 @@ def find_object_size(
     ScaleProbe
         The best one.
     """
-    expected = of_one_plane(plan)
-    centre = yield from busiest(expected, image, near)
-    prober = Prober(expected, image, executor, folders)
+    wide, shown = everywhere(plan, image)
+    expected, centre = yield from busiest(wide, shown, near)
+    prober = Prober(expected, shown, executor, folders)
     return (yield from best_probe(expected, lambda diameter: prober.at(centre, diameter)))
 
 
-def of_one_plane(plan: SegmentPlan) -> SegmentPlan:
-    """Return a plan to probe with: of the middle plane, in small tiles."""
-    middle = plan.planes[len(plan.planes) // 2 :][:1]
-    return replace(plan, planes=middle, tile=min(plan.tile, 2 * PROBE), anchored=False)
+def everywhere(plan: SegmentPlan, image: Image) -> tuple[SegmentPlan, Image]:
+    """Return a plan to probe the whole image with, in small tiles, and that image.
+
+    So the size is one for all planes of a stack and all parts of a plane.
+    """
+    whole = image.whole
+    if whole is not None and math.prod(whole.shape) <= SPARSE:
+        image = whole
+    planes, region = tuple(image.planes()), Box((0, 0), image.shape)
+    wide = replace(plan, shape=image.shape, planes=planes, region=region, anchored=False)
+    return replace(wide, tile=min(plan.tile, 2 * PROBE)), image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -276,21 +284,45 @@ def _prepared(expected: SegmentPlan, diameter: float, centre: tuple[float, float
 
 
 def busiest(
-    expected: SegmentPlan, image: Image, near: tuple[float, float] | None
-) -> Generator[Event, None, tuple[float, float]]:
-    """Return the centre of the window in which grey values differ most.
+    wide: SegmentPlan, image: Image, near: tuple[float, float] | None
+) -> Generator[Event, None, tuple[SegmentPlan, tuple[float, float]]]:
+    """Return a plan of one plane, and the centre of the window in which grey values differ most.
 
-    The middle of an image may be empty; where there is most contrast there are objects.
+    The middle of an image may be empty; where there is most contrast there are objects. The middle
+    plane is taken unless it shows far less or far more than others: it may be empty, or damaged.
     """
+    places = []
+    for plane in _some(wide.planes):
+        one = replace(wide, planes=(plane,))
+        most, centre = yield from _busiest_window(one, image)
+        places.append((most, one, centre))
+    usual = sorted(most for most, *_ in places)[-2 if len(places) > 2 else -1]  # one may be wrong
+    ordinary = (place for place in places if usual / UNLIKE <= place[0] <= usual * UNLIKE)
+    most, expected, centre = next(ordinary)
+    if near is not None and math.prod(expected.region.shape) > SPARSE:
+        here = yield from _spread(expected, image, window(expected.region, near, PROBE))
+        return expected, near if here > most else centre
+    return expected, near if near is not None and most <= 0 else centre
+
+
+def _some(planes: tuple[Plane, ...]) -> list[Plane]:
+    """Return a few planes spread over all, the middle one first."""
+    count = min(PLANES, len(planes))
+    spread = [planes[(2 * i + 1) * len(planes) // (2 * count)] for i in range(count)]
+    middle = planes[len(planes) // 2]
+    return [middle, *(plane for plane in spread if plane != middle)]
+
+
+def _busiest_window(
+    expected: SegmentPlan, image: Image
+) -> Generator[Event, None, tuple[float, tuple[float, float]]]:
+    """Return how far grey values differ in the window where they differ most, and its centre."""
     best, most = expected.region.centre, -1.0
     for box in _windows(expected.region):
         spread = yield from _spread(expected, image, box)
         if spread > most:
             best, most = box.centre, spread
-    if near is not None and math.prod(expected.region.shape) > SPARSE:
-        here = yield from _spread(expected, image, window(expected.region, near, PROBE))
-        return near if here > most else best
-    return near if near is not None and most <= 0 else best
+    return most, best
 
 
 def _spread(expected: SegmentPlan, image: Image, box: Box) -> Generator[Event, None, float]:

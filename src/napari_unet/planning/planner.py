@@ -13,7 +13,7 @@ from napari_unet.errors import InputError
 from napari_unet.execution.events import Event, Notice, Waiting
 from napari_unet.execution.executors import Executor
 from napari_unet.execution.probability_maps import ProbabilityMapCache
-from napari_unet.image import SPARSE, Box, Image
+from napari_unet.image import SPARSE, Box, Image, Plane
 from napari_unet.inference.memory import SHARE, free_memory
 from napari_unet.intensity import grey_limits, has_contrast
 from napari_unet.models.card import ModelCard
@@ -51,6 +51,8 @@ class Where:
         Whether blocks share nothing, as on a cluster; then tiles are larger, as more is wasted.
     anchored : bool
         Whether tiles lie as the chunks of a file; see `plan_tiles`.
+    first : tuple of int, or None
+        Indices along the iterated axes of the plane to begin at.
     """
 
     region: Box | None = None
@@ -59,6 +61,7 @@ class Where:
     cache: ProbabilityMapCache | None = None
     apart: bool = False
     anchored: bool = False
+    first: Plane | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,7 @@ from napari_unet.execution.events import Event
 from napari_unet.execution.executors import Executor
 from napari_unet.image import Box, Image
 from napari_unet.labels.agreement import Labels, agreement
-from napari_unet.planning.object_size import FEWEST, Prober, ScaleProbe
-from napari_unet.planning.told_size import everywhere, tells_size
+from napari_unet.planning.object_size import FEWEST, Prober, ScaleProbe, everywhere
 
 ENLARGED = 1.25  # times
 UNUSUAL = 0.2  # taken off for each octave between what is found and what the model is used to
@@ -49,7 +48,7 @@ def steadiness(
     if probe.ratio is None:
         return 0.0
     card = probe.plan.card
-    shown = everywhere(probe.plan, image)[1] if tells_size(card) else image
+    shown = everywhere(probe.plan, image)[1]
     # Sizes within its range a model takes as they are; here each is another one.
     exact = card.model_copy(update={"diameter_range": (card.object_diameter,) * 2})
     prober = Prober(replace(probe.plan, card=exact), shown, executor, folders)

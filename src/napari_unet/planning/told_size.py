@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_unet.execution.events import Event, Notice
 from napari_unet.execution.executors import Executor
 from napari_unet.execution.probability_maps import ProbabilityMapStore
-from napari_unet.image import SPARSE, Box, Image
+from napari_unet.image import Image
 from napari_unet.models.card import ModelCard
 from napari_unet.network.spec import OCTAVES
 from napari_unet.planning.object_size import (
@@ -27,8 +27,8 @@ from napari_unet.planning.object_size import (
     ScaleProbe,
     best_probe,
     busiest,
+    everywhere,
     find_object_size,
-    of_one_plane,
     within,
 )
 from napari_unet.tiling.plan import SegmentPlan
@@ -122,14 +122,13 @@ def find_size(
 ) -> Probing:
     """Find how large the objects are; see `object_size.find_object_size` for what is given.
 
-    Where the model tells sizes the whole plane is probed, whatever part of it is wanted: the
-    size is the same for every part. Only what the person looks at counts in a large plane that is
-    empty elsewhere.
+    The whole image is probed, whatever part of it is wanted: the size is the same for every plane
+    and every part. Only what the person looks at counts in a large plane that is empty elsewhere.
     """
     if not tells_size(plan.card):
         return (yield from find_object_size(plan, image, executor, folders, near))
-    expected, shown = everywhere(plan, image)
-    centre = yield from busiest(expected, shown, near or plan.region.centre)
+    wide, shown = everywhere(replace(plan, further=(DIAMETER,)), image)
+    expected, centre = yield from busiest(wide, shown, near or plan.region.centre)
     prober = Prober(expected, shown, executor, folders)
 
     def tell(diameter: float) -> Telling:
@@ -154,16 +153,6 @@ def find_size(
 def tells_size(card: ModelCard) -> bool:
     """Whether a model tells sizes; a retraining learns none, so a retrained one is not believed."""
     return card.spec.diameter and card.finds_objects and card.usual_diameter is None
-
-
-def everywhere(plan: SegmentPlan, image: Image) -> tuple[SegmentPlan, Image]:
-    """Return a plan to probe the whole image with, and that image."""
-    whole = image.whole
-    if whole is not None and math.prod(whole.shape) <= SPARSE:
-        image = whole
-    planes, region = tuple(image.planes()), Box((0, 0), image.shape)
-    wide = replace(plan, shape=image.shape, planes=planes, region=region, further=(DIAMETER,))
-    return of_one_plane(wide), image
 
 
 def best_told(

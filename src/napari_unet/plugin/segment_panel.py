@@ -4,20 +4,23 @@ from typing import Any
 
 from magicgui.widgets import Container
 from napari import Viewer
+from qtpy.QtWidgets import QLabel
 
 from napari_unet.plugin.batch.batch_window import Batch
 from napari_unet.plugin.correct.classes_section import ClassesSection
 from napari_unet.plugin.correct.correct_section import CorrectSection
 from napari_unet.plugin.correct.restoring import Restoring
+from napari_unet.plugin.guide.next_step import NextStep
+from napari_unet.plugin.guide.welcome import Welcome
 from napari_unet.plugin.preferences import read_preferences, write_preferences
 from napari_unet.plugin.retrain.retrain_section import RetrainSection
 from napari_unet.plugin.segment.large_images import LargeImages
+from napari_unet.plugin.segment.link_planes import LinkPlanes
 from napari_unet.plugin.segment.model_advice import ModelAdvice
 from napari_unet.plugin.segment.model_in_use import ModelInUse
 from napari_unet.plugin.segment.saving import Saving
 from napari_unet.plugin.segment.segment_form import SegmentForm
 from napari_unet.plugin.segment.segment_section import SegmentSection
-from napari_unet.plugin.segment.welcome import Welcome
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import import_early
 from napari_unet.plugin.widgets.docks import Undocking
@@ -46,7 +49,8 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         super().__init__(labels=True)
         self.session = session = Session(napari_viewer)
         self.form = SegmentForm(session)
-        self.segment, self.saving = SegmentSection(session), Saving(session)
+        self.segment, self.link = SegmentSection(session), LinkPlanes(session)
+        self.saving = Saving(session, self.link)
         self.welcome = Welcome(napari_viewer)
         self.large, self.batch = LargeImages(session), Batch(session)
         self.form.options.append(self.batch.button)
@@ -68,9 +72,11 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.extend([self.form.image, self.form.model])
         self._scrolling, self._sentence = Scrolling(), Wrapped(fewest=2, most=4)
         self._scrolling.add(self.form.options.native)
-        for title, native in (("Correct", self.correct.native), ("Retrain", self.retrain.form)):
+        self._scrolling.add(self.link.native)
+        for title, native in (("2 Correct", self.correct.native), ("3 Retrain", self.retrain.form)):
             self._scrolling.add(Fold(title, native, main=True))
         layout = self.native.layout()
+        layout.insertWidget(0, QLabel("<b>1 Image and model</b>"))
         layout.addWidget(self.welcome)
         layout.addLayout(side_by_side(self.segment.segment, self.saving.save))
         for question in (self.restoring, self.large):  # not to be overlooked
@@ -86,6 +92,8 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self._model_in_use = ModelInUse(session, self.form.model)
         LibraryWatch(self.native).changed.connect(self._model_in_use.library_changed)
         self.advice = ModelAdvice(session)
+        buttons = self.segment.segment, self.retrain.form.retrain, self.saving.save
+        self.next_step = NextStep(session, *buttons, self.saving.unsaved)
         self.native.destroyed.connect(self.close_down)
         self._undocking = Undocking(self.native)
         self._undocking.happened.connect(self.close_down)

@@ -6,7 +6,15 @@ The same generator serves the panel (with the engine), the command line and libr
 
 from napari_unet.segmentation.images import open_image, segment, segment_events
 from napari_unet.segmentation.methods import methods_script, methods_text
-from napari_unet.segmentation.result import Notes, Segmentation, can_link, check_linking, record
+from napari_unet.segmentation.result import (
+    Notes,
+    Segmentation,
+    can_link,
+    check_linking,
+    has_several_planes,
+    plane_distance,
+    record,
+)
 from napari_unet.segmentation.slides import put_in_place, run_slide, segment_slide, write_linked
 
 __all__ = [
@@ -14,9 +22,11 @@ __all__ = [
     "Segmentation",
     "can_link",
     "check_linking",
+    "has_several_planes",
     "methods_script",
     "methods_text",
     "open_image",
+    "plane_distance",
     "put_in_place",
     "record",
     "run_slide",

@@ -151,15 +151,9 @@ def _segment(
     number: int, item: BatchItem, settings: BatchSettings, executor: Executor
 ) -> Iterator[BatchEvent]:
     """Make the result of one image."""
-    existing = item.target.existing(settings.kinds)
-    if len(existing) == 1 + len(settings.kinds) and not settings.overwrite:
-        yield ItemSkipped(number)
-        return
+    existing, missing = item.target.existing, item.target.missing(settings.kinds)
     if existing and not settings.overwrite:
-        wanted = {item.target.path, *item.target.exports(settings.kinds).values()}
-        missing = " and ".join(sorted(path.name for path in wanted - {*existing}))
-        text = HALF.format(" and ".join(path.name for path in existing), missing)
-        yield ItemFailed(number, text)
+        yield ItemFailed(number, _half(existing, missing)) if missing else ItemSkipped(number)
         return
     yield ItemProgress(number)
     image, folder = item.open(), settings.scratch.reserve().with_suffix(".zarr")
@@ -171,6 +165,11 @@ def _segment(
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # what is left of it goes with the process
     yield ItemDone(number, summary(linked), linked.notices)
+
+
+def _half(existing: list[Path], missing: list[Path]) -> str:
+    there, absent = (" and ".join(path.name for path in some) for some in (existing, missing))
+    return HALF.format(there, absent)
 
 
 def _labelled(

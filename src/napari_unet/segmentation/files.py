@@ -27,7 +27,7 @@ def linked_if_possible(result: Segmentation) -> Segmentation:
 
 
 def save_result(result: Segmentation, target: Target, kinds: Collection[str]) -> None:
-    """Save labels and exports, all or none.
+    """Save labels and exports, all or none; exports that are there are made anew as well.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def save_result(result: Segmentation, target: Target, kinds: Collection[str]) ->
         If a file cannot be written; those that were there stay as they are.
     """
     image = result.image
-    with prepared(target.exports(kinds), *exported(result)):
+    with prepared(target.made(kinds), *exported(result)):
         save_labels(
             target.path,
             result.labels,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_unet.channels import Channel
 from napari_unet.errors import InputError
 from napari_unet.execution.events import KEEP_ALL, Event, Events
 from napari_unet.execution.executors import Executor
@@ -45,7 +46,7 @@ def segment(
         Name in the library, path of a model file, or what `load_model` returned.
     axes : str, optional
         One letter for each dimension, such as "ZYX"; default guessed by `open_image`, which can
-        also choose a channel, and one of nuclei, as ``Image(..., channel=0, nuclei=1)`` does.
+        also choose a channel, and one of nuclei, by name or number.
     settings : SegmentSettings, optional
         All settings; single ones can be given by name as well, such as ``diameter=24``.
     progress : callable, optional
@@ -127,7 +128,11 @@ def waiting_maps(plan: SegmentPlan, missing: list[Key], folder: Path) -> Path | 
 
 
 def open_image(
-    array: Any, axes: str | None = None, channel: int | None = None, *, nuclei: int | None = None
+    array: Any,
+    axes: str | None = None,
+    channel: Channel | None = None,
+    *,
+    nuclei: Channel | None = None,
 ) -> Image:
     """Name the axes of an array.
 
@@ -138,9 +143,10 @@ def open_image(
     axes : str, optional
         One letter for each dimension; default ``YX``, ``YXC`` for three or four bytes or 16-bit
         values at the end, else leading axes named ``Z``, ``TZ``, ...
-    channel : int, optional
-        Channel to use; default the average.
-    nuclei : int, optional
+    channel : int or str, optional
+        Channel to use, from 0; default the average. Of colours also a name: ``"Red"``,
+        ``"Green"``, ``"Blue"``, ``"Haematoxylin"`` or ``"Eosin"``.
+    nuclei : int or str, optional
         Channel of stained nuclei, for a model that takes them as well; default none.
     """
     try:
@@ -153,7 +159,7 @@ def open_image(
             "Convert it to a NumPy, dask or zarr array first."
         ) from error
     letters = axes or guess_axes(tuple(array.shape), dtype)
-    return Image(array, letters, channel, nuclei=nuclei)
+    return Image(array, letters).choosing(channel, nuclei)
 
 
 def segment_events(
@@ -191,7 +197,7 @@ def segment_events(
         plan = planned.plan
         budget = where.cache.budget(folder, plan) if where.cache else KEEP_ALL
         job = Job(plan, plan.decoding(settings), image, folder)
-        run = live_run(job, plan.blocks(where.centre), planned.cached_tiles, budget)
+        run = live_run(job, plan.blocks(where.centre, where.first), planned.cached_tiles, budget)
         yield from run.events(executor)
 
 

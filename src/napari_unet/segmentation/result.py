@@ -73,7 +73,7 @@ class Segmentation:
         """
         axes, chosen = self.image.leading_axes, settings or LinkSettings()
         check_linking(self.image, self.plan.card)
-        depth = _depth(self.image)
+        depth = plane_distance(self.image)
         links = link(self.labels, axes + "YX", chosen, depth=depth or 1.0)
         in_memory = isinstance(self.labels, np.ndarray)
         labels: Any = links.applied(self.labels) if in_memory else links.view(self.labels)
@@ -104,9 +104,13 @@ class Segmentation:
 
 def can_link(image: Image, card: ModelCard) -> bool:
     """Whether a model finds objects, and an image has several planes along Z or T."""
+    return has_several_planes(image) and card.finds_objects
+
+
+def has_several_planes(image: Image) -> bool:
+    """Whether an image has several planes along Z or T."""
     lengths = zip(image.leading_axes, image.leading_shape, strict=True)
-    several = any(axis in "ZT" and length > 1 for axis, length in lengths)
-    return several and card.finds_objects
+    return any(axis in "ZT" and length > 1 for axis, length in lengths)
 
 
 def check_linking(image: Image, card: ModelCard) -> None:
@@ -120,7 +124,7 @@ def check_linking(image: Image, card: ModelCard) -> None:
         )
 
 
-def _depth(image: Image) -> float | None:
+def plane_distance(image: Image) -> float | None:
     """Return from plane to plane along Z in pixels, None where it is unknown."""
     z, y, x = (image.spacing.get(axis, Spacing()) for axis in "ZYX")
     if z.size is None or y.size is None or x.size is None or len({z.unit, y.unit, x.unit}) > 1:
@@ -141,7 +145,7 @@ def record(plan: SegmentPlan, settings: SegmentSettings, image: Image) -> dict[s
         "zoom": plan.zoom,
         "axes": image.axes,
         "spacing": {axis: asdict(spacing) for axis, spacing in image.spacing.items()},
-        "channel_names": list(image.channel_names),
+        "channel_names": list(image.choices) if any(image.choices) else [],
         "channel": image.channel,
         "nuclei": image.nuclei,
         "grey_values": plan.limits,

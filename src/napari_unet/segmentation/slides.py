@@ -21,6 +21,7 @@ from napari_unet.execution.slide import (
     request_slide,
 )
 from napari_unet.image import ArrayLike, Box
+from napari_unet.io.atomic import replace_folder
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.models.library import Model
 from napari_unet.planning.planner import Where, make_plan
@@ -139,11 +140,7 @@ def write_linked(result: Segmentation, output: Path) -> Path:
 
 def put_in_place(linked: Path, output: Path) -> None:
     """Replace the labels of single planes by linked ones, and what a run needed to go on."""
-    old = output.with_name(f"{output.stem}.planes.zarr")
-    shutil.rmtree(old, ignore_errors=True)
-    output.rename(old)
-    linked.rename(output)
-    shutil.rmtree(old)
+    replace_folder(linked, output)
 
 
 def _begun(

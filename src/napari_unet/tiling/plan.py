@@ -1,6 +1,6 @@
 """The frozen plan of one segmentation: every decision taken, nothing computed yet."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from napari_unet.image import Box, Image
+from napari_unet.image import Box, Image, Plane
 from napari_unet.labels.watershed import overlap_of
 from napari_unet.models.card import ModelCard
 from napari_unet.settings import DecodeSettings, SegmentSettings
@@ -127,17 +127,26 @@ class SegmentPlan:
         """Return the pixels ``(C, Y, X)`` of a plane that a tile is computed from."""
         return image.read(self.planes[plane], tile.source, self.channels, nuclei=self.nuclei)
 
-    def blocks(self, centre: tuple[float, float] | None = None) -> Iterator[Key]:
+    def blocks(
+        self, centre: tuple[float, float] | None = None, first: Plane | None = None
+    ) -> Iterator[Key]:
         """Every block that has pixels in the region, plane by plane.
 
         Parameters
         ----------
         centre : tuple of float, optional
             Image pixel to begin at, going outwards; default row by row.
+        first : tuple of int, optional
+            Indices along the iterated axes of the plane to begin at, going outwards, along the
+            last axis before the others; default in their order.
         """
         order = self.tiles.nearest_first(centre) if centre else range(len(self.tiles.tiles))
         wanted = [i for i in order if self.owned(self.tiles.tiles[i]).size]
-        for plane in range(len(self.planes)):
+        planes: Sequence[int] = range(len(self.planes))
+        if first is not None:
+            away = [[abs(a - b) for a, b in zip(p, first, strict=True)] for p in self.planes]
+            planes = sorted(planes, key=away.__getitem__)
+        for plane in planes:
             for tile in wanted:
                 yield plane, tile
 

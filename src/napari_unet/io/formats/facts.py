@@ -7,8 +7,6 @@ from typing import Any
 
 from napari_unet.image import Spacing
 
-COLOURS = ("Red", "Green", "Blue")
-
 
 @dataclass(frozen=True, slots=True)
 class Facts:

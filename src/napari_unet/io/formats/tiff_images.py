@@ -11,17 +11,20 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from napari_unet.channels import COLOURS
 from napari_unet.errors import InputError
 from napari_unet.io.formats.arrays import FirstOf, LazyTiff, LookedUp
-from napari_unet.io.formats.facts import COLOURS, Facts, Scene, stem_of
-from napari_unet.io.formats.tiff_spacing import ome_channels, ome_master, tiff_spacing
+from napari_unet.io.formats.facts import Facts, Scene, stem_of
+from napari_unet.io.formats.tiff_spacing import channel_names, ome_master, tiff_spacing
 
 SUFFIXES = (".tif", ".tiff")
 LARGEST_RATIO = 2000  # decoded bytes per stored byte; what deflate and LZW reach on empty images
 REDUCED, MASK = 1, 4  # bits of the tag NewSubfileType: a smaller picture, a mask of opacity
 THUMBNAIL_SIDE, THUMBNAIL_SHARE = 256, 4  # pixels; a side of the image divided by its own
+HALVINGS = 12  # at most from the finest level to the coarsest
 BESIDE = ("label", "macro", "overview", "label image", "macro image")
 LAZY_BYTES = 2**28  # images above are read by windows
+GREY = (0, 1)  # in the tag PhotometricInterpretation: several samples are stains, not colours
 OPACITY = (1, 2)  # in the tag ExtraSamples
 LEFT_OUT = "The file holds a smaller picture besides ({}), which was left out."
 ABSENT = "{} of its {} planes are in files that are not there; they are read as empty."
@@ -82,7 +85,20 @@ def _is_beside(series: Any, others: list[Any]) -> bool:
     kind, name = int(series.keyframe.subfiletype), str(series.name).lower()
     if kind & (REDUCED | MASK) or name in BESIDE or name.startswith("thumb"):
         return True
-    return series.kind != "ome" and any(_is_thumbnail(series, other) for other in others)
+    return series.kind != "ome" and any(
+        _is_thumbnail(series, other) or _is_level(series, other) for other in others
+    )
+
+
+def _is_level(series: Any, other: Any) -> bool:
+    """Whether an image in tiles has the half, a quarter, ... of another's sides: a pyramid."""
+    small, large = series.keyframe, other.keyframe
+    if not (small.is_tiled and large.is_tiled and small.dtype == large.dtype):
+        return False
+    sides = [(small.imagelength, large.imagelength), (small.imagewidth, large.imagewidth)]
+    return any(
+        all(n in (m // 2**i, -(-m // 2**i)) for n, m in sides) for i in range(1, HALVINGS + 1)
+    )
 
 
 def _is_thumbnail(series: Any, other: Any) -> bool:
@@ -119,7 +135,8 @@ def read_tiff(scene: Scene, *, colours: bool = True) -> Facts:
         data = _pixels(series, scene)
         palette = _palette(tif, series) if colours else None
         samples = _samples(series)
-        channels = ome_channels(tif, scene.index)
+        channels = channel_names(tif, scene.index)
+        coloured = int(series.keyframe.photometric) not in GREY
         absent, planes = sum(page is None for page in series.pages), len(series.pages)
     axes = str(series.axes)
     if palette is not None:
@@ -128,7 +145,7 @@ def read_tiff(scene: Scene, *, colours: bool = True) -> Facts:
         data, axes = _first_of(data, axes, samples), axes if samples > 1 else axes.replace("S", "")
     if absent:
         notices += (ABSENT.format(absent, planes),)
-    if "S" in axes and data.shape[axes.index("S")] == len(COLOURS):
+    if coloured and "S" in axes and data.shape[axes.index("S")] == len(COLOURS):
         channels = COLOURS
     return Facts(data, image_axes(axes), spacing, (*scene.notices, *notices), channels)
 

@@ -12,7 +12,7 @@ from napari_unet.image import Spacing
 from napari_unet.io.units import PIXEL, in_one_unit, micrometers, unit_name
 
 BELIEVABLE_MICROMETERS = 20.0  # per pixel; larger values in resolution tags are meant for printers
-CENTIMETER = 3  # in the tag ResolutionUnit
+INCH, CENTIMETER = 2, 3  # in the tag ResolutionUnit
 
 
 def tiff_spacing(
@@ -40,11 +40,24 @@ def tiff_spacing(
     return in_one_unit(stated), ()
 
 
-def ome_channels(tif: tifffile.TiffFile, index: int) -> tuple[str, ...]:
-    """Return the names of the channels of a series, as an OME description lists them."""
+def channel_names(tif: tifffile.TiffFile, index: int) -> tuple[str, ...]:
+    """Return the names of the channels of a series, as its OME description or Fiji lists them."""
+    if tif.is_imagej:
+        return _slice_labels(tif)
     images = _images(tif.ome_metadata)[index : index + 1] if tif.is_ome else []
     found = [element for image in images for element in image.iter() if _tag(element) == "Channel"]
     return tuple(channel.get("Name", "") for channel in found)
+
+
+def _slice_labels(tif: tifffile.TiffFile) -> tuple[str, ...]:
+    """Return the labels of Fiji's slices, where all slices of a channel have the same one."""
+    facts: Mapping[str, Any] = tif.imagej_metadata or {}
+    labels, count = list(facts.get("Labels", ())), int(facts.get("channels", 1))
+    if not labels or len(labels) % count:
+        return ()
+    found = [set(labels[number::count]) for number in range(count)]  # channels come first
+    names = tuple(str(one.pop()) for one in found if len(one) == 1)
+    return names if len(names) == len(set(names)) == count else ()
 
 
 def ome_master(tif: tifffile.TiffFile) -> str | None:
@@ -115,6 +128,8 @@ def _number(facts: Mapping[str, str], name: str, wrong: list[str]) -> float | No
 def _imagej(tif: tifffile.TiffFile) -> dict[str, Spacing]:
     facts: Mapping[str, Any] = tif.imagej_metadata or {}
     unit, size = str(facts.get("unit", PIXEL)), _resolution(tif)
+    if "unit" not in facts and _resolution_unit(tif) == INCH:
+        size = None  # dots per inch of a printer
     stated: dict[str, Spacing] = {}
     for axis, own in zip("YX", size or (), strict=False):
         name = str(facts.get(f"{axis.lower()}unit", unit))
@@ -136,14 +151,18 @@ def _float(value: Any) -> float:
 
 
 def _tags(tif: tifffile.TiffFile) -> dict[str, Spacing]:
-    tag, size = tif.pages.first.tags.get("ResolutionUnit"), _resolution(tif)
-    length = micrometers("centimeter")
-    if tag is None or int(tag.value) != CENTIMETER or size is None or length is None:
+    length, size = micrometers("centimeter"), _resolution(tif)
+    if _resolution_unit(tif) != CENTIMETER or size is None or length is None:
         return {}  # without a unit, or dots per inch: nothing a microscope writes
     y, x = size[0] * length, size[1] * length
     if max(y, x) >= BELIEVABLE_MICROMETERS:
         return {}
     return {"Y": Spacing(y, "micrometer"), "X": Spacing(x, "micrometer")}
+
+
+def _resolution_unit(tif: tifffile.TiffFile) -> int:
+    tag = tif.pages.first.tags.get("ResolutionUnit")
+    return 0 if tag is None else int(tag.value)
 
 
 def _resolution(tif: tifffile.TiffFile) -> tuple[float, float] | None:

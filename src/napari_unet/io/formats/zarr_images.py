@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from napari_unet.channels import COLOURS
 from napari_unet.errors import InputError
 from napari_unet.image import Spacing
 from napari_unet.io.formats.facts import Facts, Scene
@@ -18,12 +21,24 @@ FIRST_AXES = "TCZYX"  # of versions 0.1 and 0.2, which do not name them
 NAMES = {"TIME": "T", "CHANNEL": "C", "DEPTH": "Z", "HEIGHT": "Y", "WIDTH": "X"}
 KINDS = {"time": "T", "channel": "C", "space": "XYZ"}
 SPARE = "KLMNOPQUVWABDEFGHIJRS"
+SHOWN = ("FF0000", "00FF00", "0000FF")  # in these a viewer shows red, green and blue
+NUMBERED = re.compile(r"(channel|c|ch)?[ _:]*\d+", re.IGNORECASE)  # what stands for no name
 CONVERT = "Convert it to version 0.4 or 0.5, for example with napari, Fiji or ome-zarr-py."
 
 
 def is_zarr(path: Path) -> bool:
     """Whether a path is a zarr folder."""
     return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
+
+
+def holds_labels(path: Path) -> bool:
+    """Whether a zarr folder says that its pixels are labels; a damaged one says nothing."""
+    import zarr  # noqa: PLC0415  see zarr_scenes
+
+    try:
+        return "image-label" in _attributes(zarr.open(path, mode="r"))
+    except (OSError, ValueError, KeyError, TypeError):  # it is told in its turn
+        return False
 
 
 def zarr_scenes(path: Path) -> list[Scene]:
@@ -33,11 +48,12 @@ def zarr_scenes(path: Path) -> list[Scene]:
     found: Any = zarr.open(path, mode="r")
     if isinstance(found, zarr.Array) or _multiscales(found):
         return [Scene(path, stem=path.stem)]
-    inside = _fields(found) if "plate" in _attributes(found) else _members(found)
+    plate = "plate" in _attributes(found)
+    inside, notices = _fields(found) if plate else (_members(found), ())
     if len(inside) == 1:
-        return [Scene(path, stem=path.stem, inside=inside[0])]
+        return [Scene(path, stem=path.stem, inside=inside[0], notices=notices)]
     return [
-        Scene(path, i, name, f"{path.stem}_{name.replace('/', '_')}", inside=name)
+        Scene(path, i, name, f"{path.stem}_{name.replace('/', '_')}", inside=name, notices=notices)
         for i, name in enumerate(inside)
     ] or [Scene(path, stem=path.stem)]
 
@@ -46,10 +62,11 @@ def read_zarr(scene: Scene) -> Facts:
     """Open an image in a zarr folder without reading it."""
     import zarr  # noqa: PLC0415  see zarr_scenes
 
-    path = scene.path
-    found: Any = zarr.open(path / scene.inside if scene.inside else path, mode="r")
+    path = scene.path / scene.inside if scene.inside else scene.path
+    found: Any = zarr.open(path, mode="r")
     if isinstance(found, zarr.Array):
-        return Facts(found, "")
+        around = _around(path)
+        return _plain(found) if around is None else _described(*around, path, scene.notices)
     scales = _multiscales(found)
     if not scales:
         inside = ", ".join(sorted(name for name, _ in found.members())[:5]) or "nothing"
@@ -57,15 +74,45 @@ def read_zarr(scene: Scene) -> Facts:
             f"{path} is a zarr group without an OME-Zarr image; it holds {inside}. Give the folder "
             "of one array or image inside."
         )
-    image = scales[0]
-    finest = image["datasets"][0]
-    data = found[finest["path"]]
-    axes = _axes(image, len(data.shape), path)
-    changes = [finest.get("coordinateTransformations"), image.get("coordinateTransformations")]
-    spacing, notices = _spacing(axes, [one for some in changes for one in some or ()])
+    notices = scene.notices
     if len(scales) > 1:
         notices += (f"It holds {len(scales)} versions of the image; the first was read.",)
-    return Facts(data, "".join(axes), spacing, notices, _channels(found))
+    return _described(found, scales[0], 0, path, notices)
+
+
+def _around(path: Path) -> tuple[Any, Any, int] | None:
+    """Return the group that describes an array as one of its levels, the image, and the level."""
+    import zarr  # noqa: PLC0415  see zarr_scenes
+
+    if not is_zarr(path.parent):
+        return None
+    group: Any = zarr.open(path.parent, mode="r")
+    for image in _multiscales(group):
+        for level, dataset in enumerate(image["datasets"]):
+            if dataset["path"] == path.name:
+                return group, image, level
+    return None
+
+
+def _described(
+    group: Any, image: Mapping[str, Any], level: int, path: Path, notices: tuple[str, ...]
+) -> Facts:
+    """Return one level of an image as the metadata of its group describe it."""
+    dataset = image["datasets"][level]
+    data = group[dataset["path"]]
+    axes = _axes(image, len(data.shape), path)
+    changes = [dataset.get("coordinateTransformations"), image.get("coordinateTransformations")]
+    spacing, more = _spacing(axes, [one for some in changes for one in some or ()])
+    return Facts(data, "".join(axes), spacing, (*notices, *more), _channels(group))
+
+
+def _plain(array: Any) -> Facts:
+    """Return an array without a description; its dimensions may have names."""
+    named = getattr(array.metadata, "dimension_names", None) or array.attrs.get("_ARRAY_DIMENSIONS")
+    if not named or len(named) != len(array.shape) or not all(named):
+        return Facts(array, "")
+    letters = "".join(_letters([{"name": str(name)} for name in named]))
+    return Facts(array, letters if {"Y", "X"} <= set(letters) else "")
 
 
 def _attributes(group: Any) -> dict[str, Any]:
@@ -80,14 +127,24 @@ def _multiscales(group: Any) -> list[Any]:
 def _channels(group: Any) -> tuple[str, ...]:
     """Return the names of the channels that a viewer is to show."""
     stated = _attributes(group).get("omero", {}).get("channels", ())
-    return tuple(str(one.get("label", "")) for one in stated if isinstance(one, Mapping))
+    channels = [one for one in stated if isinstance(one, Mapping)]
+    names = tuple(str(one.get("label") or "") for one in channels)
+    shown = tuple(str(one.get("color", "")).upper()[:6] for one in channels)
+    nameless = all(not name or NUMBERED.fullmatch(name) for name in names)
+    return COLOURS if nameless and shown == SHOWN else names
 
 
 def _members(group: Any) -> list[str]:
-    """Return the images in a group, in the order of their numbers."""
+    """Return the images in a group, in the order that it gives, or of their numbers."""
+    inside = dict(group.groups())
     series = _attributes(group).get("series")
-    names = series or sorted((name for name, _ in group.groups()), key=_by_number)
-    return [name for name in names if name not in ("OME", "labels") and _multiscales(group[name])]
+    series = series or (_attributes(inside["OME"]).get("series") if "OME" in inside else None)
+    names = [str(name) for name in series or sorted(inside, key=_by_number)]
+    return [
+        name
+        for name in names
+        if name not in ("OME", "labels") and name in group and _multiscales(group[name])
+    ]
 
 
 def _by_number(name: str) -> list[Any]:
@@ -96,13 +153,17 @@ def _by_number(name: str) -> list[Any]:
     ]
 
 
-def _fields(group: Any) -> list[str]:
-    """Return the fields of a plate, well by well."""
-    found = []
-    for well in _attributes(group)["plate"]["wells"]:
-        images = _attributes(group[well["path"]])["well"]["images"]
-        found += [f"{well['path']}/{image['path']}" for image in images]
-    return found
+def _fields(group: Any) -> tuple[list[str], tuple[str, ...]]:
+    """Return the fields of a plate, well by well, and a notice where some are not there."""
+    found: list[str] = []
+    absent: list[str] = []
+    for path in (str(well["path"]) for well in _attributes(group)["plate"]["wells"]):
+        images = _attributes(group[path])["well"]["images"] if path in group else ()
+        fields = [f"{path}/{image['path']}" for image in images]
+        found += [field for field in fields if field in group]
+        absent += [field for field in fields or [path] if field not in group]
+    told = f"The plate lists {', '.join(absent[:5])}, which is not there; it was left out."
+    return found, (told,) if absent else ()
 
 
 def _axes(image: Mapping[str, Any], ndim: int, path: Path) -> dict[str, str]:
@@ -139,28 +200,41 @@ def _spacing(
     axes: Mapping[str, str], changes: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, Spacing], tuple[str, ...]]:
     """Apply transformations one after the other; the finest level's come first."""
-    scale, offset = [1.0] * len(axes), [0.0] * len(axes)
-    notices: tuple[str, ...] = ()
-    for kind, values in _steps(changes):
-        if len(values) != len(axes):
-            notices = ("How its pixels lie is given in a form that is not read; it is unknown.",)
-            scale = [0.0] * len(axes)
-        elif kind == "scale":
-            scale = [s * v for s, v in zip(scale, values, strict=True)]
-            offset = [o * v for o, v in zip(offset, values, strict=True)]
-        else:
-            offset = [o + v for o, v in zip(offset, values, strict=True)]
-    told = any("scale" in change for change in changes)
+    scale, offset, told = [1.0] * len(axes), [0.0] * len(axes), False
+    try:
+        for factors, moves in _steps(changes, len(axes)):
+            told = told or factors is not None
+            factors, moves = factors or [1.0] * len(axes), moves or [0.0] * len(axes)
+            scale = [s * f for s, f in zip(scale, factors, strict=True)]
+            offset = [o * f + m for o, f, m in zip(offset, factors, moves, strict=True)]
+    except (KeyError, TypeError, ValueError):
+        return {}, ("How its pixels lie is given in a form that is not read; it is unknown.",)
     stated = {
         axis: Spacing(size if told else None, unit if told else PIXEL, start)
         for (axis, unit), size, start in zip(axes.items(), scale, offset, strict=True)
         if axis != "C"
     }
-    return in_one_unit(stated), notices
+    return in_one_unit(stated), ()
 
 
-def _steps(changes: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[float]]]:
+Step = tuple[list[float] | None, list[float] | None]
+"""Factor and move along each axis; None where a transformation has none."""
+
+
+def _steps(changes: Sequence[Mapping[str, Any]], ndim: int) -> Iterator[Step]:
+    """Yield what transformations do; `ValueError` for one that is more than scale and move."""
     for change in changes:
-        for kind in ("scale", "translation"):
-            if change.get("type") == kind:
-                yield kind, [float(value) for value in change.get(kind, ())]
+        kind = change.get("type")
+        if kind == "sequence":
+            yield from _steps(change["transformations"], ndim)
+        elif kind == "affine":
+            matrix = np.array(change["affine"], float)
+            turned = matrix[:ndim, :ndim] - np.diag(np.diag(matrix))[:ndim, :ndim]
+            if matrix.shape[1] != ndim + 1 or turned.any():
+                raise ValueError(kind)
+            yield np.diag(matrix).tolist()[:ndim], matrix[:ndim, ndim].tolist()
+        elif kind in ("scale", "translation"):
+            values = [float(value) for value in change[kind]] if kind in change else [0.0]
+            yield (values, None) if kind == "scale" else (None, values)
+        elif kind != "identity":
+            raise ValueError(kind)

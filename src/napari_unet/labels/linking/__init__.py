@@ -5,7 +5,17 @@ The result says which id each section gets, so that it can be applied to labels 
 by plane, or by windows of a view that reads what it is asked for.
 """
 
+from napari_unet.labels.linking.copying import LinkedCopy, linked_copy, packed, separated
 from napari_unet.labels.linking.planes import link, relink
 from napari_unet.labels.linking.result import LinkedLabels, Links
 
-__all__ = ["LinkedLabels", "Links", "link", "relink"]
+__all__ = [
+    "LinkedCopy",
+    "LinkedLabels",
+    "Links",
+    "link",
+    "linked_copy",
+    "packed",
+    "relink",
+    "separated",
+]

@@ -50,10 +50,13 @@ def link(
     InputError
         If axes and labels do not fit, or the labels are no whole numbers.
     """
-    leading = _leading(labels, axes)
     given = Given(locked=frozenset(int(i) for i in locked))
-    empty = Links(leading, labels.shape[:-2], settings or LinkSettings(), depth, *_nothing())
-    return _linked(labels, empty, given)
+    return _linked(labels, unlinked(labels, axes, settings or LinkSettings(), depth), given)
+
+
+def unlinked(labels: ArrayLike, axes: str, settings: LinkSettings, depth: float) -> Links:
+    """Return what is known of labels before they are linked; arguments as for `link`."""
+    return Links(_leading(labels, axes), tuple(labels.shape[:-2]), settings, depth, *_nothing())
 
 
 def relink(
@@ -216,13 +219,21 @@ def _frame(rows: Rows, part: slice, start: int, context: tuple[Links, Given, flo
 
 
 def _typical_diameter(rows: Rows, before: Links) -> float:
-    """Return the median diameter of the objects in pixels: of circles, of balls in stacks."""
-    if not len(rows.objects):
+    """Return the median diameter of the objects in pixels: of circles, of balls in stacks.
+
+    Each time point counts once: one that is noise may hold more objects than all others.
+    """
+    found = []
+    for part in rows.stacks:
+        own = rows.objects[part]
+        if len(own):
+            size = np.bincount(own - own.min(), rows.sections.area[part])
+            found.append(np.median(size[size > 0]))
+    if not found:
         return 1.0
-    size = np.bincount(rows.objects, rows.sections.area)
     if DEPTH in before.axes:
-        return float(np.median(np.cbrt(size * before.depth * 6 / math.pi)))
-    return float(np.median(np.sqrt(size * 4 / math.pi)))
+        return float(np.cbrt(np.median(found) * before.depth * 6 / math.pi))
+    return float(np.sqrt(np.median(found) * 4 / math.pi))
 
 
 def _large_enough(rows: Rows, before: Links, given: Given) -> NDArray[np.bool_]:

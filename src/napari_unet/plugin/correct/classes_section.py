@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QHBoxLayout, QListWidget, QListWidgetItem, QVBoxLayou
 from napari_unet.errors import UNetError
 from napari_unet.labels.painted import CLASSES
 from napari_unet.models.class_names import FEWEST
-from napari_unet.plugin.layers.class_colours import COLOURS
 from napari_unet.plugin.result.marks import MARK_COLOURS
 from napari_unet.plugin.result.result import Result
+from napari_unet.plugin.session.class_names import COLOURS
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.fold import unfold
 

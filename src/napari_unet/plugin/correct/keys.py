@@ -25,6 +25,7 @@ from napari_unet.labels.edits import (
 )
 from napari_unet.labels.painted import painted_ids
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.layers.line_tool import LineTool, Stroke, ignoring_argument
 from napari_unet.plugin.result.correcting import Correcting
 
@@ -170,7 +171,7 @@ class Keys:
     def _delete_at(
         self, correcting: Correcting, plane: tuple[int, ...], point: tuple[float, float]
     ) -> None:
-        self._carry_out(correcting, delete_object(correcting.layer.data[plane], point).on(plane))
+        self._carry_out(correcting, delete_object(correcting.shown[plane], point).on(plane))
 
     def _click_to_delete(self, correcting: Correcting) -> None:
         def delete(line: Stroke) -> None:
@@ -199,7 +200,7 @@ class Keys:
 
         def join(line: Stroke) -> None:
             plane = self._plane(correcting)
-            edit = merge_along(correcting.layer.data[plane], line).on(plane)
+            edit = merge_along(correcting.shown[plane], line).on(plane)
             self._carry_out(correcting, edit)
 
         self._arm(correcting, "Draw a line across the objects to join.", join)
@@ -212,7 +213,7 @@ class Keys:
 
         def cut(line: Stroke) -> None:
             plane, layer, marks = self._plane(correcting), correcting.layer, correcting.marks
-            labels = layer.data[plane]
+            labels = correcting.shown[plane]
             edit = split_along(labels, line, new_id=correcting.tracker.new_id).on(plane)
             pieces = confirm_pieces(labels, marks.array[plane], edit).on(plane)
             with layer.block_history():
@@ -226,7 +227,7 @@ class Keys:
 
         def go() -> None:
             layer, plane = correcting.layer, self._plane(correcting)
-            labels = layer.data[plane]
+            labels = correcting.shown[plane]
             number = next_object(painted_ids(labels), int(layer.selected_label), step)
             box = None if number is None else find_object(labels, number)
             if number is None or box is None:
@@ -234,8 +235,7 @@ class Keys:
                 return
             layer.selected_label = number
             y, x = (middle - 0.5 for middle in box.centre)
-            world = layer.data_to_world((*plane, y, x))
-            self.viewer.scene.camera.center = (0.0, *world[-2:])
+            layers.look_at(self.viewer, layer, (*plane, y, x))
 
         self._try(correcting, go)
 
@@ -252,11 +252,12 @@ class Keys:
     def _carry_out(self, correcting: Correcting, edit: Edit) -> None:
         # at once, not when it is found: the next tile may come before that
         correcting.tracker.live.keep_clear(edit.largest)
-        correcting.layer.data_setitem(edit.indices, edit.new)
+        indices = grid_of(correcting.layer).indices(edit.indices)
+        correcting.layer.data_setitem(indices, edit.new)
 
     def _under_cursor(self, correcting: Correcting) -> tuple[tuple[int, ...], tuple[float, float]]:
-        y, x = correcting.layer.world_to_data(self.viewer.cursor.position)[-2:]
-        return self._plane(correcting), (float(y), float(x))
+        point = layers.point_in_plane(correcting.layer, self.viewer.cursor.position)
+        return self._plane(correcting), point
 
     def _plane(self, correcting: Correcting) -> tuple[int, ...]:
         """Return the plane that is shown; `InputError` if what is shown is no plane of the image.
@@ -264,8 +265,8 @@ class Keys:
         Objects are those of one plane. In a rolled view little of it is seen, and a key would act
         out of sight.
         """
-        displayed, ndim = sorted(self.viewer.dims.displayed), self.viewer.dims.ndim
-        if displayed != [ndim - 2, ndim - 1]:
+        displayed = sorted(self.viewer.dims.displayed)
+        if displayed != sorted(layers.viewer_axes(self.viewer, correcting.layer)[-2:]):
             raise InputError(FLAT)
         return layers.shown_plane(self.viewer, correcting.layer)
 

@@ -14,10 +14,12 @@ from napari_unet.image import Image
 from napari_unet.journal.identity import class_identity
 from napari_unet.journal.journal import journal_folder
 from napari_unet.journal.recovery import Found, find_painted
+from napari_unet.labels.linking import separated
 from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.labels.painted import take_whole
 from napari_unet.labels.reopen import as_labels
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.layers.labels_files import METADATA_KEY, TIFF, saved_here
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
@@ -100,7 +102,7 @@ class OtherLabels(Container):  # type: ignore[type-arg]
             and id(layer) not in ours
             and not layers.is_beside(layer)
             and not layer.multiscale
-            and tuple(layer.data.shape) == described.labels_shape
+            and grid_of(layer).of_layer(layer.data.shape) == described.labels_shape
         ]
 
     def _offer_saved(self) -> None:
@@ -117,7 +119,7 @@ class OtherLabels(Container):  # type: ignore[type-arg]
             session.say(CHOOSE)
             return
         try:
-            session.take_corrections(image, take_whole(chosen.data))
+            session.take_corrections(image, take_whole(grid_of(chosen).labels(chosen.data)))
         except UNetError as error:
             session.say(str(error))
         else:
@@ -157,7 +159,7 @@ class ReopenLabels:
         record = labels.metadata.get(METADATA_KEY) or {}
         names = tuple(record.get("class_names") or ())
         classes = bool(names) or session.results.classes
-        copy, path = as_labels(np.asarray(labels.data)), str(labels.source.path or "")
+        copy, path = _labels_of(labels), str(labels.source.path or "")
         search = _Search(session.results.of(source, classes=classes))
 
         def identified(identity: str) -> None:
@@ -202,13 +204,12 @@ class ReopenLabels:
         classes: bool,
     ) -> None:
         session = self._session
-        array = as_labels(np.asarray(labels.data))  # of now, and wide enough for any id
+        array = _labels_of(labels)  # of now, and wide enough for any id
         live = LiveLabels.empty(image.labels_shape, classes=classes)
         before = session.results.of(source, classes=classes)
         if before is not None:
             session.let_go(before)
-        labels.data = array.copy()
-        layers.put_on_grid(labels, source, image)
+        layers.put_on_grid(labels, array.copy(), source, image)
         painted = search.painted
         if painted:
             session.journals.taken_over.emit(painted[0].header.token)
@@ -218,6 +219,17 @@ class ReopenLabels:
         session.results.show(result)
         text = LOCKED if painted else TAKEN + ("" if result.correcting.any else NO_JOURNAL)
         session.say(text.format(name=labels.name))
+
+
+def _labels_of(layer: Labels) -> NDArray[np.uint32]:
+    """Return the labels ``(..., Y, X)`` of a layer; where planes are linked, as they were before.
+
+    Raises `InputError` as `as_labels` does.
+    """
+    labels = as_labels(np.asarray(grid_of(layer).labels(layer.data)))
+    linked = (layer.metadata.get(METADATA_KEY) or {}).get("link_ids")
+    found = separated(labels, linked) if isinstance(linked, str) else None
+    return labels if found is None else found
 
 
 class _Search:

@@ -16,6 +16,7 @@ from napari_unet.execution.orders import Ranked
 from napari_unet.image import Box
 from napari_unet.labels.live_labels import index_of
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import BackgroundTask, in_background
@@ -153,12 +154,11 @@ class UncertainRegions:
         region, number = self._regions[self._next], self._next + 1
         self._next = number
         layer = result.layer
-        world = layer.data_to_world((*region.plane, *(c - 0.5 for c in region.centre)))
-        dims, camera = self._viewer.dims, self._viewer.scene.camera
-        for axis, position in enumerate(world[:-2], dims.ndim - layer.ndim):
-            dims.set_point(axis, position)
-        camera.center = (0.0, *world[-2:])
-        height = max(region.box.shape) * float(np.abs(layer.scale[-2]))
+        camera = self._viewer.scene.camera
+        middle = (c - 0.5 for c in region.centre)
+        layers.look_at(self._viewer, layer, (*region.plane, *middle))
+        size = float(np.abs(layer.scale[grid_of(layer).order[-2]]))
+        height = max(region.box.shape) * size
         camera.zoom = max(camera.zoom, READABLE / height)
         self._draw(region, layer)
         most = "least sure" if number == 1 else "unsure"
@@ -166,7 +166,8 @@ class UncertainRegions:
 
     def _draw(self, region: UncertainRegion, result: Labels) -> None:
         line = outline(region) - 0.5  # napari's pixels have their middle at whole numbers
-        points = np.column_stack([np.tile(region.plane, (len(line), 1)), line])
+        grid = grid_of(result)
+        points = np.array([grid.to_layer((*region.plane, y, x)) for y, x in line])
         shapes = self._outline_on(result)
         shapes.visible = True
         width = max(1.0, max(region.box.shape) / 40)
@@ -222,7 +223,7 @@ class UncertainRegions:
         selection = self._viewer.layers.selection
         active = selection.active
         self._heat = ImageLayer(
-            heat.values.reshape((1,) * len(heat.plane) + heat.values.shape),
+            grid_of(result).on_layer(heat.values[(None,) * len(heat.plane)]),
             name=HEAT,
             affine=_grid(heat, result),
             units=result.units,
@@ -240,8 +241,10 @@ class UncertainRegions:
 
 def _grid(heat: Heat, result: Labels) -> NDArray[np.float64]:
     """Transform from the heat map's array to the world, whatever the result's transforms are."""
-    first = np.array([*heat.plane, *heat.origin], float)
-    steps = np.diag([1.0] * len(heat.plane) + [HEAT_STEP] * 2)
+    grid = grid_of(result)
+    first = np.array(grid.to_layer((*heat.plane, *heat.origin)), float)
+    along = [1.0] * len(heat.plane) + [HEAT_STEP] * 2
+    steps = np.diag(grid.to_layer(along, 1.0))
     origin = _world(result, first)
     matrix = np.eye(len(first) + 1)
     matrix[:-1, -1] = origin

@@ -11,6 +11,7 @@ from napari_unet.image import Spacing
 from napari_unet.io.tiff import default_axes, read_labels, save_labels
 from napari_unet.io.tiff_header import read_header
 from napari_unet.io.units import PIXEL, micrometers, seconds, unit_name
+from napari_unet.plugin.layers.label_grid import grid_from
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
@@ -41,7 +42,11 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
         If it cannot be written; an older file of that name is untouched.
     """
     labels = data[0] if meta.get("multiscale") else data
-    axes = layer_axes(meta, len(labels.shape)) or default_axes(len(labels.shape))
+    grid = grid_from(meta.get("metadata"), len(labels.shape))
+    if grid is not None:
+        labels, meta = grid.labels(labels), _along(meta, grid.order)
+    axes = grid.letters if grid is not None else layer_axes(meta, len(labels.shape))
+    axes = axes or default_axes(len(labels.shape))
     saved = save_labels(
         path,
         labels,
@@ -50,6 +55,12 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
         description=dict((meta.get("metadata") or {}).get(METADATA_KEY) or {}),
     )
     return [str(saved)]
+
+
+def _along(meta: Mapping[str, Any], order: Sequence[int]) -> dict[str, Any]:
+    """Return a layer's attributes with those of some axes, in their order."""
+    picked = {n: [meta[n][i] for i in order] for n in ("scale", "translate", "units") if n in meta}
+    return {**meta, **picked}
 
 
 def _written_spacing(meta: Mapping[str, Any], axes: str) -> dict[str, Spacing]:

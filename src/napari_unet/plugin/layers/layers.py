@@ -2,19 +2,21 @@
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari import Viewer
 from napari.layers import Image as ImageLayer
-from napari.layers import Labels, Layer, Shapes
+from napari.layers import Labels, Layer, Shapes, Tracks
 from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
+from napari_unet.channels import offered
 from napari_unet.image import Box, Image, check_dtype, guess_axes
-from napari_unet.labels.edits import extents
+from napari_unet.plugin.layers.label_grid import AXES, LabelGrid, grid_of
 from napari_unet.plugin.layers.labels_files import layer_spacing
 from napari_unet.plugin.layers.region import region_of
 
@@ -33,6 +35,46 @@ def channel_count(layer: ImageLayer | None, axes: str) -> int:
     """Return how many channels a layer has with some axes, which need not fit."""
     shape, axes = finest(layer).shape if layer is not None else (), axes.upper()
     return int(shape[axes.index("C")]) if "C" in axes and len(axes) == len(shape) else 1
+
+
+def channel_names(layer: ImageLayer, axes: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return a name for each channel that can be chosen, stains of colours too; "" = none.
+
+    Parameters
+    ----------
+    layer : Image layer
+        What is looked at.
+    axes : str
+        One letter for each dimension, as a person typed them.
+    names : tuple of str
+        As the layer's file gives them; empty = unknown.
+    """
+    count = channel_count(layer, axes)
+    fitting = names if len(names) == count else ()
+    at_end = axes.upper().endswith("C")
+    return offered(fitting, count, finest(layer).dtype, at_end=at_end)
+
+
+def described_axes(layer: ImageLayer, axes: str, names: Sequence[str]) -> str:
+    """Return what axes make of a layer, such as "60 Z × 2 channels (DNA, actin) × 256 × 256".
+
+    Parameters
+    ----------
+    layer : Image layer
+        What is described.
+    axes : str
+        One letter for each dimension, as a person typed them.
+    names : sequence of str
+        Of the channels that are stored; empty = unknown.
+    """
+    shape, letters = finest(layer).shape, axes.upper()
+    if len(letters) != len(shape) or len(set(letters)) < len(letters) or not {*"YX"} <= {*letters}:
+        lengths = " × ".join(map(str, shape))
+        return f"Give one letter for each dimension of {lengths}, Y and X among them."
+    named = f" ({', '.join(names)})" if names else ""
+    plain = {"Y": "{}", "X": "{}", "C": f"{{}} channels{named}"}
+    sizes = (plain.get(a, f"{{}} {a}").format(n) for a, n in zip(letters, shape, strict=True))
+    return " × ".join(sizes)
 
 
 def finest(layer: ImageLayer) -> Any:
@@ -107,34 +149,52 @@ def add_result(
     It is empty, to be painted on, or shows an array and the smaller copies of it that are there.
     """
     # napari hands the array it was given to painting as it is; unwritten zeros cost no memory
-    array = levels or np.zeros(image.labels_shape, np.uint32)
-    labels = Labels(array, name=name, multiscale=bool(levels), **_grid_of(layer, image))
+    placed, axes = _placed_on(layer, image)
+    grid = LabelGrid.of_axes(axes)
+    array = [grid.on_layer(one) for one in levels or [np.zeros(image.labels_shape, np.uint32)]]
+    data, metadata = array if levels else array[0], {AXES: axes}
+    labels = Labels(data, name=name, multiscale=bool(levels), **placed, metadata=metadata)
     active = viewer.layers.selection.active
     viewer.add_layer(labels)
     viewer.layers.selection.active = active
     return labels
 
 
-def put_on_grid(labels: Labels, layer: ImageLayer, image: Image) -> None:
-    """Give labels of an image's shape all the transforms of its own pixel grid."""
-    for name, value in _grid_of(layer, image).items():
+def put_on_grid(labels: Labels, array: NDArray[np.uint32], layer: ImageLayer, image: Image) -> None:
+    """Show labels ``(..., Y, X)`` of an image in a layer, with all transforms of its pixel grid."""
+    placed, axes = _placed_on(layer, image)
+    labels.data = LabelGrid.of_axes(axes).on_layer(array)
+    labels.metadata = {**labels.metadata, AXES: axes}
+    for name, value in placed.items():
         setattr(labels, name, value)
 
 
-def _grid_of(layer: ImageLayer, image: Image) -> dict[str, Any]:
-    kept = [image.axes.index(axis) for axis in f"{image.leading_axes}YX"]  # as those of labels
-    if layer.rgb:
-        kept = list(range(layer.ndim))
-    grid = np.ix_(kept, kept)
-    return {
-        "scale": np.asarray(layer.scale)[kept],
-        "translate": np.asarray(layer.translate)[kept],
+def _placed_on(layer: ImageLayer, image: Image) -> tuple[dict[str, Any], str]:
+    """Return what puts labels onto an image's pixel grid, and the axes of their layer.
+
+    Channels before all other axes need no place: napari shows labels on each of them. Between the
+    others they get one, which is as wide as all channels.
+    """
+    axes = image.axes[: layer.ndim]  # the colours of an RGB image are no axis of the layer
+    kept = [i for i, axis in enumerate(axes) if i or axis != "C"]
+    grid, scale, first = np.ix_(kept, kept), np.array(layer.scale), np.zeros(layer.ndim)
+    if "C" in axes:
+        channel = axes.index("C")
+        scale[channel] *= image.channels
+        first[channel] = (image.channels - 1) / 2
+    image_grid = Affine(
+        scale=layer.scale, translate=layer.translate, rotate=layer.rotate, shear=layer.shear
+    )
+    placed = {
+        "scale": scale[kept],
+        "translate": np.asarray(image_grid(first))[kept],
         "rotate": np.asarray(layer.rotate)[grid],
         "shear": _shear(layer, kept),
         "affine": np.asarray(layer.affine.affine_matrix)[np.ix_([*kept, -1], [*kept, -1])],
         "units": [layer.units[i] for i in kept],
         "axis_labels": [layer.axis_labels[i] for i in kept],
     }
+    return placed, "".join(axes[i] for i in kept)
 
 
 def add_beside(
@@ -154,11 +214,11 @@ def add_beside(
         Colour of each value; None = of all others.
     """
     layer = Labels(
-        array,
+        grid_of(result).on_layer(array),
         name=name,
         colormap=DirectLabelColormap(color_dict=dict(colours)),
-        **_placement(result),
-        metadata={BESIDE: True},
+        **placement(result),
+        metadata={**axes_told(result), BESIDE: True},
     )
     active = viewer.layers.selection.active
     viewer.layers.insert(viewer.layers.index(result) + 1, layer)
@@ -166,10 +226,15 @@ def add_beside(
     return layer
 
 
-def _placement(result: Labels) -> dict[str, Any]:
+def placement(result: Labels) -> dict[str, Any]:
     """Return what puts another layer onto a result's grid: all transforms, units, axis labels."""
     names = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
     return {name: getattr(result, name) for name in names}
+
+
+def axes_told(result: Labels) -> dict[str, Any]:
+    """Return the entry of a result's metadata that tells its axes."""
+    return {AXES: result.metadata[AXES]} if AXES in result.metadata else {}
 
 
 def add_rectangles(viewer: Viewer, result: Labels, name: str) -> Shapes:
@@ -180,7 +245,7 @@ def add_rectangles(viewer: Viewer, result: Labels, name: str) -> Shapes:
         face_color="transparent",
         edge_color="#3fe06a",
         edge_width=2,
-        **_placement(result),
+        **placement(result),
     )
     viewer.add_layer(layer)
     return layer
@@ -195,10 +260,13 @@ def add_line(viewer: Viewer, result: Labels) -> Shapes:
     return layer
 
 
-def show_line(layer: Shapes, plane: tuple[int, ...], line: Sequence[tuple[float, float]]) -> None:
-    """Draw a line ``(N, 2)`` in a plane."""
+def show_line(
+    layer: Shapes, result: Labels, plane: tuple[int, ...], line: Sequence[tuple[float, float]]
+) -> None:
+    """Draw a line ``(N, 2)`` in a plane of a result, on whose grid the layer lies."""
     if len(line) > 1:
-        points = np.array([(*plane, y, x) for y, x in line])
+        grid = grid_of(result)
+        points = np.array([grid.to_layer((*plane, y, x)) for y, x in line])
         layer.data = [(points, "path")]
 
 
@@ -210,7 +278,10 @@ def is_beside(layer: Layer) -> bool:
 def remove_beside(viewer: Viewer, result: Labels) -> None:
     """Remove the layers of a result's shape that accompanied it in a panel that was closed."""
     for layer in [*viewer.layers]:
-        if isinstance(layer, Labels) and is_beside(layer) and same_grid(layer, result):
+        tracks = isinstance(layer, Tracks) and layer.ndim == result.ndim
+        if is_beside(layer) and (
+            tracks or (isinstance(layer, Labels) and same_grid(layer, result))
+        ):
             viewer.layers.remove(layer)
 
 
@@ -221,15 +292,38 @@ def same_grid(layer: Labels, result: Labels) -> bool:
 
 def shown_plane(viewer: Viewer, result: Labels) -> tuple[int, ...]:
     """Return the indices along the leading axes ``(...)`` of what is shown of a result."""
-    position = result.world_to_data(viewer.dims.point)
-    shape = result.data.shape[:-2]
-    return tuple(int(np.clip(round(p), 0, n - 1)) for p, n in zip(position, shape, strict=False))
+    grid = grid_of(result)
+    position = grid.of_layer(result.world_to_data(viewer.dims.point))[:-2]
+    shape = grid.of_layer(result.data.shape)[:-2]
+    return tuple(int(np.clip(round(p), 0, n - 1)) for p, n in zip(position, shape, strict=True))
+
+
+def point_in_plane(result: Labels, position: Sequence[float]) -> tuple[float, float]:
+    """Return the pixel ``(y, x)`` of a result that lies at a position in the world."""
+    y, x = grid_of(result).of_layer(result.world_to_data(position))[-2:]
+    return float(y), float(x)
+
+
+def viewer_axes(viewer: Viewer, result: Labels) -> tuple[int, ...]:
+    """Return the viewer's axis of each axis of a result's labels, Y and X last."""
+    return tuple(viewer.dims.ndim - result.ndim + axis for axis in grid_of(result).order)
+
+
+def look_at(viewer: Viewer, result: Labels, point: Sequence[float]) -> None:
+    """Show the plane of a point ``(..., y, x)`` of a result, with the point in the middle."""
+    grid = grid_of(result)
+    world = grid.of_layer(result.data_to_world(grid.to_layer(point)))
+    for axis, position in zip(viewer_axes(viewer, result)[:-2], world, strict=False):
+        viewer.dims.set_point(axis, position)
+    viewer.scene.camera.center = (0.0, *world[-2:])
 
 
 def shown_window(viewer: Viewer, result: Labels) -> tuple[tuple[int, ...], Box]:
     """Return plane and box, image pixels, of what the canvas shows of a result."""
-    (y0, x0), (y1, x1) = np.asarray(result.corner_pixels)[:, -2:].astype(int).tolist()
-    height, width = result.data.shape[-2:]
+    grid = grid_of(result)
+    corners = np.asarray(result.corner_pixels)[:, grid.order[-2:]]
+    (y0, x0), (y1, x1) = corners.astype(int).tolist()
+    height, width = grid.of_layer(result.data.shape)[-2:]
     box = Box((y0, x0), (y1 + 1, x1 + 1)).intersect(Box((0, 0), (height, width)))
     return shown_plane(viewer, result), box
 
@@ -238,56 +332,13 @@ def drawn_box(
     viewer: Viewer, result: Labels, offset: Sequence[int], shape: Sequence[int]
 ) -> tuple[tuple[int, ...], Box] | None:
     """Return plane and box of a part that was redrawn; None if planes of Y and X are not shown."""
-    last = (viewer.dims.ndim - 2, viewer.dims.ndim - 1)
-    if tuple(viewer.dims.displayed) != last or len(offset) != 2:
+    in_plane = viewer_axes(viewer, result)[-2:]
+    if tuple(viewer.dims.displayed) != in_plane or len(offset) != 2:
         return None
-    height, width = result.data.shape[-2:]
+    height, width = grid_of(result).of_layer(result.data.shape)[-2:]
     y, x = (int(i) for i in offset)
     box = Box((y, x), (y + int(shape[0]), x + int(shape[1])))
     return shown_plane(viewer, result), box.intersect(Box((0, 0), (height, width)))
-
-
-def painted_places(item: Sequence[Any]) -> dict[tuple[int, ...], Box]:
-    """Return the box of each plane that an entry of a layer's history of edits changes.
-
-    Parameters
-    ----------
-    item : sequence
-        As napari's paint event tells it: edits of a part of the array, under a mask if not of all
-        of it, and edits of single pixels, which begin with their indices.
-    """
-    found: dict[tuple[int, ...], Box] = {}
-    for atom in item:
-        part = getattr(atom, "slice_key", None)
-        for plane, box in _pixels(atom[0]) if part is None else _parts(part, atom.mask):
-            found[plane] = found[plane].union(box) if plane in found else box
-    return found
-
-
-def _parts(
-    part: Sequence[slice], mask: NDArray[np.bool_] | None
-) -> Iterator[tuple[tuple[int, ...], Box]]:
-    first, shape = [s.start for s in part], [s.stop - s.start for s in part]
-    *leading, y0, x0 = first
-    whole = np.ones(shape, bool) if mask is None else mask.reshape(shape)
-    for inside in np.ndindex(*shape[:-2]):
-        if whole[inside].any():
-            rows, columns = extents(whole[inside])
-            box = Box((rows[0] + y0, columns[0] + x0), (rows[1] + y0, columns[1] + x0))
-            yield tuple(a + b for a, b in zip(leading, inside, strict=True)), box
-
-
-def _pixels(indices: Sequence[Any]) -> Iterator[tuple[tuple[int, ...], Box]]:
-    *leading, y, x = (np.ravel(axis) for axis in indices)
-    if not y.size:
-        return
-    for plane in set(zip(*(axis.tolist() for axis in leading), strict=True)) or [()]:
-        there = np.ones(y.shape, bool)
-        for axis, number in zip(leading, plane, strict=True):
-            there &= axis == number
-        rows, columns = y[there], x[there]
-        stop = int(rows.max()) + 1, int(columns.max()) + 1
-        yield plane, Box((int(rows.min()), int(columns.min())), stop)
 
 
 def _shear(layer: Layer, kept: list[int]) -> Any:

@@ -1,9 +1,8 @@
 """A tool that takes the next drag over a layer as a line, and then leaves all as it was."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from typing import Any
 
-import numpy as np
 from napari import Viewer
 from napari.layers import Labels
 
@@ -72,21 +71,16 @@ class LineTool:
         self._call_off()
 
     def _drag(self, layer: Labels, event: Any) -> Generator[None, None, None]:
-        line = [_point(layer, event.position)]
+        line = [layers.point_in_plane(layer, event.position)]
         plane = layers.shown_plane(self._viewer, layer)
         yield
         while event.type == "mouse_move":
-            line.append(_point(layer, event.position))
+            line.append(layers.point_in_plane(layer, event.position))
             if not self._over:
-                layers.show_line(self._shown, plane, line)
+                layers.show_line(self._shown, layer, plane, line)
             yield
         if not self._over:  # else Escape was pressed on the way
             self._finish(line)
-
-
-def _point(layer: Labels, position: Sequence[float]) -> tuple[float, float]:
-    y, x = np.asarray(layer.world_to_data(position))[-2:]
-    return float(y), float(x)
 
 
 def ignoring_argument(action: Callable[[], None]) -> Callable[[Any], None]:

@@ -11,6 +11,7 @@ from napari_unet.labels.change_tracker import ChangeTracker
 from napari_unet.labels.live_labels import index_of
 from napari_unet.labels.painted import BACKGROUND
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.label_grid import grid_of
 
 CORRECTED_COLOURS = {None: "transparent", 0: "transparent", 1: "#ffd21f", 2: "#2f7fff"}
 
@@ -76,7 +77,7 @@ class Overlay:
             return
         self._drawn = place
         painted = self.tracker.recorded[index_of(plane, box)]
-        window = layer.data[index_of(plane, box)]
+        window = grid_of(layer).labels(layer.data)[index_of(plane, box)]
         np.copyto(window, painted > 0, casting="unsafe")
         window[painted == BACKGROUND] = 2
         layer.refresh(thumbnail=False, highlight=False, extent=False)

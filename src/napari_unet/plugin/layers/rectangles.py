@@ -9,6 +9,7 @@ from napari.layers import Labels, Shapes
 
 from napari_unet.errors import InputError
 from napari_unet.image import Box, Image
+from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.layers.layers import is_beside, shown_plane
 
 STRAIGHT = 0.5  # pixels; corners further off belong to a rectangle that was turned
@@ -57,13 +58,15 @@ def _box_in_plane(shapes: Shapes, index: int, result: Labels, plane: tuple[int, 
     if shapes.shape_type[index] != "rectangle":
         return nothing
     corners = [result.world_to_data(shapes.data_to_world(p)) for p in shapes.data[index]]
-    points = np.asarray(corners)
-    shared = min(shapes.ndim, result.ndim) - 2  # a flat layer is shown in every plane
-    if shared and (np.rint(points[:, -2 - shared : -2]) != plane[-shared:]).any():
-        return nothing
-    points = points[:, -2:]
+    points, grid = np.asarray(corners), grid_of(result)
+    for axis, number in zip(grid.order, plane, strict=False):
+        # a flat layer is shown in every plane
+        if axis >= result.ndim - shapes.ndim and (np.rint(points[:, axis]) != number).any():
+            return nothing
+    points = points[:, grid.order[-2:]]
     off = np.minimum(points - points.min(axis=0), points.max(axis=0) - points)
-    return _around(points, result.data.shape[-2:]) if off.max() < STRAIGHT else nothing
+    shape = grid.of_layer(result.data.shape)[-2:]
+    return _around(points, shape) if off.max() < STRAIGHT else nothing
 
 
 def _around(points: Any, shape: tuple[int, ...]) -> Box:

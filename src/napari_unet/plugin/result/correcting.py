@@ -22,6 +22,7 @@ from napari_unet.labels.change_tracker import BLOCK, Change, ChangeTracker, cut
 from napari_unet.labels.edits import Edit
 from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.label_grid import grid_of, painted_places
 from napari_unet.plugin.layers.overlay import Overlay
 from napari_unet.plugin.result.marks import Marks, carry_out
 
@@ -58,7 +59,7 @@ class Correcting:
     trouble = Signal(str)  # a sentence about the journal; empty once it is over
 
     def __init__(self, viewer: Viewer, layer: Labels, live: LiveLabels, *, name: str) -> None:
-        self.layer, self.tracker = layer, ChangeTracker(live)
+        self.layer, self.tracker, self._grid = layer, ChangeTracker(live), grid_of(layer)
         self._viewer = viewer
         self.marks = Marks(viewer, layer, live.marks, name)
         self.overlay = Overlay(viewer, layer, self.tracker, name)
@@ -90,9 +91,14 @@ class Correcting:
         return bool(self.tracker.areas)
 
     @property
+    def shown(self) -> Any:
+        """What the layer shows, ``(..., Y, X)``: a view that is painted on, unless replaced."""
+        return self._grid.labels(self.layer.data)
+
+    @property
     def fits(self) -> bool:
         """Whether the layer's array was not replaced by one of another shape or kind."""
-        shown, recorded = self.layer.data, self.tracker.recorded
+        shown, recorded = self.shown, self.tracker.recorded
         room = self.tracker.reads(shown) and shown.dtype.itemsize >= recorded.dtype.itemsize
         return bool(room)  # for every id that there may be
 
@@ -104,7 +110,7 @@ class Correcting:
     @property
     def deleted(self) -> int:
         """Objects of the model that were taken away, as far as was looked."""
-        return self.tracker.deleted(self.layer.data, self._touched) if self.fits else 0
+        return self.tracker.deleted(self.shown, self._touched) if self.fits else 0
 
     def painted(self) -> NDArray[np.uint32]:
         """Return the painted array ``(..., Y, X)`` of now, with touched objects completed."""
@@ -134,7 +140,7 @@ class Correcting:
     def adopt(self, painted: NDArray[np.uint32]) -> None:
         """Take over a painted array ``(..., Y, X)`` where nothing is painted yet, and show it."""
         self.look_everywhere()
-        self.tracker.adopt(self.layer.data, painted)
+        self.tracker.adopt(self.shown, painted)
         *leading, height, width = painted.shape
         for plane in np.ndindex(*leading):
             self._check(plane, Box((0, 0), (height, width)))  # one edit, however large
@@ -198,7 +204,7 @@ class Correcting:
 
     def _on_paint(self, event: Any) -> None:
         """Look at what was painted, also in planes that are not shown and so not redrawn."""
-        for plane, box in layers.painted_places(event.value).items():
+        for plane, box in painted_places(event.value, self._grid).items():
             self._expect((plane, part) for part in cut(box))
         self._look_soon()  # not now: a single edit is announced before it is made
 
@@ -247,7 +253,7 @@ class Correcting:
 
     def _tell_trouble(self) -> None:
         problem = (self._journal.problem if self._journal is not None else None) or ""
-        if not self.tracker.reads(self.layer.data):
+        if not self.tracker.reads(self.shown):
             problem = UNREADABLE.format(name=self.layer.name)
         if problem != self._problem:
             self._problem = problem
@@ -287,7 +293,7 @@ class Correcting:
                 self._check(plane, box, quiet=quiet)
 
     def _check(self, plane: Plane, box: Box, *, quiet: bool = False) -> None:
-        shown = self.layer.data
+        shown = self.shown
         if not self.tracker.reads(shown):
             return  # `_tick` says so
         edits = self.tracker.reconcile(shown, plane, box)

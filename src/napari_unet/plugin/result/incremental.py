@@ -118,7 +118,7 @@ class IncrementalSegmentation:
             self._make(plan)
             self.plan = plan
         plan = self.plan
-        blocks = list(plan.blocks(centre))
+        blocks = list(plan.blocks(centre, plane))
         here = [key for key in blocks if plan.planes[key[0]] == plane]
         there = [] if only else [key for key in blocks if plan.planes[key[0]] != plane]
         if self._ledger is None:

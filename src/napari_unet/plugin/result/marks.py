@@ -16,6 +16,7 @@ from napari_unet.labels.edits import Edit, confirm, mark_box
 from napari_unet.labels.live_labels import index_of
 from napari_unet.labels.painted import MARK_BACKGROUND
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.label_grid import grid_of
 
 MOST_ALONE = 2**18  # pixels that are drawn by themselves; of more all that is shown is drawn anew
 SAVE_HISTORY = "_save_history"  # napari has no public way to add to a history, or not to
@@ -45,6 +46,7 @@ class Marks:
         self.array = array
         self._viewer, self._result, self._name = viewer, result, name
         self._layer: Labels | None = None
+        self._placed: Any = None  # the marks, with the axes of the layer
         self._undoable: list[_Marked] = []
 
     def is_layer(self, layer: Any) -> bool:
@@ -64,6 +66,7 @@ class Marks:
             layer = self._layer = layers.add_beside(
                 self._viewer, self._result, self.array, f"{self._name} marks", MARK_COLOURS
             )
+            self._placed = layer.data
             layer.opacity = 0.4
             self.added.emit(layer)
         return layer
@@ -81,7 +84,8 @@ class Marks:
 
     def confirm(self, plane: Plane, point: tuple[float, float]) -> None:
         """Mark the object under a point as right, or take that back; `InputError` without one."""
-        self.mark(confirm(self._result.data[plane], self.array[plane], point).on(plane))
+        shown = grid_of(self._result).labels(self._result.data)[plane]
+        self.mark(confirm(shown, self.array[plane], point).on(plane))
 
     def mark_box(self, plane: Plane, box: Box) -> None:
         """Mark all of a box as right as it is shown."""
@@ -90,7 +94,7 @@ class Marks:
     def mark(self, edit: Edit) -> None:
         """Change marks so that the result's history takes it back."""
         window = self.array[index_of(edit.plane, edit.box)]
-        marked = _Marked(edit, window.copy())
+        marked = _Marked(edit, window.copy(), self._result.ndim)
         carry_out(edit, self.layer(), self.array)
         save = getattr(self._result, SAVE_HISTORY, None)
         if save is not None:
@@ -116,10 +120,10 @@ class Marks:
     def take_replaced(self) -> None:
         """Take over what is in an array that someone put into the layer, and show ours again."""
         layer = self._layer
-        if layer is None or layer.data is self.array or not layers.same_grid(layer, self._result):
+        if layer is None or layer.data is self._placed or not layers.same_grid(layer, self._result):
             return
-        np.copyto(self.array, layer.data, casting="unsafe")
-        layer.data = self.array
+        np.copyto(self.array, grid_of(layer).labels(layer.data), casting="unsafe")
+        layer.data = self._placed
 
 
 @dataclass(slots=True, eq=False)
@@ -128,13 +132,13 @@ class _Marked:
 
     edit: Edit
     before: NDArray[np.uint8]
+    ndim: int  # of the result's layer
     done: bool = True
     entry: Any = None
 
     def __post_init__(self) -> None:
-        ndim = len(self.edit.plane) + 2
         nothing = np.zeros(0, np.intp)
-        self.entry = ((nothing,) * ndim, np.zeros(0, np.uint32), 0)
+        self.entry = ((nothing,) * self.ndim, np.zeros(0, np.uint32), 0)
 
     def turn(self, marks: NDArray[np.uint8]) -> Edit:
         """Take it back, or make it again; what a person marked there since stays."""
@@ -151,7 +155,7 @@ def carry_out(edit: Edit, layer: Labels | None, array: NDArray[Any]) -> None:
         return
     if layer is not None and count <= MOST_ALONE:
         with _unrecorded(layer):
-            layer.data_setitem(edit.indices, edit.new)
+            layer.data_setitem(grid_of(layer).indices(edit.indices), edit.new)
         return
     window = array[index_of(edit.plane, edit.box)]
     np.copyto(window, edit.values, where=edit.pixels, casting="unsafe")

@@ -4,6 +4,7 @@ import weakref
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
@@ -89,6 +90,11 @@ class Result:
         return self.correcting.painted()
 
     @property
+    def shown(self) -> Any:
+        """What the layer shows, ``(..., Y, X)``; see `Correcting.shown`."""
+        return self.correcting.shown
+
+    @property
     def classes(self) -> bool:
         """Whether it holds classes rather than objects."""
         return self.live.assembly.classes
@@ -96,7 +102,7 @@ class Result:
     @property
     def count(self) -> int:
         """Objects that the layer holds, found or painted."""
-        return len(painted_ids(self.layer.data))
+        return len(painted_ids(self.shown))
 
     def fits(self, image: Image) -> bool:
         """Whether the layer still has the shape of the image, and room for ids."""
@@ -115,7 +121,7 @@ class Result:
         self._begun = True
         self.live.assembly.take_up(labels)
         if painted is not None:
-            put_on_top(self.correcting.tracker, self.layer.data, painted)
+            put_on_top(self.correcting.tracker, self.shown, painted)
             self.correcting.marks.layer().refresh()
         self.correcting.look_everywhere()
         self.layer.refresh()
@@ -137,7 +143,7 @@ class Result:
         painted = self.painted() if worth else None
         self._begun = True
         self.live.begin(
-            self.layer.data,
+            self.shown,
             above=int(self.layer.selected_label),
             painted=painted if correcting.any else None,
         )
@@ -157,17 +163,22 @@ class Result:
         self.region = plan.region if self.region is None else self.region.union(plan.region)
         self.planes.update(plan.planes)
 
-    def everywhere(self, centre: tuple[float, float] | None, cache: ProbabilityMapCache) -> Where:
+    def everywhere(
+        self, centre: tuple[float, float] | None, first: Plane, cache: ProbabilityMapCache
+    ) -> Where:
         """Return all that was segmented so far, the whole image if nothing was.
 
         Parameters
         ----------
         centre : tuple of float or None
             Image pixel to begin at.
+        first : tuple of int
+            Plane to begin at.
         cache : ProbabilityMapCache
             Where to keep the probability maps.
         """
-        return Where(self.region, tuple(sorted(self.planes)) or None, centre, cache)
+        planes = tuple(sorted(self.planes)) or None
+        return Where(self.region, planes, centre, cache, first=first)
 
     def place(self, event: ObjectsFound) -> None:
         """Show one block's objects, except where the person painted."""
@@ -176,7 +187,7 @@ class Result:
         if self._coming is not None:
             self._take_plan(self._coming)
         self._found.add(event.key)
-        self.live.update(self.layer.data, event.plane, event.owned, event.patch, event.block)
+        self.live.update(self.shown, event.plane, event.owned, event.patch, event.block)
         self._redraw.soon()
 
     def finish(self) -> None:
@@ -191,13 +202,13 @@ class Result:
         self.begin(self.settings)
         for plane, box in self.correcting.tracker.blocks():
             nothing = Patch(box, np.zeros(box.shape, np.int32), 0)
-            self.live.update(self.layer.data, plane, box, nothing, 0)
+            self.live.update(self.shown, plane, box, nothing, 0)
         self.plan = self.folder = None
         self.cached_tiles = set()
         self.layer.refresh()
 
-    def to_decode(self, view: Box) -> list[Key]:
-        """Return the blocks that thresholds act on, those in view first.
+    def to_decode(self, view: Box, plane: Plane) -> list[Key]:
+        """Return the blocks that thresholds act on, those in view of a plane first.
 
         They are those of the last run whose maps are all kept: the network does not run. Where
         there was no room for all maps, they are those in view, and the network looks again.
@@ -209,7 +220,8 @@ class Result:
             self.cached_tiles.clear()
             self._lost_maps = True
         chosen = self._maps_kept if self._room_for_maps else lambda key: self._in_view(key, view)
-        return [key for key in plan.blocks(view.centre) if key in self._found and chosen(key)]
+        blocks = plan.blocks(view.centre, plane)
+        return [key for key in blocks if key in self._found and chosen(key)]
 
     @property
     def _room_for_maps(self) -> bool:

@@ -65,6 +65,7 @@ class SlideResult:
         levels = LabelPyramid(self.incremental.output).levels
         self.layer = layers.add_result(self.viewer, source, self.image, name, levels)
         self.layer.metadata = {
+            **self.layer.metadata,
             SLIDE: self,
             METADATA_KEY: record(event.plan, self.incremental.settings, self.image),
         }

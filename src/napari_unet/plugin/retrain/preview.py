@@ -13,9 +13,10 @@ from napari_unet.labels.live_labels import Assembly
 from napari_unet.models.library import Model
 from napari_unet.planning.planner import Where
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.layers.class_colours import colour_dict
+from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.retrain.retrain_form import SHOW_NEW
+from napari_unet.plugin.session.class_names import colour_dict
 from napari_unet.plugin.session.session import Session
 from napari_unet.segmentation import segment_events
 from napari_unet.settings import SegmentSettings
@@ -53,7 +54,7 @@ class Preview:
         self.layer, self.image, self.classes = layer, image, classes
         self.source = weakref.ref(source)
         self.complete = False
-        self._found = Assembly(layer.data, classes=classes)
+        self._found = Assembly(grid_of(layer).labels(layer.data), classes=classes)
         self._redraw = layers.Redraw(layer)
 
     def started(self, event: Started) -> None:
@@ -115,7 +116,8 @@ class Previewing:
         # the candidate's own thresholds: those of the sliders were chosen for another model
         settings = SegmentSettings(model=str(model.path), diameter=session.intent.diameter)
         layer = layers.add_result(self._viewer, source, image, f"{source.name} preview")
-        layer.metadata, layer.visible, layer.editable = {layers.BESIDE: True}, False, False
+        layer.metadata = {**layer.metadata, layers.BESIDE: True}
+        layer.visible = layer.editable = False
         if classes:
             layer.colormap = DirectLabelColormap(color_dict=colour_dict())
         session.results.changed.emit()  # it is none of the layers that can be chosen
@@ -129,9 +131,9 @@ class Previewing:
         view, pixels = layers.visible_box(self._viewer, source, image), 1
         for length in image.labels_shape:
             pixels *= length
-        if pixels <= LARGE:
-            return Where(centre=view.centre if view.size else None)
         plane = layers.current_plane(self._viewer, source, image)
+        if pixels <= LARGE:
+            return Where(centre=view.centre if view.size else None, first=plane)
         return Where(view.middle(LARGE) if view.size else None, (plane,))
 
     def show(self, on: bool) -> None:

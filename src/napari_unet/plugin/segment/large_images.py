@@ -141,5 +141,5 @@ class LargeImages(Container):  # type: ignore[type-arg]
 def changes(part: Region, result: Result) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
     """Return the labels ``(Y, X)`` of a part, and where a person changed them."""
     painted = result.painted().reshape(part.box.shape) != UNLABELLED
-    shown = np.asarray(result.layer.data).reshape(part.box.shape).astype(np.uint32)
+    shown = np.asarray(result.shown).reshape(part.box.shape).astype(np.uint32)
     return shown, part.taken.changes(shown, painted, own=result.plan is not None)

@@ -23,7 +23,7 @@ FITS = (
 
 
 class ModelAdvice:
-    """Looks at each new image with every bundled model, in the background.
+    """Looks at each new image, or other channel, with every bundled model, in the background.
 
     A model that the person chose, or that was retrained, is never replaced.
 
@@ -51,7 +51,10 @@ class ModelAdvice:
             self._task.cancel()
 
     def _on_intent(self, now: Intent, before: Intent) -> None:
-        if now.layer is not before.layer:
+        if now.layer is not before.layer or (now.axes, now.channel) != (
+            before.axes,
+            before.channel,
+        ):
             self.ask()
 
     def ask(self) -> None:

@@ -14,9 +14,11 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from napari_unet.io.ome_zarr import ENDING, copy_labels
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.layers.labels_files import opens_as_labels, write_labels
+from napari_unet.plugin.layers.label_grid import grid_of
+from napari_unet.plugin.layers.labels_files import METADATA_KEY, opens_as_labels, write_labels
 from napari_unet.plugin.result.result import REPLACED, Result
 from napari_unet.plugin.result.slide_result import SlideResult, slide_result
+from napari_unet.plugin.segment.link_planes import LinkPlanes
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
@@ -45,10 +47,12 @@ class Saving:
     ----------
     session : Session
         What is worked on.
+    link : LinkPlanes
+        Tells whether planes are linked.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, link: LinkPlanes) -> None:
+        self._session, self._link = session, link
         self._saved: weakref.WeakKeyDictionary[Result, int] = weakref.WeakKeyDictionary()  # edits
         self._closing: Closing | None = None
         self.save = PushButton(
@@ -130,14 +134,21 @@ class Saving:
     def _save_result(self, result: Result, path: Path) -> None:
         result.correcting.look_everywhere()
         edits = result.correcting.edits
-        data, meta = result.layer.data.copy(), layers.attributes(result.layer)
+        meta, grid = layers.attributes(result.layer), grid_of(result.layer)
+        ready = self._link.for_file(result, result.shown.copy())
+
+        def write() -> list[str]:
+            labels, told = ready()
+            metadata = dict(meta["metadata"])
+            metadata[METADATA_KEY] = {**metadata.get(METADATA_KEY, {}), **told}
+            return write_labels(str(path), grid.on_layer(labels), {**meta, "metadata": metadata})
 
         def note() -> None:
             self._saved[result] = edits
             if result.correcting.edits == edits:
                 self._note(result, path)
 
-        self._write(path, lambda: write_labels(str(path), data, meta), note)
+        self._write(path, write, note)
 
     def _write(self, path: Path, write: Callable[[], Any], note: Callable[[], None]) -> None:
         session, runs = self._session, self._session.runs

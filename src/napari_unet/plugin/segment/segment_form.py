@@ -1,16 +1,25 @@
 """What can be chosen: image, model, axes, channel, diameter, region and thresholds."""
 
+import weakref
+from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import ComboBox, Container, LineEdit
+from magicgui.widgets import ComboBox, Container, Label, LineEdit
 from napari.layers import Image as ImageLayer
 
 from napari_unet.errors import UNetError
+from napari_unet.io.images import read_image
 from napari_unet.models.library import load_card, model_files
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import PLANE, RECTANGLE, VIEW, WHOLE, Intent, Session
-from napari_unet.plugin.widgets.setting_widgets import LayerBox, field_widget, keep_narrow
+from napari_unet.plugin.widgets.background import in_background
+from napari_unet.plugin.widgets.setting_widgets import (
+    LayerBox,
+    field_widget,
+    keep_narrow,
+    keep_wrapped,
+)
 from napari_unet.settings import DecodeSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
@@ -44,6 +53,8 @@ class SegmentForm:
         self._session, self._viewer = session, session.viewer
         self._recommended: dict[str, float] = {}  # values of the sliders, by the model's card
         self._described: tuple[int, ...] = ()  # shape that the diameter was found for
+        self._names: weakref.WeakKeyDictionary[ImageLayer, tuple[str, ...]]  # of channels, by file
+        self._names = weakref.WeakKeyDictionary()
         self._build()
         self._viewer.layers.selection.events.active.connect(self._follow)
         events = self._viewer.layers.events
@@ -68,7 +79,9 @@ class SegmentForm:
         self.axes = LineEdit(
             label="Axes", tooltip="One letter for each dimension, such as ZYX; C = channels"
         )
-        self.channel = ComboBox(label="Channel", choices=self._channels)
+        self.sizes = Label(label=" ")
+        keep_wrapped(self.sizes)
+        self.channel = ComboBox(label="Channel", choices=self._channel_choices)
         self.nuclei = ComboBox(label="Nuclei", choices=self._nuclei_channels, tooltip=NUCLEI)
         self.diameter = field_widget(
             SegmentSettings, "diameter", "FloatSpinBox", value=0.0, min=0.0, step=1.0
@@ -84,7 +97,8 @@ class SegmentForm:
         smallest = field_widget(DecodeSettings, "minimum_diameter", "FloatSpinBox", step=1.0)
         self.sliders = [*sliders, smallest]
         self.options: Container[Any] = Container(labels=True)
-        self.options.extend([self.axes, self.channel, self.nuclei, self.diameter, self.where])
+        self.options.extend([self.axes, self.sizes, self.channel, self.nuclei])
+        self.options.extend([self.diameter, self.where])
         self.options.extend(self.sliders)
         self.options.margins = (0, 0, 0, 0)
         for combo in (self.image, self.model, self.channel, self.nuclei, self.where):
@@ -161,7 +175,8 @@ class SegmentForm:
         intent, layer = self._session.intent, self._session.intent.layer
         self._offer_sliders()
         if layer is None:
-            self.axes.visible = self.channel.visible = self.nuclei.visible = False
+            self.axes.visible = self.sizes.visible = False
+            self.channel.visible = self.nuclei.visible = False
             return
         shape = tuple(layers.finest(layer).shape)
         if self._described != shape:
@@ -169,13 +184,20 @@ class SegmentForm:
         self._described = shape
         with self.axes.changed.blocked():
             self.axes.value = intent.axes
-        self.axes.visible = len(intent.axes) > 2 and not (layer.rgb and layer.ndim == 2)
+        self.axes.visible = len(shape) > 2 and not (layer.rgb and layer.ndim == 2)
+        self.sizes.visible = self.axes.visible
+        self._look_for_names(layer)
         self._describe_channels()
         with self.channel.changed.blocked():
             self.channel.value = AVERAGE if intent.channel is None else str(intent.channel)
         self._offer_nuclei(NO_NUCLEI if intent.nuclei is None else str(intent.nuclei))
 
     def _describe_channels(self) -> None:
+        layer, axes = self._session.intent.layer, self.axes.value
+        if layer is not None:
+            stored = self._channel_names(layer)[: layers.channel_count(layer, axes)]
+            names = stored if any(stored) else ()
+            self.sizes.value = layers.described_axes(layer, axes, names)
         with self.channel.changed.blocked():
             self.channel.reset_choices()
         self._offer_nuclei(self.nuclei.value)
@@ -184,21 +206,50 @@ class SegmentForm:
         self.nuclei.visible = several and self._session.takes_nuclei
 
     def _channels(self, _widget: Any = None) -> list[str]:
-        count = layers.channel_count(self._session.intent.layer, self.axes.value)
+        layer = self._session.intent.layer
+        count = len(self._channel_names(layer)) if layer is not None else 1
         return [AVERAGE, *(str(i) for i in range(count))]
+
+    def _channel_choices(self, _widget: Any = None) -> list[tuple[str, str]]:
+        return self._named(self._channels())
+
+    def _named(self, channels: list[str]) -> list[tuple[str, str]]:
+        """Return numbers of channels with what is shown for them."""
+        layer = self._session.intent.layer
+        names = self._channel_names(layer) if layer is not None else ()
+        named = {str(i): f"{i}: {name}" for i, name in enumerate(names) if name}
+        return [(named.get(one, one), one) for one in channels]
+
+    def _channel_names(self, layer: ImageLayer) -> tuple[str, ...]:
+        """Return a name for each channel that can be chosen now, empty where it has none."""
+        return layers.channel_names(layer, self.axes.value, self._names.get(layer, ()))
+
+    def _look_for_names(self, layer: ImageLayer) -> None:
+        """Ask the layer's file for names of its channels, in the background."""
+        path = Path(layer.source.path or "")
+        if layer in self._names or layer.rgb or not layer.source.path or not path.exists():
+            return
+        self._names[layer] = ()
+
+        def found(names: tuple[str, ...] | None, _problem: str | None) -> None:
+            if names and not self._session.closed:  # a file of another kind has none to tell
+                self._names[layer] = names
+                self._describe()
+
+        in_background(lambda: read_image(path).channel_names, found)
 
     def _offer_nuclei(self, chosen: str | None) -> None:
         """Offer the channels in their order: a box adds at its end what it did not have."""
         with self.nuclei.changed.blocked():
-            self.nuclei.choices = [NO_NUCLEI]
+            self.nuclei.choices = self._named([NO_NUCLEI])
             self.nuclei.reset_choices()
             if chosen in self.nuclei.choices:
                 self.nuclei.value = chosen
 
-    def _nuclei_channels(self, _widget: Any = None) -> list[str]:
+    def _nuclei_channels(self, _widget: Any = None) -> list[tuple[str, str]]:
         """Offer every channel but the one that is chosen already."""
         _, *numbers = self._channels()
-        return [NO_NUCLEI, *(one for one in numbers if one != self.channel.value)]
+        return self._named([NO_NUCLEI, *(one for one in numbers if one != self.channel.value)])
 
     def _offer_sliders(self) -> None:
         """Show thresholds of objects where they act: saved labels have no probability maps."""

@@ -1,16 +1,25 @@
-"""The classes that the person paints: one list of names for all open images."""
+"""The classes that the person paints: one list of names for all open images, and their colours."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal
 
 from napari_unet.errors import InputError
 from napari_unet.labels.painted import CLASSES
 from napari_unet.models.class_names import DEFAULT, default_name, tidy
-from napari_unet.plugin.layers.class_colours import colour_dict, features_of
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.result_registry import ResultRegistry
+
+# fmt: off
+COLOURS = (  # of the classes from 1 on; none is the blue of background strokes
+    "#e6194b", "#3cb44b", "#ffe119", "#f58231", "#911eb4", "#46f0f0", "#f032e6", "#bcf60c",
+    "#fabebe", "#008080", "#e6beff", "#9a6324", "#800000", "#aaffc3", "#808000",
+)
+# fmt: on
+OTHERS = "#808080"  # ids that are no class
 
 
 class ClassNames:
@@ -89,3 +98,13 @@ class ClassNames:
         missing = range(len(self.names), min(self._highest() + 1, CLASSES))
         if missing:
             self.set([*self.names, *map(default_name, missing)])
+
+
+def features_of(names: Sequence[str]) -> dict[str, Any]:
+    """Return a layer's features, from which napari tells the name under the cursor."""
+    return {"index": np.arange(len(names)), "class": np.array(names, object)}
+
+
+def colour_dict() -> dict[Any, str]:
+    """Return the colour of every class, for a layer."""
+    return {None: OTHERS, 0: "transparent", **dict(enumerate(COLOURS, 1))}

@@ -165,8 +165,8 @@ def _show_labels(
 ) -> None:
     """Make labels ``(Y, X)`` of a part of a large image what the model said of it."""
     result = session.results.make(layer, session.opened(layer), classes=classes)
-    result.layer.data[...] = labels
-    result.take_up(result.layer.data, None)
+    result.shown[...] = labels
+    result.take_up(result.shown, None)
     session.results.show(result)
 
 

@@ -88,6 +88,7 @@ def part_of(
         planes=None if wanted == WHOLE else plane,
         centre=view.centre if view.size else None,
         cache=cache,
+        first=plane[0],
     )
 
 
@@ -152,7 +153,9 @@ def segment_again(session: Session, result: Result) -> None:
             image = session.opened(source)
             view = layers.visible_box(session.viewer, source, image)
             centre = view.centre if view.size else None
-            _segment(session, source, image, result.everywhere(centre, session.cache))
+            plane = layers.current_plane(session.viewer, source, image)
+            where = result.everywhere(centre, plane, session.cache)
+            _segment(session, source, image, where)
     except UNetError as error:
         session.say(str(error))
 
@@ -174,7 +177,9 @@ def decode_again(session: Session) -> bool:
         session.say(LATER)
         return False
     session.runs.drop()
-    blocks = result.to_decode(layers.visible_box(session.viewer, layer, result.image))
+    view = layers.visible_box(session.viewer, layer, result.image)
+    plane = layers.current_plane(session.viewer, layer, result.image)
+    blocks = result.to_decode(view, plane)
     if not blocks:
         session.say(NO_MAPS)
         return True

@@ -165,7 +165,7 @@ class Session:
         part = region_of(layer)
         whole = part.source() if part is not None and layer not in self._given else None
         _, *given = self._given.get(layer if whole is None else whole, ("", None, None))
-        there = layers.channel_count(layer, self.axes_of(layer))
+        there = len(layers.channel_names(layer, self.axes_of(layer)))
         channel, nuclei = (one if one is not None and one < there else None for one in given)
         return channel, nuclei
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from magicgui.widgets import ComboBox, Container, create_widget
 from pydantic.fields import FieldInfo
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QSizePolicy
 
 from napari_unet.settings import Settings
 
@@ -70,6 +70,13 @@ def keep_narrow(combo: Any) -> None:
     native = combo.native
     native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     native.setMinimumContentsLength(SHORTEST)
+
+
+def keep_wrapped(label: Any) -> None:
+    """Let a label break its text instead of widening the panel."""
+    native = label.native
+    native.setWordWrap(True)
+    native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
 
 def side_by_side(*widgets: Any) -> QHBoxLayout:

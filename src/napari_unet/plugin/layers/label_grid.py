@@ -1,0 +1,173 @@
+"""How labels ``(..., Y, X)`` lie in a layer whose axes follow those of the image.
+
+napari aligns the axes of layers from the right. So a layer of labels has the axes of its image, in
+their order, with one place where the image has channels.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+
+from napari_unet.image import Box
+from napari_unet.labels.edits import extents
+
+AXES = "napari_unet_axes"  # in the metadata of a labels layer: a letter for each of its axes
+
+
+@dataclass(frozen=True, slots=True)
+class LabelGrid:
+    """Turns arrays, indices and points of labels into those of their layer, and back.
+
+    Attributes
+    ----------
+    order : tuple of int
+        Axis of the layer for each axis of the labels, Y and X last.
+    ndim : int
+        Axes of the layer; the one that the labels lack has length one.
+    letters : str
+        Of the axes of the labels; empty = nobody named them.
+    """
+
+    order: tuple[int, ...]
+    ndim: int
+    letters: str = ""
+
+    @classmethod
+    def of_axes(cls, axes: str) -> "LabelGrid":
+        """Return the grid of a layer with some axes, one letter for each."""
+        letters = "".join(axis for axis in axes if axis not in "CYX") + "YX"
+        return cls(tuple(axes.index(axis) for axis in letters), len(axes), letters)
+
+    @property
+    def _plain(self) -> bool:
+        return self.order == tuple(range(self.ndim))
+
+    @property
+    def _transposed(self) -> tuple[int, ...]:
+        """Every axis of the layer, that of the labels first to last, then the one they lack."""
+        return (*self.order, *(i for i in range(self.ndim) if i not in self.order))
+
+    def labels(self, array: Any) -> Any:
+        """Return what a layer's array holds, ``(..., Y, X)``: a view, so painting goes through.
+
+        An array that somebody replaced by one of another number of axes is returned as it is.
+        """
+        if isinstance(array, _OnLayer):
+            return array.labels
+        if self._plain or len(array.shape) != self.ndim:
+            return array
+        return array.transpose(self._transposed)[(..., *(0,) * (self.ndim - len(self.order)))]
+
+    def on_layer(self, labels: Any) -> Any:
+        """Return labels ``(..., Y, X)`` as the layer's array, a view of the same memory."""
+        if self._plain:
+            return labels
+        if not isinstance(labels, np.ndarray):
+            return _OnLayer(labels, self)
+        added = labels[(..., *(None,) * (self.ndim - len(self.order)))]
+        return added.transpose(np.argsort(self._transposed))
+
+    def of_layer(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """Return those of one value for each axis of the layer that belong to the labels."""
+        return tuple(values[axis] for axis in self.order)
+
+    def to_layer(self, values: Sequence[Any], missing: Any = 0) -> tuple[Any, ...]:
+        """Return one value for each axis of the layer, from one for each axis of the labels."""
+        found: list[Any] = [missing] * self.ndim
+        for axis, value in zip(self.order, values, strict=True):
+            found[axis] = value
+        return tuple(found)
+
+    def indices(self, indices: Sequence[NDArray[np.intp]]) -> tuple[NDArray[np.intp], ...]:
+        """Return index arrays of the layer for those of pixels of the labels."""
+        return self.to_layer(indices, np.zeros_like(indices[-1]))
+
+
+def grid_of(layer: Labels) -> LabelGrid:
+    """Return how labels lie in a layer; as they are where it does not tell."""
+    return grid_from(layer.metadata, layer.ndim) or LabelGrid(tuple(range(layer.ndim)), layer.ndim)
+
+
+def grid_from(metadata: Mapping[str, Any] | None, ndim: int) -> LabelGrid | None:
+    """Return how labels lie in a layer of some axes, from its metadata; None if nothing is told."""
+    axes = str((metadata or {}).get(AXES, ""))
+    fits = len(axes) == len(set(axes)) == ndim and {"Y", "X"} <= set(axes)
+    return LabelGrid.of_axes(axes) if fits else None
+
+
+def painted_places(item: Sequence[Any], grid: LabelGrid) -> dict[tuple[int, ...], Box]:
+    """Return the box of each plane that an entry of a layer's history of edits changes.
+
+    Parameters
+    ----------
+    item : sequence
+        As napari's paint event tells it: edits of a part of the array, under a mask if not of all
+        of it, and edits of single pixels, which begin with their indices.
+    grid : LabelGrid
+        How the labels lie in the layer.
+    """
+    found: dict[tuple[int, ...], Box] = {}
+    for atom in item:
+        part = getattr(atom, "slice_key", None)
+        places = _pixels(grid.of_layer(atom[0])) if part is None else _parts(part, atom.mask, grid)
+        for plane, box in places:
+            found[plane] = found[plane].union(box) if plane in found else box
+    return found
+
+
+def _parts(
+    part: Sequence[slice], mask: NDArray[np.bool_] | None, grid: LabelGrid
+) -> Iterator[tuple[tuple[int, ...], Box]]:
+    shape = [s.stop - s.start for s in part]
+    *leading, y0, x0 = (s.start for s in grid.of_layer(part))
+    whole = grid.labels(np.ones(shape, bool) if mask is None else mask.reshape(shape))
+    for inside in np.ndindex(*whole.shape[:-2]):
+        if whole[inside].any():
+            rows, columns = extents(whole[inside])
+            box = Box((rows[0] + y0, columns[0] + x0), (rows[1] + y0, columns[1] + x0))
+            yield tuple(a + b for a, b in zip(leading, inside, strict=True)), box
+
+
+def _pixels(indices: Sequence[Any]) -> Iterator[tuple[tuple[int, ...], Box]]:
+    *leading, y, x = (np.ravel(axis) for axis in indices)
+    if not y.size:
+        return
+    for plane in set(zip(*(axis.tolist() for axis in leading), strict=True)) or [()]:
+        there = np.ones(y.shape, bool)
+        for axis, number in zip(leading, plane, strict=True):
+            there &= axis == number
+        rows, columns = y[there], x[there]
+        stop = int(rows.max()) + 1, int(columns.max()) + 1
+        yield plane, Box((int(rows.min()), int(columns.min())), stop)
+
+
+class _OnLayer:
+    """Labels on disk with the axes of their layer; only windows are read."""
+
+    def __init__(self, labels: Any, grid: LabelGrid) -> None:
+        self.labels, self._grid = labels, grid
+        self.shape, self.dtype = grid.to_layer(labels.shape, 1), labels.dtype
+        self.ndim = grid.ndim
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Return a window; the key is made of whole numbers and slices."""
+        parts = key if isinstance(key, tuple) else (key,)
+        parts = (*parts, *(slice(None),) * (self.ndim - len(parts)))
+        wide = [p if isinstance(p, slice) else slice(int(p), int(p) + 1) for p in parts]
+        window = self._grid.on_layer(np.asarray(self.labels[self._grid.of_layer(wide)]))
+        rest = [
+            (part if axis not in self._grid.order else slice(None))
+            if isinstance(part, slice)
+            else 0
+            for axis, part in enumerate(parts)
+        ]
+        found: NDArray[Any] = window[tuple(rest)]
+        return found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return all of it."""
+        return np.asarray(self[()], dtype)

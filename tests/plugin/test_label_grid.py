@@ -1,0 +1,54 @@
+"""Labels in a layer with the axes of its image: the same memory, the same pixels."""
+
+import numpy as np
+import pytest
+
+from napari_unet.plugin.layers.label_grid import LabelGrid
+
+LENGTHS = {"T": 2, "Z": 3, "P": 4, "Y": 5, "X": 6, "C": 1}
+AXES = ["YX", "ZYX", "ZCYX", "TCYX", "TZCYX", "YXC", "XCYZ", "PCTYX"]
+
+
+class Lazy:
+    """An array that is no NumPy array."""
+
+    def __init__(self, array):
+        self._array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __getitem__(self, key):
+        return self._array[key]
+
+
+def made(axes: str) -> tuple[LabelGrid, np.ndarray]:
+    grid = LabelGrid.of_axes(axes)
+    shape = [LENGTHS[axis] for axis in grid.letters]
+    return grid, np.arange(np.prod(shape), dtype=np.uint32).reshape(shape)
+
+
+@pytest.mark.parametrize("axes", AXES)
+def test_painting_goes_through_in_both_directions(axes):
+    grid, labels = made(axes)
+    array = grid.on_layer(labels)
+    assert array.shape == tuple(LENGTHS[axis] for axis in axes)
+    assert np.shares_memory(array, labels)
+    np.testing.assert_array_equal(grid.labels(array), labels)
+    grid.labels(array)[..., 1, 2] = 99
+    assert (labels[..., 1, 2] == 99).all()
+    picked = np.nonzero(labels == 99)
+    assert (array[grid.indices(picked)] == 99).all()
+    assert grid.of_layer(grid.to_layer(range(labels.ndim))) == tuple(range(labels.ndim))
+
+
+@pytest.mark.parametrize("axes", AXES)
+def test_labels_on_disk_are_read_in_windows(axes):
+    grid, labels = made(axes)
+    array, lazy = grid.on_layer(labels), grid.on_layer(Lazy(labels))
+    assert tuple(lazy.shape) == array.shape
+    assert grid.labels(lazy).shape == labels.shape
+    for key in (0, (slice(1, 3),), tuple(0 if a in "TZC" else slice(1, 4) for a in axes)):
+        np.testing.assert_array_equal(lazy[key], array[key])
+
+
+def test_an_array_of_other_axes_is_left_as_it_is():
+    grid, labels = made("ZCYX")
+    assert grid.labels(labels) is labels
