@@ -9,9 +9,9 @@ import tifffile
 from typer.testing import CliRunner, Result
 
 from napari_unet.cli.main import app
-from napari_unet.cli.targets import name_outputs
 from napari_unet.io.formats.facts import Scene, stem_of
 from napari_unet.io.images import read_image
+from napari_unet.io.results import name_outputs
 from napari_unet.io.tiff import read_labels
 from napari_unet.io.tiff_header import read_header
 from napari_unet.network.spec import UNetSpec

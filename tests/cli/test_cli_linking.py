@@ -149,7 +149,7 @@ def test_a_large_stack_goes_by_way_of_a_folder(
 ) -> None:
     source = write(tmp_path / "a.tif", "ZYX")
     assert run(source, *OPTIONS, tmp_path / "flat").exit_code == 0
-    monkeypatch.setattr("napari_unet.cli.segment.LARGE", 1)
+    monkeypatch.setattr("napari_unet.segmentation.files.LARGE", 1)
     assert run(source, *OPTIONS, tmp_path / "large").exit_code == 0
     for name in ("a_labels.tif", "a_objects.csv"):
         assert (tmp_path / "flat" / name).stat().st_size > 0

@@ -79,7 +79,7 @@ def test_the_memory_for_a_movie_does_not_grow_with_its_length(tmp_path: Path, mo
 def test_thousands_of_planes_by_way_of_a_folder(
     tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.cli.segment.LARGE", 1000)
+    monkeypatch.setattr("napari_unet.segmentation.files.LARGE", 1000)
     source = write(tmp_path / "a.ome.tif", 150, 48)
     assert run(source, model, tmp_path / "out").exit_code == 0
     check(tmp_path / "out" / "a_objects.csv", 150)

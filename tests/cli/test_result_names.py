@@ -12,7 +12,6 @@ from typer.testing import CliRunner, Result
 from napari_unet.cli.main import app
 from napari_unet.cli.targets import find_targets
 from napari_unet.errors import SaveError
-from napari_unet.io import tiff
 from napari_unet.io.images import read_image
 from napari_unet.io.tiff_header import read_header
 from tests.file_sets import GREY, movie, positions
@@ -144,7 +143,7 @@ def test_labels_never_lie_beside_the_table_of_others(
         raise KeyboardInterrupt if killed else SaveError("The disk is full.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(tiff, "save_labels", stop)
+        patched.setattr("napari_unet.segmentation.files.save_labels", stop)
         assert run(*words).exit_code != 0
     assert seen == [False]
     assert {path.name: path.read_bytes() for path in table.parent.iterdir()} == before
@@ -172,7 +171,7 @@ def test_without_room_for_the_labels_there_is_no_table(
     def full(*_: object, **__: object) -> None:
         raise SaveError("The disk is full.")
 
-    monkeypatch.setattr(tiff, "save_labels", full)
+    monkeypatch.setattr("napari_unet.segmentation.files.save_labels", full)
     result = run(two, "--output", tmp_path / "out", "--scene", "left", "--csv")
     assert result.exit_code == 1
     assert list((tmp_path / "out").iterdir()) == []

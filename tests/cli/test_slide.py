@@ -389,7 +389,7 @@ def test_a_folder_is_spread_over_a_cluster(tmp_path: Path) -> None:
 def test_labels_of_a_large_image_go_to_a_tiff_piece_by_piece(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.cli.segment.LARGE", 100_000)
+    monkeypatch.setattr("napari_unet.segmentation.files.LARGE", 100_000)
     imwrite(tmp_path / "large.tif", nuclei())
     words = ["segment", str(tmp_path / "large.tif"), "--diameter", "22", "--csv"]
     runner, plan_tile = CliRunner(), "napari_unet.planning.planner.SIDE"
@@ -407,7 +407,7 @@ def test_labels_of_a_large_image_go_to_a_tiff_piece_by_piece(
 def test_a_large_tiff_that_failed_goes_on_from_the_finished_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_unet.cli.segment.LARGE", 100_000)
+    monkeypatch.setattr("napari_unet.segmentation.files.LARGE", 100_000)
     imwrite(tmp_path / "large.tif", nuclei())
     words = ["segment", str(tmp_path / "large.tif"), "--diameter", "22"]
     words += ["--output", str(tmp_path / "out")]

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from napari_unet import UNetError, segment
 from napari_unet.cli.main import app
-from napari_unet.cli.targets import Target
 from napari_unet.execution.cluster import ModelPlugin
+from napari_unet.io.results import Target
 from napari_unet.models.library import find_model
 from napari_unet.segmentation import segment_slide
 from tests.cli.test_slide import SETTINGS, nuclei

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_unet.cli.exports import EXPORTS, chosen, exports_of, prepared
 from napari_unet.cli.targets import FAILURES, complain
 from napari_unet.errors import InputError
+from napari_unet.io.results import EXPORTS, chosen, exports_of, prepared
 
 if TYPE_CHECKING:
     import pandas as pd

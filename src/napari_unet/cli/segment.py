@@ -1,6 +1,5 @@
 """Command line: ``napari-unet segment``, here or on a cluster."""
 
-import math
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -12,23 +11,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_unet.cli.exports import EXPORTS, chosen, copy_whole, exports_of, prepared
-from napari_unet.cli.targets import FAILURES, Target, complain, find_targets, only_scene
+from napari_unet.cli.targets import FAILURES, complain, find_targets, only_scene
 from napari_unet.cli.telling import CHANNEL, Told, bar
 from napari_unet.errors import InputError
+from napari_unet.io.results import EXPORTS, Target, chosen, copy_whole, exports_of, prepared
 from napari_unet.settings import SegmentSettings, validated_settings
 
 if TYPE_CHECKING:
-    import pandas as pd
     from distributed import Client
 
     from napari_unet.execution.slide import Source
-    from napari_unet.image import ArrayLike, Box, Image
+    from napari_unet.image import Box, Image
     from napari_unet.io.formats.facts import Scene
     from napari_unet.models.library import Model
     from napari_unet.segmentation import Segmentation
-
-LARGE = 2 * 10**9  # bytes of labels from which on they go to the disk piece by piece
 
 
 def _help(name: str) -> str:
@@ -160,10 +156,9 @@ class _Options:
 
     def linked(self, result: "Segmentation") -> "Segmentation":
         """Link planes where it was asked for, or where nothing was said and there are some."""
-        from napari_unet.segmentation import can_link  # noqa: PLC0415  quick --help
+        from napari_unet.segmentation.files import linked_if_possible  # noqa: PLC0415  quick --help
 
-        possible = can_link(result.image, self.model.card)
-        return result.linked() if possible and self.link is not False else result
+        return result if self.link is False else linked_if_possible(result)
 
 
 def _box(text: str | None, output: Path) -> "Box | None":
@@ -263,6 +258,7 @@ def _slide(
     from napari_unet.execution.patches import scratch_of  # noqa: PLC0415  quick --help
     from napari_unet.execution.slide import request_slide  # noqa: PLC0415
     from napari_unet.segmentation import put_in_place, run_slide, write_linked  # noqa: PLC0415
+    from napari_unet.segmentation.files import exported, summary  # noqa: PLC0415
 
     if len(inputs) != 1 or options.overwrite:
         raise InputError(
@@ -278,7 +274,7 @@ def _slide(
         result = options.linked(run_slide(request, client=client, progress=show))
     linked = write_linked(result, request.output) if result.links else None
     made = {kind: scratch_of(output) / path.name for kind, path in exports.items()}
-    with prepared(made, *_exported(result)):
+    with prepared(made, *exported(result)):
         pass  # if one fails, the same command makes them anew
     for kind, path in exports.items():
         copy_whole(made[kind], path)
@@ -286,7 +282,7 @@ def _slide(
         put_in_place(linked, request.output)
     else:
         shutil.rmtree(scratch_of(request.output))
-    Told(inputs[0].name, result.notices, f"{output}: {_what(result)}").show()
+    Told(inputs[0].name, result.notices, f"{output}: {summary(result)}").show()
 
 
 def _refuse_others(exports: Iterable[Path], scratch: Path) -> None:
@@ -301,22 +297,16 @@ def _segment_one(
 ) -> Told:
     """Segment an image and save its labels; return what to tell."""
     from napari_unet.segmentation import segment as run  # noqa: PLC0415  quick --help
+    from napari_unet.segmentation.files import is_large  # noqa: PLC0415
 
     if not options.overwrite:
         target.refuse(options.kinds)
     image = options.channels.source(target.scene).open()
     options.check(image)
-    if _is_large(image):
+    if is_large(image):
         return _streamed(target, options, progress)
     result = run(image, options.model, settings=options.settings, progress=progress)
     return _write(options.linked(result), target, options.kinds)
-
-
-def _is_large(image: "Image") -> bool:
-    """Whether the labels of an image would take much of the memory, or more than there is."""
-    from napari_unet.inference.memory import free_memory  # noqa: PLC0415  quick --help
-
-    return 4 * math.prod(image.labels_shape) > min(LARGE, free_memory() / 4)
 
 
 def _streamed(
@@ -336,27 +326,8 @@ def _streamed(
 
 
 def _write(result: "Segmentation", target: Target, kinds: tuple[str, ...]) -> Told:
-    """Save labels and exports, all or none; exports that are there are made anew as well."""
-    from napari_unet.io.tiff import save_labels  # noqa: PLC0415  quick --help
+    """Save labels and exports, all or none."""
+    from napari_unet.segmentation.files import save_result, summary  # noqa: PLC0415  quick --help
 
-    image = result.image
-    with prepared(target.made(kinds), *_exported(result)):
-        save_labels(
-            target.path,
-            result.labels,
-            pixel_size=image.spacing,
-            axes=image.leading_axes + "YX",
-            description=result.record,
-        )
-    return Told(image.name, result.notices, f"{target.path}: {_what(result)}")
-
-
-def _exported(result: "Segmentation") -> tuple["ArrayLike", str, "Callable[[], pd.DataFrame]"]:
-    """Return labels, their axes, and what measures them when it is asked."""
-    return result.labels, result.image.leading_axes + "YX", lambda: result.objects
-
-
-def _what(result: "Segmentation") -> str:
-    if result.links is not None:
-        return result.links.summary
-    return f"{result.count} objects" if result.plan.card.finds_objects else "classes"
+    save_result(result, target, kinds)
+    return Told(result.image.name, result.notices, f"{target.path}: {summary(result)}")

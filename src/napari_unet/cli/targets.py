@@ -1,81 +1,17 @@
-"""Which images a command line names, and what their results are called."""
+"""Which images a command line names."""
 
-from collections import Counter
-from collections.abc import Collection
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from napari_unet.cli.exports import EXPORTS, exports_of
 from napari_unet.errors import InputError, UNetError
+from napari_unet.io.results import Target, find_scenes, name_outputs
 
 if TYPE_CHECKING:
     from napari_unet.io.formats.facts import Scene
 
 FAILURES = (UNetError, OSError, MemoryError)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One image, and the file that its labels go to.
-
-    Attributes
-    ----------
-    scene : Scene
-        The image.
-    path : Path
-        The file of its labels.
-    """
-
-    scene: "Scene"
-    path: Path
-
-    def exports(self, kinds: Collection[str]) -> dict[str, Path]:
-        """Return the files of other kinds that belong to the result; see `exports_of`."""
-        return exports_of(self.path, kinds)
-
-    @property
-    def existing(self) -> list[Path]:
-        """What there is already of labels and exports, which are one result."""
-        return [path for path in (self.path, *self.exports(EXPORTS).values()) if path.exists()]
-
-    def missing(self, kinds: Collection[str]) -> list[Path]:
-        """Return what is not there yet of labels and the exports that are wanted."""
-        wanted = (self.path, *self.exports(kinds).values())
-        return [path for path in wanted if not path.exists()]
-
-    def made(self, kinds: Collection[str]) -> dict[str, Path]:
-        """Return the exports to make: those wanted, and those of older labels that are there."""
-        return {
-            kind: path
-            for kind, path in self.exports(EXPORTS).items()
-            if kind in kinds or path.exists()
-        }
-
-    def refuse(self, kinds: Collection[str]) -> None:
-        """Raise `InputError` if something is there that would be replaced."""
-        there, missing = self.existing, self.missing(kinds)
-        if not there:
-            return
-        found = f"{' and '.join(map(str, there))} exists already and may hold corrections"
-        advice = "give --overwrite to make it anew, --skip-existing to leave it"
-        if missing:
-            found += f", and {missing[0].name} is missing beside it"
-            advice = "give --overwrite to make the whole result anew, move it elsewhere"
-        raise InputError(f"{found}; {advice}, or choose another --output.")
-
-    @property
-    def label(self) -> str:
-        """What the image is called on the screen."""
-        name = self.scene.name
-        return self.scene.path.name if name is None else f"{self.scene.path.name} {name}"
-
-    def absolute(self) -> "Target":
-        """Return the same for another working folder."""
-        scene = replace(self.scene, path=self.scene.path.absolute())
-        return Target(scene, self.path.absolute())
 
 
 def complain(text: str) -> None:
@@ -95,30 +31,10 @@ def find_targets(inputs: list[Path], folder: Path, wanted: str | None) -> tuple[
     wanted : str or None
         The image to use of files that hold several; None = all.
     """
-    from napari_unet.io.images import image_files  # noqa: PLC0415  quick --help
-
-    scenes: dict[object, Scene] = {}
-    complete = True
-    for given in inputs:
-        try:
-            for file in image_files([given]):
-                for scene in _scenes(file, wanted):
-                    scenes.setdefault(scene.key, scene)
-        except UNetError as error:
-            complete = False
-            complain(str(error))
-    return name_outputs(list(scenes.values()), folder), complete
-
-
-def _scenes(file: Path, wanted: str | None) -> list["Scene"]:
-    from napari_unet.io.formats.facts import Scene, stem_of  # noqa: PLC0415  quick --help
-    from napari_unet.io.images import choose_scenes, scenes_in  # noqa: PLC0415
-
-    try:
-        found = scenes_in(file)
-    except UNetError:  # it says so once more in its turn, and the other files go on
-        return [Scene(file, stem=stem_of(file))]
-    return choose_scenes(found, wanted, file)
+    scenes, problems = find_scenes(inputs, wanted)
+    for problem in problems:
+        complain(problem)
+    return name_outputs(scenes, folder), not problems
 
 
 def only_scene(file: Path, wanted: str | None) -> "Scene":
@@ -132,20 +48,3 @@ def only_scene(file: Path, wanted: str | None) -> "Scene":
             "give a folder as --output for all of them."
         )
     return found[0]
-
-
-def name_outputs(scenes: list["Scene"], folder: Path) -> list[Target]:
-    """Give every image its result's path; two images of one name get the suffix into theirs."""
-    stems = Counter(scene.stem for scene in scenes)
-    targets: list[Target] = []
-    taken: set[Path] = set()
-    for scene in scenes:
-        stem = scene.stem
-        if stems[stem] > 1:
-            stem = "_".join(filter(None, (scene.path.name.replace(".", "_"), scene.name)))
-        target, number = folder / f"{stem}_labels.tif", 2
-        while target in taken:
-            target, number = folder / f"{stem}_{number}_labels.tif", number + 1
-        taken.add(target)
-        targets.append(Target(scene, target))
-    return targets

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from napari_unet import errors
+from napari_unet.engine.commands import environment
 from napari_unet.engine.logs import reason_in_log
 from napari_unet.engine.messages import (
     Cancel,
@@ -30,7 +31,6 @@ from napari_unet.engine.messages import (
 from napari_unet.engine.protocol import Message, read_message, write_message
 from napari_unet.execution.events import HEARTBEAT, Waiting
 from napari_unet.execution.orders import Answer, ComputeBlock, Job, Order, PredictTile
-from napari_unet.settings import TORCH_ENVIRONMENT
 from napari_unet.tiling.plan import SegmentPlan
 from napari_unet.training.events import Finished, TrainingEvent, TrainingStep
 
@@ -91,11 +91,7 @@ class Engine:
             stdout=subprocess.PIPE,
             stderr=self._log,
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-            env={
-                **TORCH_ENVIRONMENT,
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-            },
+            env=environment(),
         )
         threading.Thread(
             target=self._listen,

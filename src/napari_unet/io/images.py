@@ -114,7 +114,7 @@ def scenes_in(path: str | os.PathLike[str]) -> list[Scene]:
     """
     file = Path(path)
     find = _kind(file)[0]
-    return [replace(one, stem=_fit_for_files(one.stem)) for one in _tried(file, lambda: find(file))]
+    return [replace(one, stem=fit_for_files(one.stem)) for one in _tried(file, lambda: find(file))]
 
 
 def choose_scenes(scenes: list[Scene], wanted: str | None, path: Path) -> list[Scene]:
@@ -149,7 +149,8 @@ def names_of(scenes: list[Scene]) -> str:
     return f"{len(names)} images: {', '.join(names[:SHOWN])}{more}"
 
 
-def _fit_for_files(stem: str) -> str:
+def fit_for_files(stem: str) -> str:
+    """Return a name without the characters that a file cannot have in its name."""
     return re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "_", stem)
 
 

@@ -138,8 +138,8 @@ def _bioimageio() -> Any:
         import bioimageio.core as core  # noqa: PLC0415  an extra
     except ModuleNotFoundError as error:
         raise ModelError(
-            f"--bioimageio needs the package {error.name}, which is not installed. Install the "
-            "plugin with its extra 'bioimageio': pip install \".[bioimageio]\" in a clone."
+            f"BioImage.IO packages need the module {error.name}, which is not installed. Install "
+            "the plugin with its extra 'bioimageio': pip install \".[bioimageio]\" in a clone."
         ) from error
     return core
 

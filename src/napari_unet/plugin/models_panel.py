@@ -8,7 +8,8 @@ from typing import Literal
 
 from magicgui.widgets import PushButton
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
@@ -16,11 +17,13 @@ from qtpy.QtWidgets import (
     QLabel,
     QLineEdit,
     QListWidget,
+    QProgressBar,
     QTextBrowser,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_unet.engine.commands import Command
 from napari_unet.engine.logs import VIEWER, keep_log
 from napari_unet.errors import UNetError
 from napari_unet.models import store
@@ -28,10 +31,15 @@ from napari_unet.models.card import SUFFIX, describe, plain, sha256_of
 from napari_unet.models.library import bundled_folder, lineage, model_files
 from napari_unet.models.names import free_name
 from napari_unet.plugin.widgets.background import in_background, sentence
+from napari_unet.plugin.widgets.docks import tab_beside
 from napari_unet.plugin.widgets.library_watch import LibraryWatch
 from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
 
 FILES = f"Models (*{SUFFIX})"
+PACKAGE = ".zip"
+PACKAGES = f"BioImage.IO packages (*{PACKAGE})"
+PANEL = "Segment, retrain"  # which this one is docked beside, as a tab
+EXPORTING = "Exporting {!r} as a BioImage.IO package, which is tested first. This takes a minute."
 COLUMNS = 3
 
 
@@ -56,6 +64,7 @@ class ModelsPanel(QWidget):
         self.problem: str | None = None  # what went wrong last
         self._asked = 0
         self._undo: Path | None = None  # in the bin, what was deleted last
+        self._shown = False  # and so docked, where it stays from then on
         self.list = QListWidget()
         self.card = QTextBrowser()
         self.card.setOpenLinks(False)
@@ -65,6 +74,9 @@ class ModelsPanel(QWidget):
         self._sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.buttons = {row.text: PushButton(text=row.text) for row in self._rows()}
         self.undo = PushButton(text="Undo")
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 0)  # it goes on, nobody knows how far
+        self.progress.hide()
         self._lay_out()
         self.list.currentTextChanged.connect(lambda _name: self._describe())
         LibraryWatch(self).changed.connect(self.refresh)
@@ -90,6 +102,7 @@ class ModelsPanel(QWidget):
         layout.addWidget(self.list, 1)
         layout.addWidget(self.card, 2)
         layout.addLayout(grid)
+        layout.addWidget(self.progress)
         layout.addWidget(self._sentence)
 
     # ---- what is shown ---------------------------------------------------------------------
@@ -104,6 +117,17 @@ class ModelsPanel(QWidget):
     def sentence(self) -> str:
         """What the panel says at the moment."""
         return self._sentence.text()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802  Qt's
+        """Become a tab beside the other panel, once."""
+        super().showEvent(event)
+        if not self._shown:
+            self._shown = True
+            QTimer.singleShot(0, self._become_tab)  # napari has not docked it yet
+
+    def _become_tab(self) -> None:
+        if _alive(self):
+            tab_beside(self, PANEL)
 
     def refresh(self, choose: str = "") -> None:
         """List the models there are now, bundled ones first."""
@@ -191,6 +215,24 @@ class ModelsPanel(QWidget):
             lambda: store.export_model(name, file, overwrite=True), f"Exported {name!r} to {file}."
         )
 
+    def export_package(self, path: Path) -> None:
+        """Write the model chosen as a BioImage.IO package, in a process that may load torch."""
+        name, file = self.name, path.with_name(path.name.removesuffix(PACKAGE) + PACKAGE)
+        if file != path and file.exists():
+            self.say(NOT_ASKED.format(file.name, "Export…"))
+            return
+        asked = ["models", "export", name, "--bioimageio", str(file), "--overwrite"]
+        command = Command(*asked)
+        self.destroyed.connect(command.stop)
+
+        def deed() -> Path:
+            command.run()
+            return Path(name + SUFFIX)
+
+        self.say(EXPORTING.format(name))
+        self.progress.show()
+        self._do(deed, f"Exported {name!r} to {file}, and tested it.")
+
     def _do(self, deed: Callable[[], Path], done: str) -> None:
         """Do something with a file in the background, then say what came of it."""
         self.setEnabled(False)
@@ -200,6 +242,7 @@ class ModelsPanel(QWidget):
             if not _alive(self):
                 return  # the window was closed meanwhile
             self.setEnabled(True)
+            self.progress.hide()
             self.problem = problem
             name = path.stem if path is not None else ""
             self.refresh(name)
@@ -232,10 +275,18 @@ class ModelsPanel(QWidget):
             self.import_from(Path(chosen))
 
     def _ask_file_and_export(self) -> None:
-        suggestion = self.name + SUFFIX
-        chosen, _ = QFileDialog.getSaveFileName(self, f"Export {self.name!r}", suggestion, FILES)
-        if chosen:
-            self.export_to(Path(chosen))
+        title, suggestion = f"Export {self.name!r}", self.name + SUFFIX
+        kinds = f"{FILES};;{PACKAGES}"
+        chosen, kind = QFileDialog.getSaveFileName(self, title, suggestion, kinds)
+        if not chosen:
+            return
+        path = Path(chosen)
+        if kind == PACKAGES:  # the name was suggested for the other kind
+            path = path.with_name(path.name.removesuffix(SUFFIX))
+        if kind == PACKAGES or path.suffix.lower() == PACKAGE:
+            self.export_package(path)
+        else:
+            self.export_to(path)
 
 
 def card_as_html(path: Path) -> str:

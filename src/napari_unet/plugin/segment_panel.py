@@ -6,6 +6,7 @@ from magicgui.widgets import Container
 from napari import Viewer
 from qtpy.QtWidgets import QLabel
 
+from napari_unet.plugin.batch.batch_window import Batch
 from napari_unet.plugin.correct.classes_section import ClassesSection
 from napari_unet.plugin.correct.correct_section import CorrectSection
 from napari_unet.plugin.correct.restoring import Restoring
@@ -23,11 +24,11 @@ from napari_unet.plugin.segment.segment_form import SegmentForm
 from napari_unet.plugin.segment.segment_section import SegmentSection
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import import_early
+from napari_unet.plugin.widgets.docks import Undocking
 from napari_unet.plugin.widgets.fold import Fold
 from napari_unet.plugin.widgets.library_watch import LibraryWatch
 from napari_unet.plugin.widgets.scrolling import Scrolling
 from napari_unet.plugin.widgets.setting_widgets import side_by_side
-from napari_unet.plugin.widgets.undocking import Undocking
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
 
 
@@ -52,7 +53,8 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.segment, self.link = SegmentSection(session), LinkPlanes(session)
         self.saving = Saving(session, self.link)
         self.welcome = Welcome(napari_viewer)
-        self.large = LargeImages(session)
+        self.large, self.batch = LargeImages(session), Batch(session)
+        self.form.options.append(self.batch.button)
         self.classes = ClassesSection(session)
         self.restoring = Restoring(session)
         self.correct = CorrectSection(session, self.classes)

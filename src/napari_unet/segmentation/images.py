@@ -1,15 +1,16 @@
 """An image of any kind: all of it in this process, or step by step with any executor."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_unet.channels import Channel
 from napari_unet.errors import InputError
-from napari_unet.execution.events import KEEP_ALL, Events
+from napari_unet.execution.events import KEEP_ALL, Event, Events
 from napari_unet.execution.executors import Executor
 from napari_unet.execution.ledger import Ledger
 from napari_unet.execution.orders import Job
@@ -69,18 +70,48 @@ def segment(
     found = model if isinstance(model, Model) else load_model(model)
     given = (settings or SegmentSettings()).model_dump()
     chosen = validated_settings(**{**given, "model": found.card.name, **changes})
-    notes, executor, where = Notes(progress), ThreadExecutor(), Where(anchored=True)
+    notes, labels = Notes(progress), empty_labels(opened.labels_shape)
     notes.texts.extend(opened.notices)
-    labels = empty_labels(opened.labels_shape)
+    here = computing_here(chosen)
+    plan, count = notes.follow(
+        stored_events(opened, found, here, ThreadExecutor(), lambda _: labels)
+    )
+    return Segmentation(labels, plan, opened, chosen, tuple(notes.texts), count)
+
+
+def stored_events(
+    image: Image,
+    model: Model,
+    settings: SegmentSettings,
+    executor: Executor,
+    sink: Callable[[SegmentPlan], NDArray[np.uint32] | Path],
+) -> Generator[Event, None, tuple[SegmentPlan, int]]:
+    """Segment a whole image, step by step; the labels go to a sink.
+
+    Parameters
+    ----------
+    image, model, settings
+        What to segment, with what, and how.
+    executor : Executor
+        Computes.
+    sink : callable
+        Given the plan, returns what takes the labels: an array ``(..., Y, X)`` of this process, or
+        the folder of a `LabelPyramid`.
+
+    Returns
+    -------
+    tuple of SegmentPlan and int
+        How it was done, and the number of objects.
+    """
     with maps_folder(None) as folder:
-        planning = make_plan(opened, found, computing_here(chosen), executor, where, folder)
-        planned = notes.follow(planning)
+        where = Where(anchored=True)
+        planned = yield from make_plan(image, model, settings, executor, where, folder)
         plan, cached, ledger = planned.plan, planned.cached_tiles, Ledger(planned.plan)
         maps = folder if cached else waiting_maps(plan, ledger.missing, folder.with_name("tiles"))
-        decode = plan.decoding(chosen)
-        job = Job(plan, decode, opened, maps, kept=bool(cached), labels=labels)
-        notes.follow(written_run(job, ledger, cached).events(executor))
-    return Segmentation(labels, plan, opened, chosen, tuple(notes.texts), ledger.objects)
+        decode, kept = plan.decoding(settings), bool(cached)
+        job = Job(plan, decode, image, maps, kept=kept, labels=sink(plan))
+        yield from written_run(job, ledger, cached).events(executor)
+        return plan, ledger.objects
 
 
 def computing_here(settings: SegmentSettings) -> SegmentSettings:

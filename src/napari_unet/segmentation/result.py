@@ -195,7 +195,11 @@ class Notes:
                 except StopIteration as end:
                     kept: Kind = end.value
                     return kept
-                if isinstance(event, Notice) and event.text not in self.texts:
-                    self.texts.append(event.text)
+                self.hear(event)
                 if isinstance(event, ObjectsFound) and self.progress:
                     self.progress(event.done, event.total)
+
+    def hear(self, event: Event) -> None:
+        """Note what a person should know."""
+        if isinstance(event, Notice) and event.text not in self.texts:
+            self.texts.append(event.text)

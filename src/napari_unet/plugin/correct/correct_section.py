@@ -23,6 +23,7 @@ from napari_unet.plugin.correct.keys import (
 )
 from napari_unet.plugin.correct.other_labels import OtherLabels
 from napari_unet.plugin.correct.uncertain_regions import UncertainRegions
+from napari_unet.plugin.correct.undo import UndoKeys
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.rectangles import correct_box
 from napari_unet.plugin.result.correcting import Correcting
@@ -72,9 +73,11 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self.keys = Keys(
             session.viewer, self._correcting, session.say, self.uncertain.jump, self._explain
         )
+        self.undo = UndoKeys(session.viewer, self._correcting, session.say)
         self._build(classes)
         self._connect()
         self.keys.bind()
+        self.undo.bind()
         self.refresh()
 
     def _connect(self) -> None:
@@ -97,6 +100,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         session.results.changed.connect(self.refresh)
         session.intent_changed.connect(self._on_intent)
         session.closing.connect(self.keys.unbind)
+        session.closing.connect(self.undo.unbind)
 
     def _build(self, classes: QWidget) -> None:
         self.brush = PushButton(text=_with(BACKGROUND, BRUSH), tooltip="Paint where no object is")
@@ -131,12 +135,14 @@ class CorrectSection(Container):  # type: ignore[type-arg]
     def _watch(self, result: Result) -> None:
         """Count the corrections of a new result."""
         self.keys.follow(result.correcting)
+        self.undo.follow(result.correcting)
         result.correcting.changed.connect(self._recount)
         result.correcting.trouble.connect(self._session.say)
 
     def _unbind(self, result: Result) -> None:
-        """Take our key from a layer that nobody looks after any more."""
+        """Take our keys from a layer that nobody looks after any more."""
         self.keys.leave(result.correcting)
+        self.undo.leave(result.correcting)
 
     def _correcting(self) -> Correcting | None:
         result = self._session.results.current

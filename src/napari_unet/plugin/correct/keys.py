@@ -1,6 +1,6 @@
 """One-key corrections of the chosen image's result, whichever layer is the active one.
 
-Edits go through the result's layer, so that Ctrl+Z takes them back. Of napari's own keys only *M*
+Edits go through the result's layer, so that its history has them. Of napari's own keys only *M*
 is changed, on the layers of results: it takes the brush as well.
 """
 
@@ -44,8 +44,8 @@ KEYS = {
 }
 NAPARIS_KEYS = {
     NEW: "new object: take the brush, with a new number",
-    "Ctrl+Z": "undo, on the layer that is selected",
-    "Ctrl+Shift+Z": "redo",
+    "Ctrl+Z": "take back what you did last, on whichever layer",
+    "Ctrl+Shift+Z": "do it again",
 }
 OF_CLASSES = (BRUSH, HELP)  # a class is no object to delete, join or split
 FLAT = (

@@ -15,18 +15,18 @@ from napari_unet.execution.events import Waiting
 from napari_unet.execution.orders import Ranked
 from napari_unet.image import Box
 from napari_unet.labels.live_labels import index_of
-from napari_unet.plugin.correct.uncertainty_events import (
+from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.label_grid import grid_of
+from napari_unet.plugin.result.result import Result
+from napari_unet.plugin.session.session import Session
+from napari_unet.plugin.widgets.background import BackgroundTask, in_background
+from napari_unet.segmentation.uncertainty_events import (
     NOTHING_KEPT,
     Heat,
     KeptRun,
     heat_of,
     uncertainty_events,
 )
-from napari_unet.plugin.layers import layers
-from napari_unet.plugin.layers.label_grid import grid_of
-from napari_unet.plugin.result.result import Result
-from napari_unet.plugin.session.session import Session
-from napari_unet.plugin.widgets.background import BackgroundTask, in_background
 from napari_unet.tiling.plan import SegmentPlan
 
 COUNT = 5  # regions ranked at once

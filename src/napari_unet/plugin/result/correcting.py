@@ -124,6 +124,20 @@ class Correcting:
         self._stroke = None
         self._check_all()
 
+    def look_now(self) -> None:
+        """Find what was just painted, where it is expected."""
+        self._queue_stroke()
+        while self._queue:
+            place = next(iter(self._queue))
+            del self._queue[place]
+            self._check(*place)
+
+    def look_again(self) -> None:
+        """Find what was taken back or done again, also where the layers are hidden."""
+        self.marks.follow_history()
+        self._expect(self._touched)
+        self.look_now()
+
     def adopt(self, painted: NDArray[np.uint32]) -> None:
         """Take over a painted array ``(..., Y, X)`` where nothing is painted yet, and show it."""
         self.look_everywhere()
@@ -249,15 +263,19 @@ class Correcting:
     def _work(self) -> None:
         """Look where changes are expected, for a short while."""
         end = time.perf_counter() + BUDGET
-        if self._stroke is not None:
-            (plane, area), self._stroke = self._stroke, None
-            self._queue = {**dict.fromkeys((plane, box) for box in cut(area)), **self._queue}
+        self._queue_stroke()
         while self._queue and time.perf_counter() < end:
             place = next(iter(self._queue))
             del self._queue[place]
             self._check(*place)
         if self._queue and not self._soon_timer.isActive():
             self._soon_timer.start(SOON // 2)
+
+    def _queue_stroke(self) -> None:
+        """Look first where something was drawn last."""
+        if self._stroke is not None:
+            (plane, area), self._stroke = self._stroke, None
+            self._queue = {**dict.fromkeys((plane, box) for box in cut(area)), **self._queue}
 
     def _sweep_on(self, end: float) -> None:
         """Look at the next few blocks, whether or not anything is expected there."""

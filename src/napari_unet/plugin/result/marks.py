@@ -1,5 +1,7 @@
 """The marks beside a result: strokes of background, and objects that are confirmed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,8 @@ from napari_unet.labels.painted import MARK_BACKGROUND
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
 
-MOST_UNDOABLE = 2**18  # pixels; larger edits of the marks are written past napari's own history
+MOST_ALONE = 2**18  # pixels that are drawn by themselves; of more all that is shown is drawn anew
+SAVE_HISTORY = "_save_history"  # napari has no public way to add to a history, or not to
 MARK_COLOURS = {None: "transparent", 0: "transparent", 1: "#2f7fff", 2: "#3fe06a"}
 
 
@@ -89,12 +92,11 @@ class Marks:
         self.mark(mark_box(self.array[plane], box).on(plane))
 
     def mark(self, edit: Edit) -> None:
-        """Change marks so that Ctrl+Z on the result takes it back."""
+        """Change marks so that the result's history takes it back."""
         window = self.array[index_of(edit.plane, edit.box)]
         marked = _Marked(edit, window.copy(), self._result.ndim)
         carry_out(edit, self.layer(), self.array)
-        # napari has no public way to add to the history what another layer shall undo.
-        save = getattr(self._result, "_save_history", None)
+        save = getattr(self._result, SAVE_HISTORY, None)
         if save is not None:
             save(marked.entry)
             self._undoable.append(marked)
@@ -110,7 +112,9 @@ class Marks:
         )
         for marked in self._undoable:
             if marked.done != (id(marked.entry) in done) and id(marked.entry) in done | undone:
-                carry_out(marked.turn(self.array), self._layer, self.array)
+                edit = marked.turn(self.array)
+                carry_out(edit, self._layer, self.array)
+                self.changed.emit(edit)
         self._undoable = [m for m in self._undoable if id(m.entry) in done | undone]
 
     def take_replaced(self) -> None:
@@ -145,14 +149,25 @@ class _Marked:
 
 
 def carry_out(edit: Edit, layer: Labels | None, array: NDArray[Any]) -> None:
-    """Write an edit, through the layer if it is shown and the edit small enough to be kept."""
+    """Write an edit that is not a person's own action: no history has it."""
     count = int(np.count_nonzero(edit.pixels))
     if not count:
         return
-    if layer is not None and count <= MOST_UNDOABLE:
-        layer.data_setitem(grid_of(layer).indices(edit.indices), edit.new)
+    if layer is not None and count <= MOST_ALONE:
+        with _unrecorded(layer):
+            layer.data_setitem(grid_of(layer).indices(edit.indices), edit.new)
         return
     window = array[index_of(edit.plane, edit.box)]
     np.copyto(window, edit.values, where=edit.pixels, casting="unsafe")
     if layer is not None:
         layer.refresh()
+
+
+@contextmanager
+def _unrecorded(layer: Labels) -> Iterator[None]:
+    """Keep what is written meanwhile out of a layer's history; it would void what can be redone."""
+    vars(layer)[SAVE_HISTORY] = lambda _edit: None
+    try:
+        yield
+    finally:
+        del vars(layer)[SAVE_HISTORY]

@@ -169,6 +169,10 @@ class Session:
         channel, nuclei = (one if one is not None and one < there else None for one in given)
         return channel, nuclei
 
+    def was_given(self, layer: ImageLayer) -> bool:
+        """Whether a person gave axes and channels for an image."""
+        return layer in self._given
+
     @property
     def takes_nuclei(self) -> bool:
         """Whether the model in use takes a channel of nuclei as well."""

@@ -14,6 +14,7 @@ from napari_unet.errors import InputError
 from napari_unet.execution.events import HEARTBEAT, Waiting
 from napari_unet.execution.executors import Executor
 from napari_unet.execution.orders import Job, Rank, Ranked, Suggest
+from napari_unet.execution.probability_maps import ProbabilityMapStore
 from napari_unet.image import Box, Plane
 from napari_unet.tiling.plan import Key, SegmentPlan
 
@@ -172,8 +173,6 @@ def heat_of(run: KeptRun, plane: Plane, view: Box) -> Heat:
     InputError
         If the run left nothing that tells, or nothing in view.
     """
-    from napari_unet.execution.probability_maps import ProbabilityMapStore
-
     run.check()
     plan = run.plan
     box = view.intersect(plan.region).middle(MOST_PIXELS)

@@ -21,9 +21,9 @@ from napari_unet.image import Box, Image
 from napari_unet.models.library import load_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.planning.planner import Where
-from napari_unet.plugin.correct import uncertainty_events as spot_job
-from napari_unet.plugin.correct.uncertainty_events import KeptRun, heat_of, uncertainty_events
 from napari_unet.segmentation import segment_events
+from napari_unet.segmentation import uncertainty_events as spot_job
+from napari_unet.segmentation.uncertainty_events import KeptRun, heat_of, uncertainty_events
 from napari_unet.settings import SegmentSettings
 from tests.regions import suggest_regions
 from tests.strategies import blob_labels, probability_maps, random_model

@@ -1,0 +1,68 @@
+"""Results of image files: linked where there is something to link, saved, and put into words."""
+
+import math
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
+
+from napari_unet.image import ArrayLike, Image
+from napari_unet.inference.memory import free_memory
+from napari_unet.io.results import Target, prepared
+from napari_unet.io.tiff import save_labels
+from napari_unet.segmentation.result import Segmentation, can_link
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LARGE = 2 * 10**9  # bytes of labels from which on they go to the disk piece by piece
+
+
+def is_large(image: Image) -> bool:
+    """Whether the labels of an image would take much of the memory, or more than there is."""
+    return 4 * math.prod(image.labels_shape) > min(LARGE, free_memory() / 4)
+
+
+def linked_if_possible(result: Segmentation) -> Segmentation:
+    """Return one id for each object through Z and time where there are such planes."""
+    return result.linked() if can_link(result.image, result.plan.card) else result
+
+
+def save_result(result: Segmentation, target: Target, kinds: Collection[str]) -> None:
+    """Save labels and exports, all or none; exports that are there are made anew as well.
+
+    Parameters
+    ----------
+    result : Segmentation
+        Labels ``(..., Y, X)`` in memory or on the disk.
+    target : Target
+        The file of the labels; the others are named after it.
+    kinds : collection of str
+        Names in `napari_unet.io.results.EXPORTS`.
+
+    Raises
+    ------
+    SaveError
+        If a file cannot be written; those that were there stay as they are.
+    """
+    image = result.image
+    with prepared(target.made(kinds), *exported(result)):
+        save_labels(
+            target.path,
+            result.labels,
+            pixel_size=image.spacing,
+            axes=image.leading_axes + "YX",
+            description=result.record,
+        )
+
+
+def exported(result: Segmentation) -> "tuple[ArrayLike, str, Callable[[], pd.DataFrame]]":
+    """Return labels, their axes, and what measures them when it is asked."""
+    return result.labels, result.image.leading_axes + "YX", lambda: result.objects
+
+
+def summary(result: Segmentation) -> str:
+    """Return what was found, in a few words."""
+    if result.links is not None:
+        return result.links.summary
+    if not result.plan.card.finds_objects:
+        return "classes"
+    return f"{result.count} object{'' if result.count == 1 else 's'}"

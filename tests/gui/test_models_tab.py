@@ -1,0 +1,92 @@
+"""The panel Models: a tab beside the other panel, and packages that a child process writes."""
+
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from flow import PLUGIN
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog
+
+from napari_unet.engine import commands
+from napari_unet.models.card import SUFFIX
+from napari_unet.plugin.models_panel import PACKAGES
+
+PATIENCE = 180_000
+WRITES = """
+import pathlib, sys, time
+time.sleep(1)
+pathlib.Path(sys.argv[5]).write_text(" ".join(sys.argv[1:4]))
+"""
+DIES = "import os; os._exit(3)"
+
+
+@pytest.fixture
+def models(viewer, panel, qtbot):
+    _, models = viewer.window.add_plugin_dock_widget(PLUGIN, "Models")
+    qtbot.waitUntil(lambda: models.isVisible() and models.name != "", timeout=PATIENCE)
+    return models
+
+
+@pytest.fixture
+def export(models, click, qtbot, monkeypatch, tmp_path):
+    """Press Export…, choose a package, and wait; returns the file that was asked for."""
+
+    def export(name: str = f"nuclei{SUFFIX}") -> Path:
+        chosen = str(tmp_path / name), PACKAGES
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: chosen)
+        click(models.buttons["Export…"])
+        qtbot.waitUntil(models.isEnabled, timeout=PATIENCE)
+        return tmp_path / "nuclei.zip"
+
+    return export
+
+
+def test_it_is_a_tab_beside_the_panel(viewer, panel, models, qtbot):
+    window = viewer.window._qt_window
+    docks = {name.split(" (")[0]: dock for name, dock in viewer.window.dock_widgets.items()}
+    assert set(docks) == {"Segment, retrain", "Models"}
+    from napari_unet.plugin.widgets.docks import _dock_of
+
+    own, other = _dock_of(models), _dock_of(panel.native)
+    qtbot.waitUntil(lambda: other in window.tabifiedDockWidgets(own), timeout=5_000)
+    assert models.isVisible()
+    qtbot.waitUntil(
+        lambda: not panel.segment.segment.native.visibleRegion().boundingRect().height()
+    )
+    assert not panel.session.closed
+
+
+def test_a_package_is_written_while_the_window_stays_alive(models, export, qtbot, monkeypatch):
+    monkeypatch.setattr(commands, "CODE", WRITES)
+    beats, seen = [], []
+    timer = QTimer(interval=20)
+    timer.timeout.connect(lambda: beats.append(time.monotonic()))
+    timer.timeout.connect(lambda: seen.append((models.sentence, models.progress.isVisible())))
+    timer.start()
+    file = export()
+    timer.stop()
+    assert file.read_bytes() == b"models export nuclei"
+    assert models.sentence == f"Exported 'nuclei' to {file}, and tested it."
+    assert any("takes a minute" in sentence and shown for sentence, shown in seen)
+    assert not models.progress.isVisible()
+    assert len(beats) > 15
+    assert models.name == "nuclei"
+
+
+def test_a_process_that_dies_is_told(models, export, monkeypatch):
+    monkeypatch.setattr(commands, "CODE", DIES)
+    assert not export().exists()
+    assert "stopped unexpectedly" in models.sentence
+
+
+def test_the_real_command(models, export):
+    file = export()
+    if find_spec("bioimageio") is None:
+        assert "pip install" in models.sentence
+        assert "bioimageio" in models.sentence
+        assert not file.exists()
+    else:
+        assert file.read_bytes()[:2] == b"PK"
+        assert "tested it" in models.sentence
