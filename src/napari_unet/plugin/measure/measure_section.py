@@ -7,8 +7,8 @@ from magicgui.widgets import Container, PushButton
 from napari_unet.plugin.measure.exports import Exports, ForFile
 from napari_unet.plugin.measure.object_table import ObjectsTable
 from napari_unet.plugin.session.session import Session
+from napari_unet.plugin.widgets.docks import Undocking
 from napari_unet.plugin.widgets.setting_widgets import row_of
-from napari_unet.plugin.widgets.undocking import Undocking
 
 TITLE = "Objects"
 NONE = (
