@@ -41,7 +41,7 @@ def test_it_ends_with_a_sentence(pair: tuple[Path, Path]) -> None:
         "--background", 65535,
     )  # fmt: skip
     assert result.exit_code in (0, 3), result.output
-    assert "painted objects" in result.output
+    assert "of your objects" in result.output
 
 
 def test_the_bundled_models_compete_unless_one_is_named(

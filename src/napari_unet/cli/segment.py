@@ -266,9 +266,10 @@ def _slide(
             "were given. Give one image, without --overwrite, or a folder as --output."
         )
     exports = exports_of(output, options.kinds)
-    _refuse_others(exports_of(output, EXPORTS).values(), scratch_of(output))
     source = options.channels.source(only_scene(inputs[0], scene), options.region)
     request = request_slide(source, output, options.model, options.settings)
+    # after that, which brings back what a run that was killed had set aside
+    _refuse_others(exports_of(output, EXPORTS).values(), scratch_of(output))
     options.check(request.image)
     with bar(inputs[0].name) as show:
         result = options.linked(run_slide(request, client=client, progress=show))

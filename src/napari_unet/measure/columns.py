@@ -115,7 +115,7 @@ def channel_endings(image: Image | None) -> list[str]:
     count = 0 if image is None else shown_channels(image)
     if image is None or count == 1:
         return [""] * count
-    names = image.channel_names[:count]
+    names = image.choices[:count]
     if len(set(names)) < count:
         names = tuple(map(str, range(count)))
     return [f"_{name}" for name in names]

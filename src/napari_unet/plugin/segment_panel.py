@@ -4,7 +4,6 @@ from typing import Any
 
 from magicgui.widgets import Container
 from napari import Viewer
-from qtpy.QtWidgets import QLabel
 
 from napari_unet.plugin.batch.batch_window import Batch
 from napari_unet.plugin.correct.classes_section import ClassesSection
@@ -54,7 +53,6 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.saving = Saving(session, self.link)
         self.welcome = Welcome(napari_viewer)
         self.large, self.batch = LargeImages(session), Batch(session)
-        self.form.options.append(self.batch.button)
         self.classes = ClassesSection(session)
         self.restoring = Restoring(session)
         self.correct = CorrectSection(session, self.classes)
@@ -79,9 +77,9 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
             self._scrolling.add(Fold(title, native, main=True))
         self._scrolling.add(Fold("4 Measure", self.measure.native, main=True))
         layout = self.native.layout()
-        layout.insertWidget(0, QLabel("<b>1 Image and model</b>"))
         layout.addWidget(self.welcome)
-        layout.addLayout(side_by_side(self.segment.segment, self.saving.save))
+        buttons = self.segment.segment, self.batch.button, self.saving.save
+        layout.addLayout(side_by_side(*buttons))
         for question in (self.restoring, self.large):  # not to be overlooked
             layout.addWidget(question.native)
         layout.addWidget(self._scrolling, 1)

@@ -95,6 +95,7 @@ class RetrainForm(QWidget):
     def show_running(self, *, running: bool) -> None:
         """Make one button Stop while it runs, which there is nothing to keep of at first."""
         self.retrain.text, self.retrain.tooltip = STOP if running else RETRAIN
+        self.retrain.native.clearFocus()  # else Qt scrolls to whatever takes the focus over
         self.retrain.enabled = not running
         self.cancel.native.setVisible(running)
         self.progress.native.setVisible(running)

@@ -74,7 +74,7 @@ class SegmentForm:
         self._on_model()
 
     def _build(self) -> None:
-        self.image = LayerBox(label="Image", choices=self._image_layers, nullable=True)
+        self.image = LayerBox(label="1 Image", choices=self._image_layers, nullable=True)
         self.model = ComboBox(label="Model", choices=lambda _: list(model_files()))
         self.axes = LineEdit(
             label="Axes", tooltip="One letter for each dimension, such as ZYX; C = channels"
