@@ -83,7 +83,7 @@ class Saving:
         return [
             result.layer.name
             for result in self._session.results.all()
-            if self._saved.get(result) != result.correcting.edits and result.layer.data.any()
+            if self._saved.get(result) != result.correcting.edits and _holds_objects(result)
         ]
 
     def _leave_window(self) -> None:
@@ -174,6 +174,12 @@ class Saving:
         # the journal of a layer that was removed meanwhile is closed, and is offered to be restored
         if journal is not None and result.layer in self._session.viewer.layers:
             journal.note("saved", path=str(path))
+
+
+def _holds_objects(result: Result) -> bool:
+    """Whether a layer is not empty; asked after every stroke, and a stack takes long to scan."""
+    painted, _ = result.correcting.count
+    return painted > 0 or bool(result.layer.data.any())
 
 
 class Closing(QObject):
