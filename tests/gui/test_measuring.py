@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 from flow import SHAPE, A, B
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_unet.measure import ObjectTable
@@ -178,6 +178,13 @@ def test_a_closed_table_leaves_all_as_it_was(viewer, panel, table, painted, qtbo
     assert "selected object" not in viewer.layers
     click(panel.measure.table)
     qtbot.waitUntil(lambda: panel.measure.objects.model.rowCount() == 3, timeout=PATIENCE)
+
+
+def test_a_window_that_closes_with_its_table_ends_the_session(viewer, panel, table):
+    viewer.close()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+    assert panel.session.closed
+    assert panel.measure.objects is None
 
 
 def test_an_image_without_result_has_no_table(panel, image, click):

@@ -7,7 +7,7 @@ from magicgui.widgets import Container, PushButton
 from napari_unet.plugin.measure.exports import Exports, ForFile
 from napari_unet.plugin.measure.object_table import ObjectsTable
 from napari_unet.plugin.session.session import Session
-from napari_unet.plugin.widgets.docks import Undocking
+from napari_unet.plugin.widgets.docks import Undocking, in_open_window
 from napari_unet.plugin.widgets.setting_widgets import row_of
 
 TITLE = "Objects"
@@ -68,7 +68,8 @@ class MeasureSection(Container):  # type: ignore[type-arg]
         self.objects = self._dock = None
 
     def _close_table(self) -> None:
-        if self._dock is not None:
-            dock = self._dock
+        if self._dock is not None and self.objects is not None:
+            dock, there = self._dock, in_open_window(self.objects)
             self._on_undocked()
-            self._session.viewer.window.remove_dock_widget(dock)
+            if there:  # else napari has no window any more to take it from
+                self._session.viewer.window.remove_dock_widget(dock)

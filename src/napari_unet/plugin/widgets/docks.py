@@ -1,6 +1,7 @@
 """Docks: a widget as a tab beside another one, and the moment when a person closes its dock."""
 
 from psygnal import Signal
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
@@ -36,6 +37,12 @@ class Undocking(QObject):
     def _look(self) -> None:
         if self._widget.parent() is None:
             self.happened.emit()
+
+
+def in_open_window(widget: QWidget) -> bool:
+    """Whether a widget is in a window that is open; one that closes takes its docks along."""
+    window = widget.window() if isalive(widget) else None  # type: ignore[no-untyped-call]
+    return window is not None and window.isVisible()
 
 
 def tab_beside(widget: QWidget, name: str) -> None:
