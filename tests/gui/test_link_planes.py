@@ -6,6 +6,7 @@ from flow import SHAPE, A
 from napari.layers import Labels, Tracks
 
 from napari_unet.image import Box
+from napari_unet.io.records import read_record
 from napari_unet.io.tiff import read_labels
 from napari_unet.labels.linking import separated
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
@@ -107,6 +108,40 @@ def test_box_takes_the_links_away_and_brings_them_back(viewer, stack, panel, tic
     assert {"cells linked", "cells tracks"} < {layer.name for layer in viewer.layers}
 
 
+def test_settings_stand_beside_the_box_and_are_kept(
+    viewer, stack, panel, tick, click, idle, qtbot, tmp_path
+):
+    result = stack("ZYX", {"Z": 6})
+    link = panel.link
+    assert not link.settings["gap"].native.isVisible()
+    click(link.fold.toggleButton())
+    there = [name for name, widget in link.settings.items() if widget.native.isVisible()]
+    assert there == ["least_overlap", "waist", "gap", "smallest_diameter"]
+    before = np.array(viewer.layers["cells linked"].data)
+    result.layer.data[2:4][:, *A.slices] = 0
+    result.layer.refresh()
+    qtbot.waitUntil(lambda: link.told.text.startswith("3 objects"), timeout=PATIENCE)
+    link.settings["gap"].value = 2
+    assert link.running
+    linked(panel, qtbot)
+    assert link.told.text == "2 objects in 6 planes"
+    link.settings["smallest_diameter"].value = 25  # 8181 voxels
+    linked(panel, qtbot)
+    assert link.told.text == "1 object in 6 planes"
+    panel.saving.save_to(tmp_path / "cells_labels.tif")
+    idle()
+    record = read_record(tmp_path / "cells_labels.tif")
+    assert (record["link"]["gap"], record["link"]["smallest_diameter"]) == (2, 25)
+    assert len(np.unique(read_labels(tmp_path / "cells_labels.tif")[0])) == 2
+    link.settings["smallest_diameter"].value = 0
+    linked(panel, qtbot)
+    after = np.array(viewer.layers["cells linked"].data)
+    np.testing.assert_array_equal(after[:2], before[:2])  # ids stay, whatever is set meanwhile
+    assert len(np.unique(after)) == 3
+    tick(link.link)
+    assert not link.fold.isVisible()
+
+
 def test_box_is_shown_for_images_that_have_planes(viewer, stack, panel):
     stack("ZYX", {"Z": 3})
     viewer.add_image(np.zeros(SHAPE, np.uint16), name="flat")
@@ -156,8 +191,8 @@ def test_file_holds_linked_labels_and_can_be_worked_on_again(
 def test_linking_that_is_stopped_leaves_the_labels_and_is_done_later(viewer, stack, panel, qtbot):
     result = stack("ZYX", {"Z": 3})
     before = result.layer.data.copy()
-    panel.link._due[result] = False
-    panel.link._start()
+    panel.link.results._due[result] = False
+    panel.link.results.look()
     assert panel.link.running
     panel.session.runs.making_way.emit()
     assert not panel.link.running

@@ -14,6 +14,7 @@ import typer
 from napari_unet.cli.targets import FAILURES, complain, find_targets, only_scene
 from napari_unet.cli.telling import CHANNEL, Told, bar
 from napari_unet.errors import InputError
+from napari_unet.io.atomic import claimed
 from napari_unet.io.results import EXPORTS, Target, chosen, copy_whole, exports_of, prepared
 from napari_unet.settings import SegmentSettings, validated_settings
 
@@ -105,10 +106,11 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
         box = _box(region, output)
         channels = _Channels(axes, channel, nuclei_channel)
         kinds = chosen(csv=csv, roi=roi, geojson=geojson)
-        options = _Options(found, settings, channels, kinds, overwrite, box, link)
+        options = _Options(found, settings, channels, kinds, overwrite, skip_existing, box, link)
         with _cluster(scheduler) as client:
             if output.suffix.lower() == ".zarr":
-                _slide(inputs, output, options, client, scene)
+                with claimed(output):
+                    _slide(inputs, output, options, client, scene)
                 return
             output.mkdir(parents=True, exist_ok=True)
             targets, complete = find_targets(inputs, output, scene)
@@ -144,6 +146,7 @@ class _Options:
     channels: _Channels
     kinds: tuple[str, ...]
     overwrite: bool
+    skip: bool
     region: "Box | None" = None
     link: bool | None = None
 
@@ -300,14 +303,30 @@ def _segment_one(
     from napari_unet.segmentation import segment as run  # noqa: PLC0415  quick --help
     from napari_unet.segmentation.files import is_large  # noqa: PLC0415
 
-    if not options.overwrite:
-        target.refuse(options.kinds)
+    with claimed(target.path):
+        if options.skip and target.path.exists():
+            return _add_exports(target, options)
+        if not options.overwrite:
+            target.refuse(options.kinds)
+        image = options.channels.source(target.scene).open()
+        options.check(image)
+        if is_large(image):
+            return _streamed(target, options, progress)
+        result = run(image, options.model, settings=options.settings, progress=progress)
+        return _write(options.linked(result), target, options.kinds)
+
+
+def _add_exports(target: Target, options: _Options) -> Told:
+    """Write the exports that are missing beside labels, which stay as they are."""
+    from napari_unet.cli.export import exporting  # noqa: PLC0415  quick --help
+
     image = options.channels.source(target.scene).open()
-    options.check(image)
-    if is_large(image):
-        return _streamed(target, options, progress)
-    result = run(image, options.model, settings=options.settings, progress=progress)
-    return _write(options.linked(result), target, options.kinds)
+    wanted = target.exports(options.kinds)
+    files = {kind: path for kind, path in wanted.items() if not path.exists()}
+    with exporting(target.path, image, files):
+        pass
+    names = " and ".join(path.name for path in files.values())
+    return Told(image.name, (), f"{target.path} was kept; {names} was made of it")
 
 
 def _streamed(

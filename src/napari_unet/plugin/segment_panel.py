@@ -11,11 +11,11 @@ from napari_unet.plugin.correct.correct_section import CorrectSection
 from napari_unet.plugin.correct.restoring import Restoring
 from napari_unet.plugin.guide.next_step import NextStep
 from napari_unet.plugin.guide.welcome import Welcome
+from napari_unet.plugin.linking.link_planes import LinkPlanes
 from napari_unet.plugin.measure.measure_section import MeasureSection
 from napari_unet.plugin.preferences import read_preferences, write_preferences
 from napari_unet.plugin.retrain.retrain_section import RetrainSection
 from napari_unet.plugin.segment.large_images import LargeImages
-from napari_unet.plugin.segment.link_planes import LinkPlanes
 from napari_unet.plugin.segment.model_advice import ModelAdvice
 from napari_unet.plugin.segment.model_in_use import ModelInUse
 from napari_unet.plugin.segment.saving import Saving
@@ -50,14 +50,14 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.session = session = Session(napari_viewer)
         self.form = SegmentForm(session)
         self.segment, self.link = SegmentSection(session), LinkPlanes(session)
-        self.saving = Saving(session, self.link)
+        self.saving = Saving(session, self.link.results)
         self.welcome = Welcome(napari_viewer)
         self.large, self.batch = LargeImages(session), Batch(session)
         self.classes = ClassesSection(session)
         self.restoring = Restoring(session)
         self.correct = CorrectSection(session, self.classes)
         self.retrain = RetrainSection(session)
-        self.measure = MeasureSection(session, self.link.for_file)
+        self.measure = MeasureSection(session, self.link.results.for_file)
         self._lay_out()
         self._connect()
         self._take_preferences()

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_unet.image import ArrayLike, Image
 from napari_unet.inference.memory import free_memory
 from napari_unet.io.results import Target, prepared
 from napari_unet.io.tiff import save_labels
-from napari_unet.segmentation.result import Segmentation, can_link
+from napari_unet.labels.linking import separable
+from napari_unet.segmentation.result import Segmentation, can_link, link_record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +51,15 @@ def save_result(result: Segmentation, target: Target, kinds: Collection[str]) ->
             result.labels,
             pixel_size=image.spacing,
             axes=image.leading_axes + "YX",
-            description=result.record,
+            description=_described(result),
         )
+
+
+def _described(result: Segmentation) -> dict[str, Any]:
+    """Return the record of labels; linked ones can be taken apart again into those of planes."""
+    if result.links is None:
+        return result.record
+    return result.record | link_record(result.links, separable(result.links))
 
 
 def exported(result: Segmentation) -> "tuple[ArrayLike, str, Callable[[], pd.DataFrame]]":

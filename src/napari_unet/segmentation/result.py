@@ -2,18 +2,19 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Event, Notice, ObjectsFound
 from napari_unet.image import Box, Image, Spacing
-from napari_unet.labels.linking import Links, link
+from napari_unet.labels.linking import Links, link, unlinked
 from napari_unet.models.card import ModelCard
 from napari_unet.settings import LinkSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
@@ -98,8 +99,31 @@ class Segmentation:
         """How the labels were made, as plain values for metadata and files."""
         made = record(self.plan, self.settings, self.image)
         if self.links is not None:
-            made["link"] = self.links.settings.model_dump(mode="json")
+            made |= link_record(self.links)
         return made
+
+
+def link_record(links: Links, ids: str | None = None) -> dict[str, Any]:
+    """Return how planes were linked as plain values, and what `packed` gave of their own ids."""
+    parents = {str(child): parent for child, parent in sorted(links.parents.items())}
+    told = {"link": links.settings.model_dump(mode="json"), "parents": parents, "link_ids": ids}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def links_recorded(record: Mapping[str, Any], labels: Any, image: Image) -> Links | None:
+    """Return how the planes of labels ``(..., Y, X)`` were linked; None where nothing is told."""
+    try:
+        settings = LinkSettings.model_validate(record.get("link"))
+    except ValidationError:
+        return None
+    depth = plane_distance(image) or 1.0
+    links = unlinked(labels, image.leading_axes + "YX", settings, depth)
+    return replace(links, parents=parents_recorded(record))
+
+
+def parents_recorded(record: Mapping[str, Any]) -> dict[int, int]:
+    """Return the id of the parent of each track that has one."""
+    return {int(child): int(parent) for child, parent in record.get("parents", {}).items()}
 
 
 def can_link(image: Image, card: ModelCard) -> bool:

@@ -5,8 +5,8 @@ The result says which id each section gets, so that it can be applied to labels 
 by plane, or by windows of a view that reads what it is asked for.
 """
 
-from napari_unet.labels.linking.copying import LinkedCopy, linked_copy, packed, separated
-from napari_unet.labels.linking.planes import link, relink
+from napari_unet.labels.linking.copying import LinkedCopy, linked_copy, packed, separable, separated
+from napari_unet.labels.linking.planes import link, relink, unlinked
 from napari_unet.labels.linking.result import LinkedLabels, Links
 
 __all__ = [
@@ -17,5 +17,7 @@ __all__ = [
     "linked_copy",
     "packed",
     "relink",
+    "separable",
     "separated",
+    "unlinked",
 ]

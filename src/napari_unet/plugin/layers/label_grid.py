@@ -4,6 +4,7 @@ napari aligns the axes of layers from the right. So a layer of labels has the ax
 their order, with one place where the image has channels.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -151,7 +152,7 @@ class _OnLayer:
     def __init__(self, labels: Any, grid: LabelGrid) -> None:
         self.labels, self._grid = labels, grid
         self.shape, self.dtype = grid.to_layer(labels.shape, 1), labels.dtype
-        self.ndim = grid.ndim
+        self.ndim, self.size = grid.ndim, math.prod(self.shape)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Return a window; the key is made of whole numbers and slices."""

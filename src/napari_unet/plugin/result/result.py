@@ -18,6 +18,7 @@ from napari_unet.execution.orders import Job
 from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.execution.run import Run, live_run
 from napari_unet.image import Box, Image, Plane
+from napari_unet.labels.linking import LinkedCopy
 from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.labels.painted import painted_ids
 from napari_unet.labels.reopen import put_on_top
@@ -63,6 +64,8 @@ class Result:
         What all runs so far have segmented: a box, and planes.
     drawn : int
         How often a run or a file, rather than a person, has changed what is shown.
+    linked : LinkedCopy or None
+        How its planes were linked in the file that it was opened from.
     """
 
     layer: Labels
@@ -77,6 +80,7 @@ class Result:
     region: Box | None = None
     planes: set[Plane] = field(default_factory=set)
     drawn: int = 0
+    linked: LinkedCopy | None = None
     correcting: Correcting = field(kw_only=True)
 
     def __post_init__(self) -> None:

@@ -12,13 +12,14 @@ from magicgui.widgets import PushButton
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
-from napari_unet.io.ome_zarr import ENDING, copy_labels
+from napari_unet.io.ome_zarr import ENDING, LabelPyramid, copy_labels
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.layers.labels_files import METADATA_KEY, opens_as_labels, write_labels
+from napari_unet.plugin.linking.linked import Linked
+from napari_unet.plugin.linking.linked_results import LinkedResults
 from napari_unet.plugin.result.result import REPLACED, Result, in_file
 from napari_unet.plugin.result.slide_result import SlideResult, slide_result
-from napari_unet.plugin.segment.link_planes import LinkPlanes
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
@@ -47,11 +48,11 @@ class Saving:
     ----------
     session : Session
         What is worked on.
-    link : LinkPlanes
-        Tells whether planes are linked.
+    link : LinkedResults
+        Links planes where that is wanted.
     """
 
-    def __init__(self, session: Session, link: LinkPlanes) -> None:
+    def __init__(self, session: Session, link: LinkedResults) -> None:
         self._session, self._link = session, link
         self._saved: weakref.WeakKeyDictionary[Result, int] = weakref.WeakKeyDictionary()  # edits
         self._closing: Closing | None = None
@@ -123,7 +124,7 @@ class Saving:
             session.say(reason)
         elif slide is not None:
             path = with_ending(path, ENDING)
-            self._write(path, _writer_of_slide(slide, path), lambda: None)
+            self._write(path, _writer_of_slide(slide, path, self._link), lambda: None)
         elif result is None:
             session.say(NOTHING)
         elif not result.correcting.fits:
@@ -235,10 +236,34 @@ class Closing(QObject):
         return box.clickedButton() is close
 
 
-def _writer_of_slide(slide: SlideResult, path: Path) -> Callable[[], Any]:
+def _writer_of_slide(slide: SlideResult, path: Path, link: LinkedResults) -> Callable[[], Any]:
     """Return what writes the labels of a large image: a folder, or a file read from it."""
-    if path.suffix.lower() == ENDING:
-        return lambda: copy_labels(slide.incremental.output, path)
     assert slide.layer is not None, "only what is shown is saved"
-    data, meta = [*slide.layer.data], layers.attributes(slide.layer)
-    return lambda: write_labels(str(path), data, meta)
+    data, meta, grid = [*slide.layer.data], layers.attributes(slide.layer), grid_of(slide.layer)
+    linked, in_folder = link.for_folder(slide), path.suffix.lower() == ENDING
+    if linked is None and in_folder:
+        return lambda: copy_labels(slide.incremental.output, path)
+    if linked is None:
+        return lambda: write_labels(str(path), data, meta)
+
+    def write() -> None:
+        found = linked()
+        record = {**meta["metadata"].get(METADATA_KEY, {}), **found.told}
+        try:
+            if in_folder:
+                _copy_linked(found, record, path)
+            else:
+                levels = [grid.on_layer(level) for level in found.levels]
+                metadata = {**meta["metadata"], METADATA_KEY: record}
+                write_labels(str(path), levels, {**meta, "metadata": metadata})
+        finally:
+            found.remove()
+
+    return write
+
+
+def _copy_linked(linked: Linked, record: dict[str, Any], path: Path) -> None:
+    assert linked.folder is not None, "labels on disk"
+    told = {name: value for name, value in record.items() if name != "link_ids"}
+    LabelPyramid(linked.folder).note(told)  # of a folder no labels are gone on with
+    copy_labels(linked.folder, path)
