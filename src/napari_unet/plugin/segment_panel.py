@@ -57,7 +57,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.restoring = Restoring(session)
         self.correct = CorrectSection(session, self.classes)
         self.retrain = RetrainSection(session)
-        self.measure = MeasureSection(session, self.link.results.for_file)
+        self.measure = MeasureSection(session, self.link.results)
         self._lay_out()
         self._connect()
         self._take_preferences()

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from magicgui.widgets import Container, PushButton
+from napari import Viewer
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from numpy.typing import NDArray
@@ -125,7 +126,7 @@ class OtherLabels(Container):  # type: ignore[type-arg]
             and image is not None
             and layers.lies_elsewhere(labels, source, image)
         ):
-            layers.put_on_grid(labels, labels.data, source, image)
+            put_on_grid(session.viewer, labels, labels.data, (source, image))
             session.say(PLACED.format(name=labels.name, image=source.name))
 
     def _press_take(self) -> None:
@@ -225,7 +226,7 @@ class ReopenLabels:
         before = session.results.of(source, classes=classes)
         if before is not None:
             session.let_go(before)
-        layers.put_on_grid(labels, array.copy(), source, image)
+        put_on_grid(session.viewer, labels, array.copy(), (source, image))
         painted = search.painted
         if painted:
             session.journals.taken_over.emit(painted[0].header.token)
@@ -236,6 +237,18 @@ class ReopenLabels:
         session.results.show(result)
         text = LOCKED if painted else TAKEN + ("" if result.correcting.any else NO_JOURNAL)
         session.say(text.format(name=labels.name))
+
+
+def put_on_grid(
+    viewer: Viewer, labels: Labels, array: NDArray[Any], of: tuple[ImageLayer, Image]
+) -> None:
+    """Put labels ``(..., Y, X)`` onto an image's pixel grid, and look where one looked before.
+
+    napari's sliders count steps, and move where the steps change for a moment.
+    """
+    point = viewer.dims.point
+    layers.put_on_grid(labels, array, *of)
+    viewer.dims.point = point
 
 
 def _labels_of(layer: Labels) -> NDArray[np.uint32]:
