@@ -14,8 +14,10 @@ class Lazy:
 
     def __init__(self, array):
         self._array, self.shape, self.dtype = array, array.shape, array.dtype
+        self.most = 0  # pixels that were read at once
 
     def __getitem__(self, key):
+        self.most = max(self.most, self._array[key].size)
         return self._array[key]
 
 
@@ -47,6 +49,22 @@ def test_labels_on_disk_are_read_in_windows(axes):
     assert grid.labels(lazy).shape == labels.shape
     for key in (0, (slice(1, 3),), tuple(0 if a in "TZC" else slice(1, 4) for a in axes)):
         np.testing.assert_array_equal(lazy[key], array[key])
+
+
+@pytest.mark.parametrize("axes", AXES)
+def test_of_a_part_of_all_planes_only_the_plane_in_view_is_read(axes):
+    grid, labels = made(axes)
+    stored = Lazy(labels)
+    array, lazy = grid.on_layer(labels), grid.on_layer(stored)
+    view = tuple(slice(1, 4) if axis in "YX" else slice(None) for axis in axes)
+    plane = tuple(slice(None) if axis in "YX" else 0 for axis in axes)
+    part = lazy[view]  # as napari cuts a pyramid
+    assert (part.shape, part.ndim, part.size) == (array[view].shape, len(axes), array[view].size)
+    assert stored.most == 0
+    np.testing.assert_array_equal(np.asarray(part[plane]), array[view][plane])
+    assert stored.most == 9
+    np.testing.assert_array_equal(np.asarray(part), array[view])
+    np.testing.assert_array_equal(np.asarray(part[view]), array[view][view])
 
 
 def test_an_array_of_other_axes_is_left_as_it_is():

@@ -64,11 +64,11 @@ class LabelGrid:
         return array.transpose(self._transposed)[(..., *(0,) * (self.ndim - len(self.order)))]
 
     def on_layer(self, labels: Any) -> Any:
-        """Return labels ``(..., Y, X)`` as the layer's array, a view of the same memory."""
-        if self._plain:
-            return labels
+        """Return labels ``(..., Y, X)`` as the layer's array, a view of the same memory or disk."""
         if not isinstance(labels, np.ndarray):
             return _OnLayer(labels, self)
+        if self._plain:
+            return labels
         added = labels[(..., *(None,) * (self.ndim - len(self.order)))]
         return added.transpose(np.argsort(self._transposed))
 
@@ -147,28 +147,42 @@ def _pixels(indices: Sequence[Any]) -> Iterator[tuple[tuple[int, ...], Box]]:
 
 
 class _OnLayer:
-    """Labels on disk with the axes of their layer; only windows are read."""
+    """Labels on disk with the axes of their layer, of which only what is looked at is read.
 
-    def __init__(self, labels: Any, grid: LabelGrid) -> None:
+    napari cuts the part in view out of all planes of a pyramid before it takes one of them. So what
+    is cut by slices alone is read later.
+    """
+
+    def __init__(self, labels: Any, grid: LabelGrid, part: tuple[range, ...] | None = None) -> None:
         self.labels, self._grid = labels, grid
-        self.shape, self.dtype = grid.to_layer(labels.shape, 1), labels.dtype
+        self._part = part or tuple(range(int(n)) for n in grid.to_layer(labels.shape, 1))
+        self.shape, self.dtype = tuple(map(len, self._part)), labels.dtype
         self.ndim, self.size = grid.ndim, math.prod(self.shape)
 
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Return a window; the key is made of whole numbers and slices."""
+    def __getitem__(self, key: Any) -> Any:
+        """Return what lies at whole numbers and slices; at slices alone, it is read later."""
         parts = key if isinstance(key, tuple) else (key,)
         parts = (*parts, *(slice(None),) * (self.ndim - len(parts)))
-        wide = [p if isinstance(p, slice) else slice(int(p), int(p) + 1) for p in parts]
+        pairs = zip(self._part, parts, strict=True)
+        chosen = [all_[one if isinstance(one, slice) else int(one)] for all_, one in pairs]
+        if all(isinstance(one, range) for one in chosen):
+            return _OnLayer(self.labels, self._grid, tuple(chosen))
+        return self._read(chosen)
+
+    def _read(self, chosen: Sequence[int | range]) -> NDArray[Any]:
+        wide = [
+            slice(one.start, one.stop, one.step) if isinstance(one, range) else slice(one, one + 1)
+            for one in chosen
+        ]
         window = self._grid.on_layer(np.asarray(self.labels[self._grid.of_layer(wide)]))
+        added = {*range(self.ndim)} - {*self._grid.order}  # the axis of length one is not read
         rest = [
-            (part if axis not in self._grid.order else slice(None))
-            if isinstance(part, slice)
-            else 0
-            for axis, part in enumerate(parts)
+            (part if axis in added else slice(None)) if isinstance(one, range) else 0
+            for axis, (one, part) in enumerate(zip(chosen, wide, strict=True))
         ]
         found: NDArray[Any] = window[tuple(rest)]
         return found
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Return all of it."""
-        return np.asarray(self[()], dtype)
+        return np.asarray(self._read(self._part), dtype)
