@@ -114,11 +114,12 @@ def linked_copy(
     """
     planes = list(np.ndindex(*before.links.shape))
     array = np.zeros(tuple(labels.shape), np.uint32) if into is None else into
-    names, total, ids, sums = _Names(before.known), 2 * len(planes), list[Ids](), list[int]()
+    names, total, ids, sums = _Names(before.known), 3 * len(planes), list[Ids](), list[int]()
     for number, index in enumerate(planes):
         progress(number, total)
         named, found = names.given_to(np.asarray(labels[index]))
-        array[index] = named
+        if len(found):
+            array[index] = named
         ids.append(found)
         sums.append(zlib.crc32(named.data))
     changed = [n for n, one in enumerate(sums) if not before.sums or one != before.sums[n]]
@@ -128,10 +129,11 @@ def linked_copy(
     locked = {names.of(one) for one in (*given, *several)}
     reading = _Watched(array, lambda done: progress(len(planes) + done, total))
     links = relink(reading, before.links, changed, locked=locked)
-    return _applied(links, array, ids, names), array
+    reading = _Watched(array, lambda done: progress(2 * len(planes) + done, total))
+    return _applied(links, reading, ids, names), array
 
 
-def _applied(links: Links, array: Any, ids: list[Ids], names: "_Names") -> LinkedCopy:
+def _applied(links: Links, array: "_Watched", ids: list[Ids], names: "_Names") -> LinkedCopy:
     """Give a copy its linked ids, plane by plane; return what is known of it then.
 
     An object that is left out keeps the name it had, so that its planes count as unchanged.
@@ -148,9 +150,12 @@ def _applied(links: Links, array: Any, ids: list[Ids], names: "_Names") -> Linke
                 known[one] = name
         own.append(ids[number][there][np.argsort(after[there])])
         joined |= len(np.unique(after[there])) < int(there.sum())
-        named = np.asarray(array[index])
-        array[index] = plane = links.relabel(number, named)
+        named = plane = array[index]
+        if len(after):
+            plane = links.relabel(number, named)
         sums.append(zlib.crc32(np.where(plane > 0, plane, named).data))
+        if len(after):
+            array.labels[index] = plane
     return LinkedCopy(links, known, tuple(sums), () if joined else tuple(own))
 
 
@@ -239,15 +244,15 @@ class _Names:
 
 
 class _Watched:
-    """Labels that tell how many of their planes were read."""
+    """Labels that tell how many of their planes were read, one after the other."""
 
     def __init__(self, labels: Any, progress: Callable[[int], None]) -> None:
-        self._labels, self._progress, self._read = labels, progress, 0
+        self.labels, self._progress, self._read = labels, progress, 0
         self.shape, self.dtype = labels.shape, labels.dtype
 
     def __getitem__(self, key: Any) -> NDArray[np.uint32]:
         """Return a plane."""
         self._progress(self._read)
         self._read += 1
-        plane: NDArray[np.uint32] = np.asarray(self._labels[key])
+        plane: NDArray[np.uint32] = np.asarray(self.labels[key])
         return plane

@@ -165,8 +165,9 @@ class _OnLayer:
         parts = (*parts, *(slice(None),) * (self.ndim - len(parts)))
         pairs = zip(self._part, parts, strict=True)
         chosen = [all_[one if isinstance(one, slice) else int(one)] for all_, one in pairs]
-        if all(isinstance(one, range) for one in chosen):
-            return _OnLayer(self.labels, self._grid, tuple(chosen))
+        ranges = tuple(one for one in chosen if isinstance(one, range))
+        if len(ranges) == len(chosen):
+            return _OnLayer(self.labels, self._grid, ranges)
         return self._read(chosen)
 
     def _read(self, chosen: Sequence[int | range]) -> NDArray[Any]:

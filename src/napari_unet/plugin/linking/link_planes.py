@@ -51,7 +51,8 @@ class LinkPlanes(Container):  # type: ignore[type-arg]
             name: field_widget(LinkSettings, name, kind, **options)
             for name, (kind, options) in WIDGETS.items()
         }
-        self._form: Container[Any] = Container(widgets=[*self.settings.values()])
+        self._form: Container[Any] = Container(labels=True)
+        self._form.extend(self.settings.values())  # all at once they would not be aligned
         self._form.margins = self.margins = (0, 0, 0, 0)
         self.fold = Fold("How planes are linked", self._form.native)
         self._look, self._settle = QTimer(self.native), QTimer(self.native)
