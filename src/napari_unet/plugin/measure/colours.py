@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
 from numpy.typing import NDArray
 from psygnal import Signal
@@ -12,7 +11,7 @@ from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.measure.columns import Columns
-from napari_unet.plugin.measure.measurements import Subject
+from napari_unet.plugin.measure.measurements import Measurements
 from napari_unet.plugin.measure.table_model import in_words
 from napari_unet.plugin.widgets.background import in_background
 
@@ -36,7 +35,7 @@ class Colours:
 
     Parameters
     ----------
-    measured : Measurements or LinkedMeasurements
+    measured : Measurements
         Of the result.
 
     Attributes
@@ -50,13 +49,12 @@ class Colours:
     changed = Signal()  # other limits
     told = Signal(str)  # a sentence
 
-    def __init__(self, measured: Subject) -> None:
-        self._measured = measured
+    def __init__(self, measured: Measurements) -> None:
+        self._measured, self._layer = measured, measured.result.layer
         self.column = ""
         self.limits: Limits | None = None
         self._plain: Any = None  # the layer's own colours
         self._ours: Any = None
-        self._coloured: Labels | None = None
         self._steps: dict[int, int] = {}  # of each id
         self._timer = QTimer()
         self._timer.setSingleShot(True)
@@ -75,12 +73,9 @@ class Colours:
     def put_back(self) -> None:
         """Show the colours that the layer had, unless a person has chosen others since."""
         self._timer.stop()
-        layer = self._coloured
-        if layer is not None and self._ours is not None and layer.colormap is self._ours:
-            layer.colormap = self._plain
-        self._show_only(self._measured.result.layer)
+        if self._ours is not None and self._layer.colormap is self._ours:
+            self._layer.colormap = self._plain
         self._ours = self._plain = None
-        self._coloured = None
 
     def _soon(self) -> None:
         if self.column:
@@ -104,23 +99,12 @@ class Colours:
     def _take(self, made: DirectLabelColormap | None, steps: dict[int, int]) -> None:
         if made is None or not self.column or steps is not self._steps:
             return  # another one is under way, or none is wanted any more
-        layer = self._measured.layer
-        fresh = layer is not self._coloured
-        if self._ours is None or fresh or layer.colormap is not self._ours:
-            self._plain = layer.colormap
-        if fresh:
-            self._coloured = layer
-            self._show_only(layer)
-        layer.colormap = made
-        self._ours = layer.colormap
+        if self._ours is None or self._layer.colormap is not self._ours:
+            self._plain = self._layer.colormap
+        self._layer.colormap = made
+        self._ours = self._layer.colormap
         if not made.color_dict.keys() >= steps.keys():
             self.told.emit(SOME_GREY)
-
-    def _show_only(self, layer: Labels) -> None:
-        """Show a layer of linked objects instead of what is painted on, or the other way round."""
-        painted, linked = self._measured.result.layer, self._coloured
-        if linked is not None and linked is not painted:
-            linked.visible, painted.visible = layer is linked, layer is painted
 
 
 def of_each(columns: Columns, column: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -4,8 +4,7 @@ from typing import Any
 
 from magicgui.widgets import Container, PushButton
 
-from napari_unet.plugin.linking.linked_results import LinkedResults
-from napari_unet.plugin.measure.exports import Exports
+from napari_unet.plugin.measure.exports import Exports, ForFile
 from napari_unet.plugin.measure.object_table import ObjectsTable
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.docks import Undocking, in_open_window
@@ -25,13 +24,13 @@ class MeasureSection(Container):  # type: ignore[type-arg]
     ----------
     session : Session
         What is worked on.
-    linked : LinkedResults
-        Links planes where that is wanted.
+    for_file : callable
+        Returns what makes labels of a result ready for a file; see `Exports`.
     """
 
-    def __init__(self, session: Session, linked: LinkedResults) -> None:
+    def __init__(self, session: Session, for_file: ForFile) -> None:
         super().__init__(labels=False)
-        self._session, self._linked = session, linked
+        self._session = session
         self.objects: ObjectsTable | None = None
         self._dock: Any = None
         self.table = PushButton(
@@ -40,7 +39,7 @@ class MeasureSection(Container):  # type: ignore[type-arg]
         self.export = PushButton(
             text="Export…", tooltip="For ImageJ, QuPath, spreadsheets, and for your methods"
         )
-        self.exports = Exports(session, self.export.native, linked.for_file)
+        self.exports = Exports(session, self.export.native, for_file)
         self.export.native.setMenu(self.exports.menu)
         self.margins = (0, 0, 0, 0)
         self.append(row_of(self.table, self.export))
@@ -53,7 +52,7 @@ class MeasureSection(Container):  # type: ignore[type-arg]
         if result is None or result.classes:
             self._session.say(NONE)
         elif self._dock is None:
-            self.objects = ObjectsTable(self._session, self._linked)
+            self.objects = ObjectsTable(self._session)
             window = self._session.viewer.window
             self._dock = window.add_dock_widget(self.objects, name=TITLE, area="bottom")
             self._undocking = Undocking(self.objects)

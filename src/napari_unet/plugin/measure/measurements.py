@@ -1,10 +1,8 @@
 """Measurements of one result, made in the background and kept right while a person paints."""
 
 import time
-from typing import Any
 
 import numpy as np
-from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
@@ -14,8 +12,6 @@ from napari_unet.labels.live_labels import index_of
 from napari_unet.labels.painted import BACKGROUND, UNLABELLED
 from napari_unet.measure import ObjectTable
 from napari_unet.measure.columns import Columns
-from napari_unet.plugin.linking.linked import Linked
-from napari_unet.plugin.linking.linked_results import LinkedResults
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.widgets.background import in_background
 
@@ -42,7 +38,6 @@ class Measurements:
 
     changed = Signal(object)  # ids of the objects that were measured anew; None = all
     failed = Signal(str)  # a sentence
-    linked = False
 
     def __init__(self, result: Result) -> None:
         self.result = result
@@ -57,28 +52,6 @@ class Measurements:
         self._next = 0.0  # when features may be filled
         result.correcting.found.connect(self._note)
         result.correcting.changed.connect(self._catch_up)
-
-    @property
-    def layer(self) -> Labels:
-        """Shows the objects by their ids."""
-        return self.result.layer
-
-    @property
-    def shown(self) -> Any:
-        """The objects ``(..., Y, X)``."""
-        return self.result.shown
-
-    def of_painted(self, own: int) -> int:
-        """Return the id of the object that has an id in the layer that is painted on."""
-        return own
-
-    def painted(self, number: int, plane: Plane) -> int:
-        """Return the id that an object has in a plane of the layer that is painted on."""
-        return number
-
-    def nearest(self, number: int, plane: Plane) -> Plane:
-        """Return the plane nearest to one in which an object is."""
-        return plane
 
     @property
     def ready(self) -> bool:
@@ -163,129 +136,3 @@ class Measurements:
         self.result.layer.features = {"index": self.columns["label"], **columns}
         end = time.monotonic()
         self._next = end + SHARE * (end - start)
-
-
-class LinkedMeasurements:
-    """The linked objects of one result, measured; anew what was linked anew.
-
-    Parameters
-    ----------
-    result : Result
-        Whose objects.
-    results : LinkedResults
-        Links them.
-
-    Attributes
-    ----------
-    columns : dict of ndarray
-        As `ObjectTable.columns` gives them for linked labels; empty until they are measured.
-    """
-
-    changed = Signal(object)  # None = all
-    failed = Signal(str)  # a sentence
-    linked = True
-
-    def __init__(self, result: Result, results: LinkedResults) -> None:
-        self.result, self._results = result, results
-        self.columns: Columns = {}
-        self._table: ObjectTable | None = None
-        self._of: Linked | None = None  # what the table was made of
-        self._measuring = self._closed = False
-        results.made.connect(self._on_made)
-
-    @property
-    def layer(self) -> Labels:
-        """Shows the objects by their ids; what is painted on until they are linked."""
-        made = self._results.of(self.result)
-        return self.result.layer if made is None or made.layer is None else made.layer
-
-    @property
-    def shown(self) -> Any:
-        """The objects ``(..., Y, X)`` that the columns are of."""
-        return self.result.shown if self._of is None else self._of.levels[0]
-
-    @property
-    def ready(self) -> bool:
-        """Whether the columns are of what was linked last."""
-        made = self._results.of(self.result)
-        return made is not None and made.linked is self._of and not self._measuring
-
-    def of_painted(self, own: int) -> int:
-        """Return the id of the object that has an id in the layer that is painted on."""
-        return self._of.copy.known.get(own, 0) if self._of is not None else 0
-
-    def painted(self, number: int, plane: Plane) -> int:
-        """Return the id that an object has in a plane of the layer that is painted on."""
-        there = np.asarray(self.result.shown[plane])[self.shown[plane] == number]
-        return int(there[0]) if len(there) else 0
-
-    def nearest(self, number: int, plane: Plane) -> Plane:
-        """Return the plane of its stack nearest to one in which an object is."""
-        axes, shown = self.result.image.leading_axes, self.shown
-        if "Z" not in axes:
-            return plane
-        at = axes.index("Z")
-        for z in sorted(range(shown.shape[at]), key=lambda z: abs(z - plane[at])):
-            there = (*plane[:at], z, *plane[at + 1 :])
-            if (shown[there] == number).any():
-                return there
-        return plane
-
-    def bring_up_to_date(self) -> None:
-        """Measure in the background what was linked since."""
-        made = self._results.of(self.result)
-        if made is not None and not self._measuring and made.linked is not self._of:
-            self._measure(made.linked)
-
-    def close(self) -> None:
-        """Follow the result no longer."""
-        self._closed = True
-        self._results.made.disconnect(self._on_made, missing_ok=True)
-
-    def _on_made(self, target: object) -> None:
-        if target is self.result:
-            self.bring_up_to_date()
-
-    def _measure(self, linked: Linked) -> None:
-        image, table, before = self.result.image, self._table, self._of
-        labels = linked.levels[0]
-        self._measuring = True
-
-        def measured() -> ObjectTable:
-            if table is None or before is None:
-                return ObjectTable(labels, image, linked=True)
-            sums = zip(before.copy.sums, linked.copy.sums, strict=True)
-            changed = [old != new for old, new in sums]
-            plane = Box((0, 0), labels.shape[-2:])
-            for index, differs in zip(np.ndindex(*labels.shape[:-2]), changed, strict=True):
-                if differs:
-                    table.update(labels, index, plane)
-            return table
-
-        in_background(measured, lambda made, problem: self._take(made, linked, problem))
-
-    def _take(self, table: ObjectTable | None, linked: Linked, problem: str | None) -> None:
-        self._measuring = False
-        if self._closed:
-            return
-        if table is None:
-            self.failed.emit(problem or "")
-            return
-        copy, ids = linked.copy, self.result.correcting.tracker.ids
-        self._table, self._of = table, linked
-        corrected = {copy.known[own] for own in ids if own in copy.known}
-        self.columns = table.columns(parents=copy.links.parents, corrected=corrected)
-        self.changed.emit(None)
-        self._fill_features()
-        self.bring_up_to_date()
-
-    def _fill_features(self) -> None:
-        """Give napari the numbers, unless an object has a row for each time."""
-        labels = self.columns["label"]
-        if self.layer is not self.result.layer and len(np.unique(labels)) == len(labels):
-            columns = {name: values for name, values in self.columns.items() if name != "label"}
-            self.layer.features = {"index": labels, **columns}
-
-
-Subject = Measurements | LinkedMeasurements
-"""The objects that a table shows: of single planes, or linked ones."""

@@ -17,10 +17,8 @@ from qtpy.QtWidgets import (
 
 from napari_unet.image import Plane
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.linking.linked import can_link
-from napari_unet.plugin.linking.linked_results import LinkedResults
 from napari_unet.plugin.measure.colours import Colours, Legend
-from napari_unet.plugin.measure.measurements import LinkedMeasurements, Measurements, Subject
+from napari_unet.plugin.measure.measurements import Measurements
 from napari_unet.plugin.measure.outlined import Outlined
 from napari_unet.plugin.measure.table_model import TableModel
 from napari_unet.plugin.result.result import Result
@@ -42,20 +40,17 @@ class ObjectsTable(QWidget):
     ----------
     session : Session
         What is worked on.
-    linked : LinkedResults
-        Links planes where that is wanted: then the table is of linked objects.
     """
 
-    def __init__(self, session: Session, linked: LinkedResults) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self._session, self._linked = session, linked
-        self._measured: weakref.WeakKeyDictionary[Result, Subject]
+        self._session = session
+        self._measured: weakref.WeakKeyDictionary[Result, Measurements]
         self._measured = weakref.WeakKeyDictionary()
         self._colours: weakref.WeakKeyDictionary[Result, Colours] = weakref.WeakKeyDictionary()
         self._shown: Result | None = None
         self._selected: tuple[int, Plane] | None = None  # the object of the selected row
         self._busy = False  # rows are selected by us, not by the person
-        self._refreshing = False
         self._outlined = Outlined(session.viewer)
         self._build()
         self._connect()
@@ -107,32 +102,17 @@ class ObjectsTable(QWidget):
         results, runs = self._session.results, self._session.runs
         news = (results.changed, results.added, self._session.intent_changed)
         ends = [(signal, self._forget) for signal in (results.removed, results.lost)]
-        return [
-            (signal, self._refresh)
-            for signal in (*news, runs.started, runs.ended, self._linked.made)
-        ] + ends
+        return [(signal, self._refresh) for signal in (*news, runs.started, runs.ended)] + ends
 
     # ---- whose objects ---------------------------------------------------------------------
 
     def _refresh(self, *_: Any) -> None:
         """Show the objects of the chosen image's result."""
-        if self._refreshing:  # the line around an object is a layer, whose end is news as well
-            return
-        self._refreshing = True
-        try:
-            self._look()
-        finally:
-            self._refreshing = False
-
-    def _look(self) -> None:
         result = self._session.results.current
         if result is None or result.classes or not result.correcting.fits:
             self._show_of(None)
             self.note.setText(NOTHING if result is None or not result.classes else CLASSES)
             return
-        linked = self._linked.wanted and can_link(result)
-        if result in self._measured and self._measured[result].linked != linked:
-            self._forget(result)
         self._show_of(result)
         if not self._session.runs.segmenting:
             self._measured[result].bring_up_to_date()
@@ -154,9 +134,7 @@ class ObjectsTable(QWidget):
         self._show_colours()
 
     def _follow(self, result: Result) -> None:
-        linked = self._linked.wanted and can_link(result)
-        measured = LinkedMeasurements(result, self._linked) if linked else Measurements(result)
-        self._measured[result] = measured
+        self._measured[result] = measured = Measurements(result)
         self._colours[result] = colours = Colours(measured)
         measured.changed.connect(self._show_numbers)
         measured.failed.connect(self._session.say)
@@ -197,9 +175,7 @@ class ObjectsTable(QWidget):
         bar.setValue(at)
         chosen = self._selected
         if chosen is not None and (ids is None or chosen[0] in ids):
-            self._selected = (
-                chosen if self._outlined.draw(self._measured[self._shown], *chosen) else None
-            )
+            self._selected = chosen if self._outlined.draw(self._shown, *chosen) else None
         self._tell()
 
     def _tell(self) -> None:
@@ -235,34 +211,25 @@ class ObjectsTable(QWidget):
         """Show the object of a row that a person chose."""
         if self._busy or self._shown is None or not now.isValid():
             return
-        measured, (number, plane) = self._measured[self._shown], self.model.place(now.row())
-        plane = measured.nearest(number, plane)
-        self._selected = number, plane
+        self._selected = number, plane = self.model.place(now.row())
         self._busy = True  # the label follows the row, not the row the label
-        self._shown.layer.selected_label = measured.painted(number, plane)
+        self._shown.layer.selected_label = number
         self._busy = False
-        self._outlined.centre(measured, number, plane)
-        self._outlined.draw(measured, number, plane)
+        self._outlined.centre(self._shown, number, plane)
+        self._outlined.draw(self._shown, number, plane)
 
     def _on_label(self, _event: Any = None) -> None:
         """Show the row of the object that was picked."""
         if self._busy or self._shown is None:
             return
-        measured = self._measured[self._shown]
-        number = measured.of_painted(int(self._shown.layer.selected_label))
-        plane = layers.shown_plane(self._session.viewer, self._shown.layer)
-        row = self.model.row_of(number, plane)
-        self._selected = None if row is None else (number, self._plane_of(measured, row, plane))
+        number = int(self._shown.layer.selected_label)
+        row = self.model.row_of(number, layers.shown_plane(self._session.viewer, self._shown.layer))
+        self._selected = None if row is None else self.model.place(row)
         if self._selected is None:
             self._outlined.remove()
         else:
-            self._outlined.draw(measured, *self._selected)
+            self._outlined.draw(self._shown, *self._selected)
         self._select_again(scroll=True)
-
-    def _plane_of(self, measured: Subject, row: int, plane: Plane) -> Plane:
-        """Return where an object that was picked is outlined: of linked ones where one looks."""
-        number, own = self.model.place(row)
-        return measured.nearest(number, plane) if measured.linked else own
 
     def _select_again(self, *_: Any, scroll: bool = False) -> None:
         """Select the row of the chosen object, wherever it is now."""

@@ -9,7 +9,7 @@ from napari_unet.labels.edits import find_object
 from napari_unet.labels.outlines import contours
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
-from napari_unet.plugin.measure.measurements import Subject
+from napari_unet.plugin.result.result import Result
 
 NAME, COLOUR = "selected object", "#ff5fd2"
 WIDTH = 0.004  # of the height of the view
@@ -29,9 +29,9 @@ class Outlined:
         self._shapes: Shapes | None = None
         self._on: Labels | None = None  # the layer it lies on
 
-    def draw(self, measured: Subject, number: int, plane: Plane) -> bool:
+    def draw(self, result: Result, number: int, plane: Plane) -> bool:
         """Draw around an object, in the plane that it is in; False if it is not there any more."""
-        result, labels = measured.result, measured.shown[plane]
+        labels = result.shown[plane]
         box = find_object(labels, number)
         if box is None:
             self.remove()
@@ -48,9 +48,9 @@ class Outlined:
             shapes.visible = True
         return True
 
-    def centre(self, measured: Subject, number: int, plane: Plane) -> None:
+    def centre(self, result: Result, number: int, plane: Plane) -> None:
         """Show an object in the middle."""
-        result, box = measured.result, find_object(measured.shown[plane], number)
+        box = find_object(result.shown[plane], number)
         if box is None:
             return
         y, x = (middle - 0.5 for middle in box.centre)

@@ -48,25 +48,18 @@ class TableModel(QAbstractTableModel):
     # ---- where an object is ----------------------------------------------------------------
 
     def place(self, row: int) -> tuple[int, Plane]:
-        """Return id and plane of the object in a row; of one through planes its middle one."""
+        """Return id and plane of the object in a row."""
         at = self._order[row]
-        known, middle = self._columns, self._columns.get("centroid_z")
-        plane = (
-            known[axis][at] if axis in known or middle is None else np.rint(middle[at])
-            for axis in self._leading
-        )
-        return int(known["label"][at]), tuple(int(index) for index in plane)
+        plane = tuple(int(self._columns[axis][at]) for axis in self._leading)
+        return int(self._columns["label"][at]), plane
 
     def row_of(self, number: int, plane: Plane) -> int | None:
         """Return the row of an object, in a plane if it is there; None if there is none."""
         if not self._columns:
             return None
-        rows = np.flatnonzero(self._columns["label"][self._order] == number)
-        here = np.ones(len(rows), bool)
-        for axis, index in zip(self._leading, plane, strict=True):
-            if axis in self._columns:  # else its row is that of all planes
-                here &= self._columns[axis][self._order[rows]] == index
-        return next(iter([*rows[here].tolist(), *rows.tolist()]), None)
+        rows = np.flatnonzero(self._columns["label"][self._order] == number).tolist()
+        here = [row for row in rows if self.place(row)[1] == plane]
+        return next(iter(here or rows), None)
 
     # ---- what Qt asks ----------------------------------------------------------------------
 
