@@ -47,7 +47,7 @@ def wanted(labels, grey=None, **options):
 def test_same_as_scikit_image(monkeypatch, window):
     monkeypatch.setattr(sections, "WINDOW", window)
     table, found = measure(LABELS, Image(GREY, "YX")), wanted(LABELS, GREY)
-    assert set(table.columns) == {*PROPERTIES, "perimeter", "circularity"}
+    assert set(table.columns) == {*PROPERTIES, "perimeter", "circularity", "at_edge"}
     for ours, theirs in PROPERTIES.items():
         np.testing.assert_allclose(table[ours], found[theirs], rtol=1e-9, atol=1e-9)
     outlines = [perimeter_crofton(number == LABELS, 4) for number in table["label"]]

@@ -15,7 +15,7 @@ from napari_unet.execution.events import Event, Notice, ObjectsFound
 from napari_unet.image import Box, Image, Spacing
 from napari_unet.labels.linking import Links, link
 from napari_unet.models.card import ModelCard
-from napari_unet.settings import LinkSettings, SegmentSettings
+from napari_unet.settings import FilterSettings, LinkSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Segmentation:
         Number of objects; 0 for classes.
     links : Links or None
         Which objects of the planes are one, if they were linked.
+    filters : FilterSettings or None
+        What objects were left out by, and `filtered_out` how many.
     """
 
     labels: NDArray[np.uint32]
@@ -57,6 +59,8 @@ class Segmentation:
     notices: tuple[str, ...] = ()
     count: int = 0
     links: Links | None = None
+    filters: FilterSettings | None = None
+    filtered_out: int = 0
 
     def linked(self, settings: LinkSettings | None = None) -> "Segmentation":
         """Return the result with one id for each object through Z, and for each track in time.
@@ -81,6 +85,37 @@ class Segmentation:
         notices = (*self.notices, NO_DEPTH) if matters and depth is None else self.notices
         return replace(self, labels=labels, links=links, count=links.count, notices=notices)
 
+    def filtered(self, filters: FilterSettings) -> "Segmentation":
+        """Return the result without the objects that a filter leaves out.
+
+        Linked objects are measured through all their planes, and at each time; link first.
+
+        Parameters
+        ----------
+        filters : FilterSettings
+            Ranges of columns of `objects`, and whether objects at the edge are left out.
+
+        Raises
+        ------
+        InputError
+            If the labels are not in memory, or the table has no column of a name.
+        """
+        from napari_unet.measure import ObjectTable  # noqa: PLC0415
+        from napari_unet.measure.filters import hidden_rows, without_rows  # noqa: PLC0415
+
+        if not isinstance(self.labels, np.ndarray):
+            raise InputError(
+                "Only labels in memory are filtered; these lie on disk. Filter their table instead."
+            )
+        table = ObjectTable(self.labels, self.image, linked=self.links is not None)
+        columns = table.columns()
+        out = hidden_rows(columns, filters)
+        labels = without_rows(self.labels, self.image.leading_axes, columns, out)
+        count = len(np.unique(columns["label"][~out]))
+        return replace(
+            self, labels=labels, count=count, filters=filters, filtered_out=self.count - count
+        )
+
     @cached_property
     def objects(self) -> "pd.DataFrame":
         """One row for each object: id, centroid, area, diameter, mean intensity.
@@ -99,7 +134,14 @@ class Segmentation:
         made = record(self.plan, self.settings, self.image)
         if self.links is not None:
             made["link"] = self.links.settings.model_dump(mode="json")
+        if self.filters is not None:
+            made |= filter_told(self.filters, self.filtered_out)
         return made
+
+
+def filter_told(filters: FilterSettings, count: int) -> dict[str, Any]:
+    """Return what a record tells of a filter, and of the number of objects that it left out."""
+    return {"filter": filters.model_dump(mode="json"), "filtered_out": count}
 
 
 def can_link(image: Image, card: ModelCard) -> bool:

@@ -27,7 +27,7 @@ from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.layers.layers import Redraw
 from napari_unet.plugin.result.correcting import Correcting
 from napari_unet.segmentation import record
-from napari_unet.settings import SegmentSettings
+from napari_unet.settings import FilterSettings, SegmentSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
 
 REPLACED = (
@@ -63,6 +63,10 @@ class Result:
         What all runs so far have segmented: a box, and planes.
     drawn : int
         How often a run or a file, rather than a person, has changed what is shown.
+    filters : FilterSettings
+        What leaves objects out of files, and hides them.
+    hidden : frozenset of int
+        Ids that are hidden, as far as is measured.
     """
 
     layer: Labels
@@ -77,6 +81,8 @@ class Result:
     region: Box | None = None
     planes: set[Plane] = field(default_factory=set)
     drawn: int = 0
+    filters: FilterSettings = field(default_factory=FilterSettings)
+    hidden: frozenset[int] = frozenset()
     correcting: Correcting = field(kw_only=True)
 
     def __post_init__(self) -> None:
@@ -134,6 +140,7 @@ class Result:
         """Go on where another result of the same layer was left; `live` is that one's."""
         self._begun = True
         self.region, self.planes = previous.region, previous.planes
+        self.filters = previous.filters
         if self.live.marks.any():
             self.correcting.marks.layer()
         self.correcting.look_everywhere()
