@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unet.errors import InputError
-from napari_unet.image import Image, Spacing
+from napari_unet.image import Box, Image, Spacing
 from napari_unet.labels.linking import packed, separated, without_ids
 from napari_unet.measure import ObjectTable, measure
 from napari_unet.measure.filters import (
@@ -16,6 +16,7 @@ from napari_unet.measure.filters import (
     without_rows,
 )
 from napari_unet.segmentation import methods_text
+from napari_unet.segmentation.result import with_filter
 from napari_unet.settings import FilterSettings, checked
 
 LABELS = np.zeros((40, 60), np.uint32)
@@ -66,8 +67,6 @@ def test_the_edge_is_that_of_the_image_also_for_a_window_measured_anew():
     labels, table = LABELS.copy(), ObjectTable(LABELS, IMAGE)
     assert measure(labels)["at_edge"].tolist() == [True, False, False, True]
     labels[20:40, 10] = 2
-    from napari_unet.image import Box
-
     table.update(labels, (), Box((20, 10), (40, 11)), [2])
     assert table.columns()["at_edge"].tolist() == [True, True, False, True]
 
@@ -117,8 +116,8 @@ def test_in_words():
 
 
 def test_methods_tell_what_was_filtered():
-    record = {"model": "nuclei", "corrected": [2], "filtered_out": 28}
-    record["filter"] = FilterSettings(ranges={"area_um2": (30, None)}).model_dump(mode="json")
+    filters = FilterSettings(ranges={"area_um2": (30, None)})
+    record = with_filter({"model": "nuclei", "corrected": [2]}, filters, 28)
     assert (
         "Objects smaller than 30 µm² were left out, unless a person had drawn, changed or "
         "confirmed them (28 objects)." in methods_text(record)

@@ -69,8 +69,8 @@ def methods_text(record: Mapping[str, Any], *, corrected: int | None = None) -> 
     sentences = [_tools(record), _settings(record)]
     if "link" in record:
         sentences.append(_linking(record["link"], record.get("axes", "")))
-    if "filter" in record:
-        sentences.append(_filter(record))
+    known = "corrected" in record
+    sentences += [_filter(told, corrected=known) for told in record.get("filters", ())]
     if corrected is None and "corrected" in record:
         corrected = len(record["corrected"])
     if corrected is not None:
@@ -106,7 +106,8 @@ def methods_script(record: Mapping[str, Any], image: Path, labels: Path) -> str:
         )
     decided = {"diameter": record["diameter"]} if "class_names" not in record else {}
     decided |= {name: record[name] for name in ("tile", "device", "precision")}
-    link, filters = record.get("link"), record.get("filter")
+    link = record.get("link")
+    filters = [_settings_of(told).model_dump(mode="json") for told in record.get("filters", ())]
     used = (("FilterSettings", filters), ("LinkSettings", link))
     names = ", ".join(name for name, there in used if there)
     return SCRIPT.format(
@@ -122,9 +123,10 @@ def methods_script(record: Mapping[str, Any], image: Path, labels: Path) -> str:
         channel=record.get("channel"),
         nuclei=record.get("nuclei"),
         link=f"result = result.linked(LinkSettings(**{pprint.pformat(link)}))\n" if link else "",
-        filter=f"result = result.filtered(FilterSettings(**{pprint.pformat(filters)}))\n"
-        if filters
-        else "",
+        filter="".join(
+            f"result = result.filtered(FilterSettings(**{pprint.pformat(one)}))\n"
+            for one in filters
+        ),
     )
 
 
@@ -172,11 +174,15 @@ def _linking(link: Mapping[str, Any], axes: str) -> str:
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def _filter(record: Mapping[str, Any]) -> str:
-    filters, count = FilterSettings(**record["filter"]), record.get("filtered_out", 0)
-    text = left_out(filters)
-    but = ", unless a person had drawn, changed or confirmed them" if "corrected" in record else ""
-    return f"{text[:1].upper()}{text[1:]} were left out{but} ({_counted(count, 'object')})."
+def _filter(told: Mapping[str, Any], *, corrected: bool) -> str:
+    text = left_out(_settings_of(told))
+    but = ", unless a person had drawn, changed or confirmed them" if corrected else ""
+    count = _counted(told.get("left_out", 0), "object")
+    return f"{text[:1].upper()}{text[1:]} were left out{but} ({count})."
+
+
+def _settings_of(told: Mapping[str, Any]) -> FilterSettings:
+    return FilterSettings(**{k: v for k, v in told.items() if k in FilterSettings.model_fields})
 
 
 def _counted(number: float, word: str) -> str:

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -135,13 +135,14 @@ class Segmentation:
         if self.links is not None:
             made["link"] = self.links.settings.model_dump(mode="json")
         if self.filters is not None:
-            made |= filter_told(self.filters, self.filtered_out)
+            made = with_filter(made, self.filters, self.filtered_out)
         return made
 
 
-def filter_told(filters: FilterSettings, count: int) -> dict[str, Any]:
-    """Return what a record tells of a filter, and of the number of objects that it left out."""
-    return {"filter": filters.model_dump(mode="json"), "filtered_out": count}
+def with_filter(record: Mapping[str, Any], filters: FilterSettings, count: int) -> dict[str, Any]:
+    """Return a record that tells of a filter as well, and of how many objects it left out."""
+    told = {**filters.model_dump(mode="json"), "left_out": count}
+    return {**record, "filters": [*record.get("filters", ()), told]}
 
 
 def can_link(image: Image, card: ModelCard) -> bool:

@@ -54,16 +54,15 @@ METHODS, SCRIPT = "Copy methods text", "Save as script…"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ready:
-    """What goes into files: labels ``(..., Y, X)``, linked if that is wanted; image; record."""
+    """What goes into files: labels ``(..., Y, X)``, linked if that is wanted; image; record.
+
+    `said` is what a person should know of the file.
+    """
 
     labels: NDArray[Any]
     image: Image
     record: dict[str, Any]
-
-    @property
-    def told(self) -> str:
-        """What a person should know of the file."""
-        return in_the_file(self.labels, self.record)
+    said: str
 
     def write(self, kind: str, path: Path) -> Path:
         """Write a file of one of the kinds of `FILES`."""
@@ -150,7 +149,8 @@ class Exports:
 
         def ready() -> Ready:
             labels, told = finish()
-            return Ready(labels, image, in_file(record or painted, told, labels, shown))
+            made = in_file(record or painted, told, labels, shown)
+            return Ready(labels, image, made, in_the_file(labels, told))
 
         return ready
 
@@ -216,7 +216,7 @@ class Exports:
 
         def work() -> str:
             it = ready()
-            return f"Wrote {write(it)}.{hint or it.told}"
+            return f"Wrote {write(it)}.{hint or it.said}"
 
         def written(sentence: str | None, problem: str | None) -> None:
             runs.end(Activity.SAVING)

@@ -11,7 +11,7 @@ from napari_unet.labels.painted import painted_ids
 from napari_unet.measure.filters import hidden_objects
 from napari_unet.plugin.objects.words import counted
 from napari_unet.plugin.result.result import Result
-from napari_unet.segmentation.result import filter_told
+from napari_unet.segmentation.result import with_filter
 
 ForFile = Callable[[Result, Any], Callable[[], tuple[Any, dict[str, Any]]]]
 
@@ -34,7 +34,7 @@ def leaving_out(for_file: ForFile) -> ForFile:
         if not filters.active:
             return finish
         result.correcting.forget_cut()
-        kept = result.correcting.changed_ids
+        kept, record = result.correcting.changed_ids, result.record
 
         def without_hidden() -> tuple[Any, dict[str, Any]]:
             labels, told = finish()
@@ -43,19 +43,27 @@ def leaving_out(for_file: ForFile) -> ForFile:
             if "link_ids" in told:
                 told = {**told, "link_ids": without_ids(labels, told["link_ids"], hidden)}
             left = np.where(np.isin(shown, hidden), labels.dtype.type(0), labels)
-            return left, {**told, **filter_told(filters, before - len(painted_ids(left)))}
+            gone = before - len(painted_ids(left))
+            return left, {**told, "filters": with_filter(record, filters, gone)["filters"]}
 
         return without_hidden
 
     return filtered
 
 
-def in_the_file(labels: NDArray[Any], record: dict[str, Any]) -> str:
-    """Return what a person should know of a file whose objects were filtered; empty if not."""
-    if "filtered_out" not in record:
+def in_the_file(labels: NDArray[Any], told: dict[str, Any]) -> str:
+    """Return what a person should know of a file whose objects were filtered; empty if not.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        ``(..., Y, X)``, as they are in the file.
+    told : dict
+        What came with them from the way that `leaving_out` returned.
+    """
+    if "filters" not in told:
         return ""
-    gone = record["filtered_out"]
+    gone = told["filters"][-1]["left_out"]
     verb = "is" if gone == 1 else "are"
-    return (
-        f" {counted(len(painted_ids(labels)))} saved; {gone} filtered out {verb} not in the file."
-    )
+    there = counted(len(painted_ids(labels)))
+    return f" {there} saved; {gone} filtered out {verb} not in the file."
