@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from napari_unet.image import Box
 from napari_unet.io.records import read_record
 from napari_unet.io.tiff import read_labels
+from napari_unet.labels.linking import separated
 from napari_unet.plugin.segment_panel import SegmentPanel
 from napari_unet.segmentation import methods_text
 
@@ -47,7 +48,7 @@ def pull(filters, qtbot, panel):
         histogram = filters.histogram
         panel._scrolling.ensureWidgetVisible(histogram)
         qtbot.wait(50)
-        widget, start = histogram._plot.widget.viewport(), histogram.handle_at(which)
+        widget, start = histogram.plot.viewport(), histogram.handle_at(which)
         assert widget.visibleRegion().contains(start)
         qtbot.mouseMove(widget, start)
         qtbot.mousePress(widget, LEFT, pos=start)
@@ -328,3 +329,44 @@ def test_a_stroke_with_ten_thousand_objects_holds_nothing_up(viewer, panel, mous
         qtbot.waitUntil(lambda n=count: len(took) >= n, timeout=PATIENCE)
     assert 5051 not in result.hidden
     assert min(took) < 0.05, took
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TZYX", "TYX"])
+def test_linked_objects_are_filtered_as_they_are_saved(
+    viewer, network, panel, click, idle, qtbot, tmp_path, axes
+):
+    network.finds["nuclei"] = [A, B, SMALL, EDGE]
+    shape = [*(3 if axis == "Z" else 2 for axis in axes[:-2]), *SHAPE]
+    noise = np.random.default_rng(0).integers(0, 4000, shape, np.uint16)
+    viewer.add_image(noise, name="cells", rgb=False, axis_labels=tuple(axes.lower()))
+    click(panel.segment.segment)
+    idle()
+    qtbot.waitUntil(lambda: not panel.link.running, timeout=PATIENCE)
+    result = panel.session.results.current
+    click(panel.filter.fold.toggleButton())
+    deep = "Z" in axes
+    there = "4 objects" if deep else "8 objects"
+    qtbot.waitUntil(lambda: there in panel.filter.told.text, timeout=PATIENCE)
+    assert panel.filter.unit.text() == ("voxels" if deep else "px")
+    type_into(panel.filter.least, "301" if deep else "101", qtbot)
+    small = np.unique(result.shown[..., *SMALL.slices])
+    assert result.hidden == set(small.tolist())
+    linked = viewer.layers["cells linked"]
+    (name,) = np.unique(linked.data[..., *SMALL.slices])
+    assert linked.get_color(name)[3] == 0
+    path = tmp_path / "cells_labels.ome.tif"
+    panel.saving.save_to(path)
+    idle()
+    assert "3 objects saved; 1 filtered out is not in the file." in panel.sentence
+    saved, record = read_labels(path)[0], read_record(path)
+    np.testing.assert_array_equal(saved, np.where(linked.data == name, 0, linked.data))
+    own = separated(saved, record["link_ids"])
+    np.testing.assert_array_equal(own, np.where(np.isin(result.shown, small), 0, result.shown))
+    result.shown[..., 120:122, 212] = small[0]  # painted: the object in all planes stays
+    qtbot.waitUntil(
+        lambda: (
+            linked.get_color(name)[3] > 0
+            and result.hidden == (set() if deep else set(small[1:].tolist()))
+        ),
+        timeout=PATIENCE,
+    )

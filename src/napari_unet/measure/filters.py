@@ -73,7 +73,12 @@ def hidden_ids(columns: Columns, filters: FilterSettings, kept: Collection[int] 
     """
     if not filters.active:
         return np.zeros(0, np.int64)
-    out, ids = hidden_rows(columns, filters), columns["label"]
+    return ids_of_rows(columns, hidden_rows(columns, filters), kept)
+
+
+def ids_of_rows(columns: Columns, out: NDArray[np.bool_], kept: Collection[int] = ()) -> Ids:
+    """Return the ids all of whose rows are left out, sorted; see `hidden_ids`."""
+    ids = columns["label"]
     stay = np.concatenate([ids[~out], np.array([*kept], np.int64)])
     return np.setdiff1d(ids[out], stay).astype(np.int64)
 
@@ -85,6 +90,37 @@ def hidden_objects(
     if not filters.active:
         return np.zeros(0, np.int64)
     return hidden_ids(ObjectTable(labels, image).columns(), filters, kept)
+
+
+def hidden_sections(
+    sections: Columns, linked: NDArray[Any], volumes: Columns, out: NDArray[np.bool_], axes: str
+) -> NDArray[np.bool_]:
+    """Tell which sections belong to objects through Z that are left out.
+
+    Parameters
+    ----------
+    sections : dict of ndarray
+        A table of N sections.
+    linked : ndarray of int64
+        ``(N,)``, the id of each through Z; 0 = none yet.
+    volumes : dict of ndarray
+        A table of M objects through Z.
+    out : ndarray of bool
+        ``(M,)``, which of them are left out.
+    axes : str
+        One letter for each leading axis that both tables have.
+
+    Returns
+    -------
+    ndarray of bool
+        ``(N,)``.
+    """
+    mine, theirs = linked.astype(np.int64), volumes["label"].astype(np.int64)
+    for axis in axes:
+        count = 1 + max(int(table[axis].max(initial=0)) for table in (sections, volumes))
+        mine, theirs = mine * count + sections[axis], theirs * count + volumes[axis]
+    found: NDArray[np.bool_] = np.isin(mine, theirs[out]) & (linked > 0)
+    return found
 
 
 def without_rows(

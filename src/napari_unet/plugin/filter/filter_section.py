@@ -56,7 +56,7 @@ class FilterSection(Container):  # type: ignore[type-arg]
         self.fold = Fold(TITLE, self.native)
         self.fold.toggled.connect(self._refresh)
         results, runs = session.results, session.runs
-        for signal in (results.changed, results.added, session.intent_changed):
+        for signal in (results.changed, results.added, results.linked, session.intent_changed):
             signal.connect(self._refresh)
         for signal in (results.removed, results.lost):
             signal.connect(self._forget)
@@ -110,7 +110,7 @@ class FilterSection(Container):  # type: ignore[type-arg]
             result = None
         self._show_of(result)
         if self._shown is not None and not self._session.runs.segmenting:
-            self._shown.measured.bring_up_to_date()
+            self._shown.bring_up_to_date()
         self._show()
 
     def _show_of(self, result: Result | None) -> None:
@@ -139,7 +139,7 @@ class FilterSection(Container):  # type: ignore[type-arg]
 
     @property
     def _columns(self) -> Columns:
-        return {} if self._shown is None else self._shown.measured.columns
+        return {} if self._shown is None else self._shown.columns
 
     @property
     def _filters(self) -> FilterSettings:
@@ -186,11 +186,10 @@ class FilterSection(Container):  # type: ignore[type-arg]
             self.told.say(NOTHING if result is None else "")
             self.fold.rename(TITLE)
             return
-        hidden = len(self._shown.result.hidden)
-        if not self._shown.measured.ready:
+        there, hidden = self._shown.count
+        if not self._shown.ready:
             self.told.say(WAITING if self._session.runs.segmenting else MEASURING)
         else:
-            there = len(np.unique(self._columns["label"]))
             text = f"{there - hidden} of {counted(there)}; {hidden} "
             text += f"{'is' if hidden == 1 else 'are'} filtered out"
             why = f": {left_out(self._filters)}" if self._filters.active else ""

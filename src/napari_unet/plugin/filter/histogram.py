@@ -41,9 +41,9 @@ class Histogram(QWidget):
         layout.addWidget(self._told)
 
     @property
-    def region(self) -> Any:
-        """The item of pyqtgraph with the two handles."""
-        return self._plot.region
+    def plot(self) -> Any:
+        """The widget of pyqtgraph; there is one once there was something to draw."""
+        return self._plot.widget
 
     @property
     def held(self) -> bool:

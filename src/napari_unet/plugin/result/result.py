@@ -3,6 +3,7 @@
 import weakref
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,33 @@ IN_VIEW = (
 IN_PART = " The last run was cancelled: this is what it finished. Press Segment to do all of it."
 
 
+@dataclass(frozen=True, eq=False)
+class LinkedShown:
+    """A layer that shows a result whose planes are linked.
+
+    Attributes
+    ----------
+    layer : Labels
+        The layer.
+    known : dict of int to int
+        Id there of each id of the result.
+    """
+
+    layer: Labels
+    known: dict[int, int]
+
+    def ids_of(self, ids: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the ids ``(N,)`` in the layer of those of the result; 0 for new ones."""
+        names, places = self._sorted
+        at = np.searchsorted(names, ids).clip(0, max(0, len(names) - 1))
+        return np.where(names[at] == ids, places[at], 0) if len(names) else np.zeros(len(ids), int)
+
+    @cached_property
+    def _sorted(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        pairs = np.array(sorted(self.known.items()), np.int64).reshape(-1, 2)
+        return pairs[:, 0], pairs[:, 1]
+
+
 @dataclass(eq=False)
 class Result:
     """One labels layer that the model fills and the person paints on.
@@ -67,6 +95,8 @@ class Result:
         What leaves objects out of files, and hides them.
     hidden : frozenset of int
         Ids that are hidden, as far as is measured.
+    linked : LinkedShown or None
+        Where its linked planes are shown, if they are linked.
     """
 
     layer: Labels
@@ -83,6 +113,7 @@ class Result:
     drawn: int = 0
     filters: FilterSettings = field(default_factory=FilterSettings)
     hidden: frozenset[int] = frozenset()
+    linked: LinkedShown | None = None
     correcting: Correcting = field(kw_only=True)
 
     def __post_init__(self) -> None:
