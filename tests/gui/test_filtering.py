@@ -172,6 +172,30 @@ def test_a_painted_object_is_never_hidden_and_a_hidden_one_comes_back(
     qtbot.waitUntil(lambda: hidden(found) == {"small"}, timeout=PATIENCE)
 
 
+def test_all_correct_shows_hidden_objects_again_and_says_so(
+    viewer, panel, found, filters, mouse, click, tick, qtbot
+):
+    tick(filters.edge)
+    click(panel.correct.all_correct)
+    mouse.drag((5, 140), (20, 160), (40, 195))
+    click(panel.correct.all_correct)
+    assert "filtered out (1) are right as well now, and shown again" in panel.sentence
+    qtbot.waitUntil(lambda: hidden(found) == set(), timeout=PATIENCE)
+    assert ids(found)["edge"] in found.correcting.tracker.ids
+
+
+def test_what_is_being_typed_stays_while_something_is_measured(found, filters, qtbot):
+    type_into(filters.most, "1600.25", qtbot)
+    filters.least.setFocus()
+    qtbot.keyClicks(filters.least, "1")
+    found.layer.data[150:160, 20:30] = 9
+    qtbot.waitUntil(lambda: "of 5" in filters.told.text or "5 objects" in filters.told.text)
+    qtbot.keyClicks(filters.least, "01")
+    qtbot.keyClick(filters.least, Qt.Key.Key_Return)
+    assert found.filters.limits("area") == (101, 1600.25)
+    assert hidden(found) == {"small"}
+
+
 def test_a_file_lacks_what_is_hidden_and_says_so(
     viewer, image, panel, found, filters, idle, click, qtbot, tmp_path
 ):

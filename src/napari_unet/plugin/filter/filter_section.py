@@ -81,13 +81,12 @@ class FilterSection(Container):  # type: ignore[type-arg]
         self.told = Wrapped()
         self.show_all = PushButton(text="Show all", tooltip="Take away every limit")
         self.margins = (0, 0, 0, 0)
-        self.append(self.column)
         layout = self.native.layout()
+        layout.addWidget(self.column.native)
         layout.addWidget(self.histogram)
         layout.addLayout(limits)
-        self.append(self.edge)
-        layout.addWidget(self.told)
-        self.append(self.show_all)
+        for below in (self.edge.native, self.told, self.show_all.native):
+            layout.addWidget(below)
         self.column.changed.connect(self._show_values)
         self.histogram.moved.connect(self._limit)
         self.edge.changed.connect(self._on_edge)
@@ -172,7 +171,8 @@ class FilterSection(Container):  # type: ignore[type-arg]
         limits = self._filters.limits(self.column.value or "")
         self.histogram.show_limits(*limits)
         for field, limit in zip((self.least, self.most), limits, strict=True):
-            field.setText("" if limit is None else f"{limit:.6g}")
+            if not field.isModified():  # by the person, who may just be typing
+                field.setText("" if limit is None else f"{limit:.6g}")
             field.setEnabled(bool(self.column.value))
         with self.edge.changed.blocked():
             self.edge.value = self._filters.at_edge
@@ -205,19 +205,21 @@ class FilterSection(Container):  # type: ignore[type-arg]
                 self._filter_by(self._filters.with_limits(column, least, most))
             except InputError as error:
                 self._session.say(str(error))
-                self._show_limits()
 
     def _on_typed(self) -> None:
-        limits: list[Limit] = []
-        for field in (self.least, self.most):
+        """Take the limits whose fields the person has changed."""
+        limits = [*self._filters.limits(self.column.value or "")]
+        for i, field in enumerate((self.least, self.most)):
+            if not field.isModified():
+                continue
+            field.setModified(False)
             text = field.text().strip().replace(",", ".")
             try:
-                limits.append(float(text) if text else None)
+                limits[i] = float(text) if text else None
             except ValueError:
                 self._session.say(NO_NUMBER.format(field.text()))
-                self._show_limits()
-                return
         self._limit(*limits)
+        self._show_limits()
 
     def _on_edge(self, on: bool) -> None:
         self._filter_by(checked(FilterSettings, ranges=self._filters.ranges, at_edge=on))

@@ -115,8 +115,11 @@ class _Plot:
             stepMode="center", fillLevel=0, brush=BAR, pen=pyqtgraph.mkPen(None)
         )
         self._item.addItem(self._bars)
-        pen = pyqtgraph.mkPen(HANDLE, width=3)
-        self.region = pyqtgraph.LinearRegionItem(brush=STAYS, pen=pen, swapMode="block")
+        pen, hover = pyqtgraph.mkPen(HANDLE, width=3), pyqtgraph.mkPen("w", width=3)
+        self.region = pyqtgraph.LinearRegionItem(
+            brush=STAYS, hoverBrush=STAYS, pen=pen, hoverPen=hover, swapMode="block"
+        )
+        self.region.movable = False  # as a whole; its lines are
         self._item.addItem(self.region)
         layout = parent.layout()
         assert layout is not None, "made with the histogram"
@@ -124,7 +127,7 @@ class _Plot:
 
     @property
     def held(self) -> bool:
-        return bool(self.region.moving or any(line.moving for line in self.region.lines))
+        return any(line.moving for line in self.region.lines)
 
     def place(self, value: float) -> Any:
         """Return where on the widget a value is, halfway up."""
@@ -143,7 +146,7 @@ class _Plot:
         low, high = min([ends[0] - beyond, *given]), max([ends[1] + beyond, *given])
         place = low if least is None else least, high if most is None else most
         self.busy = True
-        self._item.setXRange(low, high, padding=0.02)
+        self._item.setXRange(low, high, padding=0.04)
         self.region.setBounds((low, high))
         self.region.setRegion(place)
         self.busy = False

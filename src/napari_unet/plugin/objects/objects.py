@@ -95,8 +95,6 @@ class Objects:
 
     def _hide(self) -> None:
         result = self.result
-        if result.filters.active and not (self.columns and self.measured.columns):
-            return  # it follows when they are measured
         try:
             found = self._found()
         except InputError as error:  # other sizes are known now, or planes were linked
@@ -112,8 +110,8 @@ class Objects:
     def _found(self) -> frozenset[int]:
         """Return the ids that the filter hides."""
         result, filters, sections = self.result, self.result.filters, self.measured.columns
-        if not filters.active:
-            return frozenset()
+        if not (filters.active and sections and self.columns):
+            return frozenset()  # it follows when they are measured
         kept, linked = result.correcting.changed_ids, result.linked
         if linked is None or not self.volumes.wanted:
             return frozenset(hidden_ids(sections, filters, kept).tolist())
