@@ -125,7 +125,10 @@ class Segmentation:
         from napari_unet.measure import measure, measure_linked  # noqa: PLC0415  loads pandas
 
         if self.links is not None:
-            return measure_linked(self.labels, self.image, self.links.parents)
+            table = measure_linked(self.labels, self.image, self.links.parents)
+            if "parent" in table and self.filters is not None:  # some parents are left out
+                table["parent"] = table["parent"].where(table["parent"].isin(table["label"]), 0)
+            return table
         return measure(self.labels, self.image)
 
     @property
