@@ -119,11 +119,16 @@ def test_a_handle_hides_objects_and_brings_them_back(viewer, found, filters, pul
     assert not found.correcting.any
 
 
-def test_filters_add_up_and_show_all_takes_them_away(found, filters, tick, click, qtbot):
+def test_filters_add_up_and_show_all_takes_them_away(found, filters, mouse, tick, click, qtbot):
     tick(filters.edge)
     assert hidden(found) == {"edge"}
     type_into(filters.least, "200", qtbot)
     assert hidden(found) == {"edge", "small"}
+    seen = set()
+    for _ in range(4):
+        mouse.press(Qt.Key.Key_N)  # next object
+        seen.add(found.layer.selected_label)
+    assert seen == {ids(found)["A"], ids(found)["B"]}
     filters.column.value = "circularity"
     assert filters.least.text() == ""
     type_into(filters.most, "0,1", qtbot)

@@ -21,7 +21,10 @@ from napari_unet.settings import FilterSettings, checked
 
 TITLE = "Filter objects"
 USER = "filter"  # of the objects
-NOTHING = "There are no objects to filter. Press Segment first."
+NOTHING = (
+    "There are no objects to filter in this image. Press Segment first; of a large image filter "
+    "the rows of the table that napari-unet segment --csv writes."
+)
 MEASURING, WAITING = "Measuring…", "Measured anew when the run has ended."
 NO_LIMIT = "no limit"
 TIP = (

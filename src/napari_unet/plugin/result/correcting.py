@@ -76,6 +76,7 @@ class Correcting:
         self._problem = ""
         self._news = self._closed = False
         self.edits = 0  # changes found so far
+        self.hidden: frozenset[int] = frozenset()  # ids of objects that a filter hides
         self._tick_timer, self._soon_timer = QTimer(), QTimer()
         self._soon_timer.setSingleShot(True)
         self._tick_timer.timeout.connect(self._tick)

@@ -93,8 +93,6 @@ class Result:
         How often a run or a file, rather than a person, has changed what is shown.
     filters : FilterSettings
         What leaves objects out of files, and hides them.
-    hidden : frozenset of int
-        Ids that are hidden, as far as is measured.
     linked : LinkedShown or None
         Where its linked planes are shown, if they are linked.
     """
@@ -112,7 +110,6 @@ class Result:
     planes: set[Plane] = field(default_factory=set)
     drawn: int = 0
     filters: FilterSettings = field(default_factory=FilterSettings)
-    hidden: frozenset[int] = frozenset()
     linked: LinkedShown | None = None
     correcting: Correcting = field(kw_only=True)
 
@@ -133,6 +130,15 @@ class Result:
     def shown(self) -> Any:
         """What the layer shows, ``(..., Y, X)``; see `Correcting.shown`."""
         return self.correcting.shown
+
+    @property
+    def hidden(self) -> frozenset[int]:
+        """Ids of objects that the filter hides, as far as is measured."""
+        return self.correcting.hidden
+
+    @hidden.setter
+    def hidden(self, ids: frozenset[int]) -> None:
+        self.correcting.hidden = ids
 
     @property
     def classes(self) -> bool:
