@@ -16,7 +16,7 @@ from napari_unet.labels.linking import separated
 from napari_unet.plugin.segment_panel import SegmentPanel
 from napari_unet.segmentation import methods_text
 
-PATIENCE = 15_000  # milliseconds
+PATIENCE = 60_000  # milliseconds
 LEFT = Qt.MouseButton.LeftButton
 SMALL, EDGE = Box((120, 200), (130, 210)), Box((0, 150), (30, 180))  # 100 px, 900 px
 
