@@ -1,0 +1,440 @@
+"""Packages of BioImage.IO into the library: our own ones again, and those of other programs."""
+
+import hashlib
+import io
+import socket
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from scipy import ndimage
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+from napari_unet import segment
+from napari_unet.cli.main import app
+from napari_unet.errors import ModelError
+from napari_unet.models.bioimage_io.importing import import_package
+from napari_unet.models.card import read_card, sha256_of
+from napari_unet.models.library import load_model
+from tests.strategies import random_model
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
+SIDE = 128
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A library of its own, and no network: nothing here may ask for any."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("something asked for the network")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr("napari_unet.models.library.user_folder", lambda: tmp_path / "models")
+    monkeypatch.setattr("napari_unet.models.store.user_folder", lambda: tmp_path / "models")
+
+
+class Edges(nn.Module):
+    """Foreground where a scaled image is bright, boundary where it changes; no weights to learn."""
+
+    def __init__(self, *, order: str = "fb", logits: bool = False, valid: bool = False) -> None:
+        super().__init__()
+        self.order, self.logits, self.valid = order, logits, valid
+        kernel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+        self.register_buffer("kernels", torch.stack([kernel, kernel.T])[:, None] / 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.mean(dim=1, keepdim=True)
+        slope = nn.functional.conv2d(x, self.kernels, padding=0 if self.valid else 1)
+        x = x[..., 1:-1, 1:-1] if self.valid else x
+        found = {
+            "f": 8 * (x - 0.5),
+            "b": 30 * (slope.square().sum(dim=1, keepdim=True).sqrt() - 0.25),
+        }
+        found["g"] = -found["f"]
+        maps = torch.cat([found[letter] for letter in self.order], dim=1)
+        return maps if self.logits else maps.sigmoid()
+
+
+def blobs(shape: tuple[int, int] = (SIDE, SIDE), seed: int = 0) -> tuple[np.ndarray, int]:
+    """Discs with a gap between each two, and their number."""
+    random, image = np.random.default_rng(seed), np.zeros(shape)
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    for y in range(14, shape[0] - 10, 28):
+        for x in range(14, shape[1] - 10, 28):
+            radius = random.uniform(6, 10)
+            image[np.hypot(rows - y, columns - x) < radius] = 1
+    _, count = ndimage.label(image)
+    return (ndimage.gaussian_filter(image, 0.7) * 1000 + 100).astype(np.float32), count
+
+
+def scaled(image: np.ndarray) -> np.ndarray:
+    low, high = np.percentile(image, (1, 99.8), axis=(-2, -1), keepdims=True)
+    return ((image - low) / (high - low + 1e-6)).astype(np.float32)
+
+
+def axes_05(size: Any, names: list[str], halo: int | None = None) -> list[dict[str, Any]]:
+    space = [{"type": "space", "id": one, "size": size(one)} for one in "yx"]
+    for axis in space if halo is not None else []:
+        axis["halo"] = halo
+    return [{"type": "batch"}, {"type": "channel", "channel_names": names}, *space]
+
+
+def fields_05(names: list[str], channels: int = 1, **changes: Any) -> dict[str, Any]:
+    free = {"min": 32, "step": 4}
+    size = changes.pop("size", free)
+    same = changes.pop("output_size", lambda one: {"tensor_id": "raw", "axis_id": one})
+    scale = {"axes": ["y", "x"], "min_percentile": 1, "max_percentile": 99.8}
+    image = {
+        "id": "raw",
+        "axes": axes_05(lambda _: size, [f"c{i}" for i in range(channels)]),
+        "test_tensor": {"source": "test_input.npy"},
+        "data": {"type": "float32"},
+        "preprocessing": [{"id": "scale_range", "kwargs": scale}],
+    }
+    output = {
+        "id": "maps",
+        "axes": axes_05(same, names, changes.pop("halo", 8)),
+        "test_tensor": {"source": "test_output.npy"},
+        "data": {"type": "float32"},
+    }
+    return {
+        "format_version": "0.5.3",
+        "type": "model",
+        "name": "edges of blobs",
+        "description": "Bright blobs.",
+        "authors": [{"name": "A. Person"}],
+        "cite": [{"text": "a paper", "doi": "10.1007/978-3-319-24574-4_28"}],
+        "license": "CC-BY-4.0",
+        "documentation": {"source": "README.md"},
+        "timestamp": "2024-05-06T07:08:09",
+        "inputs": [{**image, **changes.pop("image", {})}],
+        "outputs": [{**output, **changes.pop("output", {})}],
+        "weights": {"torchscript": {"source": "weights.pt", "pytorch_version": "2.4"}},
+        **changes,
+    }
+
+
+def fields_04(channels: int = 2, **changes: Any) -> dict[str, Any]:
+    scale = {"axes": "yx", "mode": "per_sample", "min_percentile": 1.0, "max_percentile": 99.8}
+    return {
+        "format_version": "0.4.10",
+        "type": "model",
+        "name": "edges of blobs",
+        "description": "Bright blobs.",
+        "authors": [{"name": "A. Person"}],
+        "cite": [{"text": "a paper", "doi": "10.1007/978-3-319-24574-4_28"}],
+        "license": "CC-BY-4.0",
+        "documentation": "README.md",
+        "timestamp": "2022-03-01T10:00:00",
+        "test_inputs": ["test_input.npy"],
+        "test_outputs": ["test_output.npy"],
+        "inputs": [
+            {
+                "name": "raw",
+                "axes": "bcyx",
+                "data_type": "float32",
+                "data_range": [float("-inf"), float("inf")],
+                "shape": {"min": [1, 1, 32, 32], "step": [0, 0, 4, 4]},
+                "preprocessing": [{"name": "scale_range", "kwargs": scale}],
+            }
+        ],
+        "outputs": [
+            {
+                "name": "maps",
+                "axes": "bcyx",
+                "data_type": "float32",
+                "data_range": [0.0, 1.0],
+                "halo": [0, 0, 8, 8],
+                "shape": {
+                    "reference_tensor": "raw",
+                    "scale": [1, 0, 1, 1],
+                    "offset": [0, channels / 2, 0, 0],
+                },
+            }
+        ],
+        "weights": {"torchscript": {"source": "weights.pt"}},
+        **changes,
+    }
+
+
+def script(network: nn.Module, example: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    torch.jit.save(torch.jit.trace(network.eval(), torch.from_numpy(example)), content)
+    return content.getvalue()
+
+
+def package(
+    path: Path,
+    fields: dict[str, Any],
+    network: nn.Module | None = None,
+    *,
+    image: np.ndarray | None = None,
+    output: np.ndarray | None = None,
+    **files: bytes,
+) -> Path:
+    """Write a package with a test that it passes, unless another output is given."""
+    network = network or Edges()
+    image = blobs()[0][None, None] if image is None else image
+    if output is None:
+        with torch.inference_mode():
+            output = network(torch.from_numpy(scaled(image))).numpy()
+    arrays = {}
+    for name, array in (("test_input.npy", image), ("test_output.npy", output)):
+        stream = io.BytesIO()
+        np.save(stream, array)
+        arrays[name] = stream.getvalue()
+    content = script(network, scaled(image))
+    weights = fields["weights"].get("torchscript")
+    if weights is not None:
+        weights.setdefault("sha256", hashlib.sha256(content).hexdigest())
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("rdf.yaml", yaml.safe_dump(fields))
+        archive.writestr("README.md", "# Blobs")
+        for name, part in {"weights.pt": content, **arrays, **files}.items():
+            archive.writestr(name, part)
+    return path
+
+
+def imported(path: Path, *outputs: str) -> Path:
+    pytest.importorskip("bioimageio.spec")
+    return import_package(path, outputs)
+
+
+def test_our_own_package_is_our_model_again(tmp_path: Path) -> None:
+    pytest.importorskip("bioimageio.core")
+    model = random_model(tmp_path, licence="CC0-1.0")
+    file = tmp_path / "package.zip"
+    run = CliRunner().invoke(app, ["models", "export", str(model), "--bioimageio", str(file)])
+    assert run.exit_code == 0, run.output
+    run = CliRunner().invoke(app, ["models", "import", str(file)])
+    assert run.exit_code == 0, run.output
+    made = load_model(tmp_path / "models" / "random.safetensors")
+    assert made.sha == sha256_of(model)
+    image = np.random.default_rng(0).normal(100, 20, (90, 110))
+    one, other = (segment(image, m, diameter=20).labels for m in (model, made))
+    assert one.any()
+    np.testing.assert_array_equal(one, other)
+
+
+FORMATS = {
+    "0.4": (fields_04, ("foreground", "boundary")),
+    "0.5": (lambda: fields_05(["foreground", "boundary"]), ()),
+}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_foreground_and_boundary_make_objects(kind: str, tmp_path: Path) -> None:
+    fields, outputs = FORMATS[kind]
+    made = imported(package(tmp_path / "edges.zip", fields()), *outputs)
+    card = read_card(made)
+    assert made.stem == "edges of blobs"
+    assert card.licence == "CC-BY-4.0"
+    assert "A. Person" in card.data
+    assert 12 <= card.object_diameter <= 20  # the blobs of its test
+    image, count = blobs((333, 301), seed=1)
+    labels = segment(image, made).labels
+    assert len(np.unique(labels)) - 1 == count
+    truth, _ = ndimage.label(image > 600)
+    assert ((labels > 0) == (truth > 0)).mean() > 0.98
+    tiles = segment(image, made, tile=64).labels
+    assert ((labels > 0) == (tiles > 0)).all()
+    assert len(np.unique(tiles)) - 1 == count
+
+
+def test_the_command_imports_and_a_folder_is_a_package_too(tmp_path: Path) -> None:
+    pytest.importorskip("bioimageio.spec")
+    file = package(tmp_path / "edges.zip", fields_04())
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(tmp_path / "folder")
+    for path in (tmp_path / "folder", tmp_path / "folder" / "rdf.yaml", file):
+        run = CliRunner().invoke(app, ["models", "import", str(path)])
+        assert run.exit_code == 1
+        assert "channel0, channel1" in run.output
+        asked = ["models", "import", str(path), "--outputs", "foreground, boundary"]
+        run = CliRunner().invoke(app, asked)
+        assert run.exit_code == 0, run.output
+    shown = CliRunner().invoke(app, ["models", "show", "edges of blobs"])
+    assert "TorchScript from BioImage.IO" in shown.output
+
+
+OTHERS: dict[str, tuple[dict[str, Any], nn.Module, tuple[str, ...]]] = {
+    "fixed size": (
+        fields_05(["fg", "boundary"], size=SIDE), Edges(), ()
+    ),
+    "valid convolutions": (
+        fields_05(
+            ["fg", "boundary"], halo=None,
+            output_size=lambda one: {"tensor_id": "raw", "axis_id": one, "offset": -2},
+        ), Edges(valid=True), (),
+    ),
+    "logits and sigmoid": (
+        fields_05(["foreground", "border"], output={"postprocessing": [{"id": "sigmoid"}]}),
+        Edges(logits=True), (),
+    ),
+    "boundary first": (fields_05(["a", "b"]), Edges(order="bf"), ("boundary", "foreground")),
+    "foreground only": (fields_05(["nuclei"]), Edges(order="f"), ()),
+    "distance": (fields_05(["cells", "distance"]), Edges(order="ff"), ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_kinds_make_the_same_objects(kind: str, tmp_path: Path) -> None:
+    fields, network, outputs = OTHERS[kind]
+    output = None
+    if "postprocessing" in fields["outputs"][0]:
+        output = Edges()(torch.from_numpy(scaled(blobs()[0][None, None]))).numpy()
+    file = package(tmp_path / "edges.zip", fields, network, output=output)
+    made = imported(file, *outputs)
+    image, count = blobs((210, 301), seed=2)
+    for tile in (64, 512):
+        labels = segment(image, made, tile=tile).labels
+        assert len(np.unique(labels)) - 1 == count
+        assert ((labels > 0) == (image > 600)).mean() > 0.97
+
+
+def test_mean_and_deviation_scale_an_image(tmp_path: Path) -> None:
+    steps = [
+        {"id": "zero_mean_unit_variance", "kwargs": {"axes": ["y", "x"]}},
+        {"id": "scale_linear", "kwargs": {"gain": 0.5, "offset": 0.3}},
+        {"id": "clip", "kwargs": {"min": -1, "max": 2}},
+    ]
+    image = blobs()[0][None, None]
+    given = np.clip((image - image.mean()) / image.std() * 0.5 + 0.3, -1, 2)
+    output = Edges()(torch.from_numpy(given.astype(np.float32))).numpy()
+    fields = fields_05(["foreground", "boundary"], image={"preprocessing": steps})
+    made = imported(package(tmp_path / "edges.zip", fields, output=output))
+    other, count = blobs((150, 190), seed=3)
+    assert len(np.unique(segment(other, made).labels)) - 1 == count
+
+
+def test_classes_get_their_names(tmp_path: Path) -> None:
+    fields = fields_05(["background", "bright things"])
+    made = imported(package(tmp_path / "edges.zip", fields, Edges(order="gf")))
+    card = read_card(made)
+    assert not card.finds_objects
+    assert card.class_names == ("background", "bright things")
+    image, _ = blobs((150, 190), seed=3)
+    np.testing.assert_array_equal(segment(image, made).labels > 0, scaled(image) > 0.5)
+
+
+def test_colour_goes_in_as_three_channels(tmp_path: Path) -> None:
+    grey = blobs()[0]
+    image = np.stack([grey, grey, grey / 2])[None]
+    fields = fields_05(["foreground", "boundary"], channels=3)
+    made = imported(package(tmp_path / "edges.zip", fields, image=image))
+    picture = (np.stack([grey, grey, grey / 2], axis=-1) / 5).astype(np.uint8)
+    labels = segment(picture, made).labels
+    assert len(np.unique(labels)) - 1 == blobs()[1]
+
+
+def two_inputs() -> dict[str, Any]:
+    fields = fields_05(["foreground"])
+    second = {**fields["inputs"][0], "id": "second", "preprocessing": []}
+    return {**fields, "inputs": [fields["inputs"][0], second]}
+
+
+def in_three_dimensions() -> dict[str, Any]:
+    fields = fields_05(["foreground"])
+    for tensor in (fields["inputs"][0], fields["outputs"][0]):
+        size = {"min": 8, "step": 8}
+        if tensor["id"] == "maps":
+            size = {"tensor_id": "raw", "axis_id": "z"}
+        tensor["axes"].insert(2, {"type": "space", "id": "z", "size": size})
+    return fields
+
+
+def with_source() -> dict[str, Any]:
+    state = {
+        "source": "weights.pt", "sha256": "0" * 64, "pytorch_version": "2.4",
+        "architecture": {"callable": "Evil", "source": "evil.py", "sha256": "0" * 64},
+    }  # fmt: skip
+    return fields_05(["foreground"], weights={"pytorch_state_dict": state})
+
+
+STARDIST = [{"id": "custom_thing", "kwargs": {}}]
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "two inputs": (two_inputs(), "2 inputs (raw, second)"),
+    "volumes": (in_three_dimensions(), "axes batch, channel, z, y, x"),
+    "python source": (with_source(), "weights are pytorch_state_dict"),
+    "onnx": (
+        fields_05(["fg"], weights={"onnx": {"source": "w.onnx", "opset_version": 15}}),
+        "weights are onnx",
+    ),
+    "unknown postprocessing": (
+        fields_05(["fg"], output={"postprocessing": [
+            {"id": "scale_mean_variance", "kwargs": {"reference_tensor": "raw"}}]}),
+        "scale_mean_variance",
+    ),
+    "a step before the scaling": (
+        fields_05(["fg"], image={"preprocessing": [
+            {"id": "clip", "kwargs": {"min": 0, "max": 5}},
+            {"id": "zero_mean_unit_variance", "kwargs": {}}]}),
+        "clip comes before",
+    ),
+    "rays": (fields_05([f"ray{i}" for i in range(32)]), "do not say what they are"),
+    "elsewhere": (
+        fields_05(["fg"], weights={"torchscript": {
+            "source": "https://example.com/w.pt", "pytorch_version": "2.4"}}),
+        "outside the package",
+    ),
+    "not the format": (fields_05(["fg"], cite="no list"), "format (cite"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_is_not_understood_is_named(kind: str, tmp_path: Path) -> None:
+    fields, sentence = REFUSED[kind]
+    with pytest.raises(ModelError) as refused:
+        imported(package(tmp_path / "edges.zip", fields))
+    assert sentence in str(refused.value)
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("network", "output", "sentence"),
+    [
+        (Edges(), np.zeros((1, 2, SIDE, SIDE), np.float32), "of the numbers differ"),
+        (Edges(), np.zeros((1, 2, SIDE, SIDE + 1), np.float32), "an output of"),
+        (Edges(order="f"), None, "gave (1, 1, 128, 128)"),
+        (Edges(logits=True), None, "should go from 0 to 1"),
+    ],
+)
+def test_a_model_that_fails_its_test_is_refused(
+    network: nn.Module, output: np.ndarray | None, sentence: str, tmp_path: Path
+) -> None:
+    file = package(tmp_path / "e.zip", fields_05(["fg", "boundary"]), network, output=output)
+    with pytest.raises(ModelError, match=sentence.replace("(", r"\(").replace(")", r"\)")):
+        imported(file)
+
+
+def test_an_imported_model_is_not_retrained(tmp_path: Path) -> None:
+    from napari_unet import finetune
+
+    made = imported(package(tmp_path / "edges.zip", fields_05(["foreground", "boundary"])))
+    image, _ = blobs()
+    painted, _ = ndimage.label(image > 600)
+    for names in ((), ("background", "bright")):
+        paint = np.minimum(painted, 1) if names else painted
+        with pytest.raises(ModelError, match="can neither be retrained"):
+            finetune(made, [(image, paint)], name="x", class_names=names)
+
+
+def test_without_the_extra_a_sentence_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "bioimageio", None)
+    monkeypatch.setitem(sys.modules, "bioimageio.spec", None)
+    with pytest.raises(ModelError, match="extra 'bioimageio'"):
+        import_package(package(tmp_path / "edges.zip", fields_04()))
