@@ -282,7 +282,7 @@ def describe(card: ModelCard) -> list[tuple[str, str]]:
         ("Name", card.name),
         ("About", card.description),
         ("Finds", _finds(card)),
-        ("Made from", card.parent or "scratch"),
+        ("Made from", card.parent or _origin(card)),
         ("Made for", _images_for(card)),
         ("Trained on", card.data),
         ("Corrections", _corrections(card)),
@@ -302,6 +302,10 @@ def _finds(card: ModelCard) -> str:
     if card.finds_objects:
         return "objects, a number for each"
     return f"{card.spec.classes} classes: {', '.join(card.class_names)}"
+
+
+def _origin(card: ModelCard) -> str:
+    return "a package of BioImage.IO" if isinstance(card.spec, ImportedSpec) else "scratch"
 
 
 def _images_for(card: ModelCard) -> str:

@@ -86,9 +86,8 @@ def _translated(package: Package, outputs: Sequence[str]) -> tuple[bytes, ModelC
         object_diameter=_diameter(network, maps),
         diameter_range=(1, MOST_DIAMETER),  # what it was trained on is not told
         class_names=class_names(model, spec) if CLASS in spec.parts else _objects(),
-        description=plain(str(model.description)),
+        description=plain(f"{model.description} By {', '.join(a.name for a in model.authors)}."),
         licence=plain(str(model.license or "")),
-        data=plain(f"BioImage.IO: {model.name}, by {', '.join(a.name for a in model.authors)}"),
         created=f"{model.timestamp.root:%Y-%m-%d}",
     )
 
