@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from scipy import ndimage
 from torch import nn
 from typer.testing import CliRunner
@@ -16,9 +17,11 @@ from typer.testing import CliRunner
 from napari_unet import segment
 from napari_unet.cli.main import app
 from napari_unet.errors import ModelError
+from napari_unet.models.bioimage_io import importing
 from napari_unet.models.bioimage_io.importing import import_package
 from napari_unet.models.card import read_card, sha256_of
 from napari_unet.models.library import load_model
+from napari_unet.settings import DecodeSettings
 from tests.bioimage_packages import SIDE, Edges, blobs, fields_04, fields_05, package, scaled
 from tests.strategies import random_model
 
@@ -59,6 +62,29 @@ def test_our_own_package_is_our_model_again(tmp_path: Path) -> None:
     assert made.sha == sha256_of(model)
     image = np.random.default_rng(0).normal(100, 20, (90, 110))
     one, other = (segment(image, m, diameter=20).labels for m in (model, made))
+    assert one.any()
+    np.testing.assert_array_equal(one, other)
+
+
+def test_our_network_gives_the_same_labels_as_others_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("bioimageio.core")
+    monkeypatch.setitem(importing.RANGES, "distance", 9)  # the weights are random
+    model, file = random_model(tmp_path), tmp_path / "package.zip"
+    run = CliRunner().invoke(app, ["models", "export", str(model), "--bioimageio", str(file)])
+    assert run.exit_code == 0, run.output
+    with zipfile.ZipFile(file) as ours, zipfile.ZipFile(tmp_path / "bare.zip", "w") as bare:
+        for name in ours.namelist():
+            fields = yaml.safe_load(ours.read(name)) if name == "rdf.yaml" else None
+            if fields is not None:  # without the model's own file, which tells thresholds
+                del fields["config"], fields["attachments"]
+            bare.writestr(name, yaml.safe_dump(fields) if fields else ours.read(name))
+    made = import_package(tmp_path / "bare.zip")
+    assert read_card(made).spec.parts == ("background", "foreground", "boundary", "distance")
+    image = np.random.default_rng(0).normal(100, 20, (90, 110))
+    options = {"diameter": 20, "decode": DecodeSettings(), "precision": "float32"}
+    one, other = (segment(image, m, **options).labels for m in (model, made))
     assert one.any()
     np.testing.assert_array_equal(one, other)
 
