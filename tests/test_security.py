@@ -189,6 +189,41 @@ def card_of(name: str) -> ModelCard:
     return ModelCard(name=name, spec=spec, diameter_range=(1, 4000))
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"parts": []},
+        {"parts": ["foreground", "foreground"]},
+        {"parts": ["evil"]},
+        {"axes": "bcyxz"},
+        {"output_axes": ["yy"]},
+        {"output_axes": ["bcyx", "bcyx"]},
+        {"after": []},
+        {"before": [{"name": "linear"}]},
+        {"before": [{"name": "evil", "first": [1], "second": [1]}]},
+        {"least": 2**40},
+        {"reach": -1},
+        {"step": 0, "least": 10},
+        {"classes": 200},
+        {"scaling": {"kind": "evil"}},
+        {"unknown": 1},
+        {"step": "__import__('os')"},
+    ],
+)
+def test_a_card_of_an_imported_network_is_checked(fields: dict[str, Any], tmp_path: Path) -> None:
+    card = card_of("odd").model_dump(mode="json")
+    card["spec"] |= fields
+    text = json.dumps({CARD_KEY: json.dumps(card)})
+    header = (
+        f'{{"__metadata__":{text},"torchscript":{{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}}}'
+    )
+    file = tmp_path / "odd.safetensors"
+    file.write_bytes(struct.pack("<Q", len(header)) + header.encode() + b"x")
+    for use in (store.import_model, read_card, load_network):
+        with pytest.raises(ModelError):
+            use(file)
+
+
 @pytest.mark.parametrize("name", ["../evil.pt", "/tmp/evil.pt", "..\\evil.pt", "C:\\evil.pt"])
 def test_names_that_leave_a_package_are_not_followed(name: str, tmp_path: Path) -> None:
     pytest.importorskip("bioimageio.spec")

@@ -20,6 +20,8 @@ FOREGROUND, BOUNDARY, BACKGROUND = "foreground", "boundary", "background"
 DISTANCE, CLASS, IGNORED = "distance", "class", "ignored"
 PARTS = (FOREGROUND, BOUNDARY, BACKGROUND, DISTANCE, CLASS, IGNORED)
 UNSCALED = Scaling(kind="given", clip=None)
+ORDERS = (list("xy"), list("bxy"), list("cxy"), list("bcxy"))  # letters of axes, sorted
+NUMBERS = ("linear", "clip", "binarize")  # steps that have numbers
 LONGEST_SIDE = 4096  # pixels of a tile that a network may need
 LEAST_CORE = 16  # pixels that must be left of a tile of fixed size without its margins
 
@@ -80,7 +82,22 @@ class ImportedSpec(UNetSpec):
 
     def __post_init__(self) -> None:
         UNetSpec.__post_init__(self)  # super() does not know a class with slots
-        kind_of(self.parts)
+        objects = kind_of(self.parts) == Kind.INSTANCES
+        classes = 3 if objects else sum(part != IGNORED for part in self.parts)
+        steps = [*self.before, *(step for one in self.after for step in one)]
+        whole = (
+            self.classes == classes
+            and self.distance == objects
+            and not (self.diameter or self.direct or self.nuclei)
+            and self.variant == "padded"
+            and len(self.output_axes) == len(self.after) > 0
+            and all(sorted(axes) in ORDERS for axes in (self.axes, *self.output_axes))
+            and all(len(step.first) and len(step.second) for step in steps if step.name in NUMBERS)
+        )
+        if not whole:
+            raise ModelError(
+                "The model's inputs, outputs and steps do not fit each other. Use another model."
+            )
         fits = 0 <= self.lost <= self.reach and 1 <= self.least <= LONGEST_SIDE
         if not fits or not 0 <= self.step <= LONGEST_SIDE:
             raise ModelError(
