@@ -17,7 +17,6 @@ NO_RECORD = (
 SCRIPT = '''"""Makes labels as they were made before: same model, same settings.
 
 The ids are the same as well, where the versions and the kind of processor are.
-Made with: {versions}
 """
 
 import sys
@@ -25,6 +24,7 @@ import sys
 from napari_unet import DecodeSettings, SegmentSettings, load_model, read_image
 from napari_unet import save_labels, segment
 {imports}
+MADE_WITH = {versions}
 IMAGE = {image}
 LABELS = {labels}
 MODEL = {model}
@@ -111,23 +111,28 @@ def methods_script(record: Mapping[str, Any], image: Path, labels: Path) -> str:
     used = (("FilterSettings", filters), ("LinkSettings", link))
     names = ", ".join(name for name, there in used if there)
     return SCRIPT.format(
-        versions=", ".join(f"{n} {v}" for n, v in record.get("versions", {}).items()),
+        versions=_literal(record.get("versions", {})),
         imports=f"from napari_unet.settings import {names}\n" if names else "",
-        image=json.dumps(str(image)),
-        labels=json.dumps(str(labels)),
-        model=json.dumps(record["model"]),
-        checksum=json.dumps(record["model_sha256"]),
-        settings=pprint.pformat(decided),
-        decode=pprint.pformat(record["decode"]),
-        axes=json.dumps(record["axes"]),
-        channel=record.get("channel"),
-        nuclei=record.get("nuclei"),
-        link=f"result = result.linked(LinkSettings(**{pprint.pformat(link)}))\n" if link else "",
+        image=_literal(str(image)),
+        labels=_literal(str(labels)),
+        model=_literal(record["model"]),
+        checksum=_literal(record["model_sha256"]),
+        settings=_literal(decided),
+        decode=_literal(record["decode"]),
+        axes=_literal(record["axes"]),
+        channel=_literal(record.get("channel")),
+        nuclei=_literal(record.get("nuclei")),
+        link=f"result = result.linked(LinkSettings(**{_literal(link)}))\n" if link else "",
         filter="".join(
-            f"result = result.filtered(FilterSettings(**{pprint.pformat(one)}))\n"
-            for one in filters
+            f"result = result.filtered(FilterSettings(**{_literal(one)}))\n" for one in filters
         ),
     )
+
+
+def _literal(value: Any) -> str:
+    """Return Python text that means a value and can be nothing else: a stranger may have set it."""
+    plain = json.loads(json.dumps(value))  # numbers, texts, lists and dicts, whatever it was
+    return repr(plain) if isinstance(plain, str) else pprint.pformat(plain, width=90)
 
 
 def _tools(record: Mapping[str, Any]) -> str:
