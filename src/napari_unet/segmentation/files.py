@@ -59,7 +59,8 @@ def _described(result: Segmentation) -> dict[str, Any]:
     """Return the record of labels; linked ones can be taken apart again into those of planes."""
     if result.links is None:
         return result.record
-    return result.record | link_record(result.links, separable(result.links))
+    ids = separable(result.links) if result.filters is None else None  # of all objects or none
+    return result.record | link_record(result.links, ids)
 
 
 def exported(result: Segmentation) -> "tuple[ArrayLike, str, Callable[[], pd.DataFrame]]":
@@ -69,8 +70,9 @@ def exported(result: Segmentation) -> "tuple[ArrayLike, str, Callable[[], pd.Dat
 
 def summary(result: Segmentation) -> str:
     """Return what was found, in a few words."""
-    if result.links is not None:
-        return result.links.summary
     if not result.plan.card.finds_objects:
         return "classes"
-    return f"{result.count} object{'' if result.count == 1 else 's'}"
+    count = f"{result.count} object{'' if result.count == 1 else 's'}"
+    if result.filters is not None:
+        return f"{count}; {result.filtered_out} filtered out"
+    return count if result.links is None else result.links.summary

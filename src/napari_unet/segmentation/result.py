@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Event, Notice, ObjectsFound
 from napari_unet.image import Box, Image, Spacing
-from napari_unet.labels.linking import Links, link, unlinked
+from napari_unet.labels.linking import Links, link, parents_among, unlinked
 from napari_unet.models.card import ModelCard
-from napari_unet.settings import LinkSettings, SegmentSettings
+from napari_unet.settings import FilterSettings, LinkSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Segmentation:
         Number of objects; 0 for classes.
     links : Links or None
         Which objects of the planes are one, if they were linked.
+    filters : FilterSettings or None
+        What objects were left out by, and `filtered_out` how many.
     """
 
     labels: NDArray[np.uint32]
@@ -58,6 +60,8 @@ class Segmentation:
     notices: tuple[str, ...] = ()
     count: int = 0
     links: Links | None = None
+    filters: FilterSettings | None = None
+    filtered_out: int = 0
 
     def linked(self, settings: LinkSettings | None = None) -> "Segmentation":
         """Return the result with one id for each object through Z, and for each track in time.
@@ -82,6 +86,39 @@ class Segmentation:
         notices = (*self.notices, NO_DEPTH) if matters and depth is None else self.notices
         return replace(self, labels=labels, links=links, count=links.count, notices=notices)
 
+    def filtered(self, filters: FilterSettings) -> "Segmentation":
+        """Return the result without the objects that a filter leaves out.
+
+        Linked objects are measured through all their planes, and at each time; link first.
+
+        Parameters
+        ----------
+        filters : FilterSettings
+            Ranges of columns of `objects`, and whether objects at the edge are left out.
+
+        Raises
+        ------
+        InputError
+            If the labels are not in memory, or the table has no column of a name.
+        """
+        from napari_unet.measure import ObjectTable  # noqa: PLC0415
+        from napari_unet.measure.filters import hidden_rows, without_rows  # noqa: PLC0415
+
+        if not isinstance(self.labels, np.ndarray):
+            raise InputError(
+                "Only labels in memory are filtered; these lie on disk. Filter their table instead."
+            )
+        table = ObjectTable(self.labels, self.image, linked=self.links is not None)
+        columns = table.columns()
+        out = hidden_rows(columns, filters)
+        labels = without_rows(self.labels, self.image.leading_axes, columns, out)
+        left = np.unique(columns["label"][~out])
+        links = self.links
+        if links is not None:
+            links = replace(links, parents=parents_among(links.parents, left))
+        made = replace(self, labels=labels, links=links, count=len(left))
+        return replace(made, filters=filters, filtered_out=self.count - len(left))
+
     @cached_property
     def objects(self) -> "pd.DataFrame":
         """One row for each object: id, centroid, area, diameter, mean intensity.
@@ -100,6 +137,8 @@ class Segmentation:
         made = record(self.plan, self.settings, self.image)
         if self.links is not None:
             made |= link_record(self.links)
+        if self.filters is not None:
+            made = with_filter(made, self.filters, self.filtered_out)
         return made
 
 
@@ -124,6 +163,12 @@ def links_recorded(record: Mapping[str, Any], labels: Any, image: Image) -> Link
 def parents_recorded(record: Mapping[str, Any]) -> dict[int, int]:
     """Return the id of the parent of each track that has one."""
     return {int(child): int(parent) for child, parent in record.get("parents", {}).items()}
+
+
+def with_filter(record: Mapping[str, Any], filters: FilterSettings, count: int) -> dict[str, Any]:
+    """Return a record that tells of a filter as well, and of how many objects it left out."""
+    told = {**filters.model_dump(mode="json"), "left_out": count}
+    return {**record, "filters": [*record.get("filters", ()), told]}
 
 
 def can_link(image: Image, card: ModelCard) -> bool:

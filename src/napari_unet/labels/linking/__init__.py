@@ -5,9 +5,16 @@ The result says which id each section gets, so that it can be applied to labels 
 by plane, or by windows of a view that reads what it is asked for.
 """
 
-from napari_unet.labels.linking.copying import LinkedCopy, linked_copy, packed, separable, separated
+from napari_unet.labels.linking.copying import (
+    LinkedCopy,
+    linked_copy,
+    packed,
+    separable,
+    separated,
+    without_ids,
+)
 from napari_unet.labels.linking.planes import link, relink, unlinked
-from napari_unet.labels.linking.result import LinkedLabels, Links
+from napari_unet.labels.linking.result import LinkedLabels, Links, parents_among
 
 __all__ = [
     "LinkedCopy",
@@ -16,8 +23,10 @@ __all__ = [
     "link",
     "linked_copy",
     "packed",
+    "parents_among",
     "relink",
     "separable",
     "separated",
     "unlinked",
+    "without_ids",
 ]

@@ -1,6 +1,7 @@
 """Which id each section gets, applied to labels of any size, and shown as tracks."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,6 +125,12 @@ class Links:
         centre = mean_places(places, self.sections.area[kept], objects.ravel(), len(rows))
         graph = {child: [parent] for child, parent in sorted(self.parents.items())}
         return np.concatenate([rows, centre], axis=1), graph
+
+
+def parents_among(parents: Mapping[int, int], ids: NDArray[np.integer]) -> dict[int, int]:
+    """Return those parents of which both child and parent are among the ids that are left."""
+    left = set(ids.tolist())
+    return {child: of for child, of in parents.items() if {child, of} <= left}
 
 
 class LinkedLabels:

@@ -232,7 +232,7 @@ class ReopenLabels:
             session.journals.taken_over.emit(painted[0].header.token)
         old = painted[0].paths if painted and not search.grown else ()
         result = session.results.take_in(source, image, labels, live, instead_of=old)
-        result.linked = linked
+        result.linked_before = linked
         result.take_up(array, painted[1] if painted else None)
         session.results.show(result)
         text = LOCKED if painted else TAKEN + ("" if result.correcting.any else NO_JOURNAL)

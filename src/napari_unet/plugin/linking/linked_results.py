@@ -19,7 +19,7 @@ from napari_unet.plugin.linking.linked import (
     linking_of,
 )
 from napari_unet.plugin.linking.linked_layers import show_linked, show_tracks
-from napari_unet.plugin.result.result import Result
+from napari_unet.plugin.result.result import LinkedShown, Result
 from napari_unet.plugin.result.slide_result import SlideResult, slide_result
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
@@ -77,7 +77,6 @@ class LinkedResults:
     """
 
     changed = Signal()  # what is linked, or how far it is
-    made = Signal(object)  # the result that was linked, or whose links were taken away
     failed = Signal(str)  # a sentence
 
     def __init__(self, session: Session) -> None:
@@ -200,7 +199,7 @@ class LinkedResults:
         made = self._made.get(target)
         before = made.linked.copy if made is not None else None
         if made is None and isinstance(target, Result):
-            before = target.linked
+            before = target.linked_before
         return linking_of(target, labels, before, self.settings, progress)
 
     def _end(self, job: _Job, found: Linked | None, problem: str | None) -> None:
@@ -232,8 +231,10 @@ class LinkedResults:
         made.tracks = show_tracks(viewer, layer, links, made.tracks, f"{name} tracks")
         if before is not found:
             before.remove()
+        if isinstance(target, Result):
+            target.linked = LinkedShown(made.layer, found.copy.known)
+            self._session.results.linked.emit(target)
         self.changed.emit()
-        self.made.emit(target)
         if job.announced and target is self.current:
             text = SHOWN if isinstance(target, Result) else SHOWN_OF_LARGE
             shown = made.layer.name
@@ -244,11 +245,13 @@ class LinkedResults:
         made = self._made.pop(target, None)
         if made is None:
             return
+        if isinstance(target, Result):
+            target.linked = None
+            self._session.results.linked.emit(target)
         for layer in (made.layer, made.tracks):
             if layer is not None and layer in self._session.viewer.layers:
                 self._session.viewer.layers.remove(layer)
         made.linked.remove()
-        self.made.emit(target)
 
     def _close(self) -> None:
         """Stop; of large images nothing is left that would lie in their folders unseen."""
