@@ -205,7 +205,7 @@ def test_linking_that_is_stopped_leaves_the_labels_and_is_done_later(viewer, sta
 
 
 def rows(table) -> list[dict[str, float]]:
-    columns = table._measured[table._shown].columns
+    columns = table._measured.columns
     return [
         dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
     ]
@@ -280,3 +280,9 @@ def test_table_of_a_movie_has_one_row_for_each_object_and_time(
     viewer.dims.set_point(0, 3)
     result.layer.selected_label = result.layer.data[3, A.start[0] + 5, A.start[1] + 5]
     assert table.view.currentIndex().row() == 6
+    table.colour.setCurrentText("area")
+    table.colour.activated.emit(table.colour.currentIndex())
+    qtbot.waitUntil(lambda: not result.layer.visible, timeout=PATIENCE)
+    viewer.layers.remove("cells linked")
+    assert result.layer.visible
+    assert not table.colour.isEnabled()

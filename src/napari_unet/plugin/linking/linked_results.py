@@ -232,7 +232,7 @@ class LinkedResults:
         if before is not found:
             before.remove()
         if isinstance(target, Result):
-            target.linked = LinkedShown(made.layer, found.copy.known)
+            target.linked = LinkedShown(made.layer, found.copy.known, links.parents)
             self._session.results.linked.emit(target)
         self.changed.emit()
         if job.announced and target is self.current:

@@ -25,6 +25,7 @@ from napari_unet.labels.painted import painted_ids
 from napari_unet.labels.reopen import put_on_top
 from napari_unet.labels.watershed import Patch
 from napari_unet.planning.planner import Where
+from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.layers.layers import Redraw
 from napari_unet.plugin.result.correcting import Correcting
@@ -53,10 +54,18 @@ class LinkedShown:
         The layer.
     known : dict of int to int
         Id there of each id of the result.
+    parents : dict of int to int
+        Id there of the parent of each track that comes of a division.
     """
 
     layer: Labels
     known: dict[int, int]
+    parents: dict[int, int]
+
+    @property
+    def labels(self) -> Any:
+        """What the layer shows, ``(..., Y, X)``."""
+        return grid_of(self.layer).labels(self.layer.data)
 
     def ids_of(self, ids: NDArray[Any]) -> NDArray[np.int64]:
         """Return the ids ``(N,)`` in the layer of those of the result; 0 for new ones."""
