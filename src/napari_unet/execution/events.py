@@ -7,6 +7,7 @@ from pathlib import Path
 from napari_unet.image import Box
 from napari_unet.labels.watershed import Patch
 from napari_unet.tiling.plan import Key, SegmentPlan
+from napari_unet.wording import counted
 
 HEARTBEAT = 0.05  # seconds; how long a consumer that wants to cancel waits at most for an event
 KEEP_ALL = 2**63
@@ -136,7 +137,7 @@ def objects_found(count: int, plan: SegmentPlan | None = None) -> str:
     """
     if not count:
         return NOTHING
-    objects = f"{count} object{'' if count == 1 else 's'}"
+    objects = counted(count, "object")
     if plan is not None and len(plan.planes) > 1:
         objects += " in single planes"  # one that several planes show is counted in each
     if plan is None or not (plan.found or plan.diameter != _expected(plan)):

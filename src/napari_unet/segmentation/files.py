@@ -9,6 +9,7 @@ from napari_unet.inference.memory import free_memory
 from napari_unet.io.results import Target, prepared
 from napari_unet.io.tiff import save_labels
 from napari_unet.segmentation.result import Segmentation, can_link
+from napari_unet.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,4 +66,4 @@ def summary(result: Segmentation) -> str:
         return result.links.summary
     if not result.plan.card.finds_objects:
         return "classes"
-    return f"{result.count} object{'' if result.count == 1 else 's'}"
+    return counted(result.count, "object")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.errors import InputError
+from napari_unet.wording import counted
 
 NO_RECORD = (
     "These labels say nothing of how they were made: they hold no record of a model and its "
@@ -70,7 +71,7 @@ def methods_text(record: Mapping[str, Any], *, corrected: int | None = None) -> 
     if corrected is None and "corrected" in record:
         corrected = len(record["corrected"])
     if corrected is not None:
-        sentences.append(f"A person drew, corrected or confirmed {_counted(corrected, 'object')}.")
+        sentences.append(f"A person drew, corrected or confirmed {counted(corrected, 'object')}.")
     return " ".join(filter(None, sentences))
 
 
@@ -129,8 +130,8 @@ def _tools(record: Mapping[str, Any]) -> str:
     taught = record.get("retrained")
     if taught:
         objects, images = taught["painted_objects"], taught["images"]
-        text += f", retrained from {taught['parent']!r} with {_counted(objects, 'painted object')} "
-        text += f"in {_counted(images, 'image')}"
+        text += f", retrained from {taught['parent']!r} with {counted(objects, 'painted object')} "
+        text += f"in {counted(images, 'image')}"
     return text + "."
 
 
@@ -157,11 +158,7 @@ def _linking(link: Mapping[str, Any], axes: str) -> str:
         share = round(100 * link["least_overlap"])
         parts.append(f"sections in neighbouring planes were one object from {share} % overlap on")
     if "T" in axes:
-        most = _counted(link["most_distance"], "diameter")
+        most = counted(link["most_distance"], "diameter")
         parts.append(f"objects were tracked over time with LapTrack, moving at most {most}")
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
-
-
-def _counted(number: float, word: str) -> str:
-    return f"{number:g} {word}{'' if number == 1 else 's'}"

@@ -25,6 +25,7 @@ from napari_unet.plugin.session.session import Intent, Session
 from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import side_by_side
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
+from napari_unet.wording import counted
 
 OFFER_DELAY = 300  # milliseconds from the loss of a result to the offer to restore it
 
@@ -142,8 +143,7 @@ class Restoring(Container):  # type: ignore[type-arg]
 
     def _offer(self, layer: ImageLayer, recovery: Recovery) -> None:
         when = f"{recovery.changed.astimezone():%d %b %Y, %H:%M}"
-        count = recovery.strokes
-        strokes = f"{count} stroke{'' if count == 1 else 's'}"
+        strokes = counted(recovery.strokes, "stroke")
         what = "Classes painted on" if self._is_of_classes(layer, recovery) else "Corrections of"
         place = self._place(layer, recovery)
         whose = "this image" if place is None else f"a part of this image (at {place[1].start})"

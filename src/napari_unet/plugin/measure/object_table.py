@@ -23,6 +23,7 @@ from napari_unet.plugin.measure.outlined import Outlined
 from napari_unet.plugin.measure.table_model import TableModel
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
+from napari_unet.wording import counted
 
 PLAIN = "none"
 NOTHING = "There are no objects to measure. Press Segment, or paint some."
@@ -183,7 +184,7 @@ class ObjectsTable(QWidget):
             return
         rows, measured = self.model.rowCount(), self._measured[self._shown]
         if measured.ready:
-            self.note.setText("1 object" if rows == 1 else f"{rows} objects")
+            self.note.setText(counted(rows, "object").capitalize())
         else:
             self.note.setText(WAITING if self._session.runs.segmenting else MEASURING)
 
