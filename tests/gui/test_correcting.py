@@ -407,9 +407,11 @@ def test_restart_offers_and_restores(viewer, image, panel, result, mouse, click,
     viewer.window.add_dock_widget(again, name="again")
     try:
         qtbot.waitUntil(lambda: again.restoring.visible, timeout=PATIENCE)
-        assert "strokes" in again.restoring.offer_text.text
+        assert "(2 objects)" in again.restoring.offer_text.text
         click(again.restoring.restore)
         qtbot.waitUntil(lambda: "are restored" in again.sentence, timeout=PATIENCE)
+        assert "press Segment, which finds the other objects" in again.sentence
+        assert again.session.results.current.only_painted
         result = again.session.results.current
         np.testing.assert_array_equal(result.painted(), painted)
         assert not any(path.exists() for path in files)

@@ -8,8 +8,9 @@ from napari import Viewer
 from napari_unet.plugin.batch.batch_window import Batch
 from napari_unet.plugin.correct.classes_section import ClassesSection
 from napari_unet.plugin.correct.correct_section import CorrectSection
+from napari_unet.plugin.correct.keys import WHERE
 from napari_unet.plugin.correct.restoring import Restoring
-from napari_unet.plugin.guide.next_step import NextStep
+from napari_unet.plugin.guide.next_step import Buttons, NextStep
 from napari_unet.plugin.guide.welcome import Welcome
 from napari_unet.plugin.measure.measure_section import MeasureSection
 from napari_unet.plugin.preferences import read_preferences, write_preferences
@@ -93,11 +94,23 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self._model_in_use = ModelInUse(session, self.form.model)
         LibraryWatch(self.native).changed.connect(self._model_in_use.library_changed)
         self.advice = ModelAdvice(session)
-        buttons = self.segment.segment, self.retrain.form.retrain, self.saving.save
-        self.next_step = NextStep(session, *buttons, self.saving.unsaved)
+        self._lead()
         self.native.destroyed.connect(self.close_down)
         self._undocking = Undocking(self.native)
         self._undocking.happened.connect(self.close_down)
+
+    def _lead(self) -> None:
+        """Let the next sensible button stand out."""
+        buttons = Buttons(
+            segment=self.segment.segment,
+            where_next=self.correct.buttons[WHERE],
+            retrain=self.retrain.form.retrain,
+            table=self.measure.table,
+            save=self.saving.save,
+        )
+        self.next_step = NextStep(self.session, buttons, self.saving.unsaved)
+        self.correct.uncertain.looked.connect(self.next_step.note_looked)
+        self.retrain.asking.connect(self.next_step.note_asked)
 
     def _take_preferences(self) -> None:
         """Begin with what was chosen last; after the advice, which a person's model ends."""

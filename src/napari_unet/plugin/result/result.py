@@ -87,6 +87,8 @@ class Result:
         self._planned = self.image  # what the plan was made for, whatever is chosen since
         self._found: set[Key] = set()  # blocks of the plan that were made so far
         self._lost_maps = False  # of the plan, to a later run
+        self._filled = False  # by a run or a file, beside what is painted
+        self._found_any = False  # objects, or classes, of a run or a file
 
     def painted(self) -> NDArray[np.uint32]:
         """Return the painted array ``(..., Y, X)`` of now; objects painted in part as a whole."""
@@ -101,6 +103,19 @@ class Result:
     def classes(self) -> bool:
         """Whether it holds classes rather than objects."""
         return self.live.assembly.classes
+
+    @property
+    def only_painted(self) -> bool:
+        """Whether all that it shows was painted: no run and no file has said anything yet."""
+        return not self._filled
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether anything was found or painted; asked after each stroke, so nothing is scanned.
+
+        Objects that a person has taken away count: that, too, would be lost.
+        """
+        return self._found_any or self.correcting.count[0] > 0
 
     @property
     def count(self) -> int:
@@ -121,7 +136,8 @@ class Result:
         painted : ndarray of uint32 or None
             ``(..., Y, X)``, what a person painted on just these labels.
         """
-        self._begun = True
+        self._begun = self._filled = True
+        self._found_any = bool(labels.any())
         self.drawn += 1
         self.live.assembly.take_up(labels)
         if painted is not None:
@@ -134,6 +150,7 @@ class Result:
         """Go on where another result of the same layer was left; `live` is that one's."""
         self._begun = True
         self.region, self.planes = previous.region, previous.planes
+        self._filled, self._found_any = previous._filled, previous._found_any
         if self.live.marks.any():
             self.correcting.marks.layer()
         self.correcting.look_everywhere()
@@ -191,6 +208,8 @@ class Result:
         if self._coming is not None:
             self._take_plan(self._coming)
         self._found.add(event.key)
+        self._filled = True
+        self._found_any = self._found_any or bool(event.patch.labels.any())
         self.drawn += 1
         self.live.update(self.shown, event.plane, event.owned, event.patch, event.block)
         self._redraw.soon()
@@ -198,9 +217,20 @@ class Result:
     def finish(self) -> None:
         """Draw everything, and keep the record of how it was made with the layer."""
         self.layer.refresh()
+        if self._was_whole and not self.classes:
+            self._found_any = self.live.assembly.count > 0  # nothing of an earlier run is left
         if self.plan is not None:
             made = {METADATA_KEY: record(self.plan, self.settings, self._planned)}
             self.layer.metadata = {**self.layer.metadata, **made}
+
+    @property
+    def _was_whole(self) -> bool:
+        """Whether the last run did all of the image, and was not cancelled."""
+        plan, image = self.plan, self._planned
+        if plan is None or plan.region.shape != image.shape:
+            return False
+        planes = sum(1 for _ in image.planes())
+        return len(plan.planes) == planes and self._found.issuperset(plan.blocks())
 
     @property
     def record(self) -> dict[str, Any]:
@@ -221,6 +251,7 @@ class Result:
             nothing = Patch(box, np.zeros(box.shape, np.int32), 0)
             self.live.update(self.shown, plane, box, nothing, 0)
         self.plan = self.folder = None
+        self._filled = self._found_any = False
         self.cached_tiles = set()
         self.layer.refresh()
 

@@ -32,6 +32,10 @@ AS_IMAGE = (
 UNSAVED = (
     "{} not saved. What you have corrected is kept, and offered when you open the image again."
 )
+ONLY_PAINTED = (
+    "Only what you painted or restored is in these labels: the rest of the image is not segmented. "
+    "Press Segment first to find it."
+)
 NOTHING = "There is nothing to save: the image has no result any more. Press Segment first."
 
 
@@ -83,7 +87,7 @@ class Saving:
         return [
             result.layer.name
             for result in self._session.results.all()
-            if self._saved.get(result) != result.correcting.edits and _holds_objects(result)
+            if self._saved.get(result) != result.correcting.edits and result.holds_any
         ]
 
     def _leave_window(self) -> None:
@@ -102,6 +106,8 @@ class Saving:
         if found is None:
             self._session.say(NOTHING)
             return
+        if isinstance(found, Result) and found.only_painted and not self._save_anyway():
+            return
         kind = "classes" if found.classes else "labels"
         ending = ENDING if slide else OME_TIFF
         suggestion = f"{found.image.name}_{kind}{ending}"
@@ -114,6 +120,15 @@ class Saving:
                 self._session.say(NOT_ASKED.format(path.name, "Save labels…"))
             else:
                 self.save_to(path)
+
+    def _save_anyway(self) -> bool:
+        """Ask whether to save labels of which nothing but what was painted is there."""
+        box = QMessageBox(self.save.native.window())
+        box.setText(ONLY_PAINTED)
+        anyway = box.addButton("Save anyway", QMessageBox.ButtonRole.AcceptRole)
+        box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
+        box.exec()
+        return box.clickedButton() is anyway
 
     def save_to(self, path: Path) -> None:
         """Write the labels, in the background, as they are now."""
@@ -174,12 +189,6 @@ class Saving:
         # the journal of a layer that was removed meanwhile is closed, and is offered to be restored
         if journal is not None and result.layer in self._session.viewer.layers:
             journal.note("saved", path=str(path))
-
-
-def _holds_objects(result: Result) -> bool:
-    """Whether a layer is not empty; asked after every stroke, and a stack takes long to scan."""
-    painted, _ = result.correcting.count
-    return painted > 0 or bool(result.layer.data.any())
 
 
 class Closing(QObject):
