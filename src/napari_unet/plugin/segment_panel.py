@@ -4,12 +4,15 @@ from typing import Any
 
 from magicgui.widgets import Container
 from napari import Viewer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout
 
 from napari_unet.plugin.batch.batch_window import Batch
 from napari_unet.plugin.correct.classes_section import ClassesSection
 from napari_unet.plugin.correct.correct_section import CorrectSection
 from napari_unet.plugin.correct.keys import WHERE
 from napari_unet.plugin.correct.restoring import Restoring
+from napari_unet.plugin.guide.help import Help
 from napari_unet.plugin.guide.next_step import Buttons, NextStep
 from napari_unet.plugin.guide.welcome import Welcome
 from napari_unet.plugin.measure.measure_section import MeasureSection
@@ -52,7 +55,8 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.form = SegmentForm(session)
         self.segment, self.link = SegmentSection(session), LinkPlanes(session)
         self.saving = Saving(session, self.link)
-        self.welcome = Welcome(napari_viewer)
+        self.help = Help()
+        self.welcome = Welcome(napari_viewer, self.help.open)
         self.large, self.batch = LargeImages(session), Batch(session)
         self.classes = ClassesSection(session)
         self.restoring = Restoring(session)
@@ -85,11 +89,15 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
             layout.addWidget(question.native)
         layout.addWidget(self._scrolling, 1)
         layout.addWidget(self.segment.progress.native)
-        layout.addWidget(self._sentence)
+        said = QHBoxLayout()
+        said.addWidget(self._sentence, 1)
+        said.addWidget(self.help, alignment=Qt.AlignmentFlag.AlignBottom)
+        layout.addLayout(said)
 
     def _connect(self) -> None:
         session = self.session
         session.said.connect(self._sentence.say)
+        session.said.connect(self.help.follow)
         session.reveal.connect(self._scrolling.reveal)
         self._model_in_use = ModelInUse(session, self.form.model)
         LibraryWatch(self.native).changed.connect(self._model_in_use.library_changed)
@@ -129,4 +137,5 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         if not self.session.closed:
             write_preferences(self.session.intent.model, self.retrain.form.time.value)
         self.welcome.leave()
+        self.help.close_down()
         self.session.close()

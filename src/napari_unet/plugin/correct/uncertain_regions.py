@@ -37,7 +37,11 @@ COLOUR = "#ffd21f"
 
 NO_RESULT = "There is no segmentation of this image yet. Press Segment first."
 FLAT = "Uncertain regions are shown in planes. Switch to the 2-D view and try again."
-SURE = "The model is sure of everything it has segmented, except near what is painted."
+SURE = (
+    "The model is sure of everything it has segmented, except near what is painted. Open table, "
+    "under Measure, measures the objects."
+)
+LAST = " This is the last one. Where all is right, press Open table, under Measure."
 LOOKING = "Looking for the regions where the model is least sure…"
 
 
@@ -169,8 +173,10 @@ class UncertainRegions:
         camera.zoom = max(camera.zoom, READABLE / height)
         self._draw(region, layer)
         most = "least sure" if number == 1 else "unsure"
-        self._session.say(f"Region {number} of {len(self._regions)}: the model is {most} here.")
-        if number == len(self._regions):
+        last = number == len(self._regions)
+        where = f"Region {number} of {len(self._regions)}: the model is {most} here."
+        self._session.say(where + LAST * last)
+        if last:
             self.looked.emit(result)
 
     def _draw(self, region: UncertainRegion, result: Labels) -> None:

@@ -79,8 +79,9 @@ class NextStep:
 
     def _on_table(self, *_: Any) -> None:
         result = self._session.results.current
-        if result is not None:
+        if result is not None:  # who measures has looked
             self._measured.add(result)
+            self._looked[result] = result.plan
         self.refresh()
 
     def note_looked(self, result: Result) -> None:

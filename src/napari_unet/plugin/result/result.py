@@ -18,13 +18,14 @@ from napari_unet.execution.orders import Job
 from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.execution.run import Run, live_run
 from napari_unet.image import Box, Image, Plane
+from napari_unet.intensity import has_contrast
 from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.labels.painted import painted_ids
 from napari_unet.labels.reopen import put_on_top
 from napari_unet.labels.watershed import Patch
 from napari_unet.planning.planner import Where
+from napari_unet.plugin.layers.label_grid import Redraw
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
-from napari_unet.plugin.layers.layers import Redraw
 from napari_unet.plugin.result.correcting import Correcting
 from napari_unet.segmentation import record
 from napari_unet.settings import SegmentSettings
@@ -37,6 +38,10 @@ REPLACED = (
 IN_VIEW = (
     " The image is larger than what is kept for the sliders: they act on the current view; press "
     "Segment to apply them everywhere."
+)
+TRY = (
+    " Set the object diameter to that of your cells, raise Sensitivity, or choose another model{}. "
+    "If that does not help, paint ten cells and press Retrain."
 )
 IN_PART = " The last run was cancelled: this is what it finished. Press Segment to do all of it."
 
@@ -211,12 +216,13 @@ class Result:
         self._filled = True
         self._found_any = self._found_any or bool(event.patch.labels.any())
         self.drawn += 1
-        self.live.update(self.shown, event.plane, event.owned, event.patch, event.block)
-        self._redraw.soon()
+        area = self.live.update(self.shown, event.plane, event.owned, event.patch, event.block)
+        with self.correcting.not_painted():
+            self._redraw.part(event.plane, area)
 
     def finish(self) -> None:
         """Draw everything, and keep the record of how it was made with the layer."""
-        self.layer.refresh()
+        self._redraw.finish()
         if self._was_whole and not self.classes:
             self._found_any = self.live.assembly.count > 0  # nothing of an earlier run is left
         if self.plan is not None:
@@ -314,10 +320,18 @@ class Result:
             return ""
         if self.classes:
             return "Done."
-        text = objects_found(self.count, self.plan)
+        count = self.count
+        text = objects_found(count, self.plan, self._planned)
+        if not count and any(map(has_contrast, self.plan.limits)):
+            text += what_to_try(self._planned)
         if not self._room_for_maps:
             return text + IN_VIEW
         return text if self._found.issuperset(self.plan.blocks()) else text + IN_PART
+
+
+def what_to_try(image: Image) -> str:
+    """Return what a person can do where a model finds nothing in an image."""
+    return TRY.format(", or another channel" if image.channels > 1 else "")
 
 
 def _unannounced(run: Run, executor: Executor) -> Events:

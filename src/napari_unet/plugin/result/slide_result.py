@@ -12,10 +12,13 @@ from napari_unet.execution.events import ObjectsFound, Started, TileWritten, obj
 from napari_unet.image import Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.label_grid import Redraw
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.result.incremental import IncrementalSegmentation
+from napari_unet.plugin.result.result import what_to_try
 from napari_unet.segmentation import record
 
+TO_CORRECT = "To correct some, zoom in and press Edit this view."
 SLIDE = "napari_unet_slide"  # in the metadata of such a layer
 
 
@@ -69,7 +72,7 @@ class SlideResult:
             SLIDE: self,
             METADATA_KEY: record(event.plan, self.incremental.settings, self.image),
         }
-        self._redraw = layers.Redraw(self.layer)
+        self._redraw = Redraw(self.layer)
 
     def place(self, event: TileWritten | ObjectsFound) -> None:
         """Draw anew what was written."""
@@ -87,8 +90,9 @@ class SlideResult:
             return "Cancelled. What is finished stays; press Segment to go on."
         if self.classes:
             return f"Done. {self.note}".strip()
-        how = self.note or "To correct some, zoom in and press Edit this view."
-        return f"{objects_found(self.incremental.objects)} {how}"
+        count = self.incremental.objects
+        how = TO_CORRECT if count else what_to_try(self.image).strip()
+        return f"{objects_found(count)} {self.note or how}"
 
 
 def slide_results(viewer: Viewer, source: Layer | None) -> list[SlideResult]:
