@@ -15,10 +15,13 @@ from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import Redraw
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.result.incremental import IncrementalSegmentation
-from napari_unet.plugin.result.result import what_to_try
 from napari_unet.segmentation import record
 
 TO_CORRECT = "To correct some, zoom in and press Edit this view."
+TRY = (
+    " Set the object diameter to that of your cells, raise Sensitivity, or choose another model{}. "
+    "If that does not help, paint ten cells and press Retrain."
+)
 SLIDE = "napari_unet_slide"  # in the metadata of such a layer
 
 
@@ -108,3 +111,8 @@ def slide_results(viewer: Viewer, source: Layer | None) -> list[SlideResult]:
 def slide_result(viewer: Viewer, source: Layer | None) -> SlideResult | None:
     """Return the topmost labels of a large image; None if there are none."""
     return next(iter(slide_results(viewer, source)), None)
+
+
+def what_to_try(image: Image) -> str:
+    """Return what a person can do where a model finds nothing in an image."""
+    return TRY.format(", or another channel" if image.channels > 1 else "")
