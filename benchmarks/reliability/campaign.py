@@ -19,8 +19,7 @@ CAMPAIGNS: dict[str, str] = {
     "files": "benchmarks.reliability.files.campaign",
     "kills": "benchmarks.reliability.kills.campaign",
     "disks": "benchmarks.reliability.full_disks",
-    "engine": "benchmarks.reliability.engine_kills",
-    "workers": "benchmarks.reliability.worker_kills",
+    "processes": "benchmarks.reliability.process_kills",
     "inputs": "benchmarks.reliability.odd_inputs",
 }
 SEED = 20261130

@@ -96,9 +96,9 @@ class Files:
         return Damaged(whole, part, damaged(kind, whole.parts[part], others, chance))
 
 
-def steps(whole: Whole, path: Path) -> Iterator[Step]:
+def steps(kind: str, path: Path) -> Iterator[Step]:
     """Yield everything that the program does with a file of a kind."""
-    match whole.kind:
+    match kind:
         case "model":
             yield from _model_steps(path)
         case "journal":
@@ -106,7 +106,7 @@ def steps(whole: Whole, path: Path) -> Iterator[Step]:
         case _:
             yield lambda: _read(path)
             yield lambda: _offered(path.parent)
-            if whole.kind != "png":
+            if kind != "png":
                 yield lambda: _record(path)
 
 
@@ -156,14 +156,14 @@ def _journal_steps(path: Path) -> Iterator[Step]:
     yield lambda: replay(path)
 
 
-def attempt(whole: Whole, path: Path) -> tuple[End, str]:
+def attempt(kind: str, path: Path) -> tuple[End, str]:
     """Do all steps; return the worst end, and of a failure the traceback."""
     worst, told = End.RESULT, ""
-    for step in steps(whole, path):
+    for step in steps(kind, path):
         try:
             step()
         except Exception as error:  # noqa: BLE001  that is what is looked for
-            end = _end(error, whole.kind)
+            end = _end(error, kind)
             if end > worst:
                 worst, told = end, _told(error) if end > End.SENTENCE else ""
     return worst, told
@@ -214,7 +214,7 @@ def run(files: Files, numbers: range, ends: mmap.mmap, folder: Path, log: Path) 
         path = one.write(folder)
         tiff_images.LAZY_BYTES = lazy if number // 10 % 2 else 0  # large files are read by windows
         _clock(SLOW, HANGS)
-        end, told = attempt(one.whole, path)
+        end, told = attempt(one.whole.kind, path)
         _clock(0, 0)
         if _memory() > whole_limit:
             end = End.MEMORY
@@ -230,12 +230,25 @@ def run(files: Files, numbers: range, ends: mmap.mmap, folder: Path, log: Path) 
             return  # the peak never falls again: another process goes on
 
 
+def read_file(path: Path) -> tuple[End, str]:
+    """Read one file, as a whole and by windows; this process may end. See `limit`."""
+    kinds = {".tif": "tiff", ".zarr": "zarr", ".safetensors": "model", ".journal": "journal"}
+    ends, before = [], tiff_images.LAZY_BYTES
+    for tiff_images.LAZY_BYTES in (before, 0):
+        _clock(SLOW, HANGS)
+        ends.append(attempt(kinds.get(path.suffix, "png"), path))
+        _clock(0, 0)
+    tiff_images.LAZY_BYTES = before
+    return max(ends)
+
+
 def _memory() -> float:
     """Return the peak of this process in kB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _quiet() -> None:
+def quiet() -> None:
+    """Let nothing be told of what is expected to be damaged."""
     warnings.simplefilter("ignore")
     logging.disable()
 
@@ -250,7 +263,7 @@ def main() -> None:
     add("folder", type=Path, help="for the damaged files, in memory if possible")
     add("log", type=Path)
     asked = parser.parse_args()
-    _quiet()
+    quiet()
     faulthandler.enable()
     files = Files(asked.seed)
     for whole in files.whole:
@@ -265,7 +278,7 @@ def main() -> None:
 def _warm(one: Damaged, folder: Path) -> None:
     """Read a whole file: what is imported then counts neither as time nor as memory."""
     path = one.write(folder)
-    end, told = attempt(one.whole, path)
+    end, told = attempt(one.whole.kind, path)
     if end > End.SENTENCE:
         sys.exit(told)
     shutil.rmtree(path) if path.is_dir() else os.unlink(path)

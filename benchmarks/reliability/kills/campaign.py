@@ -3,6 +3,7 @@
 It needs a screen; without one it starts Xvfb. What was done is kept, so that it goes on later.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -52,7 +53,8 @@ def run(asked: Asked) -> Mapping[str, Tally]:
     names = list(KINDS)
     with screen():
         while len(done) < (asked.count or COUNT) and asked.left > 0:
-            number = len(done)
+            tried = {int(one["number"]) for one in done}
+            number = next(n for n in itertools.count() if n not in tried)
             done.append(_try(names[number % len(names)], number, asked))
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(done[-1]) + "\n")

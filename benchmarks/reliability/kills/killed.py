@@ -24,6 +24,7 @@ import tifffile
 
 from benchmarks.common.tables import ROOT
 from benchmarks.reliability.kills import painter
+from napari_unet.image import Box
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.io.tiff import read_labels
 from napari_unet.journal.recovery import Recovery, recoverable, replay
@@ -90,8 +91,8 @@ class Told:
         What was painted when it was put back.
     done : int
         Number of the last time that this was complete.
-    folder : Path or None
-        Labels of a large image.
+    box, folder : Box, Path or None
+        The part that is painted on, and the labels of the large image.
     said : list of str
         What the panel said.
     """
@@ -103,6 +104,7 @@ class Told:
     saved: int = 0
     put: dict[int, Array] = field(default_factory=dict)
     done: int = 0
+    box: Box | None = None
     folder: Path | None = None
     exported: int = 0
     said: list[str] = field(default_factory=list)
@@ -135,7 +137,8 @@ class Told:
             case "exported":
                 self.exported = int(words[0])
             case "folder":
-                self.folder = Path(rest)
+                y0, x0, y1, x1, path = rest.split(" ", 4)
+                self.box, self.folder = Box((int(y0), int(x0)), (int(y1), int(x1))), Path(path)
             case "does":
                 self.said.append(rest)
 
@@ -288,11 +291,13 @@ def check_exports(folder: Path) -> None:
 def check_put_back(told: Told) -> None:
     """Assert that what was put back is in the labels, and that these can be read."""
     assert told.folder is not None
-    levels = [np.asarray(level[:]) for level in LabelPyramid(told.folder).levels]
+    assert told.box is not None
+    finest, *_ = [np.asarray(level[:]) for level in LabelPyramid(told.folder).levels]
+    finest = finest[told.box.slices]
     before = told.put[told.done]
     kept = np.logical_and.reduce([told.put[n] == before for n in told.put if n >= told.done])
     for value in np.unique(before[kept & (before > 0)]):
-        found = np.unique(levels[0][kept & (before == value)])
+        found = np.unique(finest[kept & (before == value)])
         assert len(found) == 1, f"{value} became {found}"
         assert (found[0] == 0) == (value == BACKGROUND), f"{value} became {found}"
 

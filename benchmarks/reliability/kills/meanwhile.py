@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.reliability.kills.by_hand import Window
 from benchmarks.reliability.kills.painter import encode, tell
+from napari_unet.image import Box
 
 
 class Saver:
@@ -82,10 +83,10 @@ class Linker:
 class PutBack:
     """Puts what is painted on a part of a large image back into its labels, again and again."""
 
-    def __init__(self, window: Window, result: Any, output: Path) -> None:
+    def __init__(self, window: Window, result: Any, output: Path, box: Box) -> None:
         self._window, self._result = window, result
         self.begun = self.done = 0
-        tell("folder", output)
+        tell("folder", *box.start, *box.stop, output)
 
     def __call__(self) -> None:
         """Press Put back once the one before has ended."""

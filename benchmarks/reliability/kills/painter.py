@@ -9,7 +9,7 @@ What happens is told on standard output, one line each:
 - ``saving N LABELS``, ``saved N``: the labels as they are handed over, and that they are saved;
 - ``exporting N NAME``, ``exported N NAME``: a file is written beside FILE, and is there;
 - ``linking``: planes begin to be linked;
-- ``folder PATH``: where the labels of a large image are;
+- ``folder Y0 X0 Y1 X1 PATH``: the part, and where the labels of the large image are;
 - ``putting N STATE``, ``put N``: what is painted is put back into them, and is there;
 - ``does SENTENCE``: what the panel says.
 """

@@ -116,7 +116,7 @@ def paint_and_put_back(seed: int) -> None:
     box = region_of(panel.form.image.value).box
     window.origin, camera.center, camera.zoom = box.start, box.centre, 1.0
     result = window.panel.session.results.current
-    put_back = PutBack(window, result, whole.incremental.output)
+    put_back = PutBack(window, result, whole.incremental.output, box)
     painter = Painter(window, seed, runs=True, between=put_back)
     while put_back.done < 1:
         painter.paint()
