@@ -74,6 +74,13 @@ def zarr_scenes(path: Path) -> list[Scene]:
 
 def read_zarr(scene: Scene) -> Facts:
     """Open an image in a zarr folder without reading it."""
+    from napari_unet.io.formats.blosc import checked_blosc  # noqa: PLC0415  see zarr_scenes
+
+    with checked_blosc():
+        return _read(scene)
+
+
+def _read(scene: Scene) -> Facts:
     import zarr  # noqa: PLC0415  see zarr_scenes
 
     path = scene.path / scene.inside if scene.inside else scene.path
