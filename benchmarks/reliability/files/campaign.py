@@ -18,7 +18,7 @@ from benchmarks.reliability.campaign import Asked, Tally
 from benchmarks.reliability.files.reading import ORDER, End, Files
 
 COUNT = 1_000_000
-CHUNK = 10_000
+CHUNK = 5_000
 MEMORY = Path("/dev/shm")  # a folder in memory, where there is one
 NAMES = {
     "tiff": "TIFF", "png": "PNG, JPEG, BMP", "zarr": "OME-Zarr", "model": "models (safetensors)",
