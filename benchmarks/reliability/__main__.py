@@ -49,6 +49,9 @@ def main() -> int:
         one = Asked(asked.seed, asked.count, time.monotonic() + share, asked.work)
         tallies = importlib.import_module(CAMPAIGNS[name]).run(one)
         for what, tally in tallies.items():
+            if not tally.count:
+                print(f"{name}: {what}: no time was left")
+                continue
             print(f"{name}: {what}: {tally.count:,}: {tally.told()}", flush=True)
             for sentence in tally.bad[:20]:
                 print(f"    {sentence}", flush=True)

@@ -18,7 +18,8 @@ from benchmarks.reliability.campaign import Asked, Tally
 from benchmarks.reliability.files.reading import ORDER, End, Files
 
 COUNT = 1_000_000
-CHUNK = 5_000
+CHUNK, SMALL = 5_000, 500  # files a process reads, and where little time is left
+HURRY = 600.0  # seconds
 MEMORY = Path("/dev/shm")  # a folder in memory, where there is one
 NAMES = {
     "tiff": "TIFF", "png": "PNG, JPEG, BMP", "zarr": "OME-Zarr", "model": "models (safetensors)",
@@ -116,7 +117,8 @@ def run(asked: Asked) -> Mapping[str, Tally]:
             if max(try_chunk(asked.seed, range(number, number + 1), folder, log)) <= End.SENTENCE:
                 state.mend(number)
         while state.done < count and asked.left > 0:
-            chunk = range(state.done, min(count, state.done + CHUNK))
+            size = CHUNK if asked.left > HURRY else SMALL
+            chunk = range(state.done, min(count, state.done + size))
             state.add(try_chunk(asked.seed, chunk, folder, log))
     save_failed(state, asked.seed, asked.work / "failed")
     return {NAMES[kind]: tally(counts) for kind, counts in state.counts.items()}
