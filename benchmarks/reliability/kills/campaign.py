@@ -63,7 +63,8 @@ def run(asked: Asked) -> Mapping[str, Tally]:
 
 def _try(kind: str, number: int, asked: Asked) -> dict[str, str]:
     home = Path(tempfile.mkdtemp(prefix="napari-unet-kill-"))
-    restoring = number // len(KINDS) % RESTORED == 0
+    # A part of a large image is not: its journal is looked at instead.
+    restoring = kind != "putting" and number // len(KINDS) % RESTORED == 0
     end = {"kind": kind, "number": str(number), "restored": str(restoring)}
     try:
         told = kill(kind, asked.seed + number, home, restoring=restoring)
