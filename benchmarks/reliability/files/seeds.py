@@ -61,7 +61,8 @@ def _tiffs(folder: Path) -> Iterator[Whole]:
         stream = io.BytesIO()
         tifffile.imwrite(stream, data, **options)
         yield Whole("tiff", name, {"": RANDOM_UUID.sub(SAME_UUID, stream.getvalue())})
-    yield from (Whole("tiff", name, {"": content}) for name, content in _labels(folder))
+    for name, content in _labels(folder):
+        yield Whole("tiff", name, {"": RANDOM_UUID.sub(SAME_UUID, content)})
     stream = io.BytesIO()
     with tifffile.TiffWriter(stream) as tif:  # a pyramid, as scanners write it
         options = {"tile": (16, 16), "compression": "zlib"}
