@@ -6,6 +6,7 @@ from magicgui.widgets import Container
 from napari import Viewer
 
 from napari_unet.plugin.batch.batch_window import Batch
+from napari_unet.plugin.canvas import draw_in_own_contexts
 from napari_unet.plugin.correct.classes_section import ClassesSection
 from napari_unet.plugin.correct.correct_section import CorrectSection
 from napari_unet.plugin.correct.restoring import Restoring
@@ -47,6 +48,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(labels=True)
+        draw_in_own_contexts()
         self.session = session = Session(napari_viewer)
         self.form = SegmentForm(session)
         self.segment, self.link = SegmentSection(session), LinkPlanes(session)
