@@ -104,7 +104,9 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
     def _take_preferences(self) -> None:
         """Begin with what was chosen last; after the advice, which a person's model ends."""
         last, time = read_preferences(), self.retrain.form.time
-        time.value = min(max(last.time_limit, time.min), time.max)  # another version may have others
+        time.value = min(
+            max(last.time_limit, time.min), time.max
+        )  # another version may have others
         if last.own_model:
             self.session.intend(model=last.own_model)
 
