@@ -1,8 +1,9 @@
 """Take the pictures of the documents in a real napari window, with a real mouse and keys.
 
     python scripts/make_screenshots.py                    all of them; writes docs/screenshots
-    python scripts/make_screenshots.py --only stacks      those of docs/stacks.md, or steps: those
-                                                          of docs/first-steps.md
+    python scripts/make_screenshots.py --only stacks      those of docs/stacks.md; steps: those of
+                                                          docs/first-steps.md; filter: that of
+                                                          docs/exports.md
     python scripts/make_screenshots.py --target FOLDER    writes to another folder
 
 The window has the size of a small laptop's screen, 1366 × 768. Without a screen, or with another
@@ -351,23 +352,53 @@ def take_steps(target: Path) -> None:
     window.viewer.close()
 
 
+def take_filter(target: Path) -> None:
+    """Hide small nuclei with the handle of a histogram, and those at the image's edge."""
+    window = Window(target)
+    window.viewer.open_sample(PLUGIN, "nuclei")
+    _, panel = window.viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
+    window.rest(1.0)
+    window.wait(lambda: not panel.advice.running)
+    window.click("Segment")
+    window.wait(lambda: window.button("Cancel") is None)
+    window.click(panel.filter.fold.text())
+    window.wait(lambda: "objects" in panel.filter.told.text)
+    window.click(panel.filter.edge.text)
+    histogram = panel.filter.histogram
+    panel.session.reveal.emit(panel.filter.fold)
+    window.rest(2.0)
+    plot, start = histogram.plot.viewport(), histogram.handle_at(0)
+    QTest.mouseMove(plot, start)
+    QTest.mousePress(plot, Qt.MouseButton.LeftButton, pos=start)
+    for step in range(1, 7):
+        place = start + QPoint(10 * step, 0)
+        QTest.mouseMove(plot, place)
+        window.rest(0.05)
+    QTest.mouseRelease(plot, Qt.MouseButton.LeftButton, pos=place)
+    window.viewer.reset_view()
+    window.rest(1.0)
+    corner = panel.filter.fold.mapToGlobal(QPoint(0, 0))
+    window.picture("filter", QRect(corner, panel.filter.fold.size()))
+    window.viewer.close()
+
+
 def take_pictures(target: Path, only: str) -> None:
-    """Take the pictures of the steps, of stacks and movies, or all of them."""
+    """Take the pictures of the steps, of stacks and movies, of the filter, or all of them."""
     target.mkdir(parents=True, exist_ok=True)
     application = QApplication.instance() or QApplication([])
     application.setAttribute(Qt.ApplicationAttribute.AA_DontUseNativeDialogs)
-    if only != "stacks":
-        take_steps(target)
-    if only != "steps":
-        take_stack(target)
-        take_movie(target)
+    takers = {"steps": [take_steps], "stacks": [take_stack, take_movie], "filter": [take_filter]}
+    for take in takers[only] if only else [one for some in takers.values() for one in some]:
+        take(target)
 
 
 def main() -> int:
     """Start a screen of the right size; returns the exit code."""
     parser = argparse.ArgumentParser(description="Take the pictures of the documents.")
     parser.add_argument("--target", type=Path, default=TARGET, help="folder for the pictures")
-    parser.add_argument("--only", choices=("steps", "stacks"), default="", help="some of them")
+    parser.add_argument(
+        "--only", choices=("steps", "stacks", "filter"), default="", help="some of them"
+    )
     given = parser.parse_args()
     target = given.target.resolve()
     if VIRTUAL in os.environ:

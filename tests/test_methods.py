@@ -10,12 +10,13 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from napari_unet import load_model, save_labels
+from napari_unet import load_model, read_image, save_labels, segment
 from napari_unet.cli.main import app
 from napari_unet.errors import InputError
 from napari_unet.io.records import read_record
 from napari_unet.io.tiff import read_labels
 from napari_unet.segmentation import methods_script, methods_text
+from napari_unet.settings import FilterSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "sample_data" / "nuclei.tif"
@@ -38,20 +39,44 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return folder
 
 
-def test_the_script_makes_the_same_labels_to_the_id(made: Path) -> None:
-    labels, script = made / "a_labels.tif", made / "again.py"
-    run("methods", labels, "--script", script, "--image", made / "a.tif")
+def made_again(script: Path) -> None:
     path = {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, str(script)]
     done = subprocess.run(
         command, env=os.environ | path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_script_makes_the_same_labels_to_the_id(made: Path) -> None:
+    labels, script = made / "a_labels.tif", made / "again.py"
+    run("methods", labels, "--script", script, "--image", made / "a.tif")
+    made_again(script)
     again = read_labels(made / "again_labels.tif")[0]
     assert again.max() > 5
     np.testing.assert_array_equal(again, read_labels(labels)[0])
     text = methods_text(read_record(made / "again_labels.tif"))
     assert text.replace("as set", "estimated") == methods_text(read_record(labels))
+
+
+def test_the_script_filters_as_well(made: Path) -> None:
+    labels, script = made / "few_labels.tif", made / "filtered.py"
+    image = read_image(made / "a.tif")
+    column = "volume" if image.leading_axes else "area"
+    result = segment(image, load_model("nuclei"))
+    result = result.linked() if image.leading_axes else result
+    filters = FilterSettings(ranges={column: (300, None)}, at_edge=True)
+    few = result.filtered(filters)
+    assert 0 < few.count < result.count
+    assert len(np.unique(few.labels)) - 1 == few.count
+    np.testing.assert_array_equal(few.labels[few.labels > 0], result.labels[few.labels > 0])
+    assert few.objects[column].min() >= 300
+    assert not few.objects["at_edge"].any()
+    save_labels(labels, few.labels, axes=image.leading_axes + "YX", description=few.record)
+    run("methods", labels, "--script", script, "--image", made / "a.tif")
+    made_again(script)
+    np.testing.assert_array_equal(read_labels(made / "filtered_labels.tif")[0], few.labels)
+    assert f"({result.count - few.count} objects)" in run("methods", labels)
 
 
 def test_sentences_say_versions_model_and_settings(made: Path) -> None:

@@ -1,6 +1,7 @@
 """Grey values: their range in an image, and the scale that a network is given."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,15 +79,66 @@ def has_contrast(limits: tuple[float, float]) -> bool:
     return high != low
 
 
-def normalise(window: NDArray[Any], limits: tuple[float, float]) -> NDArray[np.float32]:
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Which grey values of an image become 0 and 1 for a network.
+
+    Attributes
+    ----------
+    kind : {"percentiles", "deviation", "given"}
+        Two percentiles; the mean, and the mean plus the standard deviation; or 0 and 1 themselves.
+    low, high : float
+        The percentiles, in percent.
+    clip : tuple of float or None
+        Limits of the scaled values; None = they are kept as they are.
+    joint : bool
+        Whether all channels together decide, else each for itself.
+    """
+
+    kind: Literal["percentiles", "deviation", "given"] = "percentiles"
+    low: float = LOW_PERCENTILE
+    high: float = HIGH_PERCENTILE
+    clip: tuple[float, float] | None = CLIP
+    joint: bool = False
+
+    def limits(
+        self, values: NDArray[Any], *, bright_objects: bool
+    ) -> tuple[tuple[float, float], ...]:
+        """Return the grey values that become 0 and 1, for each channel of ``(C, N)``.
+
+        Where `bright_objects` is true they may descend; see `grey_limits`.
+        """
+        if self == Scaling():
+            return tuple(grey_limits(one, bright_objects=bright_objects) for one in values)
+        if self.joint:
+            return (self._limits(values),) * len(values)
+        return tuple(self._limits(one) for one in values)
+
+    def _limits(self, values: NDArray[Any]) -> tuple[float, float]:
+        if self.kind == "given":
+            return 0.0, 1.0
+        finite = _finite(values)
+        if self.kind == "percentiles":
+            return _limits(finite, (self.low, self.high))
+        if not finite.size:
+            return 0.0, 0.0
+        mean = float(finite.mean())
+        return mean, mean + float(finite.std())
+
+
+def normalise(
+    window: NDArray[Any], limits: tuple[float, float], clip: tuple[float, float] | None = CLIP
+) -> NDArray[np.float32]:
     """Map `limits` to 0 and 1 and clip; not-a-number and infinite pixels become 0 (background).
 
-    Descending limits invert the contrast.
+    Descending limits invert the contrast. Without `clip` values are kept as they are.
     """
     low, high = limits
     if not has_contrast(limits):
         return np.zeros(window.shape, np.float32)
     with np.errstate(invalid="ignore", over="ignore"):
         values = window.astype(np.float64)
-        scaled = np.clip((values - low) / (high - low), *CLIP)
+        scaled = (values - low) / (high - low)
+        if clip is not None:
+            scaled = np.clip(scaled, *clip)
     return np.where(np.isfinite(values), scaled, 0.0).astype(np.float32)

@@ -3,14 +3,16 @@
 The panel, the command line and the record kept with a result are all made from these fields.
 """
 
+import math
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from napari_unet.errors import InputError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Limits = tuple[float | None, float | None]  # least and most; None = no limit
 
 APPLICATION = "napari-unet-interactive"  # folders of the user are named so
 # Environment for torch, before it is loaded. Memory in large pages takes less time where tiles are
@@ -191,6 +193,51 @@ class LinkSettings(Settings):
             json_schema_extra={"unit": "px"},
         ),
     ] = 0.0
+
+
+class FilterSettings(Settings):
+    """Which objects are left out because of what was measured of them."""
+
+    ranges: Annotated[
+        dict[str, Limits],
+        Field(
+            title="Ranges",
+            description="Least and most of columns of the table of objects, such as area_um2. "
+            "Objects beyond are left out; empty = no limit.",
+        ),
+    ] = {}
+    at_edge: Annotated[
+        bool,
+        Field(
+            title="Hide objects at the image's edge",
+            description="Leave out objects that touch the first or last row or column of the "
+            "image: a part of them may be missing.",
+        ),
+    ] = False
+
+    @field_validator("ranges")
+    @classmethod
+    def _check_ranges(cls, given: dict[str, Limits]) -> dict[str, Limits]:
+        for column, (least, most) in given.items():
+            if not all(limit is None or math.isfinite(limit) for limit in (least, most)):
+                raise ValueError(f"the limits of {column} must be finite numbers")
+            if least is not None and most is not None and least > most:
+                raise ValueError(f"the least {column}, {least:g}, is more than the most, {most:g}")
+        return {column: limits for column, limits in given.items() if limits != (None, None)}
+
+    @property
+    def active(self) -> bool:
+        """Whether it can leave out anything at all."""
+        return bool(self.ranges) or self.at_edge
+
+    def limits(self, column: str) -> Limits:
+        """Return the least and the most of a column; None = no limit."""
+        return self.ranges.get(column, (None, None))
+
+    def with_limits(self, column: str, least: float | None, most: float | None) -> "FilterSettings":
+        """Return the same filter with other limits of one column."""
+        ranges = {**self.ranges, column: (least, most)}
+        return checked(FilterSettings, ranges=ranges, at_edge=self.at_edge)
 
 
 class FinetuneSettings(Settings):

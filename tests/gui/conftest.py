@@ -13,6 +13,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_unet.plugin.segment_panel import SegmentPanel
+from napari_unet.settings import APPLICATION
 
 PATIENCE = 60_000  # milliseconds; a run takes seconds, a busy machine longer
 LEFT = Qt.MouseButton.LeftButton
@@ -25,9 +26,10 @@ def children() -> set[int]:
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Models and journals of one test only, in its processes too."""
-    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: tmp_path / "data")
+    folder = tmp_path / "data" / APPLICATION  # where platformdirs has it in a child process
+    monkeypatch.setattr("platformdirs.user_data_path", lambda _name: folder)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    return tmp_path / "data"
+    return folder
 
 
 @pytest.fixture

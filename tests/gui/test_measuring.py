@@ -48,7 +48,7 @@ def truth(result, *, corrected=()) -> dict:
 
 
 def same(table, result, *, corrected=()) -> bool:
-    shown, wanted = table._measured[result].columns, truth(result, corrected=corrected)
+    shown, wanted = table._objects[result].measured.columns, truth(result, corrected=corrected)
     return shown.keys() == wanted.keys() and all(
         len(shown[name]) == len(wanted[name])
         and np.allclose(shown[name].astype(float), wanted[name].astype(float), equal_nan=True)
@@ -229,7 +229,7 @@ def test_a_stroke_with_ten_thousand_objects_holds_nothing_up(viewer, panel, mous
     table = panel.measure.objects
     qtbot.waitUntil(lambda: table.model.rowCount() == 10_000, timeout=PATIENCE)
     click_row(table, qtbot, 3)
-    measured, took = table._measured[result], []
+    measured, took = table._objects[result].measured, []
     result.correcting.changed.disconnect(measured._catch_up)
 
     def timed() -> None:

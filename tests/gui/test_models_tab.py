@@ -4,14 +4,16 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 from flow import PLUGIN
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QInputDialog
 
 from napari_unet.engine import commands
 from napari_unet.models.card import SUFFIX
 from napari_unet.plugin.models_panel import PACKAGES
+from tests.bioimage_packages import blobs, fields_04, package
 
 PATIENCE = 180_000
 WRITES = """
@@ -90,3 +92,49 @@ def test_the_real_command(models, export):
     else:
         assert file.read_bytes()[:2] == b"PK"
         assert "tested it" in models.sentence
+
+
+def press_import(models, click, qtbot, monkeypatch, file: Path) -> None:
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_, **__: (str(file), ""))
+    click(models.buttons["Import…"])
+    qtbot.waitUntil(models.isEnabled, timeout=PATIENCE)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_package_of_others_is_imported_segments_and_does_not_learn(
+    viewer, panel, models, click, idle, qtbot, monkeypatch, tmp_path
+):
+    file, asked = package(tmp_path / "edges.zip", fields_04()), []
+
+    def answer(_parent, title, text, choices):
+        asked.append(text)
+        return choices[0], True
+
+    monkeypatch.setattr(QInputDialog, "getItem", answer)
+    press_import(models, click, qtbot, monkeypatch, file)
+    if find_spec("bioimageio") is None:
+        assert "pip install" in models.sentence
+        return
+    qtbot.waitUntil(lambda: models.sentence == "Imported 'edges of blobs'.", timeout=PATIENCE)
+    assert "channel0, channel1" in asked[0].replace("\n", " ")
+    assert models.name == "edges of blobs"
+    qtbot.waitUntil(lambda: "TorchScript" in models.card.toPlainText(), timeout=PATIENCE)
+
+    picture, count = blobs((200, 300), seed=4)
+    viewer.add_image(picture, name="blobs")
+    models.parentWidget().close()
+    panel.form.model.value = "edges of blobs"
+    click(panel.segment.segment)
+    idle()
+    result = panel.session.results.current
+    assert len(np.unique(result.layer.data)) - 1 == count
+    result.layer.data[2:9, 2:9] = 999
+    click(panel.retrain.form.retrain)
+    qtbot.waitUntil(lambda: "can neither be retrained" in panel.sentence, timeout=PATIENCE)
+
+
+def test_a_file_that_is_no_package_is_told(models, click, qtbot, monkeypatch, tmp_path):
+    file = tmp_path / "odd.zip"
+    file.write_bytes(b"no zip")
+    press_import(models, click, qtbot, monkeypatch, file)
+    assert "odd.zip is damaged or is no package of BioImage.IO" in models.sentence

@@ -70,9 +70,9 @@ def test_a_package_that_fails_its_test_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("bioimageio.core")
-    from napari_unet.models import bioimage_io
+    from napari_unet.models.bioimage_io import export
 
-    monkeypatch.setattr(bioimage_io, "_scaled", lambda image: image / 1000)
+    monkeypatch.setattr(export, "_scaled", lambda image: image / 1000)
     result = run(random_model(tmp_path), "--bioimageio", tmp_path / "package.zip")
     assert result.exit_code == 1
     assert "failed the test" in result.output

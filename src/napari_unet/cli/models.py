@@ -9,6 +9,7 @@ import typer
 
 from napari_unet.errors import ModelError, UNetError
 from napari_unet.models import store
+from napari_unet.models.bioimage_io.packages import is_package
 from napari_unet.models.card import describe, plain, read_card, sha256_of
 from napari_unet.models.library import find_model, lineage, model_files
 
@@ -57,11 +58,30 @@ def show(name: Name) -> None:
 
 @models_app.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="Model file that was exported here or elsewhere.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="Model file, or package of BioImage.IO: a .zip, a folder or its YAML."),
+    ],
+    outputs: Annotated[
+        str,
+        typer.Option(
+            help="Of a package: what each output channel is, such as foreground,boundary; also "
+            "background, distance, class and ignored. Default: what their names say.",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
-    """Check a model file and copy it into the library."""
+    """Check a model and copy it into the library."""
     with _complaining():
-        made = store.import_model(file)
+        if is_package(file):
+            from napari_unet.models.bioimage_io.importing import (  # noqa: PLC0415  loads torch
+                import_package,
+            )
+
+            told = [part.strip().lower() for part in outputs.split(",") if part.strip()]
+            made = import_package(file, told)
+        else:
+            made = store.import_model(file)
     typer.echo(f"{made.stem}\t{made}")
 
 
@@ -89,7 +109,7 @@ def export_file(
         if file is not None:
             typer.echo(store.export_model(name, file, overwrite=overwrite))
         if bioimageio is not None:
-            from napari_unet.models.bioimage_io import (  # noqa: PLC0415  loads torch
+            from napari_unet.models.bioimage_io.export import (  # noqa: PLC0415  loads torch
                 export_bioimageio,
             )
 

@@ -5,17 +5,18 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from napari_unet.cli.filters import EDGE_HELP, RANGE_HELP, check_columns, filters_of
 from napari_unet.cli.targets import FAILURES, complain, find_targets, only_scene
 from napari_unet.cli.telling import CHANNEL, Told, bar
 from napari_unet.errors import InputError
 from napari_unet.io.results import EXPORTS, Target, chosen, copy_whole, exports_of, prepared
-from napari_unet.settings import SegmentSettings, validated_settings
+from napari_unet.settings import FilterSettings, SegmentSettings, validated_settings
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -65,6 +66,8 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
             help="One id for an object through Z and time; default on for stacks and movies.",
         ),
     ] = None,
+    filters: Annotated[list[str] | None, typer.Option("--filter", help=RANGE_HELP)] = None,
+    no_edge: Annotated[bool, typer.Option("--no-edge", help=EDGE_HELP)] = False,
     csv: Annotated[bool, typer.Option("--csv", help=EXPORTS["csv"].help)] = False,
     roi: Annotated[bool, typer.Option("--roi", help=EXPORTS["roi"].help)] = False,
     geojson: Annotated[bool, typer.Option("--geojson", help=EXPORTS["geojson"].help)] = False,
@@ -106,7 +109,8 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
         box = _box(region, output)
         channels = _Channels(axes, channel, nuclei_channel)
         kinds = chosen(csv=csv, roi=roi, geojson=geojson)
-        options = _Options(found, settings, channels, kinds, overwrite, box, link)
+        wanted = filters_of(filters or (), at_edge=no_edge)
+        options = _Options(found, settings, channels, kinds, overwrite, box, link, wanted)
         with _cluster(scheduler) as client:
             if output.suffix.lower() == ".zarr":
                 _slide(inputs, output, options, client, scene)
@@ -147,19 +151,28 @@ class _Options:
     overwrite: bool
     region: "Box | None" = None
     link: bool | None = None
+    filters: FilterSettings = field(default_factory=FilterSettings)
 
     def check(self, image: "Image") -> None:
-        """Raise before anything is computed that cannot be linked."""
-        from napari_unet.segmentation import check_linking  # noqa: PLC0415  quick --help
+        """Raise before anything is computed that cannot be linked, or filtered."""
+        from napari_unet.segmentation import can_link, check_linking  # noqa: PLC0415  quick --help
 
         if self.link:
             check_linking(image, self.model.card)
+        card = self.model.card
+        if self.filters.active and not card.finds_objects:
+            raise InputError(f"The model {card.name} finds classes; only objects are filtered.")
+        check_columns(self.filters, image, linked=self.link is not False and can_link(image, card))
 
-    def linked(self, result: "Segmentation") -> "Segmentation":
-        """Link planes where it was asked for, or where nothing was said and there are some."""
+    def finished(self, result: "Segmentation") -> "Segmentation":
+        """Link planes where it was asked for, or where nothing was said and there are some; filter.
+
+        A filter looks at linked objects.
+        """
         from napari_unet.segmentation.files import linked_if_possible  # noqa: PLC0415  quick --help
 
-        return result if self.link is False else linked_if_possible(result)
+        made = result if self.link is False else linked_if_possible(result)
+        return made.filtered(self.filters) if self.filters.active else made
 
 
 def _box(text: str | None, output: Path) -> "Box | None":
@@ -261,6 +274,11 @@ def _slide(
     from napari_unet.segmentation import put_in_place, run_slide, write_linked  # noqa: PLC0415
     from napari_unet.segmentation.files import exported, summary  # noqa: PLC0415
 
+    if options.filters.active:
+        raise InputError(
+            f"{output} and a filter were given; labels on the disk are not filtered. Give a folder "
+            "as --output, or filter the rows of the table that --csv writes."
+        )
     if len(inputs) != 1 or options.overwrite:
         raise InputError(
             f"{output} takes the labels of one image and is never replaced; {len(inputs)} inputs "
@@ -273,7 +291,7 @@ def _slide(
     _refuse_others(exports_of(output, EXPORTS).values(), scratch_of(output))
     options.check(request.image)
     with bar(inputs[0].name) as show:
-        result = options.linked(run_slide(request, client=client, progress=show))
+        result = options.finished(run_slide(request, client=client, progress=show))
     linked = write_linked(result, request.output) if result.links else None
     made = {kind: scratch_of(output) / path.name for kind, path in exports.items()}
     with prepared(made, *exported(result)):
@@ -308,7 +326,7 @@ def _segment_one(
     if is_large(image):
         return _streamed(target, options, progress)
     result = run(image, options.model, settings=options.settings, progress=progress)
-    return _write(options.linked(result), target, options.kinds)
+    return _write(options.finished(result), target, options.kinds)
 
 
 def _streamed(
@@ -322,7 +340,7 @@ def _streamed(
     source = options.channels.source(target.scene)
     request = request_slide(source, folder, options.model, options.settings)
     result = run_slide(request, progress=progress)
-    told = _write(options.linked(result), target, options.kinds)
+    told = _write(options.finished(result), target, options.kinds)
     shutil.rmtree(folder)
     return told
 

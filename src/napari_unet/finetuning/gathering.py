@@ -26,6 +26,7 @@ from napari_unet.labels.painted import (
 )
 from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model
+from napari_unet.models.parents import refuse_imported
 from napari_unet.network.outputs import Kind
 from napari_unet.planning.planner import grey_values
 from napari_unet.settings import MOST_DIAMETER, FinetuneSettings
@@ -125,7 +126,14 @@ def gather_all(
     ------
     Waiting
         Between steps that take a while.
+
+    Raises
+    ------
+    ModelError
+        If a parent is an imported network, which cannot learn.
     """
+    for parent in parents:
+        refuse_imported(parent.card)
     views: dict[tuple[str, int, bool], list[Painting]] = {}
     for parent in parents[:1] if class_names else parents:
         paintings = views.setdefault(_view(parent.card), [])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from napari_unet.errors import EngineError, InputError
 from napari_unet.image import Box
@@ -16,8 +17,9 @@ from napari_unet.inference.bands import Bands
 from napari_unet.inference.batchnorm_folding import folded, pick_precision
 from napari_unet.intensity import has_contrast, normalise
 from napari_unet.models.card import ModelCard
-from napari_unet.models.weights import load_model
+from napari_unet.models.weights import load_network
 from napari_unet.network.outputs import BACKGROUND, held
+from napari_unet.network.torchscript import ImportedNetwork
 from napari_unet.network.unet import UNet, activated
 from napari_unet.tiling.resample import axis_taps, resample
 from napari_unet.tiling.tiles import Tile, TilePlan
@@ -73,14 +75,20 @@ class Predictor:
     gave_up = False
 
     def __init__(self, path: Path, device: str = "auto", precision: str = "auto") -> None:
-        network, card = load_model(path)
+        network, card = load_network(path)
         self._take(network, card, device, precision)
 
-    def _take(self, network: UNet, card: ModelCard, device: str, precision: str) -> None:
+    def _take(
+        self, network: UNet | ImportedNetwork, card: ModelCard, device: str, precision: str
+    ) -> None:
         self.card, self.device = card, pick_device(device)
         self.precision = pick_precision(precision, self.device)
         self._cells: dict[tuple[bytes, int], NDArray[np.float32]] = {}
         self._card_turn = threading.Lock()
+        if isinstance(network, ImportedNetwork):
+            self.precision = torch.float32  # what its makers tested
+            self.network: nn.Module = network.to(self.device)
+            return
         lean = folded(network)
         self.network = (Bands(lean) if card.spec.variant == "padded" else lean).to(
             self.device, self.precision, memory_format=torch.channels_last
@@ -116,7 +124,8 @@ class Predictor:
         """
         if not any(map(has_contrast, limits)):  # no contrast: nothing to find
             return np.zeros((len(self.card.channels_with(further)), *tile.write.shape), np.uint8)
-        image = np.stack([normalise(c, k) for c, k in zip(window, limits, strict=True)])
+        clip = self.card.spec.scaling.clip
+        image = np.stack([normalise(c, k, clip) for c, k in zip(window, limits, strict=True)])
         (y0, x0), (y1, x1) = tile.read.start, tile.read.stop
         network_shape, shape = plan.network_shape, plan.shape
         rows = axis_taps((y0, y1), network_shape[0], shape[0])
@@ -124,7 +133,8 @@ class Predictor:
         given = resample(image, tile.source.start, rows, columns)
         even = (image == image[:, :1, :1]).all()
         names = [output.name for output in held(self.card.spec.outputs, further)]
-        compute = self._even if even else self.compute
+        repeats = even and not isinstance(self.network, ImportedNetwork)
+        compute = self._even if repeats else self.compute
         output = compute(given, tile.core, names)
         (y0, x0), (y1, x1) = tile.write.start, tile.write.stop
         rows = axis_taps((y0, y1), shape[0], network_shape[0])

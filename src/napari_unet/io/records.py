@@ -33,9 +33,9 @@ def read_record(path: Path) -> dict[str, Any] | None:
             return None
         try:
             attributes = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+            known = attributes.get("attributes", attributes).get(RECORD)
+            return dict(known) if known else None
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{file} cannot be read: it is damaged ({error}).") from error
-        known = attributes.get("attributes", attributes).get(RECORD)
-        return dict(known) if known else None
     header = read_header(path)
     return dict(header.description) or None if header is not None else None

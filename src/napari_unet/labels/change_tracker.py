@@ -109,6 +109,13 @@ class ChangeTracker:
             for plane, number in cleared
         )
 
+    def cut(self, plane: Plane, box: Box) -> set[int]:
+        """Return the ids of objects of the model of which a person took pixels in a window."""
+        index = index_of(plane, box)
+        recorded, predicted = self.recorded[index], self.live.assembly.labels[index]
+        taken = (recorded != UNLABELLED) & (recorded != predicted) & (predicted > 0)
+        return set(np.unique(predicted[taken]).tolist())
+
     @property
     def new_id(self) -> int:
         """An id that nothing has: neither predicted by the model nor painted."""

@@ -12,6 +12,7 @@ from napari_unet.io.units import short_name
 from napari_unet.measure.sections import HIGH, LOW, TOTAL, VALID, Numbers, Sections, shown_channels
 
 Columns = dict[str, NDArray[Any]]
+AT_EDGE = "at_edge"
 
 
 def flat_columns(sections: Sections, y: Spacing, x: Spacing) -> Columns:
@@ -31,6 +32,12 @@ def flat_columns(sections: Sections, y: Spacing, x: Spacing) -> Columns:
         "perimeter": outline,
         "circularity": np.minimum(1.0, 4 * math.pi * area * square.prod() / true**2),
     }
+
+
+def edge_column(sections: Sections, shape: tuple[int, int]) -> Columns:
+    """Return which sections touch the first or last row or column of planes ``(Y, X)``."""
+    edges = (sections.start <= 0) | (sections.stop >= shape)
+    return {AT_EDGE: np.logical_or.reduce(edges, axis=1)}
 
 
 def flat_units(sections: Sections, y: Spacing, x: Spacing) -> Columns:

@@ -11,6 +11,7 @@ from napari_unet.io.units import PIXEL, short_name
 from napari_unet.measure.columns import (
     Columns,
     channel_endings,
+    edge_column,
     flat_columns,
     flat_units,
     grey_columns,
@@ -72,8 +73,9 @@ def measure(
         ``centroid_y``, ``centroid_x``, ``area``, ``diameter`` (of the circle of that area),
         ``length`` and ``width`` (axes of the ellipse of the same second moments), ``perimeter``
         (Crofton's formula, four directions), in pixels; ``circularity``, 1 for a circle and never
-        more; ``mean_intensity``, ``min_intensity`` and ``max_intensity`` if there is an image,
-        of several channels with the name or number of each. With a pixel size lengths and areas
+        more; ``at_edge``, whether it touches the first or last row or column; ``mean_intensity``,
+        ``min_intensity`` and ``max_intensity`` if there is an image, of several channels with the
+        name or number of each. With a pixel size lengths and areas
         also as ``centroid_y_um``, ``area_um2``, ... with the short name of the unit, and of a
         leading axis of known spacing ``Z_um`` or ``T_s``. What is in units begins where the image
         says that its first pixel lies.
@@ -115,9 +117,10 @@ def measure_linked(
         One row for each object, and time where there is a ``T``; by time and id. Columns:
         ``label``; the index along each leading axis but Z; ``parent`` with T, 0 = none; with Z
         ``centroid_z``, ``centroid_y``, ``centroid_x``, ``volume`` and ``planes``, in voxels;
-        without Z those of `measure`; grey values as there. Where sizes are known the same in
-        units, ``diameter_um`` (of the ball of that volume), ``length_um`` and ``width_um``
-        (longest and shortest axis of the ellipsoid of the same second moments) and ``time_s``.
+        without Z those of `measure`; ``at_edge`` and grey values as there. Where sizes are known
+        the same in units, ``diameter_um`` (of the ball of that volume), ``length_um`` and
+        ``width_um`` (longest and shortest axis of the ellipsoid of the same second moments) and
+        ``time_s``.
 
     Raises
     ------
@@ -158,7 +161,7 @@ class ObjectTable:
         self._image = None if image is None else all_channels(image)
         self._names = _leading_names(len(labels.shape) - 2, image, axes)
         self._spacing = _spacing(image, pixel_size, unit)
-        self._linked = linked
+        self._linked, self._shape = linked, (int(labels.shape[-2]), int(labels.shape[-1]))
         channels = 0 if self._image is None else shown_channels(self._image)
         planes = np.ndindex(*labels.shape[:-2])
         parts = [plane_sections(labels, plane, self._image) for plane in planes]
@@ -251,6 +254,7 @@ class ObjectTable:
         """Return what was measured: in pixels, grey values, in units."""
         z, y, x = (self._spacing.get(axis, Spacing()) for axis in "ZYX")
         grey = grey_columns(sections, channel_endings(self._image))
+        grey = edge_column(sections, self._shape) | grey
         if sections.centre.shape[1] == 3:
             units = volume_columns(sections) | grey | volume_units(sections, z, y, x)
         else:

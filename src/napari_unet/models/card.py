@@ -22,6 +22,7 @@ from pydantic import (
 from safetensors import SafetensorError, safe_open
 
 from napari_unet.errors import ModelError
+from napari_unet.network.imported import ImportedSpec, spec_from_dict
 from napari_unet.network.outputs import Channels, Kind, map_channels
 from napari_unet.network.spec import UNetSpec
 from napari_unet.settings import MOST_DIAMETER, DecodeSettings, explain
@@ -118,7 +119,7 @@ class ModelCard(BaseModel):
     @field_validator("spec", mode="before")
     @classmethod
     def _spec_from_json(cls, value: Any) -> Any:
-        return UNetSpec.from_dict(value) if isinstance(value, dict) else value
+        return spec_from_dict(value) if isinstance(value, dict) else value
 
     @field_serializer("spec")
     def _spec_to_json(self, spec: UNetSpec) -> dict[str, Any]:
@@ -281,7 +282,7 @@ def describe(card: ModelCard) -> list[tuple[str, str]]:
         ("Name", card.name),
         ("About", card.description),
         ("Finds", _finds(card)),
-        ("Made from", card.parent or "scratch"),
+        ("Made from", card.parent or _origin(card)),
         ("Made for", _images_for(card)),
         ("Trained on", card.data),
         ("Corrections", _corrections(card)),
@@ -301,6 +302,10 @@ def _finds(card: ModelCard) -> str:
     if card.finds_objects:
         return "objects, a number for each"
     return f"{card.spec.classes} classes: {', '.join(card.class_names)}"
+
+
+def _origin(card: ModelCard) -> str:
+    return "a package of BioImage.IO" if isinstance(card.spec, ImportedSpec) else "scratch"
 
 
 def _images_for(card: ModelCard) -> str:
@@ -336,6 +341,8 @@ def _thresholds(decode: DecodeSettings) -> str:
 
 def _network(spec: UNetSpec) -> str:
     channels = "1 channel" if spec.in_channels == 1 else f"{spec.in_channels} channels"
+    if isinstance(spec, ImportedSpec):
+        return f"TorchScript from BioImage.IO, {channels} in, {', '.join(spec.parts)} out"
     return (
         f"U-Net of {spec.depth} levels from {spec.base_filters} filters ({spec.variant}), "
         f"{channels} in{' and nuclei, if given' * spec.nuclei}, {spec.out_channels} out"

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from napari_unet.errors import ModelError, SaveError
 from napari_unet.models.card import CARD_KEY, LARGEST_HEADER, SUFFIX, ModelCard, read_card
+from napari_unet.network.imported import SCRIPT, ImportedSpec
 from napari_unet.network.spec import expected_tensors
 
 LARGEST_FILE = 600 * 10**6  # bytes; a network of 64 base filters takes 125 million
@@ -206,6 +207,13 @@ def _check_tensors(path: Path, tensors: Mapping[str, Tensor], card: ModelCard) -
             f"{path.name} holds {len(tensors)} tensors; models have at most {MOST_TENSORS}. Use "
             "another model."
         )
+    if isinstance(card.spec, ImportedSpec):
+        if list(tensors) != [SCRIPT] or tensors[SCRIPT].dtype != "U8":
+            raise ModelError(
+                f"{path.name} holds no TorchScript, and its card tells of nothing else. Use "
+                "another model."
+            )
+        return
     weights = {k: t for k, t in tensors.items() if not k.endswith("num_batches_tracked")}
     shapes = {name: tensor.shape for name, tensor in weights.items()}
     known = all(tensor.dtype in EXPONENTS for tensor in weights.values())

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from napari_unet.errors import InputError, ModelError
+from napari_unet.models.card import ModelCard, plain
 from napari_unet.models.library import (
     DEFAULT,
     Model,
@@ -12,8 +13,19 @@ from napari_unet.models.library import (
     load_model,
     model_files,
 )
+from napari_unet.network.imported import ImportedSpec
 
 log = logging.getLogger(__name__)
+NOT_OURS = (
+    "{!r} was imported from BioImage.IO as TorchScript: it segments, and can neither be retrained "
+    "nor exported as a package. Choose a model of this plugin, such as {!r}."
+)
+
+
+def refuse_imported(card: ModelCard) -> None:
+    """Raise `ModelError` for a network that is not one of ours, so that its weights stay."""
+    if isinstance(card.spec, ImportedSpec):
+        raise ModelError(NOT_OURS.format(plain(card.name), DEFAULT))
 
 
 def objects_parent(active: Model) -> Model:

@@ -10,8 +10,12 @@ from safetensors.torch import load_file, save
 from napari_unet.errors import ModelError
 from napari_unet.io.atomic import write_bytes
 from napari_unet.models.card import CARD_KEY, ModelCard, read_card
+from napari_unet.models.files import check_model
 from napari_unet.models.library import check_bundled
+from napari_unet.models.parents import refuse_imported
+from napari_unet.network.imported import SCRIPT, ImportedSpec
 from napari_unet.network.spec import expected_tensors
+from napari_unet.network.torchscript import ImportedNetwork, load_script
 from napari_unet.network.unet import UNet
 
 FLOATS = ("F16", "BF16", "F32", "F64")
@@ -41,6 +45,7 @@ def load_model(path: Path) -> tuple[UNet, ModelCard]:
     """
     check_bundled(path)
     card = read_card(path)
+    refuse_imported(card)
     try:
         if _stored_shapes(path) != expected_tensors(card.spec):
             raise ModelError(
@@ -55,6 +60,32 @@ def load_model(path: Path) -> tuple[UNet, ModelCard]:
         raise ModelError(f"{path.name} holds weights that are not numbers. Use another model.")
     network.load_state_dict(tensors, strict=False)
     return network.eval(), card
+
+
+def load_network(path: Path) -> tuple[UNet | ImportedNetwork, ModelCard]:
+    """Load a network of ours or an imported one in evaluation mode, with its card.
+
+    Raises
+    ------
+    ModelError
+        If the file is damaged, or what it holds does not fit its card or could touch files.
+    """
+    card = read_card(path)
+    if not isinstance(card.spec, ImportedSpec):
+        return load_model(path)
+    check_model(path)
+    return ImportedNetwork(card.spec, load_script(_script(path), path.name)), card
+
+
+def save_script(path: Path, script: bytes, card: ModelCard) -> Path:
+    """Write TorchScript and card to one safetensors file."""
+    tensors = {SCRIPT: torch.frombuffer(bytearray(script), dtype=torch.uint8)}
+    return write_bytes(path, save(tensors, {CARD_KEY: json.dumps(card.model_dump(mode="json"))}))
+
+
+def _script(path: Path) -> bytes:
+    content: bytes = load_file(path)[SCRIPT].numpy().tobytes()
+    return content
 
 
 def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from napari_unet.errors import ModelError
+from napari_unet.intensity import Scaling
 from napari_unet.network.outputs import Activation, Output, channels_of
 
 Variant = Literal["padded", "paper"]
@@ -179,6 +180,11 @@ class UNetSpec:
         """Channels that the last convolution sees."""
         copies = 1 + len(SMOOTHED) if self.direct else 0
         return self.base_filters + copies * self.in_channels
+
+    @property
+    def scaling(self) -> Scaling:
+        """Which grey values become 0 and 1."""
+        return Scaling()
 
     @property
     def divisor(self) -> int:

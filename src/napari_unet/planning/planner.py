@@ -15,7 +15,7 @@ from napari_unet.execution.executors import Executor
 from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.image import SPARSE, Box, Image, Plane
 from napari_unet.inference.memory import SHARE, free_memory
-from napari_unet.intensity import grey_limits, has_contrast
+from napari_unet.intensity import has_contrast
 from napari_unet.models.card import ModelCard
 from napari_unet.models.library import Model
 from napari_unet.planning.object_size import keep, probe_folders, window
@@ -217,7 +217,8 @@ def _limits_everywhere(image: Image, card: ModelCard) -> Generator[Event, None, 
     whole = Box((0, 0), image.shape)
     if isinstance(image.data, np.ndarray) or math.prod(image.shape) <= SPARSE:
         return (yield from _limits(image, whole, card))
-    question = image.axes, image.channel, image.nuclei, _channels(image, card), card.polarity
+    channels, view = _channels(image, card), (card.polarity, card.spec.scaling)
+    question = image.axes, image.channel, image.nuclei, channels, view
     if question not in image.looks:
         image.looks[question] = yield from _limits(image, whole, card)
     found: Limits = image.looks[question]
@@ -237,7 +238,7 @@ def _limits(image: Image, where: Box, card: ModelCard) -> Generator[Event, None,
         samples.append(pixels.reshape(channels, -1))
         yield Waiting()
     values = np.concatenate(samples, axis=1)
-    return tuple(grey_limits(channel, bright_objects=bright) for channel in values)
+    return card.spec.scaling.limits(values, bright_objects=bright)
 
 
 def _channels(image: Image, card: ModelCard) -> int:

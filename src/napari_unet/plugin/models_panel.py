@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from textwrap import wrap
 from typing import Literal
 
 from magicgui.widgets import PushButton
@@ -27,6 +28,8 @@ from napari_unet.engine.commands import Command
 from napari_unet.engine.logs import VIEWER, keep_log
 from napari_unet.errors import UNetError
 from napari_unet.models import store
+from napari_unet.models.bioimage_io.packages import is_package
+from napari_unet.models.bioimage_io.reading import TOLD_BY
 from napari_unet.models.card import SUFFIX, describe, plain, sha256_of
 from napari_unet.models.library import bundled_folder, lineage, model_files
 from napari_unet.models.names import free_name
@@ -39,6 +42,17 @@ FILES = f"Models (*{SUFFIX})"
 PACKAGE = ".zip"
 PACKAGES = f"BioImage.IO packages (*{PACKAGE})"
 PANEL = "Segment, retrain"  # which this one is docked beside, as a tab
+IMPORTED = f"Models and packages of BioImage.IO (*{SUFFIX} *{PACKAGE} *.yaml)"
+IMPORTING = "Importing {!r}, a package of BioImage.IO. Its own test runs first."
+OUTPUTS = (  # usual ones; another order can be typed
+    "foreground,boundary",
+    "boundary,foreground",
+    "foreground,distance",
+    "background,foreground,boundary",
+    "foreground",
+    "boundary",
+    "background,class",
+)
 EXPORTING = "Exporting {!r} as a BioImage.IO package, which is tested first. This takes a minute."
 COLUMNS = 3
 
@@ -203,7 +217,27 @@ class ModelsPanel(QWidget):
 
     def import_from(self, path: Path) -> None:
         """Copy a file into the library after checking all of it."""
-        self._do(lambda: store.import_model(path), "Imported {name!r}.")
+        if is_package(path):
+            self.import_package(path)
+        else:
+            self._do(lambda: store.import_model(path), "Imported {name!r}.")
+
+    def import_package(self, path: Path, outputs: str = "") -> None:
+        """Import a package of BioImage.IO in a process that may load torch."""
+        told = [TOLD_BY, outputs] if outputs else []
+        command = Command("models", "import", *told, "--", str(path))
+        self.destroyed.connect(command.stop)
+
+        def deed() -> Path:
+            return Path(command.run().splitlines()[-1].partition("\t")[2])
+
+        def failed(problem: str) -> None:
+            if TOLD_BY in problem and not outputs:
+                self._ask_outputs_and_import(path, problem)
+
+        self.say(IMPORTING.format(path.name))
+        self.progress.show()
+        self._do(deed, "Imported {name!r}.", failed)
 
     def export_to(self, path: Path) -> None:
         """Copy the model chosen to a file; the dialog has asked whether it may be replaced."""
@@ -233,7 +267,9 @@ class ModelsPanel(QWidget):
         self.progress.show()
         self._do(deed, f"Exported {name!r} to {file}, and tested it.")
 
-    def _do(self, deed: Callable[[], Path], done: str) -> None:
+    def _do(
+        self, deed: Callable[[], Path], done: str, failed: Callable[[str], None] | None = None
+    ) -> None:
         """Do something with a file in the background, then say what came of it."""
         self.setEnabled(False)
         self.problem = None
@@ -247,6 +283,8 @@ class ModelsPanel(QWidget):
             name = path.stem if path is not None else ""
             self.refresh(name)
             self.say(problem or done.format(name=name))
+            if problem and failed:
+                failed(problem)
 
         in_background(deed, ended)
 
@@ -270,9 +308,15 @@ class ModelsPanel(QWidget):
             deed(name)
 
     def _ask_file_and_import(self) -> None:
-        chosen, _ = QFileDialog.getOpenFileName(self, "Import a model", "", FILES)
+        chosen, _ = QFileDialog.getOpenFileName(self, "Import a model", "", IMPORTED)
         if chosen:
             self.import_from(Path(chosen))
+
+    def _ask_outputs_and_import(self, path: Path, problem: str) -> None:
+        title = f"Import {path.name!r}"
+        outputs, agreed = QInputDialog.getItem(self, title, "\n".join(wrap(problem, 80)), OUTPUTS)
+        if agreed and outputs:
+            self.import_package(path, outputs)
 
     def _ask_file_and_export(self) -> None:
         title, suggestion = f"Export {self.name!r}", self.name + SUFFIX

@@ -10,9 +10,12 @@ from napari_unet.plugin.canvas import draw_in_own_contexts
 from napari_unet.plugin.correct.classes_section import ClassesSection
 from napari_unet.plugin.correct.correct_section import CorrectSection
 from napari_unet.plugin.correct.restoring import Restoring
+from napari_unet.plugin.filter.filter_section import FilterSection
 from napari_unet.plugin.guide.next_step import NextStep
 from napari_unet.plugin.guide.welcome import Welcome
 from napari_unet.plugin.measure.measure_section import MeasureSection
+from napari_unet.plugin.objects.leaving_out import leaving_out
+from napari_unet.plugin.objects.objects import ObjectsOfResults
 from napari_unet.plugin.preferences import read_preferences, write_preferences
 from napari_unet.plugin.retrain.retrain_section import RetrainSection
 from napari_unet.plugin.segment.large_images import LargeImages
@@ -52,14 +55,17 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.session = session = Session(napari_viewer)
         self.form = SegmentForm(session)
         self.segment, self.link = SegmentSection(session), LinkPlanes(session)
-        self.saving = Saving(session, self.link)
+        for_file = leaving_out(self.link.for_file)
+        self.saving = Saving(session, for_file)
         self.welcome = Welcome(napari_viewer)
         self.large, self.batch = LargeImages(session), Batch(session)
         self.classes = ClassesSection(session)
         self.restoring = Restoring(session)
         self.correct = CorrectSection(session, self.classes)
         self.retrain = RetrainSection(session)
-        self.measure = MeasureSection(session, self.link.for_file)
+        objects = ObjectsOfResults(session)
+        self.filter = FilterSection(session, objects)
+        self.measure = MeasureSection(session, objects, for_file, self.filter.fold)
         self._lay_out()
         self._connect()
         self._take_preferences()

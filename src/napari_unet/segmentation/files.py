@@ -61,8 +61,9 @@ def exported(result: Segmentation) -> "tuple[ArrayLike, str, Callable[[], pd.Dat
 
 def summary(result: Segmentation) -> str:
     """Return what was found, in a few words."""
-    if result.links is not None:
-        return result.links.summary
     if not result.plan.card.finds_objects:
         return "classes"
-    return f"{result.count} object{'' if result.count == 1 else 's'}"
+    count = f"{result.count} object{'' if result.count == 1 else 's'}"
+    if result.filters is not None:
+        return f"{count}; {result.filtered_out} filtered out"
+    return count if result.links is None else result.links.summary

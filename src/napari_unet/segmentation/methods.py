@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_unet.errors import InputError
+from napari_unet.measure.filters import left_out
+from napari_unet.settings import FilterSettings
 
 NO_RECORD = (
     "These labels say nothing of how they were made: they hold no record of a model and its "
@@ -15,7 +17,6 @@ NO_RECORD = (
 SCRIPT = '''"""Makes labels as they were made before: same model, same settings.
 
 The ids are the same as well, where the versions and the kind of processor are.
-Made with: {versions}
 """
 
 import sys
@@ -23,6 +24,7 @@ import sys
 from napari_unet import DecodeSettings, SegmentSettings, load_model, read_image
 from napari_unet import save_labels, segment
 {imports}
+MADE_WITH = {versions}
 IMAGE = {image}
 LABELS = {labels}
 MODEL = {model}
@@ -36,7 +38,7 @@ if model.sha != CHECKSUM:
 image = read_image(IMAGE, axes={axes}, channel={channel}, nuclei={nuclei})
 settings = SegmentSettings(decode=DecodeSettings(**DECODE), **SETTINGS)
 result = segment(image, model, settings=settings)
-{link}save_labels(
+{link}{filter}save_labels(
     LABELS,
     result.labels,
     pixel_size=image.spacing,
@@ -47,7 +49,7 @@ result = segment(image, model, settings=settings)
 
 
 def methods_text(record: Mapping[str, Any], *, corrected: int | None = None) -> str:
-    """Return two to four sentences for the methods of a paper.
+    """Return two to five sentences for the methods of a paper.
 
     Parameters
     ----------
@@ -67,6 +69,8 @@ def methods_text(record: Mapping[str, Any], *, corrected: int | None = None) -> 
     sentences = [_tools(record), _settings(record)]
     if "link" in record:
         sentences.append(_linking(record["link"], record.get("axes", "")))
+    known = "corrected" in record
+    sentences += [_filter(told, corrected=known) for told in record.get("filters", ())]
     if corrected is None and "corrected" in record:
         corrected = len(record["corrected"])
     if corrected is not None:
@@ -103,20 +107,32 @@ def methods_script(record: Mapping[str, Any], image: Path, labels: Path) -> str:
     decided = {"diameter": record["diameter"]} if "class_names" not in record else {}
     decided |= {name: record[name] for name in ("tile", "device", "precision")}
     link = record.get("link")
+    filters = [_settings_of(told).model_dump(mode="json") for told in record.get("filters", ())]
+    used = (("FilterSettings", filters), ("LinkSettings", link))
+    names = ", ".join(name for name, there in used if there)
     return SCRIPT.format(
-        versions=", ".join(f"{n} {v}" for n, v in record.get("versions", {}).items()),
-        imports="from napari_unet.settings import LinkSettings\n" if link else "",
-        image=json.dumps(str(image)),
-        labels=json.dumps(str(labels)),
-        model=json.dumps(record["model"]),
-        checksum=json.dumps(record["model_sha256"]),
-        settings=pprint.pformat(decided),
-        decode=pprint.pformat(record["decode"]),
-        axes=json.dumps(record["axes"]),
-        channel=record.get("channel"),
-        nuclei=record.get("nuclei"),
-        link=f"result = result.linked(LinkSettings(**{pprint.pformat(link)}))\n" if link else "",
+        versions=_literal(record.get("versions", {})),
+        imports=f"from napari_unet.settings import {names}\n" if names else "",
+        image=_literal(str(image)),
+        labels=_literal(str(labels)),
+        model=_literal(record["model"]),
+        checksum=_literal(record["model_sha256"]),
+        settings=_literal(decided),
+        decode=_literal(record["decode"]),
+        axes=_literal(record["axes"]),
+        channel=_literal(record.get("channel")),
+        nuclei=_literal(record.get("nuclei")),
+        link=f"result = result.linked(LinkSettings(**{_literal(link)}))\n" if link else "",
+        filter="".join(
+            f"result = result.filtered(FilterSettings(**{_literal(one)}))\n" for one in filters
+        ),
     )
+
+
+def _literal(value: Any) -> str:
+    """Return Python text that means a value and can be nothing else: a stranger may have set it."""
+    plain = json.loads(json.dumps(value))  # numbers, texts, lists and dicts, whatever it was
+    return repr(plain) if isinstance(plain, str) else pprint.pformat(plain, width=90)
 
 
 def _tools(record: Mapping[str, Any]) -> str:
@@ -161,6 +177,17 @@ def _linking(link: Mapping[str, Any], axes: str) -> str:
         parts.append(f"objects were tracked over time with LapTrack, moving at most {most}")
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _filter(told: Mapping[str, Any], *, corrected: bool) -> str:
+    text = left_out(_settings_of(told))
+    but = ", unless a person had drawn, changed or confirmed them" if corrected else ""
+    count = _counted(told.get("left_out", 0), "object")
+    return f"{text[:1].upper()}{text[1:]} were left out{but} ({count})."
+
+
+def _settings_of(told: Mapping[str, Any]) -> FilterSettings:
+    return FilterSettings(**{k: v for k, v in told.items() if k in FilterSettings.model_fields})
 
 
 def _counted(number: float, word: str) -> str:

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +15,7 @@ from napari_unet.execution.events import Event, Notice, ObjectsFound
 from napari_unet.image import Box, Image, Spacing
 from napari_unet.labels.linking import Links, link
 from napari_unet.models.card import ModelCard
-from napari_unet.settings import LinkSettings, SegmentSettings
+from napari_unet.settings import FilterSettings, LinkSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class Segmentation:
         Number of objects; 0 for classes.
     links : Links or None
         Which objects of the planes are one, if they were linked.
+    filters : FilterSettings or None
+        What objects were left out by, and `filtered_out` how many.
     """
 
     labels: NDArray[np.uint32]
@@ -57,6 +59,8 @@ class Segmentation:
     notices: tuple[str, ...] = ()
     count: int = 0
     links: Links | None = None
+    filters: FilterSettings | None = None
+    filtered_out: int = 0
 
     def linked(self, settings: LinkSettings | None = None) -> "Segmentation":
         """Return the result with one id for each object through Z, and for each track in time.
@@ -81,6 +85,37 @@ class Segmentation:
         notices = (*self.notices, NO_DEPTH) if matters and depth is None else self.notices
         return replace(self, labels=labels, links=links, count=links.count, notices=notices)
 
+    def filtered(self, filters: FilterSettings) -> "Segmentation":
+        """Return the result without the objects that a filter leaves out.
+
+        Linked objects are measured through all their planes, and at each time; link first.
+
+        Parameters
+        ----------
+        filters : FilterSettings
+            Ranges of columns of `objects`, and whether objects at the edge are left out.
+
+        Raises
+        ------
+        InputError
+            If the labels are not in memory, or the table has no column of a name.
+        """
+        from napari_unet.measure import ObjectTable  # noqa: PLC0415
+        from napari_unet.measure.filters import hidden_rows, without_rows  # noqa: PLC0415
+
+        if not isinstance(self.labels, np.ndarray):
+            raise InputError(
+                "Only labels in memory are filtered; these lie on disk. Filter their table instead."
+            )
+        table = ObjectTable(self.labels, self.image, linked=self.links is not None)
+        columns = table.columns()
+        out = hidden_rows(columns, filters)
+        labels = without_rows(self.labels, self.image.leading_axes, columns, out)
+        count = len(np.unique(columns["label"][~out]))
+        return replace(
+            self, labels=labels, count=count, filters=filters, filtered_out=self.count - count
+        )
+
     @cached_property
     def objects(self) -> "pd.DataFrame":
         """One row for each object: id, centroid, area, diameter, mean intensity.
@@ -90,7 +125,10 @@ class Segmentation:
         from napari_unet.measure import measure, measure_linked  # noqa: PLC0415  loads pandas
 
         if self.links is not None:
-            return measure_linked(self.labels, self.image, self.links.parents)
+            table = measure_linked(self.labels, self.image, self.links.parents)
+            if "parent" in table and self.filters is not None:  # some parents are left out
+                table["parent"] = table["parent"].where(table["parent"].isin(table["label"]), 0)
+            return table
         return measure(self.labels, self.image)
 
     @property
@@ -99,7 +137,15 @@ class Segmentation:
         made = record(self.plan, self.settings, self.image)
         if self.links is not None:
             made["link"] = self.links.settings.model_dump(mode="json")
+        if self.filters is not None:
+            made = with_filter(made, self.filters, self.filtered_out)
         return made
+
+
+def with_filter(record: Mapping[str, Any], filters: FilterSettings, count: int) -> dict[str, Any]:
+    """Return a record that tells of a filter as well, and of how many objects it left out."""
+    told = {**filters.model_dump(mode="json"), "left_out": count}
+    return {**record, "filters": [*record.get("filters", ()), told]}
 
 
 def can_link(image: Image, card: ModelCard) -> bool:

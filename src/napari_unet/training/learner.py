@@ -47,6 +47,7 @@ CROP = 128  # pixels that are learned from; valid convolutions are given a rim m
 PAINTED, REPLAYED = 3, 1  # crops of a batch
 REPLAY = 1.0  # weight of the replayed crops beside the painted ones
 BELIEF = 0.95  # most weight of an unpainted pixel, for what the parent predicts there
+STEEP = 8  # power of its agreement with the paint: one that misses some cells hides others, too
 RATE = 2e-3  # peak learning rate of AdamW
 NEW_HEAD = 5.0  # times the rate, for an output layer that begins anew
 DECAY = 1e-4
@@ -162,7 +163,7 @@ def trust_in(windows: Sequence[TrainingWindow], opinions: Sequence[NDArray[np.ui
     opinions : sequence of ndarray of uint8
         ``(M, Y, X)``, the parent's probability maps of them.
     """
-    return BELIEF * agreement([window.training_paint for window in windows], opinions) ** 2
+    return BELIEF * agreement([window.training_paint for window in windows], opinions) ** STEEP
 
 
 class Learner:

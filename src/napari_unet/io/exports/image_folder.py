@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ def save_into_image(
     version = _version(folder)
     listing = _listing(folder / LABELS, name, version)
     target, part = folder / LABELS / name, folder / LABELS / f".{name}.part"
+    _check_inside(folder, (target, part, *listing))
     try:
         target.parent.mkdir(exist_ok=True)
         shutil.rmtree(part, ignore_errors=True)
@@ -65,6 +66,16 @@ def save_into_image(
             "export again."
         ) from error
     return target
+
+
+def _check_inside(folder: Path, paths: Iterable[Path]) -> None:
+    """Raise where a link in the folder, which may be a stranger's, leads out of it."""
+    for path in paths:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise SaveError(
+                f"{path} leads out of {folder.name} by a link, to {path.resolve()}; nothing is "
+                "written there. Copy the image without links, or export labels as a file."
+            )
 
 
 def _version(folder: Path) -> str:

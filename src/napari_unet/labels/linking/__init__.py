@@ -5,7 +5,13 @@ The result says which id each section gets, so that it can be applied to labels 
 by plane, or by windows of a view that reads what it is asked for.
 """
 
-from napari_unet.labels.linking.copying import LinkedCopy, linked_copy, packed, separated
+from napari_unet.labels.linking.copying import (
+    LinkedCopy,
+    linked_copy,
+    packed,
+    separated,
+    without_ids,
+)
 from napari_unet.labels.linking.planes import link, relink
 from napari_unet.labels.linking.result import LinkedLabels, Links
 
@@ -18,4 +24,5 @@ __all__ = [
     "packed",
     "relink",
     "separated",
+    "without_ids",
 ]

@@ -139,6 +139,24 @@ def separated(array: NDArray[Any], text: str) -> NDArray[np.uint32] | None:
     return found if first == len(values) else None
 
 
+def without_ids(array: NDArray[Any], text: str, gone: NDArray[Any]) -> str:
+    """Return what `packed` gave of a linked copy, without some ids of the labels.
+
+    Parameters
+    ----------
+    array : ndarray of int
+        ``(..., Y, X)``, the copy with all its objects.
+    text : str
+        What `packed` gave.
+    gone : ndarray of int
+        Ids in the labels of objects that are taken from the copy.
+    """
+    values = np.frombuffer(zlib.decompress(base64.b85decode(text)), "<u4")
+    counts = [len(painted_ids(array[index])) for index in np.ndindex(*array.shape[:-2])]
+    own = np.split(values, np.cumsum(counts)[:-1])
+    return packed([ids[~np.isin(ids, gone)] for ids in own])
+
+
 class _Names:
     """Ids in the copy of those of the labels, also of ids that are new."""
 

@@ -3,11 +3,13 @@
 from functools import partial
 from typing import Any
 
+import numpy as np
 from magicgui.widgets import CheckBox, Container, PushButton
 from napari.layers import Shapes
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_unet.errors import InputError
+from napari_unet.labels.live_labels import index_of
 from napari_unet.plugin.correct.keys import (
     BRUSH,
     CONFIRM,
@@ -51,6 +53,10 @@ KEPT = (
 STILL_COUNTS = (
     "What is marked on {} still counts as corrected. To take it back, press Background brush and "
     "erase it with napari's eraser."
+)
+CAME_BACK = (
+    " Objects in it that were filtered out ({}) are right as well now, and shown again. Delete "
+    "those that are wrong."
 )
 
 
@@ -219,7 +225,9 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         plane = layers.shown_plane(self._viewer, result.layer)
         result.correcting.marks.mark_box(plane, box)
         height, width = box.shape
-        self._session.say(f"{height} × {width} pixels are marked as right.")
+        hidden = result.hidden.intersection(np.unique(result.shown[index_of(plane, box)]).tolist())
+        back = CAME_BACK.format(len(hidden)) if hidden else ""
+        self._session.say(f"{height} × {width} pixels are marked as right.{back}")
         if self._rectangles is not None and self._rectangles in self._viewer.layers:
             self._viewer.layers.remove(self._rectangles)
         self._rectangles = None

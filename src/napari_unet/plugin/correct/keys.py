@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 from napari import Viewer
 from napari.layers import Labels
 from napari.utils.key_bindings import coerce_keybinding
@@ -228,7 +229,8 @@ class Keys:
         def go() -> None:
             layer, plane = correcting.layer, self._plane(correcting)
             labels = correcting.shown[plane]
-            number = next_object(painted_ids(labels), int(layer.selected_label), step)
+            ids = np.setdiff1d(painted_ids(labels), [*correcting.hidden])
+            number = next_object(ids, int(layer.selected_label), step)
             box = None if number is None else find_object(labels, number)
             if number is None or box is None:
                 self.say("There is no object in this plane.")

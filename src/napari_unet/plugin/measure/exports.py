@@ -20,6 +20,7 @@ from napari_unet.labels.outlines import contours
 from napari_unet.measure import measure, measure_linked
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
+from napari_unet.plugin.objects.leaving_out import ForFile, in_the_file
 from napari_unet.plugin.result.result import REPLACED, Result, in_file
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
@@ -51,16 +52,17 @@ INTO, OUTLINES = "Labels into an OME-Zarr image…", "Outlines as a layer"
 METHODS, SCRIPT = "Copy methods text", "Save as script…"
 
 
-ForFile = Callable[[Result, Any], Callable[[], tuple[Any, dict[str, Any]]]]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Ready:
-    """What goes into files: labels ``(..., Y, X)``, linked if that is wanted; image; record."""
+    """What goes into files: labels ``(..., Y, X)``, linked if that is wanted; image; record.
+
+    `said` is what a person should know of the file.
+    """
 
     labels: NDArray[Any]
     image: Image
     record: dict[str, Any]
+    said: str
 
     def write(self, kind: str, path: Path) -> Path:
         """Write a file of one of the kinds of `FILES`."""
@@ -147,7 +149,8 @@ class Exports:
 
         def ready() -> Ready:
             labels, told = finish()
-            return Ready(labels, image, in_file(record or painted, told, labels, shown))
+            made = in_file(record or painted, told, labels, shown)
+            return Ready(labels, image, made, in_the_file(labels, told))
 
         return ready
 
@@ -158,7 +161,7 @@ class Exports:
         _, ending, kinds = FILES[kind]
         path = self._ask(ending, kinds)
         if path is not None:
-            self._write(path.name, lambda: ready().write(kind, path))
+            self._write(path.name, ready, lambda it: it.write(kind, path))
 
     def _save_into(self) -> None:
         ready = self._snapshot()
@@ -167,7 +170,7 @@ class Exports:
         title = "Folder of the OME-Zarr image"
         chosen = QFileDialog.getExistingDirectory(self._button.window(), title, start)
         if chosen:
-            self._write(Path(chosen).name, lambda: ready().write_into(Path(chosen)))
+            self._write(Path(chosen).name, ready, lambda it: it.write_into(Path(chosen)))
 
     def _save_script(self) -> None:
         ready, result = self._snapshot(objects=False), self._result()
@@ -181,11 +184,11 @@ class Exports:
             return
         labels = path.with_name(f"{path.stem}_labels.tif")
 
-        def write() -> Path:
-            text = methods_script(ready().record, Path(source), labels)
-            return write_bytes(path, text.encode())
+        def write(it: Ready) -> Path:
+            return write_bytes(path, methods_script(it.record, Path(source), labels).encode())
 
-        self._write(path.name, write, UNCORRECTED if result.record.get("corrected") else "")
+        hint = UNCORRECTED if result.record.get("corrected") else ""
+        self._write(path.name, ready, write, hint)
 
     def _ask(self, ending: str, kinds: str) -> Path | None:
         """Ask for a file; None if the person wants none, or a name that nobody asked about."""
@@ -205,16 +208,22 @@ class Exports:
                 return None
         return path
 
-    def _write(self, name: str, write: Callable[[], Path], hint: str = "") -> None:
+    def _write(
+        self, name: str, ready: Callable[[], Ready], write: Callable[[Ready], Path], hint: str = ""
+    ) -> None:
         session, runs = self._session, self._session.runs
         session.say(f"Writing {name}…")
 
-        def written(path: Path | None, problem: str | None) -> None:
+        def work() -> str:
+            it = ready()
+            return f"Wrote {write(it)}.{hint or it.said}"
+
+        def written(sentence: str | None, problem: str | None) -> None:
             runs.end(Activity.SAVING)
-            session.say(problem or f"Wrote {path}.{hint}")
+            session.say(problem or sentence or "")
 
         runs.begin(Activity.SAVING)
-        in_background(write, written)
+        in_background(work, written)
 
     # ---- beside files ----------------------------------------------------------------------
 

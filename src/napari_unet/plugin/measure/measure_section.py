@@ -3,9 +3,12 @@
 from typing import Any
 
 from magicgui.widgets import Container, PushButton
+from qtpy.QtWidgets import QWidget
 
-from napari_unet.plugin.measure.exports import Exports, ForFile
+from napari_unet.plugin.measure.exports import Exports
 from napari_unet.plugin.measure.object_table import ObjectsTable
+from napari_unet.plugin.objects.leaving_out import ForFile
+from napari_unet.plugin.objects.objects import ObjectsOfResults
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.docks import Undocking, in_open_window
 from napari_unet.plugin.widgets.setting_widgets import row_of
@@ -24,13 +27,19 @@ class MeasureSection(Container):  # type: ignore[type-arg]
     ----------
     session : Session
         What is worked on.
+    objects : ObjectsOfResults
+        Gives numbers and colours.
     for_file : callable
-        Returns what makes labels of a result ready for a file; see `Exports`.
+        Returns what makes labels of a result ready for a file; see `leaving_out`.
+    filters : QWidget
+        What hides objects.
     """
 
-    def __init__(self, session: Session, for_file: ForFile) -> None:
+    def __init__(
+        self, session: Session, objects: ObjectsOfResults, for_file: ForFile, filters: QWidget
+    ) -> None:
         super().__init__(labels=False)
-        self._session = session
+        self._session, self._all = session, objects
         self.objects: ObjectsTable | None = None
         self._dock: Any = None
         self.table = PushButton(
@@ -43,6 +52,7 @@ class MeasureSection(Container):  # type: ignore[type-arg]
         self.export.native.setMenu(self.exports.menu)
         self.margins = (0, 0, 0, 0)
         self.append(row_of(self.table, self.export))
+        self.native.layout().addWidget(filters)
         self.table.clicked.connect(self._press_table)
         session.closing.connect(self._close_table)
 
@@ -52,7 +62,7 @@ class MeasureSection(Container):  # type: ignore[type-arg]
         if result is None or result.classes:
             self._session.say(NONE)
         elif self._dock is None:
-            self.objects = ObjectsTable(self._session)
+            self.objects = ObjectsTable(self._session, self._all)
             window = self._session.viewer.window
             self._dock = window.add_dock_widget(self.objects, name=TITLE, area="bottom")
             self._undocking = Undocking(self.objects)

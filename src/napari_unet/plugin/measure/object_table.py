@@ -17,10 +17,11 @@ from qtpy.QtWidgets import (
 
 from napari_unet.image import Plane
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.measure.colours import Colours, Legend
-from napari_unet.plugin.measure.measurements import Measurements
 from napari_unet.plugin.measure.outlined import Outlined
 from napari_unet.plugin.measure.table_model import TableModel
+from napari_unet.plugin.objects.colours import Legend
+from napari_unet.plugin.objects.objects import Objects, ObjectsOfResults
+from napari_unet.plugin.objects.words import counted
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
 
@@ -30,6 +31,7 @@ CLASSES = "This result holds classes. A table is made of objects."
 MEASURING = "Measuring…"
 WAITING = "Measured anew when the run has ended."
 UNCOLOURED = {"label"}
+USER = "table"  # of the objects
 TOLD = "Click a row to see its object; click an object with napari's picker to see its row."
 
 
@@ -40,14 +42,14 @@ class ObjectsTable(QWidget):
     ----------
     session : Session
         What is worked on.
+    objects : ObjectsOfResults
+        Gives numbers and colours.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, objects: ObjectsOfResults) -> None:
         super().__init__()
-        self._session = session
-        self._measured: weakref.WeakKeyDictionary[Result, Measurements]
-        self._measured = weakref.WeakKeyDictionary()
-        self._colours: weakref.WeakKeyDictionary[Result, Colours] = weakref.WeakKeyDictionary()
+        self._session, self._all = session, objects
+        self._objects: weakref.WeakKeyDictionary[Result, Objects] = weakref.WeakKeyDictionary()
         self._shown: Result | None = None
         self._selected: tuple[int, Plane] | None = None  # the object of the selected row
         self._busy = False  # rows are selected by us, not by the person
@@ -115,7 +117,7 @@ class ObjectsTable(QWidget):
             return
         self._show_of(result)
         if not self._session.runs.segmenting:
-            self._measured[result].bring_up_to_date()
+            self._objects[result].measured.bring_up_to_date()
         self._tell()
 
     def _show_of(self, result: Result | None) -> None:
@@ -128,32 +130,34 @@ class ObjectsTable(QWidget):
         self._use(TableModel("" if result is None else result.image.leading_axes))
         if result is not None:
             result.layer.events.selected_label.connect(self._on_label)
-            if result not in self._measured:
+            if result not in self._objects:
                 self._follow(result)
             self._show_numbers()
         self._show_colours()
 
     def _follow(self, result: Result) -> None:
-        self._measured[result] = measured = Measurements(result)
-        self._colours[result] = colours = Colours(measured)
-        measured.changed.connect(self._show_numbers)
-        measured.failed.connect(self._session.say)
-        colours.changed.connect(self._show_legend)
-        colours.told.connect(self._session.say)
+        self._objects[result] = objects = self._all.take(result, USER)
+        objects.changed.connect(self._show_numbers)
+        objects.hidden.connect(self._show_rows)
+        objects.colours.changed.connect(self._show_legend)
 
     def _forget(self, result: Result) -> None:
         """Let go of a result that nobody looks after any more."""
         if result is self._shown:
             self._show_of(None)
-        if result in self._measured:
-            self._colours.pop(result).put_back()
-            self._measured.pop(result).close()
+        objects = self._objects.pop(result, None)
+        if objects is not None:
+            objects.changed.disconnect(self._show_numbers)
+            objects.hidden.disconnect(self._show_rows)
+            objects.colours.changed.disconnect(self._show_legend)
+            objects.colours.choose("")
+            self._all.leave(result, USER)
 
     def close_down(self) -> None:
         """Leave everything as it was before."""
         for signal, listener in self._listeners():
             signal.disconnect(listener)
-        for result in [*self._measured]:
+        for result in [*self._objects]:
             self._forget(result)
 
     # ---- numbers and colours ---------------------------------------------------------------
@@ -162,11 +166,12 @@ class ObjectsTable(QWidget):
         """Show what was measured; the line around the chosen object follows if it is one of ids."""
         if self._shown is None:
             return
-        columns, bar = self._measured[self._shown].columns, self.view.verticalScrollBar()
+        columns = self._objects[self._shown].measured.columns
+        bar = self.view.verticalScrollBar()
         assert bar is not None, "a table has one"
         fresh, at = self.model.columnCount() != len(columns), bar.value()
         self._busy = True
-        self.model.show(columns)
+        self.model.show(columns, self._shown.hidden)
         self._busy = False
         if fresh:
             self.view.resizeColumnsToContents()
@@ -178,19 +183,25 @@ class ObjectsTable(QWidget):
             self._selected = chosen if self._outlined.draw(self._shown, *chosen) else None
         self._tell()
 
+    def _show_rows(self) -> None:
+        """Show the rows of other objects than before."""
+        self._show_numbers(frozenset())
+
     def _tell(self) -> None:
         if self._shown is None:
             return
-        rows, measured = self.model.rowCount(), self._measured[self._shown]
+        rows, measured = self.model.rowCount(), self._objects[self._shown].measured
+        hidden = self.model.rows - rows
         if measured.ready:
-            self.note.setText("1 object" if rows == 1 else f"{rows} objects")
+            text = f"{rows} of {counted(self.model.rows)}; {hidden} filtered out"
+            self.note.setText(text if hidden else counted(rows))
         else:
             self.note.setText(WAITING if self._session.runs.segmenting else MEASURING)
 
     def _show_colours(self) -> None:
         """Offer the columns there are."""
-        names = [] if self._shown is None else [*self._measured[self._shown].columns]
-        chosen = "" if self._shown is None else self._colours[self._shown].column
+        names = [] if self._shown is None else [*self._objects[self._shown].measured.columns]
+        chosen = "" if self._shown is None else self._objects[self._shown].colours.column
         self.colour.clear()
         self.colour.addItems([PLAIN, *(name for name in names if name not in UNCOLOURED)])
         self.colour.setCurrentText(chosen or PLAIN)
@@ -200,10 +211,12 @@ class ObjectsTable(QWidget):
     def _choose_colour(self, _index: int) -> None:
         if self._shown is not None:
             chosen = self.colour.currentText()
-            self._colours[self._shown].choose("" if chosen == PLAIN else chosen)
+            self._objects[self._shown].colours.choose("" if chosen == PLAIN else chosen)
 
     def _show_legend(self) -> None:
-        self.legend.show_limits(None if self._shown is None else self._colours[self._shown].limits)
+        self.legend.show_limits(
+            None if self._shown is None else self._objects[self._shown].colours.limits
+        )
 
     # ---- rows and objects ------------------------------------------------------------------
 

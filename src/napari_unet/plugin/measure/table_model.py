@@ -1,5 +1,6 @@
 """The rows of the table of objects, for Qt."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,8 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 
 from napari_unet.image import Plane
 from napari_unet.measure.columns import Columns
+from napari_unet.plugin.objects.words import in_words
 
-DIGITS = 5  # significant ones that are shown; files have all
 ROOT = QModelIndex()
 
 
@@ -30,20 +31,26 @@ class TableModel(QAbstractTableModel):
         self._leading = leading
         self._columns: Columns = {}
         self._names: list[str] = []
+        self._hidden: Collection[int] = ()
         self._order: NDArray[np.intp] = np.zeros(0, np.intp)
         self._sorted: tuple[str, bool] | None = None  # by which column, and whether downwards
 
-    def show(self, columns: Columns) -> None:
-        """Show other numbers, sorted as before."""
+    def show(self, columns: Columns, hidden: Collection[int] = ()) -> None:
+        """Show other numbers, sorted as before, without the rows of hidden objects."""
         self.layoutAboutToBeChanged.emit()
         new = [*columns] != self._names
         if new:
             self.beginResetModel()
-        self._columns, self._names = columns, [*columns]
+        self._columns, self._names, self._hidden = columns, [*columns], hidden
         self._arrange()
         if new:
             self.endResetModel()
         self.layoutChanged.emit()
+
+    @property
+    def rows(self) -> int:
+        """Rows there are, hidden ones too."""
+        return len(self._columns["label"]) if self._columns else 0
 
     # ---- where an object is ----------------------------------------------------------------
 
@@ -96,18 +103,11 @@ class TableModel(QAbstractTableModel):
         self.layoutChanged.emit()
 
     def _arrange(self) -> None:
-        count = len(self._columns["label"]) if self._columns else 0
-        self._order = np.arange(count)
+        self._order = np.arange(self.rows)
         if self._sorted is not None and self._sorted[0] in self._columns:
             name, down = self._sorted
             values = self._columns[name].astype(np.float64)
             self._order = np.argsort(-values if down else values, kind="stable")
-
-
-def in_words(value: Any) -> str:
-    """Return a number as it is shown: nothing where there is none."""
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else ""
-    if isinstance(value, float | np.floating):
-        return "" if np.isnan(value) else f"{value:.{DIGITS}g}"
-    return str(value)
+        if self._hidden and self.rows:
+            gone = np.isin(self._columns["label"], [*self._hidden])
+            self._order = self._order[~gone[self._order]]

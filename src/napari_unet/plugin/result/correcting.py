@@ -67,13 +67,16 @@ class Correcting:
         self._queue: dict[Place, None] = {}
         self._stroke: Place | None = None
         self._drawn_at = self._changed_at = 0.0
-        self._touched: dict[Place, None] = {}  # blocks that ever held paint: undo acts there
+        # Blocks that ever held paint, as undo acts there, with the ids of objects that were cut in
+        # them; None = not looked at since.
+        self._touched: dict[Place, set[int] | None] = {}
         self._sweep: Iterator[Place] = iter(())
         self._journal: Journal | None = None
         self._unwritten: list[Change] = []  # until there is a journal
         self._problem = ""
         self._news = self._closed = False
         self.edits = 0  # changes found so far
+        self.hidden: frozenset[int] = frozenset()  # ids of objects that a filter hides
         self._tick_timer, self._soon_timer = QTimer(), QTimer()
         self._soon_timer.setSingleShot(True)
         self._tick_timer.timeout.connect(self._tick)
@@ -112,6 +115,19 @@ class Correcting:
     def deleted(self) -> int:
         """Objects of the model that were taken away, as far as was looked."""
         return self.tracker.deleted(self.shown, self._touched) if self.fits else 0
+
+    @property
+    def changed_ids(self) -> set[int]:
+        """Ids that are painted, and those of which a person took pixels, as far as was looked."""
+        tracker = self.tracker
+        for place in [place for place, ids in self._touched.items() if ids is None]:
+            self._touched[place] = tracker.cut(*place)
+        cut = (ids for ids in self._touched.values() if ids)
+        return tracker.ids.union(*cut)
+
+    def forget_cut(self) -> None:
+        """Look anew which objects were cut: the model says something else now."""
+        self._touched = dict.fromkeys(self._touched)
 
     def painted(self) -> NDArray[np.uint32]:
         """Return the painted array ``(..., Y, X)`` of now, with touched objects completed."""

@@ -3,6 +3,7 @@
 import weakref
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.layers.layers import Redraw
 from napari_unet.plugin.result.correcting import Correcting
 from napari_unet.segmentation import record
-from napari_unet.settings import SegmentSettings
+from napari_unet.settings import FilterSettings, SegmentSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
 
 REPLACED = (
@@ -39,6 +40,33 @@ IN_VIEW = (
     "Segment to apply them everywhere."
 )
 IN_PART = " The last run was cancelled: this is what it finished. Press Segment to do all of it."
+
+
+@dataclass(frozen=True, eq=False)
+class LinkedShown:
+    """A layer that shows a result whose planes are linked.
+
+    Attributes
+    ----------
+    layer : Labels
+        The layer.
+    known : dict of int to int
+        Id there of each id of the result.
+    """
+
+    layer: Labels
+    known: dict[int, int]
+
+    def ids_of(self, ids: NDArray[Any]) -> NDArray[np.int64]:
+        """Return the ids ``(N,)`` in the layer of those of the result; 0 for new ones."""
+        names, places = self._sorted
+        at = np.searchsorted(names, ids).clip(0, max(0, len(names) - 1))
+        return np.where(names[at] == ids, places[at], 0) if len(names) else np.zeros(len(ids), int)
+
+    @cached_property
+    def _sorted(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        pairs = np.array(sorted(self.known.items()), np.int64).reshape(-1, 2)
+        return pairs[:, 0], pairs[:, 1]
 
 
 @dataclass(eq=False)
@@ -63,6 +91,10 @@ class Result:
         What all runs so far have segmented: a box, and planes.
     drawn : int
         How often a run or a file, rather than a person, has changed what is shown.
+    filters : FilterSettings
+        What leaves objects out of files, and hides them.
+    linked : LinkedShown or None
+        Where its linked planes are shown, if they are linked.
     """
 
     layer: Labels
@@ -77,6 +109,8 @@ class Result:
     region: Box | None = None
     planes: set[Plane] = field(default_factory=set)
     drawn: int = 0
+    filters: FilterSettings = field(default_factory=FilterSettings)
+    linked: LinkedShown | None = None
     correcting: Correcting = field(kw_only=True)
 
     def __post_init__(self) -> None:
@@ -96,6 +130,15 @@ class Result:
     def shown(self) -> Any:
         """What the layer shows, ``(..., Y, X)``; see `Correcting.shown`."""
         return self.correcting.shown
+
+    @property
+    def hidden(self) -> frozenset[int]:
+        """Ids of objects that the filter hides, as far as is measured."""
+        return self.correcting.hidden
+
+    @hidden.setter
+    def hidden(self, ids: frozenset[int]) -> None:
+        self.correcting.hidden = ids
 
     @property
     def classes(self) -> bool:
@@ -134,6 +177,7 @@ class Result:
         """Go on where another result of the same layer was left; `live` is that one's."""
         self._begun = True
         self.region, self.planes = previous.region, previous.planes
+        self.filters = previous.filters
         if self.live.marks.any():
             self.correcting.marks.layer()
         self.correcting.look_everywhere()

@@ -16,7 +16,7 @@ from napari_unet.errors import InputError
 from napari_unet.labels.linking import LinkedCopy, Links, linked_copy, packed
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
-from napari_unet.plugin.result.result import Result
+from napari_unet.plugin.result.result import LinkedShown, Result
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Intent, Session
 from napari_unet.plugin.widgets.background import in_background
@@ -201,6 +201,8 @@ class LinkPlanes(Container):  # type: ignore[type-arg]
         made.copy = copy
         made.layer = show_linked(viewer, result.layer, array, made.layer, f"{name} linked")
         made.tracks = show_tracks(viewer, result.layer, copy.links, made.tracks, f"{name} tracks")
+        result.linked = LinkedShown(made.layer, copy.known)
+        self._session.results.linked.emit(result)
         self._tell()
         if announced and result is self._session.results.current:
             summary, layer = copy.links.summary, made.layer.name
@@ -218,6 +220,9 @@ class LinkPlanes(Container):  # type: ignore[type-arg]
     def _remove(self, result: Result) -> None:
         """Take away what shows the links of a result."""
         made = self._made.pop(result, None)
+        if made is not None:
+            result.linked = None
+            self._session.results.linked.emit(result)
         for layer in (made.layer, made.tracks) if made is not None else ():
             if layer is not None and layer in self._session.viewer.layers:
                 self._session.viewer.layers.remove(layer)

@@ -16,9 +16,9 @@ from napari_unet.io.ome_zarr import ENDING, copy_labels
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.layers.labels_files import METADATA_KEY, opens_as_labels, write_labels
+from napari_unet.plugin.objects.leaving_out import ForFile, in_the_file
 from napari_unet.plugin.result.result import REPLACED, Result, in_file
 from napari_unet.plugin.result.slide_result import SlideResult, slide_result
-from napari_unet.plugin.segment.link_planes import LinkPlanes
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
@@ -47,12 +47,12 @@ class Saving:
     ----------
     session : Session
         What is worked on.
-    link : LinkPlanes
-        Tells whether planes are linked.
+    for_file : callable
+        Makes labels ready for a file; see `leaving_out`.
     """
 
-    def __init__(self, session: Session, link: LinkPlanes) -> None:
-        self._session, self._link = session, link
+    def __init__(self, session: Session, for_file: ForFile) -> None:
+        self._session, self._for_file = session, for_file
         self._saved: weakref.WeakKeyDictionary[Result, int] = weakref.WeakKeyDictionary()  # edits
         self._closing: Closing | None = None
         self.save = PushButton(
@@ -136,12 +136,13 @@ class Saving:
         edits = result.correcting.edits
         shown, made = result.shown.copy(), result.record
         meta, grid = layers.attributes(result.layer), grid_of(result.layer)
-        ready = self._link.for_file(result, shown)
+        ready = self._for_file(result, shown)
 
-        def write() -> list[str]:
+        def write() -> str:
             labels, told = ready()
             metadata = {**meta["metadata"], METADATA_KEY: in_file(made, told, labels, shown)}
-            return write_labels(str(path), grid.on_layer(labels), {**meta, "metadata": metadata})
+            write_labels(str(path), grid.on_layer(labels), {**meta, "metadata": metadata})
+            return in_the_file(labels, told)
 
         def note() -> None:
             self._saved[result] = edits
@@ -150,18 +151,19 @@ class Saving:
 
         self._write(path, write, note)
 
-    def _write(self, path: Path, write: Callable[[], Any], note: Callable[[], None]) -> None:
+    def _write(self, path: Path, write: Callable[[], str], note: Callable[[], None]) -> None:
+        """Write a file in the background; `write` returns what is to be said of it besides."""
         session, runs = self._session, self._session.runs
         session.say(f"Saving {path.name}…")
         runs.problem = None
 
-        def saved(_files: Any, problem: str | None) -> None:
+        def saved(told: str | None, problem: str | None) -> None:
             runs.end(Activity.SAVING)
             if session.closed:
                 return
             runs.problem = problem
             hint = "" if opens_as_labels(path) else f" {AS_IMAGE}"
-            session.say(problem or f"Saved {path}.{hint}")
+            session.say(problem or f"Saved {path}.{told}{hint}")
             if not problem:
                 note()
 
@@ -235,10 +237,15 @@ class Closing(QObject):
         return box.clickedButton() is close
 
 
-def _writer_of_slide(slide: SlideResult, path: Path) -> Callable[[], Any]:
+def _writer_of_slide(slide: SlideResult, path: Path) -> Callable[[], str]:
     """Return what writes the labels of a large image: a folder, or a file read from it."""
     if path.suffix.lower() == ENDING:
-        return lambda: copy_labels(slide.incremental.output, path)
+        return lambda: _quietly(copy_labels, slide.incremental.output, path)
     assert slide.layer is not None, "only what is shown is saved"
     data, meta = [*slide.layer.data], layers.attributes(slide.layer)
-    return lambda: write_labels(str(path), data, meta)
+    return lambda: _quietly(write_labels, str(path), data, meta)
+
+
+def _quietly(write: Callable[..., Any], *given: Any) -> str:
+    write(*given)
+    return ""

@@ -44,6 +44,11 @@ class Fold(QCollapsible):
         else:
             self.collapse(animate=False)
 
+    def rename(self, title: str) -> None:
+        """Give it another title."""
+        self._title = title
+        self.setText(f"{UNFOLDED if self.isExpanded() else FOLDED} {title}")
+
     def _lay_out(self, indent: int) -> None:
         # wrapped text needs more than its hint, which superqt makes the most there is, twice
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)

@@ -4,6 +4,7 @@ The package bioimageio.core is an extra. Its own test runs the package before it
 """
 
 import io
+import shutil
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from napari_unet.errors import ModelError, SaveError
 from napari_unet.intensity import CLIP, HIGH_PERCENTILE, LOW_PERCENTILE
 from napari_unet.io.atomic import write_bytes
-from napari_unet.models.card import ModelCard, describe, sha256_of
+from napari_unet.models.bioimage_io.packages import CONFIG, MODEL
+from napari_unet.models.card import SUFFIX, ModelCard, describe, sha256_of
 from napari_unet.models.library import find_model
 from napari_unet.models.weights import load_model
 from napari_unet.network.outputs import Activation
@@ -34,6 +36,7 @@ PAPER = (
 PAPER_DOI = "10.1007/978-3-319-24574-4_28"
 SIDE = 256  # pixels, at least, of the test input
 BLOBS = 40  # objects of the test input
+WHOLE = f"{MODEL}{SUFFIX}"  # the model's own file, for whoever imports the package here
 DOCUMENTATION = """# {name}
 
 A U-Net of the napari plugin *napari-unet-interactive*.
@@ -110,10 +113,12 @@ def export_bioimageio(
         raise SaveError(
             f"{target} exists already or does not end in .zip. Choose another name, or --overwrite."
         )
-    network, card = load_model(find_model(name))
+    model = find_model(name)
+    network, card = load_model(model)
     with tempfile.TemporaryDirectory(prefix="napari-unet-") as temporary:
         folder = Path(temporary)
         package = folder / "package.zip"
+        shutil.copyfile(model, folder / WHOLE)
         try:
             description = _description(network, card, folder, authors or [DEVELOPERS])
             core.save_bioimageio_package(description, output_path=package)
@@ -167,6 +172,8 @@ def _description(network: UNet, card: ModelCard, folder: Path, authors: Sequence
         license=_licence(v0_5, card.licence),
         documentation=_file(v0_5, folder / "README.md"),
         tags=["unet", "segmentation", "2d", "pytorch", "napari"],
+        attachments=[_file(v0_5, folder / WHOLE)],
+        config=v0_5.Config(**{CONFIG: {MODEL: WHOLE}}),
         inputs=[_input(v0_5, spec, folder)],
         outputs=[_output(v0_5, card, folder)],
         weights=v0_5.WeightsDescr(

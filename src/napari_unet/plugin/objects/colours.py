@@ -1,9 +1,10 @@
 """Colours of objects by what was measured, and the legend to them."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
-from napari.utils.colormaps import DirectLabelColormap, ensure_colormap
+from napari.utils.colormaps import ensure_colormap
 from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
@@ -11,8 +12,9 @@ from qtpy.QtGui import QColor, QLinearGradient, QPainter, QPaintEvent
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.measure.columns import Columns
-from napari_unet.plugin.measure.measurements import Measurements
-from napari_unet.plugin.measure.table_model import in_words
+from napari_unet.plugin.objects.hiding import HidingDirect, hiding, marked
+from napari_unet.plugin.objects.measurements import Measurements
+from napari_unet.plugin.objects.words import in_words
 from napari_unet.plugin.widgets.background import in_background
 
 MAP = "viridis"
@@ -31,7 +33,7 @@ Limits = tuple[float, float]
 
 
 class Colours:
-    """Gives the objects of a result the colours of one column.
+    """Gives the objects of a result the colours of one column, and hidden ones none.
 
     Parameters
     ----------
@@ -53,13 +55,17 @@ class Colours:
         self._measured, self._layer = measured, measured.result.layer
         self.column = ""
         self.limits: Limits | None = None
+        self._hidden = marked(())
         self._plain: Any = None  # the layer's own colours
-        self._ours: Any = None
+        self._thinned: Any = None  # the same, without what is hidden
+        self._by_column: HidingDirect | None = None
+        self._ours: Any = None  # what of ours the layer shows
         self._steps: dict[int, int] = {}  # of each id
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._follow)
         measured.changed.connect(self._soon)
+        self._layer.events.colormap.connect(self._on_colormap)
 
     def choose(self, column: str) -> None:
         """Colour by a column; by none if it is empty."""
@@ -67,15 +73,47 @@ class Colours:
         if column:
             self._follow()
         else:
-            self.put_back()
+            self._timer.stop()
+            self._by_column = None
+            self._show()
         self.changed.emit()
+
+    def hide(self, ids: Collection[int]) -> None:
+        """Show objects of these ids no more, and all others again."""
+        self._hidden = marked(ids)
+        self._show()
 
     def put_back(self) -> None:
         """Show the colours that the layer had, unless a person has chosen others since."""
         self._timer.stop()
-        if self._ours is not None and self._layer.colormap is self._ours:
-            self._layer.colormap = self._plain
-        self._ours = self._plain = None
+        self.column, self._by_column, self._hidden = "", None, marked(())
+        self._show()
+        self._layer.events.colormap.disconnect(self._on_colormap)
+
+    def _show(self) -> None:
+        """Show the colours of the column, or else the layer's own, without what is hidden."""
+        if self._ours is None:
+            self._plain, self._thinned = self._layer.colormap, None
+        wanted = self._by_column
+        if wanted is None and self._hidden.any():
+            if self._thinned is None:
+                self._thinned = hiding(self._plain)
+            wanted = self._thinned
+        if wanted is not None:
+            wanted.hide(self._hidden)
+        if wanted is not self._ours:
+            self._ours = wanted
+            self._layer.colormap = self._plain if wanted is None else wanted
+        elif wanted is not None:
+            self._layer.refresh(extent=False)
+
+    def _on_colormap(self, _event: Any = None) -> None:
+        """A person has chosen other colours: show these, without what is hidden."""
+        if self._layer.colormap is self._ours or self._ours is None:
+            return
+        self._ours = self._by_column = None
+        if self._hidden.any():
+            self._show()
 
     def _soon(self) -> None:
         if self.column:
@@ -96,13 +134,11 @@ class Colours:
         self._steps = steps
         in_background(lambda: colormap(steps), lambda made, _: self._take(made, steps))
 
-    def _take(self, made: DirectLabelColormap | None, steps: dict[int, int]) -> None:
+    def _take(self, made: HidingDirect | None, steps: dict[int, int]) -> None:
         if made is None or not self.column or steps is not self._steps:
             return  # another one is under way, or none is wanted any more
-        if self._ours is None or self._layer.colormap is not self._ours:
-            self._plain = self._layer.colormap
-        self._layer.colormap = made
-        self._ours = self._layer.colormap
+        self._by_column = made
+        self._show()
         if not made.color_dict.keys() >= steps.keys():
             self.told.emit(SOME_GREY)
 
@@ -131,12 +167,12 @@ def steps_of(values: NDArray[np.float64], limits: Limits) -> NDArray[np.int64]:
     return np.where(np.isfinite(values), steps, -1)
 
 
-def colormap(steps: dict[int, int]) -> DirectLabelColormap:
+def colormap(steps: dict[int, int]) -> HidingDirect:
     """Make the colours of ids; takes a while with thousands."""
     colours = np.vstack([ensure_colormap(MAP).map(np.linspace(0, 1, STEPS)), UNKNOWN])
     named: dict[Any, Any] = {number: colours[step] for number, step in steps.items()}
     while True:
-        made = DirectLabelColormap(color_dict={**named, 0: CLEAR, None: UNKNOWN})
+        made = HidingDirect(color_dict={**named, 0: CLEAR, None: UNKNOWN})
         try:
             made.map(np.zeros((1, 1), np.uint32))  # makes what the first drawing needs, here
         except RuntimeError:  # no numba

@@ -1,0 +1,1 @@
+"""Packages of BioImage.IO: models to other programs and from them."""

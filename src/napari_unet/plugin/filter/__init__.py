@@ -1,0 +1,1 @@
+"""The part of the panel that hides objects by what was measured."""
