@@ -430,3 +430,17 @@ def test_removed_result_can_be_restored(viewer, image, panel, result, click, qtb
     qtbot.waitUntil(lambda: panel.restoring.visible, timeout=PATIENCE)
     click(panel.restoring.not_now)
     assert not panel.restoring.visible
+
+
+def test_no_line_is_drawn_in_the_3d_view(viewer, panel, result, mouse, qtbot):
+    mouse.press(Qt.Key.Key_S)
+    viewer.dims.ndisplay = 3  # napari can draw no line of a plane there
+    assert not [layer for layer in viewer.layers if layer.name == "line"]
+    mouse.press(Qt.Key.Key_S)
+    assert "Switch to the 2-D view" in panel.sentence
+    assert not [layer for layer in viewer.layers if layer.name == "line"]
+    viewer.dims.ndisplay = 2
+    qtbot.wait(50)
+    mouse.press(Qt.Key.Key_S)
+    mouse.drag((60, 30), (60, 90))
+    assert len(np.unique(result.layer.data[40:80, 40:80])) == 2

@@ -8,6 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout
 
 from napari_unet.plugin.batch.batch_window import Batch
+from napari_unet.plugin.canvas import draw_in_own_contexts
 from napari_unet.plugin.correct.classes_section import ClassesSection
 from napari_unet.plugin.correct.correct_section import CorrectSection
 from napari_unet.plugin.correct.keys import WHERE
@@ -54,6 +55,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(labels=True)
+        draw_in_own_contexts()
         self.session = session = Session(napari_viewer)
         self.form = SegmentForm(session)
         self.segment, self.link = SegmentSection(session), LinkPlanes(session)
@@ -128,8 +130,10 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
 
     def _take_preferences(self) -> None:
         """Begin with what was chosen last; after the advice, which a person's model ends."""
-        last = read_preferences()
-        self.retrain.form.time.value = last.time_limit
+        last, time = read_preferences(), self.retrain.form.time
+        time.value = min(
+            max(last.time_limit, time.min), time.max
+        )  # another version may have others
         if last.own_model:
             self.session.intend(model=last.own_model)
 
