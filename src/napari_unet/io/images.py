@@ -3,6 +3,7 @@
 A file may hold several images: series, positions, the fields of a plate. Each is a scene.
 """
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,13 +18,14 @@ from napari_unet.errors import InputError
 from napari_unet.image import Image, Spacing, guess_axes
 from napari_unet.io.formats.facts import Facts, Scene, stem_of
 from napari_unet.io.formats.microscopes import PACKAGES, microscope_scenes, read_microscope
+from napari_unet.io.formats.tiff_images import LARGEST_RATIO, read_tiff, tiff_scenes
 from napari_unet.io.formats.tiff_images import SUFFIXES as TIFF_SUFFIXES
-from napari_unet.io.formats.tiff_images import read_tiff, tiff_scenes
 from napari_unet.io.formats.zarr_images import holds_labels, is_zarr, read_zarr, zarr_scenes
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES + tuple(PACKAGES)
 OUTPUT_ENDINGS = ("_labels.tif", "_labels.tiff", "_labels.ome.tif", "_labels.ome.tiff")
+SMALL_PICTURE = 2**27  # bytes of pixels that any file may promise
 SHOWN = 8  # names of images in a sentence
 
 
@@ -286,7 +288,15 @@ def _read_picture(scene: Scene) -> Facts:
 
     # bytes, not the path: imageio leaves a file it cannot read open
     path = scene.path
-    data: Any = np.asarray(imageio.v3.imread(path.read_bytes(), extension=path.suffix.lower()))
+    content, suffix = path.read_bytes(), path.suffix.lower()
+    promised = imageio.v3.improps(content, extension=suffix)
+    size = math.prod(promised.shape) * promised.dtype.itemsize
+    if size > max(SMALL_PICTURE, LARGEST_RATIO * len(content)):
+        raise InputError(
+            f"{path} is cut short: it holds {len(content):,} bytes, too few for a picture of shape "
+            f"{promised.shape}. Copy it again from where it came from."
+        )
+    data: Any = np.asarray(imageio.v3.imread(content, extension=suffix))
     if data.ndim == 3 and data.shape[-1] in (2, 4):  # the last is opacity
         data = data[..., :3] if data.shape[-1] == 4 else data[..., 0]
     colours = data.ndim == 3

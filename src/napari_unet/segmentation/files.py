@@ -10,6 +10,7 @@ from napari_unet.io.results import Target, prepared
 from napari_unet.io.tiff import save_labels
 from napari_unet.labels.linking import separable
 from napari_unet.segmentation.result import Segmentation, can_link, link_record
+from napari_unet.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +73,7 @@ def summary(result: Segmentation) -> str:
     """Return what was found, in a few words."""
     if not result.plan.card.finds_objects:
         return "classes"
-    count = f"{result.count} object{'' if result.count == 1 else 's'}"
+    count = counted(result.count, "object")
     if result.filters is not None:
         return f"{count}; {result.filtered_out} filtered out"
     return count if result.links is None else result.links.summary

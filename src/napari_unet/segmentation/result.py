@@ -272,3 +272,25 @@ class Notes:
         """Note what a person should know."""
         if isinstance(event, Notice) and event.text not in self.texts:
             self.texts.append(event.text)
+
+
+def in_file(
+    record: dict[str, Any], told: dict[str, Any], labels: NDArray[Any], shown: NDArray[Any]
+) -> dict[str, Any]:
+    """Return the record of labels that go into a file.
+
+    Parameters
+    ----------
+    record : dict
+        As the result told it.
+    told : dict
+        What is to be told besides.
+    labels : ndarray of int
+        ``(..., Y, X)``, the labels of the file; linked ones have other ids than what is shown.
+    shown : ndarray of int
+        ``(..., Y, X)``, what the layer showed.
+    """
+    if "corrected" not in record:
+        return {**record, **told}
+    ids = np.unique(labels[np.isin(shown, record["corrected"])])
+    return {**record, **told, "corrected": ids[ids > 0].tolist()}

@@ -12,6 +12,7 @@ from napari_unet.errors import InputError
 from napari_unet.image import ArrayLike
 from napari_unet.labels.linking.stitching import Ids, Sections
 from napari_unet.settings import LinkSettings
+from napari_unet.wording import counted
 
 DEPTH, TIME = "Z", "T"
 
@@ -59,9 +60,10 @@ class Links:
         """What was found, in words: objects in planes, or tracks in frames."""
         lengths = dict(zip(self.axes, self.shape, strict=True))
         frames, planes = (
-            _counted(lengths.get(a), w) for a, w in ((TIME, "frame"), (DEPTH, "plane"))
+            counted(lengths[a], w) if a in lengths else ""
+            for a, w in ((TIME, "frame"), (DEPTH, "plane"))
         )
-        what = _counted(self.count, "track" if frames else "object")
+        what = counted(self.count, "track" if frames else "object")
         where = " of ".join(part for part in (frames, planes) if part)
         return f"{what} in {where}" if where else what
 
@@ -162,11 +164,6 @@ class LinkedLabels:
         for index in np.ndindex(*chosen.shape):
             result[index] = self._links.relabel(int(chosen[index]), window[index])
         return result
-
-
-def _counted(number: int | None, word: str) -> str:
-    """Return "1 plane" or "2 planes", and nothing where there is no number."""
-    return "" if number is None else f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def mean_places(

@@ -1,10 +1,11 @@
-"""How labels ``(..., Y, X)`` lie in a layer whose axes follow those of the image.
+"""How labels ``(..., Y, X)`` lie in a layer whose axes follow those of the image; how it is drawn.
 
 napari aligns the axes of layers from the right. So a layer of labels has the axes of its image, in
 their order, with one place where the image has channels.
 """
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,9 +14,10 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_unet.image import Box
+from napari_unet.image import Box, Plane
 from napari_unet.labels.edits import extents
 
+REFRESH_SHARE = 0.05  # of the time may go into redrawing all while tiles stream in
 AXES = "napari_unet_axes"  # in the metadata of a labels layer: a letter for each of its axes
 
 
@@ -187,3 +189,68 @@ class _OnLayer:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Return all of it."""
         return np.asarray(self._read(self._part), dtype)
+
+
+class Redraw:
+    """Redraws a layer while tiles stream in: their parts, or all, in a share of the time."""
+
+    def __init__(self, layer: Labels) -> None:
+        self._layer, self._next = layer, 0.0
+        self._behind = False  # something was changed that is not drawn
+
+    def part(self, plane: Plane, box: Box) -> None:
+        """Redraw a part of a plane, which takes time by its pixels alone."""
+        if not draw_part(self._layer, plane, box):
+            self.soon()
+
+    def soon(self) -> None:
+        """Redraw all unless that was done just now."""
+        self._behind = True
+        if time.monotonic() >= self._next:
+            self.now()
+
+    def now(self) -> None:
+        """Redraw all; how long it takes decides when the next one may be."""
+        start = time.monotonic()
+        self._layer.refresh(thumbnail=False, highlight=False, extent=False)
+        end = time.monotonic()
+        self._next = end + (end - start) / REFRESH_SHARE
+
+    def finish(self) -> None:
+        """Draw what is left to be drawn, and the small picture in the list of layers."""
+        thumbnail = getattr(self._layer, "_update_thumbnail", None)  # refresh would draw all
+        if self._behind or thumbnail is None:
+            self._layer.refresh()
+        elif self._layer.visible:
+            thumbnail()
+        self._behind = False
+
+
+def draw_part(layer: Labels, plane: Plane, box: Box) -> bool:
+    """Draw a part of a plane anew, as napari draws a stroke; False if all is to be drawn.
+
+    napari has no public way. To draw all of an image of 8192² pixels takes it half a second.
+
+    Parameters
+    ----------
+    layer : Labels
+        Holds a NumPy array, which was changed in place.
+    plane : tuple of int
+        Indices along the leading axes ``(...)`` of the labels.
+    box : Box
+        Pixels that were changed.
+    """
+    draw, grid = getattr(layer, "_partial_labels_refresh", None), grid_of(layer)
+    if draw is None or not layer.loaded or not isinstance(layer.data, np.ndarray):
+        return False
+    if tuple(layer._slice_input.displayed) != grid.order[-2:]:
+        return False  # in three dimensions, or with X downwards
+    here = grid.to_layer((*plane, *box.slices))
+    if not layer.visible or any(here[axis] != at for axis, at in layer._get_pt_not_disp().items()):
+        return True  # napari draws it when it is looked at
+    shown = layer._slice.image
+    shown.view[box.slices] = layer._raw_to_displayed(shown.raw, data_slice=box.slices)
+    changed = (s if isinstance(s, slice) else slice(s, s + 1) for s in here)
+    layer._accumulate_updated_slice(tuple(changed))
+    draw()
+    return True

@@ -1,7 +1,6 @@
 """Between napari's layers and the core: what an image layer holds, where a result belongs."""
 
 import itertools
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -24,7 +23,6 @@ from napari_unet.plugin.layers.region import region_of
 AXIS_NAMES = {"channel": "C", "channels": "C", "time": "T", "slice": "Z", "depth": "Z"}
 FILE = "napari_unet_file"  # in the metadata of an image layer: the facts of its file
 BESIDE = "napari_unet_beside"  # in the metadata of layers that accompany a result
-REFRESH_SHARE = 0.05  # of the time may go into redrawing while tiles stream in
 
 
 def image_layers(viewer: Viewer) -> list[ImageLayer]:
@@ -370,22 +368,3 @@ def visible_box(viewer: Viewer, layer: ImageLayer, image: Image) -> Box:
     start, stop = np.floor(places.min(axis=0)), np.ceil(places.max(axis=0))
     box = Box((int(start[0]), int(start[1])), (int(stop[0]), int(stop[1])))
     return box.intersect(Box((0, 0), image.shape))
-
-
-class Redraw:
-    """Redraws a layer while tiles stream in, never more than a share of the time."""
-
-    def __init__(self, layer: Labels) -> None:
-        self._layer, self._next = layer, 0.0
-
-    def soon(self) -> None:
-        """Redraw unless that was done just now."""
-        if time.monotonic() >= self._next:
-            self.now()
-
-    def now(self) -> None:
-        """Redraw; how long it takes decides when the next one may be."""
-        start = time.monotonic()
-        self._layer.refresh(thumbnail=False, highlight=False, extent=False)
-        end = time.monotonic()
-        self._next = end + (end - start) / REFRESH_SHARE

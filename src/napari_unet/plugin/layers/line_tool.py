@@ -28,7 +28,7 @@ class LineTool:
     finish : callable
         Gets the line, of one place for a click.
     call_off : callable
-        Is called where Escape is pressed or another tool chosen.
+        Is called where Escape is pressed, or another tool or view is chosen.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class LineTool:
         layer.mouse_drag_callbacks.append(self._drag)
         self._call_off = call_off
         layer.events.mode.connect(self._on_mode)
+        viewer.dims.events.ndisplay.connect(self._on_mode)  # a line lies in a plane
         # Escape belongs to polygons, which cannot be drawn while a line is waited for.
         layer.bind_key("Escape", ignoring_argument(call_off), overwrite=True)
 
@@ -58,6 +59,7 @@ class LineTool:
         """Leave the layer as it was."""
         layer, self._over = self.layer, True
         layer.events.mode.disconnect(self._on_mode)
+        self._viewer.dims.events.ndisplay.disconnect(self._on_mode)
         if self._shown in self._viewer.layers:
             self._viewer.layers.remove(self._shown)
         if self._drag in layer.mouse_drag_callbacks:
@@ -69,7 +71,7 @@ class LineTool:
             layer.mode = self._mode
 
     def _on_mode(self, _event: Any = None) -> None:
-        """Give way to another tool: one drag would paint, and cut too."""
+        """Give way to another tool, where one drag would paint and cut too, or to the 3-D view."""
         self._call_off()
 
     def _drag(self, layer: Labels, event: Any) -> Generator[None, None, None]:

@@ -21,12 +21,12 @@ from napari_unet.measure import measure, measure_linked
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.objects.leaving_out import ForFile, in_the_file
-from napari_unet.plugin.result.result import REPLACED, Result, in_file
+from napari_unet.plugin.result.result import REPLACED, Result
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
-from napari_unet.segmentation import parents_recorded
+from napari_unet.segmentation import in_file, parents_recorded
 from napari_unet.segmentation.methods import methods_script, methods_text
 
 MOST_OUTLINES = 2000  # napari takes long over more shapes, and the window waits

@@ -22,9 +22,9 @@ from napari_unet.plugin.measure.table_model import TableModel
 from napari_unet.plugin.objects.colours import Legend
 from napari_unet.plugin.objects.linked_measurements import Measured
 from napari_unet.plugin.objects.objects import Objects, ObjectsOfResults
-from napari_unet.plugin.objects.words import counted
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
+from napari_unet.wording import counted
 
 PLAIN = "none"
 NOTHING = "There are no objects to measure. Press Segment, or paint some."
@@ -209,8 +209,8 @@ class ObjectsTable(QWidget):
         self.colour.setEnabled(there and self.colour.count() > 1)
         hidden = self.model.rows - rows
         if measured.ready:
-            text = f"{rows} of {counted(self.model.rows)}; {hidden} filtered out"
-            self.note.setText(text if hidden else counted(rows))
+            text = f"{rows} of {counted(self.model.rows, 'object')}; {hidden} filtered out"
+            self.note.setText(text if hidden else counted(rows, "object").capitalize())
         else:
             self.note.setText(WAITING if self._session.runs.segmenting else MEASURING)
 

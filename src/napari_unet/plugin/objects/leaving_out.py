@@ -11,10 +11,10 @@ from napari_unet.labels.linking import parents_among, without_ids
 from napari_unet.labels.painted import painted_ids
 from napari_unet.measure import ObjectTable
 from napari_unet.measure.filters import hidden_objects, hidden_rows, without_rows
-from napari_unet.plugin.objects.words import counted
 from napari_unet.plugin.result.result import Result
 from napari_unet.segmentation.result import parents_recorded, with_filter
 from napari_unet.settings import FilterSettings
+from napari_unet.wording import counted
 
 ForFile = Callable[[Result, Any], Callable[[], tuple[Any, dict[str, Any]]]]
 
@@ -89,5 +89,5 @@ def in_the_file(labels: NDArray[Any], told: dict[str, Any]) -> str:
         return ""
     gone = told["filters"][-1]["left_out"]
     verb = "is" if gone == 1 else "are"
-    there = counted(len(painted_ids(labels)))
+    there = counted(len(painted_ids(labels)), "object")
     return f" {there} saved; {gone} filtered out {verb} not in the file."

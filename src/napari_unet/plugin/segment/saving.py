@@ -19,12 +19,13 @@ from napari_unet.plugin.layers.labels_files import METADATA_KEY, opens_as_labels
 from napari_unet.plugin.linking.linked import Linked
 from napari_unet.plugin.linking.linked_results import LinkedResults
 from napari_unet.plugin.objects.leaving_out import ForFile, in_the_file
-from napari_unet.plugin.result.result import REPLACED, Result, in_file
+from napari_unet.plugin.result.result import REPLACED, Result
 from napari_unet.plugin.result.slide_result import SlideResult, slide_result
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
+from napari_unet.segmentation import in_file
 
 OME_TIFF = ".ome.tif"
 AS_IMAGE = (
@@ -33,6 +34,10 @@ AS_IMAGE = (
 )
 UNSAVED = (
     "{} not saved. What you have corrected is kept, and offered when you open the image again."
+)
+ONLY_PAINTED = (
+    "Only what you painted or restored is in these labels: the rest of the image is not segmented. "
+    "Press Segment first to find it."
 )
 NOTHING = "There is nothing to save: the image has no result any more. Press Segment first."
 
@@ -87,7 +92,7 @@ class Saving:
         return [
             result.layer.name
             for result in self._session.results.all()
-            if self._saved.get(result) != result.correcting.edits and _holds_objects(result)
+            if self._saved.get(result) != result.correcting.edits and result.holds_any
         ]
 
     def _leave_window(self) -> None:
@@ -106,6 +111,8 @@ class Saving:
         if found is None:
             self._session.say(NOTHING)
             return
+        if isinstance(found, Result) and found.only_painted and not self._save_anyway():
+            return
         kind = "classes" if found.classes else "labels"
         ending = ENDING if slide else OME_TIFF
         suggestion = f"{found.image.name}_{kind}{ending}"
@@ -118,6 +125,15 @@ class Saving:
                 self._session.say(NOT_ASKED.format(path.name, "Save labels…"))
             else:
                 self.save_to(path)
+
+    def _save_anyway(self) -> bool:
+        """Ask whether to save labels of which nothing but what was painted is there."""
+        box = QMessageBox(self.save.native.window())
+        box.setText(ONLY_PAINTED)
+        anyway = box.addButton("Save anyway", QMessageBox.ButtonRole.AcceptRole)
+        box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
+        box.exec()
+        return box.clickedButton() is anyway
 
     def save_to(self, path: Path) -> None:
         """Write the labels, in the background, as they are now."""
@@ -180,12 +196,6 @@ class Saving:
         # the journal of a layer that was removed meanwhile is closed, and is offered to be restored
         if journal is not None and result.layer in self._session.viewer.layers:
             journal.note("saved", path=str(path))
-
-
-def _holds_objects(result: Result) -> bool:
-    """Whether a layer is not empty; asked after every stroke, and a stack takes long to scan."""
-    painted, _ = result.correcting.count
-    return painted > 0 or bool(result.layer.data.any())
 
 
 class Closing(QObject):

@@ -10,6 +10,7 @@ from napari.layers import Image as ImageLayer
 
 from napari_unet.errors import UNetError
 from napari_unet.io.images import FileFacts
+from napari_unet.io.units import approximate_length
 from napari_unet.models.library import load_card, model_files
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.session.run_controller import Activity
@@ -75,6 +76,7 @@ class SegmentForm:
     def __init__(self, session: Session) -> None:
         self._session, self._viewer = session, session.viewer
         self._recommended: dict[str, float] = {}  # values of the sliders, by the model's card
+        self._found = 0.0  # diameter in pixels, 0 = none was found yet
         self._described: tuple[int, ...] = ()  # shape that the diameter was found for
         self._looked: weakref.WeakSet[ImageLayer] = (
             weakref.WeakSet()
@@ -91,6 +93,8 @@ class SegmentForm:
             combo.changed.connect(self._give)
         for widget in (self.diameter, self.where, *self.sliders):
             widget.changed.connect(self._intend)
+        for size in self._pixels:
+            size.changed.connect(self._tell_lengths)
         session.intent_changed.connect(self._show)
         session.results.changed.connect(self._describe)
         session.runs.planned.connect(self._show_found)
@@ -124,6 +128,7 @@ class SegmentForm:
         self.options.extend([self.axes, self.sizes, self.channel, self.nuclei])
         self.options.extend([self.diameter, self.where])
         self.options.extend(self.sliders)
+        self._pixels = {one: one.label for one in (self.diameter, smallest)}  # in which they are
         self.options.margins = (0, 0, 0, 0)
         for combo in (self.image, self.model, self.channel, self.nuclei, self.where):
             keep_narrow(combo)
@@ -204,8 +209,10 @@ class SegmentForm:
             return
         shape = tuple(layers.finest(layer).shape)
         if self._described != shape:
+            self._found = 0.0
             self.diameter.native.setSpecialValueText(AUTOMATIC)
         self._described = shape
+        self._tell_lengths()
         with self.axes.changed.blocked():
             self.axes.value = intent.axes
         self.axes.visible = len(shape) > 2 and not (layer.rgb and layer.ndim == 2)
@@ -287,8 +294,9 @@ class SegmentForm:
         results = self._session.results
         there = results.has(results.chosen) and not results.classes
         result = results.current if there else None
+        shown = result is not None and result.plan is not None
         for slider in self.sliders:
-            slider.visible = result is not None and result.plan is not None
+            slider.visible = shown
 
     def _take_turns(self) -> None:
         for slider in self.sliders:
@@ -299,14 +307,26 @@ class SegmentForm:
             with slider.changed.blocked():
                 slider.value = getattr(recommended, slider.name)
         self._recommended = self._slider_values()
+        self._tell_lengths()
 
     def _slider_values(self) -> dict[str, float]:
         return {slider.name: slider.value for slider in self.sliders}
 
     def _show_found(self, plan: SegmentPlan) -> None:
         """Show the diameter that was found, and what is therefore too small to be an object."""
+        self._found = plan.found or 0.0
         found = f"{AUTOMATIC} ({plan.diameter:.0f})" if plan.found else AUTOMATIC
         self.diameter.native.setSpecialValueText(found)
         if self._slider_values() == self._recommended and plan.card.finds_objects:
             given = self.diameter.value or None
             self._set_sliders(plan.card.decode_for(plan.found or given))
+        self._tell_lengths()
+
+    def _tell_lengths(self, *_: Any) -> None:
+        """Show how long the pixels of sizes are, in an image whose pixel size is known."""
+        layer = self._session.intent.layer
+        image = self._session.describe(layer, quietly=True) if layer is not None else None
+        for box, label in self._pixels.items():
+            pixels = box.value or (self._found if box is self.diameter else 0.0)
+            length = approximate_length(pixels, image) if image is not None else ""
+            box.label = f"{label}\n{length}".strip()
