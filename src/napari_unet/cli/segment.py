@@ -97,11 +97,10 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
     ] = None,
 ) -> None:
     """Segment images and write OUTPUT/<name>_labels.tif for each, or one OME-Zarr folder."""
-    from napari_unet.inference.memory import be_frugal, give_back_at_once  # noqa: PLC0415  quick --help
+    from napari_unet.inference.memory import be_frugal  # noqa: PLC0415  quick --help
     from napari_unet.models.library import load_model  # noqa: PLC0415  quick --help
 
     be_frugal()
-    give_back_at_once()
     try:
         found = load_model(model)
         settings = validated_settings(

@@ -1,6 +1,5 @@
 """How much memory there is: of the computer, of a container or a cluster's job, of this process."""
 
-import ctypes
 import os
 from pathlib import Path
 
@@ -8,9 +7,6 @@ import psutil
 
 SHARE = 0.5  # of the memory that is free may be taken by what computes
 NO_LIMIT = -1
-# Numbers of glibc's `mallopt`, and what they are set to.
-MMAP_THRESHOLD, ARENA_MAX = -3, -8
-LARGE, ARENAS = 4 * 2**20, 2  # bytes from which on memory is the system's own; places for the rest
 GROUPS = Path("/sys/fs/cgroup")  # where Linux shows what groups of processes may take
 OWN_GROUP = Path("/proc/self/cgroup")
 
@@ -40,21 +36,6 @@ def be_frugal() -> None:
     """
     if address_limit() is not None:
         os.environ.setdefault("ZARR_THREADING__MAX_WORKERS", "1")
-
-
-def give_back_at_once() -> None:
-    """Let the C library give large arrays back to the system as soon as they are not used.
-
-    By default it learns from the arrays that were given back to keep those of up to 32 MB, in a
-    place for each thread. Windows and features of many sizes leave gaps there, which grow with the
-    number of tiles. It needs glibc; other C libraries are left as they are.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # macOS, musl and Windows have none
-        return
-    for name, value in ((MMAP_THRESHOLD, LARGE), (ARENA_MAX, ARENAS)):
-        mallopt(name, value)
 
 
 def group_limit(own: Path, groups: Path) -> int | None:
