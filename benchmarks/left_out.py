@@ -78,13 +78,14 @@ def table(rows: Sequence[Row]) -> list[list[str]]:
     """One line for each source that was left out, and their mean."""
     of = {row["without"]: row["scores"] for row in rows}
     body, all_scores = [], []
-    for source in (s for s in SOURCES if {s, EVERY, CHANNEL} <= of.keys()):
-        scores = [of[without][source]["ap"] for without in (EVERY, source, CHANNEL)]
+    for source in (s for s in SOURCES if {s, EVERY} <= of.keys()):
+        trainings = [EVERY, source, *([CHANNEL] if CHANNEL in of else [])]
+        scores = [of[without][source]["ap"] for without in trainings]
         all_scores.append(scores)
         body.append([source, str(of[EVERY][source]["images"]), *map(_shown, scores)])
     if body:
         body.append(["mean", "", *map(_shown, np.mean(all_scores, axis=0))])
-    return body
+    return [row + [""] * (len(HEADER) - len(row)) for row in body]
 
 
 def _shown(values: Sequence[float]) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.left_out import EVERY, SOURCES, shares_without, table
+from benchmarks.left_out import CHANNEL, EVERY, SOURCES, shares_without, table
 from scripts.base_recipe import CELLS
 
 
@@ -24,7 +24,9 @@ def test_the_table_sets_a_source_seen_beside_the_same_source_unseen() -> None:
     unseen = {**scores, "tnbc": {"images": 2, "ap": [0.5, 0.3, 0.1]}}
     rows = [{"without": EVERY, "scores": scores}, {"without": "tnbc", "scores": unseen}]
     assert table(rows) == [
-        ["tnbc", "2", "0.80 0.60 0.40", "0.50 0.30 0.10"],
-        ["mean", "", "0.80 0.60 0.40", "0.50 0.30 0.10"],
+        ["tnbc", "2", "0.80 0.60 0.40", "0.50 0.30 0.10", ""],
+        ["mean", "", "0.80 0.60 0.40", "0.50 0.30 0.10", ""],
     ]
     assert table(rows[1:]) == []
+    rows.append({"without": CHANNEL, "scores": unseen})
+    assert table(rows)[0][-1] == "0.50 0.30 0.10"

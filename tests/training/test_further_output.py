@@ -14,6 +14,7 @@ from napari_unet.labels import watershed
 from napari_unet.labels.painted import BACKGROUND
 from napari_unet.models import card as cards
 from napari_unet.models.weights import load_model, save_model
+from napari_unet.network import imported
 from napari_unet.network.outputs import OBJECT_MAP, Channels, Output
 from napari_unet.network.spec import UNetSpec
 from napari_unet.network.transfer import adapted
@@ -47,7 +48,7 @@ def decode_middles(
 
 @pytest.fixture(autouse=True)
 def _three_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cards, "UNetSpec", MiddleSpec)
+    monkeypatch.setattr(imported, "UNetSpec", MiddleSpec)  # where cards are read
     middle = Regression(lambda labels, _: (labels > 0).astype(np.float32), beta=0.1)
     monkeypatch.setitem(REGRESSIONS, "middle", middle)
     monkeypatch.setattr(watershed, "decode", decode_middles)
