@@ -102,15 +102,20 @@ class Window:
 
     def click(self, text: str) -> None:
         """Click a button, scrolled to first."""
+        button = self.reveal(text)
+        box = isinstance(button, QCheckBox)
+        at = QPoint(8, button.height() // 2) if box else button.rect().center()
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton, pos=at)
+
+    def reveal(self, text: str) -> Any:
+        """Scroll to a button; returns it."""
         button = self.button(text)
         area = button.parentWidget()
         while area is not None and not isinstance(area, QScrollArea):
             area = area.parentWidget()
         if area is not None:
             area.ensureWidgetVisible(button)
-        box = isinstance(button, QCheckBox)
-        at = QPoint(8, button.height() // 2) if box else button.rect().center()
-        QTest.mouseClick(button, Qt.MouseButton.LeftButton, pos=at)
+        return button
 
     @contextmanager
     def menus(self, *titles: str) -> Iterator[Any]:
@@ -268,14 +273,34 @@ def retrain(window: Window, panel: Any) -> None:
     window.picture("step-6-retraining", "Stop")
     window.wait(lambda: window.button("Stop") is None)
     window.rest(2.0)
-    window.wait(lambda: window.button("Segment").isEnabled())
+    window.wait(lambda: not panel.session.runs.busy)  # a preview is made, or the image anew
     window.rest(3.0)
     rings = [text for text in ("Keep the new model",) if window.button(text)]
     window.picture("step-7-outcome", *rings)
+    if rings:
+        window.click("Discard")
 
 
-def save(window: Window, folder: Path) -> None:
-    """Press Save labels… and answer the file dialog."""
+def measure(window: Window, panel: Any) -> None:
+    """Open the table, colour by the area, and choose the largest object."""
+    window.click("Open table")
+    table = panel.measure.objects
+    window.wait(lambda: table.colour.findText("area") > 0)
+    table.colour.setCurrentText("area")
+    table.colour.activated.emit(table.colour.currentIndex())
+    model = table.model
+    across = range(model.columnCount())
+    headers = [model.headerData(i, Qt.Orientation.Horizontal) for i in across]
+    table.view.sortByColumn(headers.index("area"), Qt.SortOrder.DescendingOrder)
+    table.view.selectRow(0)
+    window.rest(1.0)
+    window.viewer.reset_view()
+    window.reveal("Open table")
+    window.picture("step-8-measure", "Open table")
+
+
+def answer_dialog(window: Window, picture: str) -> None:
+    """Answer the file dialog that is about to open, after a picture if it has a name."""
 
     def answer() -> None:
         dialog = QApplication.activeModalWidget()
@@ -284,16 +309,41 @@ def save(window: Window, folder: Path) -> None:
             return
         dialog.resize(*DIALOG)
         dialog.move((SIZE[0] - DIALOG[0]) // 2, (SIZE[1] - DIALOG[1]) // 2)
-        window.picture("step-8-save", "Save labels…", dialog.geometry())
+        if picture:
+            window.picture(picture, "Save labels…", dialog.geometry())
         box = dialog.findChild(QDialogButtonBox)
         box.button(QDialogButtonBox.StandardButton.Save).click()
 
     QTimer.singleShot(500, answer)
+
+
+def save(window: Window, folder: Path) -> None:
+    """Press Save labels… and answer the file dialog."""
+    answer_dialog(window, "step-9-save")
     os.chdir(folder)
     window.click("Save labels…")
     window.wait(lambda: any(folder.glob("*.tif")))
     window.rest(1.0)
-    window.picture("step-9-saved")
+    window.picture("step-10-saved")
+
+
+def export(window: Window, folder: Path) -> None:
+    """Open the menu of Export… and choose the table."""
+    button = window.reveal("Export…")
+    window.rest(0.3)
+    menu = button.menu()
+    menu.popup(button.mapToGlobal(button.rect().bottomLeft()))
+    window.rest(0.5)
+    first = menu.actions()[0]
+    place = menu.actionGeometry(first)
+    menu.setActiveAction(first)
+    window.picture("step-11-export", QRect(menu.mapToGlobal(place.topLeft()), place.size()))
+    menu.close()
+    answer_dialog(window, "")
+    first.trigger()
+    window.wait(lambda: any(folder.glob("*.csv")))
+    window.rest(1.0)
+    window.picture("step-12-exported")
 
 
 # ---- stacks and movies -------------------------------------------------------------------------
@@ -346,8 +396,10 @@ def take_steps(target: Path) -> None:
     segment(window)
     correct(window)
     retrain(window, panel)
+    measure(window, panel)
     with tempfile.TemporaryDirectory(prefix="nuclei-") as folder:
         save(window, Path(folder))
+        export(window, Path(folder))
         os.chdir(ROOT)
     window.viewer.close()
 

@@ -12,6 +12,7 @@ from napari_unet.measure.filters import (
     hidden_ids,
     hidden_objects,
     left_out,
+    rows_without_sections,
     title_of,
     without_rows,
 )
@@ -143,3 +144,13 @@ def test_ids_of_planes_are_found_again_in_a_linked_file_that_was_filtered():
     left = np.where(np.isin(own, gone), 0, linked).astype(np.uint32)
     found = separated(left, without_ids(linked, text, gone))
     assert np.array_equal(found, np.where(np.isin(own, gone), 0, own))
+
+
+def test_a_linked_object_is_hidden_where_all_of_its_sections_are():
+    sections = {"label": np.array([1, 2, 3, 4, 5]), "T": np.array([0, 0, 1, 1, 1])}
+    linked = np.array([1, 1, 1, 7, 0])  # 5 was painted since
+    table = {"label": np.array([1, 1, 7]), "T": np.array([0, 1, 1])}
+    some = np.array([True, False, True, False, True])
+    found = rows_without_sections(sections, linked, table, some, "T")
+    assert found.tolist() == [False, True, False]
+    assert not rows_without_sections(sections, linked, table, some, "").any()

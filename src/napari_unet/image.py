@@ -6,7 +6,6 @@ first pixel. The array is only ever indexed with slices and integers; it is neve
 
 import itertools
 import math
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -18,8 +17,6 @@ from napari_unet.channels import Channel, check_channels, find_channel, offered,
 from napari_unet.errors import InputError
 from napari_unet.intensity import average
 
-# What the libraries behind an array raise for data that is damaged or cut off.
-UNREADABLE = (OSError, EOFError, RuntimeError, ValueError, zlib.error)
 LEADING_AXES = "FEDBATZ"  # names of dimensions before Y and X, the last ones first
 # Pixels of a plane from which on those are so few that they may miss all objects.
 SPARSE = 2 * 10**8
@@ -355,7 +352,9 @@ class Image:
         """Return what the array holds at an index, which is that of a box; see `read`."""
         try:
             return np.asarray(self.data[index])
-        except UNREADABLE as error:  # what a file's library raises for a damaged tile
+        except MemoryError:
+            raise
+        except Exception as error:  # a damaged tile makes decoders raise whatever they like
             (top, left), (bottom, right) = box.start, box.stop
             raise InputError(
                 f"Rows {top} to {bottom}, columns {left} to {right} of {self.name or 'the image'} "

@@ -137,7 +137,10 @@ class SegmentSettings(Settings):
 
 
 class LinkSettings(Settings):
-    """How the objects of single planes become objects through Z, and tracks through time."""
+    """How the objects of single planes become objects through Z, and tracks through time.
+
+    Each setting tells the axes along which it acts.
+    """
 
     least_overlap: Annotated[
         float,
@@ -147,6 +150,7 @@ class LinkSettings(Settings):
             title="Least overlap",
             description="Objects of neighbouring planes are one if this share of the smaller one "
             "lies on the other.",
+            json_schema_extra={"axes": "Z"},
         ),
     ] = 0.5
     waist: Annotated[
@@ -157,6 +161,7 @@ class LinkSettings(Settings):
             title="Waist",
             description="Objects above each other are two if the area between them falls below "
             "this share of the largest on either side, or jumps to the side. 0 = never.",
+            json_schema_extra={"axes": "Z"},
         ),
     ] = 0.5
     gap: Annotated[
@@ -166,6 +171,7 @@ class LinkSettings(Settings):
             le=10,
             title="Gap",
             description="Planes or time points in a row that may miss an object.",
+            json_schema_extra={"axes": "ZT"},
         ),
     ] = 1
     most_distance: Annotated[
@@ -175,12 +181,16 @@ class LinkSettings(Settings):
             le=20,
             title="Most distance",
             description="How far an object may move from one time point to the next.",
-            json_schema_extra={"unit": "diameters"},
+            json_schema_extra={"unit": "diameters", "axes": "T"},
         ),
     ] = 1.0
     divisions: Annotated[
         bool,
-        Field(title="Divisions", description="Whether objects may divide in the course of time."),
+        Field(
+            title="Divisions",
+            description="Whether objects may divide in the course of time.",
+            json_schema_extra={"axes": "T"},
+        ),
     ] = True
     smallest_diameter: Annotated[
         float,
@@ -190,7 +200,7 @@ class LinkSettings(Settings):
             title="Smallest object",
             description="Objects of a stack with less volume than a ball of this diameter are left "
             "out.",
-            json_schema_extra={"unit": "px"},
+            json_schema_extra={"unit": "px", "axes": "Z"},
         ),
     ] = 0.0
 

@@ -14,10 +14,14 @@ from napari_unet.cli.main import app
 from napari_unet.errors import InputError
 from napari_unet.execution.block_worker import BlockWorker
 from napari_unet.image import Image
+from napari_unet.io.atomic import claimed
 from napari_unet.io.images import read_image
-from napari_unet.io.tiff import read_labels
+from napari_unet.io.records import read_record
+from napari_unet.io.tiff import read_labels, save_labels
 from napari_unet.io.tiff_header import read_header
+from napari_unet.labels.linking import LinkedCopy, linked_copy, separated
 from napari_unet.network.spec import UNetSpec
+from napari_unet.segmentation import links_recorded
 from tests.strategies import random_model
 
 SAMPLE = Path(__file__).resolve().parents[2] / "sample_data" / "nuclei.tif"
@@ -181,3 +185,76 @@ def test_the_library_links_what_it_segmented(tmp_path: Path) -> None:
     assert "link" not in result.record
     with pytest.raises(InputError, match="several planes"):
         segment(image.data[0], diameter=27).linked()
+
+
+def test_linked_files_can_be_taken_apart_into_the_labels_of_planes(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.tif", "ZYX")
+    assert run(source, *OPTIONS, tmp_path).exit_code == 0
+    assert run(source, "--no-link", *OPTIONS, tmp_path / "planes").exit_code == 0
+    linked = read_labels(tmp_path / "a_labels.tif")[0]
+    record = read_record(tmp_path / "a_labels.tif")
+    assert record is not None
+    own = separated(linked, record["link_ids"])
+    planes = read_labels(tmp_path / "planes" / "a_labels.tif")[0]
+    np.testing.assert_array_equal(own, planes)
+    links = links_recorded(record, linked, read_image(source))
+    assert own is not None
+    assert links is not None
+    before = LinkedCopy.of_file(linked, own, links)
+    again, array = linked_copy(own, before, (), lambda *_: None)
+    np.testing.assert_array_equal(array, linked)  # ids stay when it is gone on with
+    assert again.own
+
+
+def test_parents_of_tracks_are_kept_with_the_labels(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.tif", "TYX")
+    assert run(source, *OPTIONS, tmp_path).exit_code == 0
+    record = read_record(tmp_path / "a_labels.tif")
+    assert record is not None
+    table = pd.read_csv(tmp_path / "a_objects.csv")
+    told = {int(child): parent for child, parent in record["parents"].items()}
+    there = table[table["parent"] > 0]
+    assert told == dict(zip(there["label"], there["parent"], strict=True))
+    (tmp_path / "a_objects.csv").unlink()
+    exported = CliRunner().invoke(
+        app, ["export", str(tmp_path / "a_labels.tif"), "--image", str(source), "--csv"]
+    )
+    assert exported.exit_code == 0, exported.output
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "a_objects.csv"), table)
+
+
+def test_two_runs_do_not_make_the_same_result(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.tif", "ZYX")
+    for output in (tmp_path / "a.zarr", tmp_path / "a_labels.tif"):
+        folder = output if output.suffix == ".zarr" else tmp_path
+        with claimed(output):
+            refused = run(source, "--diameter", 27, "--output", folder)
+        assert refused.exit_code != 0
+        assert f"Another run is working on {output}" in refused.output
+        assert not output.exists()
+        assert run(source, "--diameter", 27, "--output", folder).exit_code == 0
+        assert output.exists()
+    assert not [*tmp_path.glob(".*")]
+
+
+def test_a_table_that_is_missing_is_made_of_the_labels_that_are_there(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.tif", "ZYX")
+    words = (source, "--diameter", 27, "--output", tmp_path)
+    assert run(*words).exit_code == 0
+    labels, size, unit, axes = read_labels(tmp_path / "a_labels.tif")
+    record = read_record(tmp_path / "a_labels.tif")
+    labels[labels == labels.max()] = 0  # a person deleted an object
+    save_labels(
+        tmp_path / "a_labels.tif", labels, pixel_size=size, unit=unit, axes=axes, description=record
+    )
+    before = (tmp_path / "a_labels.tif").read_bytes()
+    made = run(*words, "--csv", "--skip-existing")
+    assert made.exit_code == 0, made.output
+    assert "a_labels.tif was kept; a_objects.csv was made of it" in made.output
+    assert (tmp_path / "a_labels.tif").read_bytes() == before
+    table = pd.read_csv(tmp_path / "a_objects.csv")
+    assert sorted(table["label"]) == sorted({*np.unique(labels)} - {0})
+    assert "volume" in table
+    assert "mean_intensity" in table
+    again = run(*words, "--csv", "--skip-existing")
+    assert "1 of 1 images have results already" in again.output

@@ -10,6 +10,7 @@ from skimage.color import rgb2hed
 from napari_unet.image import Box
 from napari_unet.io.tiff import read_labels
 from napari_unet.labels.painted import BACKGROUND
+from napari_unet.plugin.layers.layers import FILE
 
 PATIENCE = 30_000  # milliseconds
 PAINTED = 999
@@ -174,3 +175,100 @@ def test_stains_of_a_colour_image_can_be_chosen(viewer, network, panel):
     assert (image.channel, session.channels_of(layer)) == (3, (3, None))
     read = image.read((), Box((0, 0), (64, 64)))[0]
     np.testing.assert_allclose(read, rgb2hed(colours)[..., 0], rtol=1e-3, atol=1e-4)
+
+
+def fluorescence(axes: str, lengths: dict[str, int]) -> np.ndarray:
+    size = {"Y": SHAPE[0], "X": SHAPE[1], **lengths}
+    return np.random.default_rng(0).integers(0, 4000, [size[a] for a in axes], np.uint16)
+
+
+@pytest.fixture
+def opened(viewer, network, panel, qtbot, tmp_path):
+    """Write a file, and open it with napari's own reader."""
+
+    def open_(axes: str, lengths: dict[str, int], name: str, **options):
+        path = tmp_path / name
+        tifffile.imwrite(path, fluorescence(axes, lengths), **options)
+        (layer,) = viewer.open(path, plugin="napari")
+        assert not any(label.isalpha() for label in layer.axis_labels)
+        assert panel.session.intent.layer is layer
+        qtbot.waitUntil(lambda: FILE in layer.metadata, timeout=PATIENCE)
+        return layer
+
+    return open_
+
+
+def test_axes_and_sizes_of_an_imagej_stack_are_those_of_its_file(
+    opened, panel, viewer, click, idle, tmp_path
+):
+    metadata = {"axes": "ZCYX", "spacing": 2.0, "unit": "um"}
+    layer = opened(
+        "ZCYX", {"Z": 3, "C": 2}, "cells.tif", imagej=True, metadata=metadata, resolution=(2, 2)
+    )
+    assert panel.session.intent.axes == panel.form.axes.value == "ZCYX"
+    assert panel.form.sizes.value == "3 Z × 2 channels × 200 × 300"
+    assert panel.form.channel.visible
+    spacing = panel.session.opened(layer).spacing
+    assert {axis: (one.size, one.unit) for axis, one in spacing.items()} == {
+        "Z": (2.0, "micrometer"), "Y": (0.5, "micrometer"), "X": (0.5, "micrometer"),
+    }  # fmt: skip
+    assert layer.scale.tolist() == [1, 1, 1, 1]  # what is shown stays as it was
+    click(panel.segment.segment)
+    idle()
+    result = panel.session.results.current
+    assert result.layer.data.shape == (3, 1, *SHAPE)
+    saved = tmp_path / "cells_labels.ome.tif"
+    panel.saving.save_to(saved)
+    idle()
+    _, sizes, unit, axes = read_labels(saved)
+    assert (sizes, unit, axes) == ((2.0, 0.5, 0.5), "micrometer", "ZYX")
+
+
+def test_axes_and_names_of_an_ome_movie_are_those_of_its_file(opened, panel):
+    names = {"axes": "TCYX", "Channel": {"Name": ["DNA", "actin"]}}
+    opened("TCYX", {"T": 4, "C": 2}, "cells.ome.tif", ome=True, metadata=names)
+    assert panel.session.intent.axes == "TCYX"
+    assert panel.form.sizes.value == "4 T × 2 channels (DNA, actin) × 200 × 300"
+
+
+def test_of_another_shape_than_its_file_axes_are_guessed(opened, panel):
+    layer = opened("TYX", {"T": 4}, "cells.ome.tif", ome=True, metadata={"axes": "TYX"})
+    assert panel.session.intent.axes == "TYX"
+    layer.data = fluorescence("TYX", {"T": 5})
+    panel.session.refresh()
+    assert panel.session.intent.axes == "ZYX"
+
+
+def test_saved_labels_that_are_opened_lie_on_the_planes_of_their_image(
+    scene, viewer, panel, idle, qtbot, tmp_path
+):
+    lengths, look, plane = CASES["ZCYX"]
+    result = scene("ZCYX", lengths, look)
+    result.layer.data[30, 0, 150:160, 20:40] = PAINTED
+    saved = tmp_path / "cells_labels.tif"
+    panel.saving.save_to(saved)
+    idle()
+    viewer.layers.remove(result.layer)
+    (opened,) = viewer.open(saved, plugin="napari-unet-interactive")
+    qtbot.waitUntil(lambda: opened.ndim == 4, timeout=PATIENCE)
+    written = read_labels(saved)[0]
+    found = shown_on_canvas(viewer, opened)
+    np.testing.assert_array_equal(found, written[plane])
+    assert PAINTED in found
+    assert "was put onto the planes of cells" in panel.sentence
+    np.testing.assert_array_equal(opened.scale, result.layer.scale)
+
+
+def test_saved_labels_take_the_scale_of_an_image_whose_file_alone_tells_it(
+    opened, panel, viewer, click, idle, qtbot, tmp_path
+):
+    metadata = {"axes": "ZYX", "spacing": 2.0, "unit": "um"}
+    opened("ZYX", {"Z": 3}, "cells.tif", imagej=True, metadata=metadata, resolution=(2, 2))
+    click(panel.segment.segment)
+    idle()
+    saved = tmp_path / "cells_labels.tif"
+    panel.saving.save_to(saved)
+    idle()
+    viewer.layers.remove(panel.session.results.current.layer)
+    (labels,) = viewer.open(saved, plugin="napari-unet-interactive")
+    qtbot.waitUntil(lambda: labels.scale.tolist() == [1, 1, 1], timeout=PATIENCE)

@@ -57,3 +57,30 @@ def test_labels_that_are_not_saved_are_asked_for(
 def test_an_image_alone_is_not_asked_for(viewer, network, panel, image, close):
     panel.session.refresh()
     assert close("Cancel") == ("", False)
+
+
+@pytest.mark.parametrize(("pressed", "written"), [("Cancel", False), ("Save anyway", True)])
+def test_save_warns_where_only_corrections_are_there(
+    pressed, written, network, panel, image, click, idle, tmp_path, monkeypatch
+):
+    painted, asked = np.zeros(image.data.shape, np.uint32), []
+    painted[10:20, 10:20] = 3
+    panel.session.take_corrections(image, painted)
+    target = tmp_path / "cells_labels.ome.tif"
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(target), ""))
+
+    def answer() -> None:
+        box = QApplication.activeModalWidget()
+        asked.append(box.text())
+        next(one for one in box.buttons() if one.text().strip("&") == pressed).click()
+
+    QTimer.singleShot(200, answer)
+    click(panel.saving.save)
+    idle()
+    assert "the rest of the image is not segmented" in asked[0]
+    assert target.exists() is written
+    click(panel.segment.segment)
+    idle()
+    click(panel.saving.save)  # now it is all there, and nobody asks
+    idle()
+    assert target.exists()

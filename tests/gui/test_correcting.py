@@ -407,9 +407,11 @@ def test_restart_offers_and_restores(viewer, image, panel, result, mouse, click,
     viewer.window.add_dock_widget(again, name="again")
     try:
         qtbot.waitUntil(lambda: again.restoring.visible, timeout=PATIENCE)
-        assert "strokes" in again.restoring.offer_text.text
+        assert "(2 objects)" in again.restoring.offer_text.text
         click(again.restoring.restore)
         qtbot.waitUntil(lambda: "are restored" in again.sentence, timeout=PATIENCE)
+        assert "press Segment, which finds the other objects" in again.sentence
+        assert again.session.results.current.only_painted
         result = again.session.results.current
         np.testing.assert_array_equal(result.painted(), painted)
         assert not any(path.exists() for path in files)
@@ -428,3 +430,17 @@ def test_removed_result_can_be_restored(viewer, image, panel, result, click, qtb
     qtbot.waitUntil(lambda: panel.restoring.visible, timeout=PATIENCE)
     click(panel.restoring.not_now)
     assert not panel.restoring.visible
+
+
+def test_no_line_is_drawn_in_the_3d_view(viewer, panel, result, mouse, qtbot):
+    mouse.press(Qt.Key.Key_S)
+    viewer.dims.ndisplay = 3  # napari can draw no line of a plane there
+    assert not [layer for layer in viewer.layers if layer.name == "line"]
+    mouse.press(Qt.Key.Key_S)
+    assert "Switch to the 2-D view" in panel.sentence
+    assert not [layer for layer in viewer.layers if layer.name == "line"]
+    viewer.dims.ndisplay = 2
+    qtbot.wait(50)
+    mouse.press(Qt.Key.Key_S)
+    mouse.drag((60, 30), (60, 90))
+    assert len(np.unique(result.layer.data[40:80, 40:80])) == 2

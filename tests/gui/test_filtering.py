@@ -383,6 +383,11 @@ def test_linked_objects_are_filtered_as_they_are_saved(
     linked = viewer.layers["cells linked"]
     (name,) = np.unique(linked.data[..., *SMALL.slices])
     assert linked.get_color(name)[3] == 0
+    click(panel.measure.table)
+    there, out = (8, 2) if "T" in axes else (4, 1)
+    left = f"{there - out} of {there} objects; {out} filtered out"
+    qtbot.waitUntil(lambda: panel.measure.objects.note.text() == left, timeout=PATIENCE)
+    assert name not in {panel.measure.objects.model.place(row)[0] for row in range(there - out)}
     path = tmp_path / "cells_labels.ome.tif"
     panel.saving.save_to(path)
     idle()

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
-from flow import SHAPE, A
+from flow import SHAPE, A, B
 from napari.layers import Labels, Tracks
+from qtpy.QtCore import Qt
 
 from napari_unet.image import Box
+from napari_unet.io.records import read_record
 from napari_unet.io.tiff import read_labels
 from napari_unet.labels.linking import separated
+from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
 
 PATIENCE = 60_000  # milliseconds
@@ -107,6 +110,40 @@ def test_box_takes_the_links_away_and_brings_them_back(viewer, stack, panel, tic
     assert {"cells linked", "cells tracks"} < {layer.name for layer in viewer.layers}
 
 
+def test_settings_stand_beside_the_box_and_are_kept(
+    viewer, stack, panel, tick, click, idle, qtbot, tmp_path
+):
+    result = stack("ZYX", {"Z": 6})
+    link = panel.link
+    assert not link.settings["gap"].native.isVisible()
+    click(link.fold.toggleButton())
+    there = [name for name, widget in link.settings.items() if widget.native.isVisible()]
+    assert there == ["least_overlap", "waist", "gap", "smallest_diameter"]
+    before = np.array(viewer.layers["cells linked"].data)
+    result.layer.data[2:4][:, *A.slices] = 0
+    result.layer.refresh()
+    qtbot.waitUntil(lambda: link.told.text.startswith("3 objects"), timeout=PATIENCE)
+    link.settings["gap"].value = 2
+    assert link.running
+    linked(panel, qtbot)
+    assert link.told.text == "2 objects in 6 planes"
+    link.settings["smallest_diameter"].value = 25  # 8181 voxels
+    linked(panel, qtbot)
+    assert link.told.text == "1 object in 6 planes"
+    panel.saving.save_to(tmp_path / "cells_labels.tif")
+    idle()
+    record = read_record(tmp_path / "cells_labels.tif")
+    assert (record["link"]["gap"], record["link"]["smallest_diameter"]) == (2, 25)
+    assert len(np.unique(read_labels(tmp_path / "cells_labels.tif")[0])) == 2
+    link.settings["smallest_diameter"].value = 0
+    linked(panel, qtbot)
+    after = np.array(viewer.layers["cells linked"].data)
+    np.testing.assert_array_equal(after[:2], before[:2])  # ids stay, whatever is set meanwhile
+    assert len(np.unique(after)) == 3
+    tick(link.link)
+    assert not link.fold.isVisible()
+
+
 def test_box_is_shown_for_images_that_have_planes(viewer, stack, panel):
     stack("ZYX", {"Z": 3})
     viewer.add_image(np.zeros(SHAPE, np.uint16), name="flat")
@@ -156,8 +193,8 @@ def test_file_holds_linked_labels_and_can_be_worked_on_again(
 def test_linking_that_is_stopped_leaves_the_labels_and_is_done_later(viewer, stack, panel, qtbot):
     result = stack("ZYX", {"Z": 3})
     before = result.layer.data.copy()
-    panel.link._due[result] = False
-    panel.link._start()
+    panel.link.results._due[result] = False
+    panel.link.results.look()
     assert panel.link.running
     panel.session.runs.making_way.emit()
     assert not panel.link.running
@@ -165,3 +202,87 @@ def test_linking_that_is_stopped_leaves_the_labels_and_is_done_later(viewer, sta
     panel.session.refresh()
     linked(panel, qtbot)
     assert panel.link.told.text == "2 objects in 3 planes"
+
+
+def rows(table) -> list[dict[str, float]]:
+    columns = table._measured.columns
+    return [
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
+    ]
+
+
+@pytest.fixture
+def measured(panel, click, qtbot):
+    """Open the table of a linked result."""
+
+    def opened():
+        click(panel.measure.table)
+        table = panel.measure.objects
+        qtbot.waitUntil(lambda: table.model.rowCount() > 0, timeout=PATIENCE)
+        return table
+
+    return opened
+
+
+def choose_row(table, qtbot, row: int) -> None:
+    index = table.model.index(row, 1)
+    table.view.scrollTo(index)
+    place = table.view.visualRect(index).center()
+    qtbot.mouseClick(table.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+
+
+def test_table_of_a_stack_has_one_row_for_each_object(viewer, stack, panel, measured, qtbot, tick):
+    viewer.window.resize(1300, 950)
+    result = stack("ZCYX", {"Z": 6, "C": 2})
+    table = measured()
+    assert table.note.text() == "2 objects"
+    first = rows(table)[0]
+    assert (first["volume"], first["planes"], first["centroid_z"]) == (6 * A.size, 6, 2.5)
+    assert "mean_intensity_0" in first
+    choose_row(table, qtbot, 1)
+    shapes = viewer.layers["selected object"]
+    assert layers.shown_plane(viewer, result.layer) == (2,)
+    np.testing.assert_array_equal(np.unique(shapes.data[0][:, 0]), [2])
+    own = result.layer.data[2, 0, B.start[0] + 5, B.start[1] + 5]
+    assert result.layer.selected_label == own
+    result.layer.selected_label = result.layer.data[2, 0, A.start[0] + 5, A.start[1] + 5]
+    assert table.model.place(table.view.currentIndex().row())[0] == first["label"]
+    result.layer.data[1:5, :, *FREE.slices] = PAINTED
+    qtbot.waitUntil(lambda: len(rows(table)) == 3, timeout=PATIENCE)
+    painted = next(row for row in rows(table) if row["label"] == PAINTED)
+    assert (painted["volume"], painted["planes"]) == (4 * FREE.size, 4)
+    assert painted["corrected"]
+    assert [row["corrected"] for row in rows(table)].count(True) == 1
+    table.colour.setCurrentText("volume")
+    table.colour.activated.emit(table.colour.currentIndex())
+    coloured = viewer.layers["cells linked"]
+    qtbot.waitUntil(lambda: coloured.visible and not result.layer.visible, timeout=PATIENCE)
+    assert list(coloured.features["volume"]) == [row["volume"] for row in rows(table)]
+    table.colour.setCurrentText("none")
+    table.colour.activated.emit(table.colour.currentIndex())
+    assert result.layer.visible
+    assert not coloured.visible
+    tick(panel.link.link)
+    qtbot.waitUntil(lambda: table.model.rowCount() == 6 * 2 + 4, timeout=PATIENCE)
+    assert "area" in rows(table)[0]
+
+
+def test_table_of_a_movie_has_one_row_for_each_object_and_time(
+    viewer, stack, panel, measured, qtbot
+):
+    result = stack("TYX", {"T": 4})
+    table = measured()
+    found = rows(table)
+    assert [(row["T"], row["parent"]) for row in found] == [(t, 0) for t in range(4) for _ in "AB"]
+    assert len({row["label"] for row in found}) == 2
+    choose_row(table, qtbot, 5)
+    assert layers.shown_plane(viewer, result.layer) == (2,)
+    viewer.dims.set_point(0, 3)
+    result.layer.selected_label = result.layer.data[3, A.start[0] + 5, A.start[1] + 5]
+    assert table.view.currentIndex().row() == 6
+    table.colour.setCurrentText("area")
+    table.colour.activated.emit(table.colour.currentIndex())
+    qtbot.waitUntil(lambda: not result.layer.visible, timeout=PATIENCE)
+    viewer.layers.remove("cells linked")
+    assert result.layer.visible
+    assert not table.colour.isEnabled()

@@ -194,12 +194,13 @@ def test_an_image_without_result_has_no_table(panel, image, click):
 
 
 def test_of_a_stack_with_channels_a_row_leads_to_its_plane(
-    viewer, network, panel, click, idle, qtbot
+    viewer, network, panel, click, tick, idle, qtbot
 ):
     noise = np.random.default_rng(0).integers(0, 4000, (3, 2, *SHAPE), np.uint16)
     viewer.add_image(noise, name="stack", rgb=False, axis_labels=("z", "c", "y", "x"))
     click(panel.segment.segment)
     idle()
+    tick(panel.link.link)  # each plane by itself
     click(panel.measure.table)
     table, result = panel.measure.objects, panel.session.results.current
     qtbot.waitUntil(lambda: table.model.rowCount() == 6, timeout=PATIENCE)

@@ -19,7 +19,9 @@ from napari_unet.labels.linking import (
     Links,
     link,
     linked_copy,
+    packed,
     relink,
+    separated,
 )
 from napari_unet.labels.linking.stitching import stitch
 from napari_unet.settings import LinkSettings
@@ -513,12 +515,32 @@ def test_copy_gives_a_new_object_no_id_of_another():
     assert second[0, 1, 1] not in first
 
 
+def test_copy_that_leaves_objects_out_keeps_ids_and_brings_them_back():
+    planes, third = by_plane(balls()), balls() == balls().max()
+    third[: np.flatnonzero(third.any(axis=(1, 2)))[3]] = False
+    planes[third] = 0  # only three planes of one ball are left
+    copy, first = copied(planes)
+    sizes = np.sort(np.bincount(first[first > 0].ravel())[np.unique(first[first > 0])])
+    diameter = float(np.cbrt((sizes[0] + sizes[-1]) / 2 * 6 / np.pi))
+    small = copy.with_settings(LinkSettings(smallest_diameter=diameter))
+    some, second = linked_copy(planes, small, (), lambda *_: None)
+    assert 0 < some.links.count < copy.links.count
+    np.testing.assert_array_equal(second[second > 0], first[second > 0])
+    again, third = linked_copy(planes, some, (), lambda *_: None)
+    np.testing.assert_array_equal(third, second)
+    assert again.sums == some.sums  # nothing counts as changed
+    own = separated(second, packed(some.own))
+    np.testing.assert_array_equal(own, np.where(second > 0, planes, 0))
+    _, last = linked_copy(planes, again.with_settings(LinkSettings()), (), lambda *_: None)
+    np.testing.assert_array_equal(last, first)
+
+
 def test_copy_is_stopped_by_what_progress_raises_and_counts_to_the_end():
     planes, seen = by_plane(balls()), list[tuple[int, int]]()
     start = LinkedCopy.empty(planes, "ZYX", LinkSettings(), 1.0)
     linked_copy(planes, start, (), lambda done, total: seen.append((done, total)))
-    assert [done for done, _ in seen] == list(range(32))
-    assert {total for _, total in seen} == {32}
+    assert [done for done, _ in seen] == list(range(48))
+    assert {total for _, total in seen} == {48}
 
     def stop(done: int, _total: int) -> None:
         if done > 20:

@@ -141,7 +141,7 @@ def test_a_class_that_is_put_back_keeps_its_number(
     now = np.full(box.shape, 2, np.uint32)
     incremental.put_back((), box, now, now != before, IdMap(before))
     assert (finest(incremental)[box.slices] == 2).all()
-    assert incremental.edited
+    assert incremental.edits == 1
 
 
 def test_painted_ids_become_free_ones_of_the_whole() -> None:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 
-from napari_unet.plugin.layers.label_grid import LabelGrid
+from napari_unet.image import Box
+from napari_unet.plugin.layers.label_grid import LabelGrid, Redraw, draw_part
 
 LENGTHS = {"T": 2, "Z": 3, "P": 4, "Y": 5, "X": 6, "C": 1}
 AXES = ["YX", "ZYX", "ZCYX", "TCYX", "TZCYX", "YXC", "XCYZ", "PCTYX"]
@@ -14,8 +16,10 @@ class Lazy:
 
     def __init__(self, array):
         self._array, self.shape, self.dtype = array, array.shape, array.dtype
+        self.most = 0  # pixels that were read at once
 
     def __getitem__(self, key):
+        self.most = max(self.most, self._array[key].size)
         return self._array[key]
 
 
@@ -49,6 +53,68 @@ def test_labels_on_disk_are_read_in_windows(axes):
         np.testing.assert_array_equal(lazy[key], array[key])
 
 
+@pytest.mark.parametrize("axes", AXES)
+def test_of_a_part_of_all_planes_only_the_plane_in_view_is_read(axes):
+    grid, labels = made(axes)
+    stored = Lazy(labels)
+    array, lazy = grid.on_layer(labels), grid.on_layer(stored)
+    view = tuple(slice(1, 4) if axis in "YX" else slice(None) for axis in axes)
+    plane = tuple(slice(None) if axis in "YX" else 0 for axis in axes)
+    part = lazy[view]  # as napari cuts a pyramid
+    assert (part.shape, part.ndim, part.size) == (array[view].shape, len(axes), array[view].size)
+    assert stored.most == 0
+    np.testing.assert_array_equal(np.asarray(part[plane]), array[view][plane])
+    assert stored.most == 9
+    np.testing.assert_array_equal(np.asarray(part), array[view])
+    np.testing.assert_array_equal(np.asarray(part[view]), array[view][view])
+
+
 def test_an_array_of_other_axes_is_left_as_it_is():
     grid, labels = made("ZCYX")
     assert grid.labels(labels) is labels
+
+
+@pytest.fixture
+def layer():
+    return Labels(np.zeros((3, 64, 48), np.uint32))  # its first plane is shown
+
+
+@pytest.fixture
+def drawn(layer):
+    events = []
+    layer.events.labels_update.connect(lambda event: events.append(event))
+    return events
+
+
+def test_only_a_part_is_drawn(layer, drawn):
+    layer.data[0, 10:20, 5:9] = 7
+    layer.data[0, 40, 40] = 8  # elsewhere
+    assert draw_part(layer, (0,), Box((10, 4), (20, 10)))
+    (event,) = drawn
+    assert list(event.offset) == [10, 4]
+    view = layer._slice.image.view
+    assert view[10:20, 5:9].all()
+    assert not view[40, 40]
+    layer.refresh()
+    np.testing.assert_array_equal(layer._slice.image.view[10:20, 4:10], event.data)
+
+
+def test_another_plane_is_drawn_when_it_is_looked_at(layer, drawn):
+    assert draw_part(layer, (2,), Box((10, 4), (20, 10)))
+    assert drawn == []
+
+
+def test_all_is_drawn_at_the_end_only_where_something_is_left(layer, monkeypatch):
+    refreshed = []
+    monkeypatch.setattr(layer, "refresh", lambda **_: refreshed.append(True))
+    redraw = Redraw(layer)
+    redraw.part((0,), Box((0, 0), (9, 9)))
+    redraw.finish()
+    assert refreshed == []
+    redraw.soon()
+    redraw.soon()  # just now
+    redraw.finish()
+    assert refreshed
+    refreshed.clear()
+    redraw.finish()
+    assert refreshed == []

@@ -120,7 +120,8 @@ def test_why_nothing_was_found_stays(panel, network, cells, idle):
     for _ in range(2):
         segment(panel.session)
         idle()
-        assert panel.sentence == "No objects were found. The image has no contrast."
+        assert panel.sentence.startswith("No objects were found. Set the object diameter")
+        assert panel.sentence.endswith("press Retrain. The image has no contrast.")
     network.finds["nuclei"], network.notices = [A], []
     segment(panel.session)
     idle()

@@ -40,3 +40,10 @@ def test_what_cannot_be_read_is_as_if_nothing_was_chosen(content):
     assert read_preferences().own_model == ""
     preferences._file().write_text(content)
     assert read_preferences() == Preferences()
+
+
+def test_a_time_that_the_slider_does_not_have_is_the_nearest(make_napari_viewer, network):
+    write_preferences("", 5)
+    panel = SegmentPanel(make_napari_viewer())
+    assert panel.retrain.form.time.value == 10
+    panel.close_down()

@@ -1,5 +1,7 @@
 """Command line: ``napari-unet export``, for label images that exist."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,8 +64,31 @@ def _export(
     from napari_unet.io.images import read_image  # noqa: PLC0415
     from napari_unet.io.records import read_record  # noqa: PLC0415
 
-    opened, record = _opened(labels), read_record(labels)
     grey = None if image is None else read_image(image)
+    written = list(files.values())
+    with exporting(labels, grey, files) as opened:
+        if into is not None:
+            known, record = grey or read_image(into), read_record(labels) or {}
+            written.append(save_into_image(into, name, opened.data, known, record))
+    return written
+
+
+@contextmanager
+def exporting(labels: Path, grey: "Image | None", files: dict[str, Path]) -> Iterator["Image"]:
+    """Open a label image; write exports of it when the block ends without error.
+
+    Parameters
+    ----------
+    labels : Path
+        The label image.
+    grey : Image or None
+        The image it belongs to.
+    files : dict of str to Path
+        The file of each kind.
+    """
+    from napari_unet.io.records import read_record  # noqa: PLC0415  quick --help
+
+    opened, record = _opened(labels), read_record(labels)
     axes = (grey or opened).leading_axes + "YX"
 
     @cache
@@ -71,11 +96,7 @@ def _export(
         return _measured(opened, grey, record)
 
     with prepared(files, opened.data, axes, measured):
-        written = list(files.values())
-        if into is not None:
-            known = grey or read_image(into)
-            written.append(save_into_image(into, name, opened.data, known, record or {}))
-    return written
+        yield opened
 
 
 def _opened(path: Path) -> "Image":
@@ -103,6 +124,9 @@ def _measured(
     axes = (grey or labels).leading_axes
     linked = record is None or "link" in record
     if linked and ("Z" in axes or "T" in axes):
-        table = measure_linked(labels.data, grey, **known)
-        return table.drop(columns="parent", errors="ignore")  # labels do not tell it
+        from napari_unet.segmentation import parents_recorded  # noqa: PLC0415  quick --help
+
+        table = measure_linked(labels.data, grey, parents_recorded(record or {}), **known)
+        told = record is not None and "parents" in record  # labels alone do not tell it
+        return table if told else table.drop(columns="parent", errors="ignore")
     return measure(labels.data, grey, **known)

@@ -15,6 +15,7 @@ from napari_unet.cli.filters import EDGE_HELP, RANGE_HELP, check_columns, filter
 from napari_unet.cli.targets import FAILURES, complain, find_targets, only_scene
 from napari_unet.cli.telling import CHANNEL, Told, bar
 from napari_unet.errors import InputError
+from napari_unet.io.atomic import claimed
 from napari_unet.io.results import EXPORTS, Target, chosen, copy_whole, exports_of, prepared
 from napari_unet.settings import FilterSettings, SegmentSettings, validated_settings
 
@@ -109,10 +110,13 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
         channels = _Channels(axes, channel, nuclei_channel)
         kinds = chosen(csv=csv, roi=roi, geojson=geojson)
         wanted = filters_of(filters or (), at_edge=no_edge)
-        options = _Options(found, settings, channels, kinds, overwrite, box, link, wanted)
+        options = _Options(
+            found, settings, channels, kinds, overwrite, skip_existing, box, link, wanted
+        )
         with _cluster(scheduler) as client:
             if output.suffix.lower() == ".zarr":
-                _slide(inputs, output, options, client, scene)
+                with claimed(output):
+                    _slide(inputs, output, options, client, scene)
                 return
             output.mkdir(parents=True, exist_ok=True)
             targets, complete = find_targets(inputs, output, scene)
@@ -148,6 +152,7 @@ class _Options:
     channels: _Channels
     kinds: tuple[str, ...]
     overwrite: bool
+    skip: bool
     region: "Box | None" = None
     link: bool | None = None
     filters: FilterSettings = field(default_factory=FilterSettings)
@@ -318,14 +323,30 @@ def _segment_one(
     from napari_unet.segmentation import segment as run  # noqa: PLC0415  quick --help
     from napari_unet.segmentation.files import is_large  # noqa: PLC0415
 
-    if not options.overwrite:
-        target.refuse(options.kinds)
+    with claimed(target.path):
+        if options.skip and target.path.exists():
+            return _add_exports(target, options)
+        if not options.overwrite:
+            target.refuse(options.kinds)
+        image = options.channels.source(target.scene).open()
+        options.check(image)
+        if is_large(image):
+            return _streamed(target, options, progress)
+        result = run(image, options.model, settings=options.settings, progress=progress)
+        return _write(options.finished(result), target, options.kinds)
+
+
+def _add_exports(target: Target, options: _Options) -> Told:
+    """Write the exports that are missing beside labels, which stay as they are."""
+    from napari_unet.cli.export import exporting  # noqa: PLC0415  quick --help
+
     image = options.channels.source(target.scene).open()
-    options.check(image)
-    if is_large(image):
-        return _streamed(target, options, progress)
-    result = run(image, options.model, settings=options.settings, progress=progress)
-    return _write(options.finished(result), target, options.kinds)
+    wanted = target.exports(options.kinds)
+    files = {kind: path for kind, path in wanted.items() if not path.exists()}
+    with exporting(target.path, image, files):
+        pass
+    names = " and ".join(path.name for path in files.values())
+    return Told(image.name, (), f"{target.path} was kept; {names} was made of it")
 
 
 def _streamed(

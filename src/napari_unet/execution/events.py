@@ -4,9 +4,11 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from napari_unet.image import Box
+from napari_unet.image import Box, Image
+from napari_unet.io.units import approximate_length
 from napari_unet.labels.watershed import Patch
 from napari_unet.tiling.plan import Key, SegmentPlan
+from napari_unet.wording import counted
 
 HEARTBEAT = 0.05  # seconds; how long a consumer that wants to cancel waits at most for an event
 KEEP_ALL = 2**63
@@ -124,7 +126,7 @@ Event = Started | ObjectsFound | TileWritten | Waiting | Notice | Finished
 Events = Generator[Event, None, None]
 
 
-def objects_found(count: int, plan: SegmentPlan | None = None) -> str:
+def objects_found(count: int, plan: SegmentPlan | None = None, image: Image | None = None) -> str:
     """Return how many objects there are, and how large they are where that is known.
 
     Parameters
@@ -133,15 +135,19 @@ def objects_found(count: int, plan: SegmentPlan | None = None) -> str:
         The objects.
     plan : SegmentPlan, optional
         Of the run that found them.
+    image : Image, optional
+        Whose pixel size tells their length.
     """
     if not count:
         return NOTHING
-    objects = f"{count} object{'' if count == 1 else 's'}"
+    objects = counted(count, "object")
     if plan is not None and len(plan.planes) > 1:
         objects += " in single planes"  # one that several planes show is counted in each
     if plan is None or not (plan.found or plan.diameter != _expected(plan)):
         return f"{objects}."
-    return f"{objects}, about {plan.diameter:.0f} px in diameter."
+    length = approximate_length(plan.diameter, image) if image is not None else ""
+    size = f"{plan.diameter:.0f} px ({length})" if length else f"{plan.diameter:.0f} px"
+    return f"{objects}, about {size} in diameter."
 
 
 def _expected(plan: SegmentPlan) -> float:

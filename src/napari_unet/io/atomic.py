@@ -193,6 +193,35 @@ def lock(handle: int, *, wait: bool = False) -> bool:
     return True
 
 
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Keep other runs away from a result while this one makes it.
+
+    Raises
+    ------
+    SaveError
+        If another run has it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.with_name(f".{path.name}.lock")
+    handle = os.open(file, os.O_RDWR | os.O_CREAT)
+    mine = False
+    try:
+        # a file that its owner deleted before we had it is nobody's any more
+        mine = lock(handle) and file.exists()
+        mine = mine and os.fstat(handle).st_ino == file.stat().st_ino
+        if not mine:
+            raise SaveError(
+                f"Another run is working on {path}. Wait for it, or choose another name."
+            )
+        yield
+    finally:
+        if mine:
+            with contextlib.suppress(OSError):  # on Windows, where another run looks at it
+                file.unlink()
+        os.close(handle)
+
+
 def sweep(folder: Path) -> list[Path]:
     """Remove temporary files of this machine's dead processes in `folder`; return them."""
     removed = []

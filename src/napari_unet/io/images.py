@@ -3,10 +3,11 @@
 A file may hold several images: series, positions, the fields of a plate. Each is a scene.
 """
 
+import math
 import os
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,17 @@ import numpy as np
 
 from napari_unet.channels import COLOURS, Channel
 from napari_unet.errors import InputError
-from napari_unet.image import Image, guess_axes
+from napari_unet.image import Image, Spacing, guess_axes
 from napari_unet.io.formats.facts import Facts, Scene, stem_of
 from napari_unet.io.formats.microscopes import PACKAGES, microscope_scenes, read_microscope
+from napari_unet.io.formats.tiff_images import LARGEST_RATIO, read_tiff, tiff_scenes
 from napari_unet.io.formats.tiff_images import SUFFIXES as TIFF_SUFFIXES
-from napari_unet.io.formats.tiff_images import read_tiff, tiff_scenes
 from napari_unet.io.formats.zarr_images import holds_labels, is_zarr, read_zarr, zarr_scenes
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 SUFFIXES = TIFF_SUFFIXES + PICTURE_SUFFIXES + tuple(PACKAGES)
 OUTPUT_ENDINGS = ("_labels.tif", "_labels.tiff", "_labels.ome.tif", "_labels.ome.tiff")
+SMALL_PICTURE = 2**27  # bytes of pixels that any file may promise
 SHOWN = 8  # names of images in a sentence
 
 
@@ -86,6 +88,52 @@ def read_image(
         return image.choosing(channel, nuclei)
     except InputError as error:
         raise InputError(f"{file}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a file tells of its only image, for those who have the pixels from elsewhere.
+
+    Attributes
+    ----------
+    axes : str
+        One letter for each dimension.
+    shape : tuple of int
+        Their lengths.
+    spacing : dict
+        How the pixels lie along each axis; see `Image`.
+    channels : tuple of str
+        Names of channels; empty = unknown.
+    """
+
+    axes: str
+    shape: tuple[int, ...]
+    spacing: Mapping[str, Spacing]
+    channels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> "FileFacts | None":
+        """Return the facts of a file, without its pixels; None if it holds several images.
+
+        Raises `InputError` as `read_image` does.
+        """
+        if len(scenes_in(path)) > 1:
+            return None
+        image = read_image(path)
+        shape = tuple(int(n) for n in image.data.shape)
+        return cls(image.axes, shape, dict(image.spacing), image.channel_names)
+
+    def axes_of(self, shape: Sequence[int]) -> str | None:
+        """Return the axes of an array of the file's pixels; None if its shape does not agree.
+
+        It may be one channel of several, and lack axes of length one.
+        """
+        pairs = list(zip(self.axes, self.shape, strict=True))
+        for kept in (pairs, [(a, n) for a, n in pairs if a != "C"]):
+            for part in (kept, [(a, n) for a, n in kept if n > 1 or a in "YX"]):
+                if tuple(n for _, n in part) == tuple(shape):
+                    return "".join(a for a, _ in part)
+        return None
 
 
 def _fitting(names: tuple[str, ...], axes: str, shape: tuple[int, ...]) -> tuple[str, ...]:
@@ -240,7 +288,15 @@ def _read_picture(scene: Scene) -> Facts:
 
     # bytes, not the path: imageio leaves a file it cannot read open
     path = scene.path
-    data: Any = np.asarray(imageio.v3.imread(path.read_bytes(), extension=path.suffix.lower()))
+    content, suffix = path.read_bytes(), path.suffix.lower()
+    promised = imageio.v3.improps(content, extension=suffix)
+    size = math.prod(promised.shape) * promised.dtype.itemsize
+    if size > max(SMALL_PICTURE, LARGEST_RATIO * len(content)):
+        raise InputError(
+            f"{path} is cut short: it holds {len(content):,} bytes, too few for a picture of shape "
+            f"{promised.shape}. Copy it again from where it came from."
+        )
+    data: Any = np.asarray(imageio.v3.imread(content, extension=suffix))
     if data.ndim == 3 and data.shape[-1] in (2, 4):  # the last is opacity
         data = data[..., :3] if data.shape[-1] == 4 else data[..., 0]
     colours = data.ndim == 3

@@ -19,7 +19,7 @@ from napari_unet.io.units import PIXEL, unit_name
 
 ENDING = ".zarr"
 UNFINISHED = ".unfinished"  # folder inside, of what a run needs to go on
-SMALLEST_COPY = 512  # pixels; no copy is made of a level that is not larger
+SMALLEST_COPY = 512  # pixels; after the first, no copy is made of a level that is not larger
 SMALLEST_CHUNK = 256  # pixels; of smaller ones there would be too many files to look at
 HALVINGS = 6  # at most; tiles lie on multiples of 2**6
 KINDS = {"T": "time", "Z": "space", "Y": "space", "X": "space", "C": "channel"}
@@ -148,6 +148,34 @@ class LabelPyramid:
         self._group.attrs[RECORD] = dict(record)
 
 
+class PyramidPlanes:
+    """The planes of a pyramid as an array ``(..., Y, X)``, read and written one at a time.
+
+    Parameters
+    ----------
+    pyramid : LabelPyramid
+        Whose planes; one process at a time writes.
+    """
+
+    def __init__(self, pyramid: LabelPyramid) -> None:
+        self._pyramid, self._finest = pyramid, pyramid.levels[0]
+        self.shape, self.dtype = tuple(self._finest.shape), np.dtype(np.uint32)
+
+    def __getitem__(self, plane: tuple[int, ...]) -> NDArray[np.uint32]:
+        """Return a plane ``(Y, X)``."""
+        return np.asarray(self._finest[plane])
+
+    def __setitem__(self, plane: tuple[int, ...], labels: NDArray[np.uint32]) -> None:
+        """Write a plane ``(Y, X)``, tile by tile into every level."""
+        rows, columns = self._finest.chunks[-2:]
+        for y in range(0, labels.shape[0], rows):
+            for x in range(0, labels.shape[1], columns):
+                part = labels[y : y + rows, x : x + columns]
+                box = Box((y, x), (y + part.shape[0], x + part.shape[1]))
+                self._pyramid.write(plane, box, part)
+                self._pyramid.write_copies(plane, box)
+
+
 def copy_labels(source: Path, target: Path) -> None:
     """Copy a label image to a new folder, whole or not at all.
 
@@ -205,8 +233,9 @@ def _attributes(
 
 
 def _levels(shape: Sequence[int]) -> int:
+    """Return the number of levels; one alone napari would take for an array to paint on."""
     longest, levels = max(shape[-2:]), 1
-    while longest > SMALLEST_COPY and levels <= HALVINGS:
+    while levels <= HALVINGS and (longest > SMALLEST_COPY or (levels == 1 and longest > 1)):
         longest, levels = -(-longest // 2), levels + 1
     return levels
 

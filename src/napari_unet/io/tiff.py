@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from napari_unet.errors import InputError, SaveError
 from napari_unet.image import ArrayLike, Spacing
 from napari_unet.io.atomic import write_replacing
+from napari_unet.io.formats.tiff_images import check_complete, series_of
 from napari_unet.io.tiff_header import IMAGEJ_STACKS, OME_STACKS, SOFTWARE, Header, read_header
 from napari_unet.io.units import (
     PIXEL,
@@ -162,10 +163,14 @@ def read_labels(
             f"{path} is no label image saved by this plugin; open it as an image instead."
         )
     try:
-        labels = tifffile.imread(path)
+        with tifffile.TiffFile(path) as tif:
+            check_complete(series_of(tif, Path(path))[0], Path(path))
+            labels = tif.asarray().reshape(header.shape)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"{path} cannot be read: the file is damaged ({error}).") from error
-    return labels.reshape(header.shape), header.pixel_size, header.unit, header.axes
+    return labels, header.pixel_size, header.unit, header.axes
 
 
 def is_ome_name(path: Path) -> bool:

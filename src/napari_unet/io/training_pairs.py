@@ -17,6 +17,7 @@ from napari_unet.image import Image
 from napari_unet.io.formats.facts import stem_of
 from napari_unet.io.images import SUFFIXES, read_image
 from napari_unet.labels.painted import painted_ids, take_whole
+from napari_unet.wording import counted
 
 MASK_ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_label", "_seg")  # longest first
 IMAGE_ENDINGS = ("_image", "_img")  # what some data sets add to the images as well
@@ -61,8 +62,7 @@ class Pairs:
     @property
     def number(self) -> str:
         """How many pairs there are, in words."""
-        count = len(self.pairs)
-        return "1 image with its mask" if count == 1 else f"{count} images with masks"
+        return counted(len(self.pairs), "image with its mask", "images with masks")
 
     @property
     def sentence(self) -> str:

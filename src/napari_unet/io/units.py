@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from napari_unet.image import Spacing
+from napari_unet.image import Image, Spacing
 
 PIXEL = "pixel"
 # name as in napari: (symbol in OME, name in ImageJ, length in micrometers)
@@ -91,6 +91,24 @@ def short_name(unit: str) -> str:
     if name in TIMES:
         return TIMES[name][0]
     return UNITS[name][1] if name in UNITS else "unit"
+
+
+def approximate_length(pixels: float, image: Image) -> str:
+    """Return how long some pixels of an image are, such as "≈ 12 µm"; empty if that is unknown.
+
+    Parameters
+    ----------
+    pixels : float
+        In the plane; where its pixels are no squares, of squares of the same area.
+    image : Image
+        Whose pixel size counts.
+    """
+    name, size = unit_name(image.unit), image.pixel_size
+    if size is None or name not in UNITS or not pixels > 0:
+        return ""
+    length = pixels * math.sqrt(size[0] * size[1])
+    told = f"{length:.0f}" if length >= 100 else f"{length:.2g}"
+    return f"≈ {told} {UNITS[name][0]}"
 
 
 def in_one_unit(stated: Mapping[str, Spacing]) -> dict[str, Spacing]:

@@ -115,12 +115,40 @@ def hidden_sections(
     ndarray of bool
         ``(N,)``.
     """
+    mine, theirs = _rows(sections, linked, volumes, axes)
+    found: NDArray[np.bool_] = np.isin(mine, theirs[out]) & (linked > 0)
+    return found
+
+
+def rows_without_sections(
+    sections: Columns, linked: NDArray[Any], volumes: Columns, gone: NDArray[np.bool_], axes: str
+) -> NDArray[np.bool_]:
+    """Tell which linked objects are hidden because all of their sections are.
+
+    Parameters
+    ----------
+    sections, linked, volumes, axes
+        As for `hidden_sections`; `volumes` may be tracks as well.
+    gone : ndarray of bool
+        ``(N,)``, which sections are hidden.
+
+    Returns
+    -------
+    ndarray of bool
+        ``(M,)``.
+    """
+    mine, theirs = _rows(sections, linked, volumes, axes)
+    found: NDArray[np.bool_] = np.isin(theirs, np.setdiff1d(mine[gone], mine[~gone]))
+    return found
+
+
+def _rows(sections: Columns, linked: NDArray[Any], volumes: Columns, axes: str) -> tuple[Ids, Ids]:
+    """Return a number for the linked object of each section, and for each linked object."""
     mine, theirs = linked.astype(np.int64), volumes["label"].astype(np.int64)
     for axis in axes:
         count = 1 + max(int(table[axis].max(initial=0)) for table in (sections, volumes))
         mine, theirs = mine * count + sections[axis], theirs * count + volumes[axis]
-    found: NDArray[np.bool_] = np.isin(mine, theirs[out]) & (linked > 0)
-    return found
+    return mine, theirs
 
 
 def without_rows(

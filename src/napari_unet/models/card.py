@@ -26,6 +26,7 @@ from napari_unet.network.imported import ImportedSpec, spec_from_dict
 from napari_unet.network.outputs import Channels, Kind, map_channels
 from napari_unet.network.spec import UNetSpec
 from napari_unet.settings import MOST_DIAMETER, DecodeSettings, explain
+from napari_unet.wording import counted
 
 CARD_KEY = "napari_unet_card"
 SUFFIX = ".safetensors"
@@ -319,8 +320,9 @@ def _corrections(card: ModelCard) -> str:
     if not card.images:
         return ""
     return (
-        f"{card.painted_objects} objects and {card.painted_background} pixels of background "
-        f"in {card.images} image{'s' if card.images > 1 else ''}"
+        f"{counted(card.painted_objects, 'object')} and "
+        f"{counted(card.painted_background, 'pixel')} of background "
+        f"in {counted(card.images, 'image')}"
     )
 
 
@@ -340,7 +342,7 @@ def _thresholds(decode: DecodeSettings) -> str:
 
 
 def _network(spec: UNetSpec) -> str:
-    channels = "1 channel" if spec.in_channels == 1 else f"{spec.in_channels} channels"
+    channels = counted(spec.in_channels, "channel")
     if isinstance(spec, ImportedSpec):
         return f"TorchScript from BioImage.IO, {channels} in, {', '.join(spec.parts)} out"
     return (

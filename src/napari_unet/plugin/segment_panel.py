@@ -4,21 +4,26 @@ from typing import Any
 
 from magicgui.widgets import Container
 from napari import Viewer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout
 
 from napari_unet.plugin.batch.batch_window import Batch
+from napari_unet.plugin.canvas import draw_in_own_contexts
 from napari_unet.plugin.correct.classes_section import ClassesSection
 from napari_unet.plugin.correct.correct_section import CorrectSection
+from napari_unet.plugin.correct.keys import WHERE
 from napari_unet.plugin.correct.restoring import Restoring
 from napari_unet.plugin.filter.filter_section import FilterSection
-from napari_unet.plugin.guide.next_step import NextStep
+from napari_unet.plugin.guide.help import Help
+from napari_unet.plugin.guide.next_step import Buttons, NextStep
 from napari_unet.plugin.guide.welcome import Welcome
+from napari_unet.plugin.linking.link_planes import LinkPlanes
 from napari_unet.plugin.measure.measure_section import MeasureSection
 from napari_unet.plugin.objects.leaving_out import leaving_out
 from napari_unet.plugin.objects.objects import ObjectsOfResults
 from napari_unet.plugin.preferences import read_preferences, write_preferences
 from napari_unet.plugin.retrain.retrain_section import RetrainSection
 from napari_unet.plugin.segment.large_images import LargeImages
-from napari_unet.plugin.segment.link_planes import LinkPlanes
 from napari_unet.plugin.segment.model_advice import ModelAdvice
 from napari_unet.plugin.segment.model_in_use import ModelInUse
 from napari_unet.plugin.segment.saving import Saving
@@ -50,12 +55,14 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(labels=True)
+        draw_in_own_contexts()
         self.session = session = Session(napari_viewer)
         self.form = SegmentForm(session)
         self.segment, self.link = SegmentSection(session), LinkPlanes(session)
-        for_file = leaving_out(self.link.for_file)
-        self.saving = Saving(session, for_file)
-        self.welcome = Welcome(napari_viewer)
+        for_file = leaving_out(self.link.results.for_file)
+        self.saving = Saving(session, for_file, self.link.results)
+        self.help = Help()
+        self.welcome = Welcome(napari_viewer, self.help.open)
         self.large, self.batch = LargeImages(session), Batch(session)
         self.classes = ClassesSection(session)
         self.restoring = Restoring(session)
@@ -90,25 +97,43 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
             layout.addWidget(question.native)
         layout.addWidget(self._scrolling, 1)
         layout.addWidget(self.segment.progress.native)
-        layout.addWidget(self._sentence)
+        said = QHBoxLayout()
+        said.addWidget(self._sentence, 1)
+        said.addWidget(self.help, alignment=Qt.AlignmentFlag.AlignBottom)
+        layout.addLayout(said)
 
     def _connect(self) -> None:
         session = self.session
         session.said.connect(self._sentence.say)
+        session.said.connect(self.help.follow)
         session.reveal.connect(self._scrolling.reveal)
         self._model_in_use = ModelInUse(session, self.form.model)
         LibraryWatch(self.native).changed.connect(self._model_in_use.library_changed)
         self.advice = ModelAdvice(session)
-        buttons = self.segment.segment, self.retrain.form.retrain, self.saving.save
-        self.next_step = NextStep(session, *buttons, self.saving.unsaved)
+        self._lead()
         self.native.destroyed.connect(self.close_down)
         self._undocking = Undocking(self.native)
         self._undocking.happened.connect(self.close_down)
 
+    def _lead(self) -> None:
+        """Let the next sensible button stand out."""
+        buttons = Buttons(
+            segment=self.segment.segment,
+            where_next=self.correct.buttons[WHERE],
+            retrain=self.retrain.form.retrain,
+            table=self.measure.table,
+            save=self.saving.save,
+        )
+        self.next_step = NextStep(self.session, buttons, self.saving.unsaved)
+        self.correct.uncertain.looked.connect(self.next_step.note_looked)
+        self.retrain.asking.connect(self.next_step.note_asked)
+
     def _take_preferences(self) -> None:
         """Begin with what was chosen last; after the advice, which a person's model ends."""
-        last = read_preferences()
-        self.retrain.form.time.value = last.time_limit
+        last, time = read_preferences(), self.retrain.form.time
+        time.value = min(
+            max(last.time_limit, time.min), time.max
+        )  # another version may have others
         if last.own_model:
             self.session.intend(model=last.own_model)
 
@@ -122,4 +147,5 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         if not self.session.closed:
             write_preferences(self.session.intent.model, self.retrain.form.time.value)
         self.welcome.leave()
+        self.help.close_down()
         self.session.close()

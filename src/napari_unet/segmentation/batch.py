@@ -18,6 +18,7 @@ from napari_unet.execution.events import Event, ObjectsFound, Waiting
 from napari_unet.execution.executors import Executor
 from napari_unet.execution.patches import patches_of
 from napari_unet.image import Image
+from napari_unet.io.atomic import claimed
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.io.results import Target
 from napari_unet.io.scratch import Scratch
@@ -157,11 +158,11 @@ def _segment(
         return
     yield ItemProgress(number)
     image, folder = item.open(), settings.scratch.reserve().with_suffix(".zarr")
-    item.target.path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        result = yield from _labelled(number, image, settings, executor, folder)
-        linked = linked_if_possible(result)
-        save_result(linked, item.target, settings.kinds)
+        with claimed(item.target.path):
+            result = yield from _labelled(number, image, settings, executor, folder)
+            linked = linked_if_possible(result)
+            save_result(linked, item.target, settings.kinds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # what is left of it goes with the process
     yield ItemDone(number, summary(linked), linked.notices)

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_unet.image import ArrayLike, Image
 from napari_unet.inference.memory import free_memory
 from napari_unet.io.results import Target, prepared
 from napari_unet.io.tiff import save_labels
-from napari_unet.segmentation.result import Segmentation, can_link
+from napari_unet.labels.linking import separable
+from napari_unet.segmentation.result import Segmentation, can_link, link_record
+from napari_unet.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +52,16 @@ def save_result(result: Segmentation, target: Target, kinds: Collection[str]) ->
             result.labels,
             pixel_size=image.spacing,
             axes=image.leading_axes + "YX",
-            description=result.record,
+            description=_described(result),
         )
+
+
+def _described(result: Segmentation) -> dict[str, Any]:
+    """Return the record of labels; linked ones can be taken apart again into those of planes."""
+    if result.links is None:
+        return result.record
+    ids = separable(result.links) if result.filters is None else None  # of all objects or none
+    return result.record | link_record(result.links, ids)
 
 
 def exported(result: Segmentation) -> "tuple[ArrayLike, str, Callable[[], pd.DataFrame]]":
@@ -63,7 +73,7 @@ def summary(result: Segmentation) -> str:
     """Return what was found, in a few words."""
     if not result.plan.card.finds_objects:
         return "classes"
-    count = f"{result.count} object{'' if result.count == 1 else 's'}"
+    count = counted(result.count, "object")
     if result.filters is not None:
         return f"{count}; {result.filtered_out} filtered out"
     return count if result.links is None else result.links.summary

@@ -9,6 +9,7 @@ from typing import Any
 from napari_unet.errors import InputError
 from napari_unet.measure.filters import left_out
 from napari_unet.settings import FilterSettings
+from napari_unet.wording import counted
 
 NO_RECORD = (
     "These labels say nothing of how they were made: they hold no record of a model and its "
@@ -74,7 +75,7 @@ def methods_text(record: Mapping[str, Any], *, corrected: int | None = None) -> 
     if corrected is None and "corrected" in record:
         corrected = len(record["corrected"])
     if corrected is not None:
-        sentences.append(f"A person drew, corrected or confirmed {_counted(corrected, 'object')}.")
+        sentences.append(f"A person drew, corrected or confirmed {counted(corrected, 'object')}.")
     return " ".join(filter(None, sentences))
 
 
@@ -145,8 +146,8 @@ def _tools(record: Mapping[str, Any]) -> str:
     taught = record.get("retrained")
     if taught:
         objects, images = taught["painted_objects"], taught["images"]
-        text += f", retrained from {taught['parent']!r} with {_counted(objects, 'painted object')} "
-        text += f"in {_counted(images, 'image')}"
+        text += f", retrained from {taught['parent']!r} with {counted(objects, 'painted object')} "
+        text += f"in {counted(images, 'image')}"
     return text + "."
 
 
@@ -173,7 +174,7 @@ def _linking(link: Mapping[str, Any], axes: str) -> str:
         share = round(100 * link["least_overlap"])
         parts.append(f"sections in neighbouring planes were one object from {share} % overlap on")
     if "T" in axes:
-        most = _counted(link["most_distance"], "diameter")
+        most = counted(link["most_distance"], "diameter")
         parts.append(f"objects were tracked over time with LapTrack, moving at most {most}")
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
@@ -182,13 +183,9 @@ def _linking(link: Mapping[str, Any], axes: str) -> str:
 def _filter(told: Mapping[str, Any], *, corrected: bool) -> str:
     text = left_out(_settings_of(told))
     but = ", unless a person had drawn, changed or confirmed them" if corrected else ""
-    count = _counted(told.get("left_out", 0), "object")
+    count = counted(told.get("left_out", 0), "object")
     return f"{text[:1].upper()}{text[1:]} were left out{but} ({count})."
 
 
 def _settings_of(told: Mapping[str, Any]) -> FilterSettings:
     return FilterSettings(**{k: v for k, v in told.items() if k in FilterSettings.model_fields})
-
-
-def _counted(number: float, word: str) -> str:
-    return f"{number:g} {word}{'' if number == 1 else 's'}"

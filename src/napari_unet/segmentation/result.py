@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Event, Notice, ObjectsFound
 from napari_unet.image import Box, Image, Spacing
-from napari_unet.labels.linking import Links, link
+from napari_unet.labels.linking import Links, link, parents_among, unlinked
 from napari_unet.models.card import ModelCard
 from napari_unet.settings import FilterSettings, LinkSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
@@ -111,10 +112,12 @@ class Segmentation:
         columns = table.columns()
         out = hidden_rows(columns, filters)
         labels = without_rows(self.labels, self.image.leading_axes, columns, out)
-        count = len(np.unique(columns["label"][~out]))
-        return replace(
-            self, labels=labels, count=count, filters=filters, filtered_out=self.count - count
-        )
+        left = np.unique(columns["label"][~out])
+        links = self.links
+        if links is not None:
+            links = replace(links, parents=parents_among(links.parents, left))
+        made = replace(self, labels=labels, links=links, count=len(left))
+        return replace(made, filters=filters, filtered_out=self.count - len(left))
 
     @cached_property
     def objects(self) -> "pd.DataFrame":
@@ -125,10 +128,7 @@ class Segmentation:
         from napari_unet.measure import measure, measure_linked  # noqa: PLC0415  loads pandas
 
         if self.links is not None:
-            table = measure_linked(self.labels, self.image, self.links.parents)
-            if "parent" in table and self.filters is not None:  # some parents are left out
-                table["parent"] = table["parent"].where(table["parent"].isin(table["label"]), 0)
-            return table
+            return measure_linked(self.labels, self.image, self.links.parents)
         return measure(self.labels, self.image)
 
     @property
@@ -136,10 +136,33 @@ class Segmentation:
         """How the labels were made, as plain values for metadata and files."""
         made = record(self.plan, self.settings, self.image)
         if self.links is not None:
-            made["link"] = self.links.settings.model_dump(mode="json")
+            made |= link_record(self.links)
         if self.filters is not None:
             made = with_filter(made, self.filters, self.filtered_out)
         return made
+
+
+def link_record(links: Links, ids: str | None = None) -> dict[str, Any]:
+    """Return how planes were linked as plain values, and what `packed` gave of their own ids."""
+    parents = {str(child): parent for child, parent in sorted(links.parents.items())}
+    told = {"link": links.settings.model_dump(mode="json"), "parents": parents, "link_ids": ids}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def links_recorded(record: Mapping[str, Any], labels: Any, image: Image) -> Links | None:
+    """Return how the planes of labels ``(..., Y, X)`` were linked; None where nothing is told."""
+    try:
+        settings = LinkSettings.model_validate(record.get("link"))
+    except ValidationError:
+        return None
+    depth = plane_distance(image) or 1.0
+    links = unlinked(labels, image.leading_axes + "YX", settings, depth)
+    return replace(links, parents=parents_recorded(record))
+
+
+def parents_recorded(record: Mapping[str, Any]) -> dict[int, int]:
+    """Return the id of the parent of each track that has one."""
+    return {int(child): int(parent) for child, parent in record.get("parents", {}).items()}
 
 
 def with_filter(record: Mapping[str, Any], filters: FilterSettings, count: int) -> dict[str, Any]:
@@ -249,3 +272,25 @@ class Notes:
         """Note what a person should know."""
         if isinstance(event, Notice) and event.text not in self.texts:
             self.texts.append(event.text)
+
+
+def in_file(
+    record: dict[str, Any], told: dict[str, Any], labels: NDArray[Any], shown: NDArray[Any]
+) -> dict[str, Any]:
+    """Return the record of labels that go into a file.
+
+    Parameters
+    ----------
+    record : dict
+        As the result told it.
+    told : dict
+        What is to be told besides.
+    labels : ndarray of int
+        ``(..., Y, X)``, the labels of the file; linked ones have other ids than what is shown.
+    shown : ndarray of int
+        ``(..., Y, X)``, what the layer showed.
+    """
+    if "corrected" not in record:
+        return {**record, **told}
+    ids = np.unique(labels[np.isin(shown, record["corrected"])])
+    return {**record, **told, "corrected": ids[ids > 0].tolist()}

@@ -4,6 +4,8 @@ Small images are read whole, so that damage shows at once and nothing stays open
 mapped into memory where their pixels lie in one piece, else read strip by strip or tile by tile.
 """
 
+import math
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ SUFFIXES = (".tif", ".tiff")
 LARGEST_RATIO = 2000  # decoded bytes per stored byte; what deflate and LZW reach on empty images
 REDUCED, MASK = 1, 4  # bits of the tag NewSubfileType: a smaller picture, a mask of opacity
 THUMBNAIL_SIDE, THUMBNAIL_SHARE = 256, 4  # pixels; a side of the image divided by its own
+MOST_TAGS = 4096  # of a page; where tifffile takes it for damaged
 HALVINGS = 12  # at most from the finest level to the coarsest
 BESIDE = ("label", "macro", "overview", "label image", "macro image")
 LAZY_BYTES = 2**28  # images above are read by windows
@@ -49,8 +52,44 @@ def tiff_scenes(path: Path) -> list[Scene]:
     return [Scene(path, stem=stem_of(path), notices=(note,))]
 
 
+def series_of(tif: tifffile.TiffFile, path: Path) -> list[Any]:
+    """Return the images of an open file, as tifffile finds them.
+
+    Raises
+    ------
+    InputError
+        If its pages lead back to an earlier one: tifffile would follow them without end.
+    """
+    seen: set[int] = set()
+    place = int(tif.pages.first.offset)
+    while place and place not in seen:
+        seen.add(place)
+        place = _next_page(tif, place)
+    if place:
+        raise InputError(
+            f"{path} is damaged: its pages lead back to an earlier one. Copy it again from where "
+            "it came from."
+        )
+    return list(tif.series)
+
+
+def _next_page(tif: tifffile.TiffFile, place: int) -> int:
+    """Return where the page after one begins; 0 where tifffile ends, too."""
+    form, stream = tif.tiff, tif.filehandle
+    stream.seek(place)
+    head = stream.read(form.tagnosize)
+    tags = (
+        struct.unpack(form.tagnoformat, head)[0] if len(head) == form.tagnosize else MOST_TAGS + 1
+    )
+    rest = stream.read(tags * form.tagsize + form.offsetsize) if tags <= MOST_TAGS else b""
+    if len(rest) != tags * form.tagsize + form.offsetsize:
+        return 0
+    following = int(struct.unpack(form.offsetformat, rest[-form.offsetsize :])[0])
+    return following if following < stream.size else 0
+
+
 def _scenes(tif: tifffile.TiffFile, path: Path) -> list[Scene]:
-    series = list(tif.series)
+    series = series_of(tif, path)
     kept = [i for i, one in enumerate(series) if not _is_beside(one, series)]
     kept = kept or list(range(len(series)))
     beside = [one for i, one in enumerate(series) if i not in kept]
@@ -127,10 +166,11 @@ def read_tiff(scene: Scene, *, colours: bool = True) -> Facts:
         Whether a palette is looked up; of labels the numbers count.
     """
     with tifffile.TiffFile(scene.path) as tif:
-        if not tif.series:
+        every = series_of(tif, scene.path)
+        if not every:
             raise InputError(f"{scene.path} holds no image.")
-        series = tif.series[scene.index].levels[0]
-        _check_complete(series, scene.path)
+        series = every[scene.index].levels[0]
+        check_complete(series, scene.path)
         spacing, notices = tiff_spacing(tif, scene.index, scene.companion)
         data = _pixels(series, scene)
         palette = _palette(tif, series) if colours else None
@@ -162,8 +202,14 @@ def _pixels(series: Any, scene: Scene) -> Any:
     return np.asarray(lazy[...]) if small else lazy
 
 
-def _check_complete(series: Any, path: Path) -> None:
-    """Compare what the file promises with what it holds, before any memory is given."""
+def check_complete(series: Any, path: Path) -> None:
+    """Compare what a file promises with what it holds, before any memory is given.
+
+    Raises
+    ------
+    InputError
+        If the file is too short for its pixels, or for one of its strips or tiles.
+    """
     pages = [page for page in series.pages if page is not None]
     short = any(
         offset + count > page.parent.filehandle.size
@@ -174,7 +220,9 @@ def _check_complete(series: Any, path: Path) -> None:
     size = sum(
         {page.parent.filehandle.path: page.parent.filehandle.size for page in pages}.values()
     )
-    if short or empty or series.nbytes > LARGEST_RATIO * size:
+    # float: a damaged side may be a row of numbers, which would be multiplied as such
+    piece = math.prod(map(float, series.keyframe.chunks)) * series.dtype.itemsize
+    if short or empty or max(series.nbytes, piece) > LARGEST_RATIO * size:
         raise InputError(
             f"{path} is cut short: it holds {size:,} bytes, too few for an image of shape "
             f"{series.shape}. Copy it again from where it came from."

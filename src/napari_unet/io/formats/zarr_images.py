@@ -4,6 +4,7 @@ Versions 0.1 to 0.5 of the format (https://ngff.openmicroscopy.org). Axes go by 
 by the axis, and the transformations of an image are applied to those of its levels.
 """
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,12 +18,24 @@ from napari_unet.image import Spacing
 from napari_unet.io.formats.facts import Facts, Scene
 from napari_unet.io.units import PIXEL, in_one_unit
 
+logger = logging.getLogger(__name__)
+
 FIRST_AXES = "TCZYX"  # of versions 0.1 and 0.2, which do not name them
 NAMES = {"TIME": "T", "CHANNEL": "C", "DEPTH": "Z", "HEIGHT": "Y", "WIDTH": "X"}
 KINDS = {"time": "T", "channel": "C", "space": "XYZ"}
 SPARE = "KLMNOPQUVWABDEFGHIJRS"
 SHOWN = ("FF0000", "00FF00", "0000FF")  # in these a viewer shows red, green and blue
 NUMBERED = re.compile(r"(channel|c|ch)?[ _:]*\d+", re.IGNORECASE)  # what stands for no name
+# What zarr raises for metadata that are damaged.
+DAMAGED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 CONVERT = "Convert it to version 0.4 or 0.5, for example with napari, Fiji or ome-zarr-py."
 
 
@@ -37,7 +50,8 @@ def holds_labels(path: Path) -> bool:
 
     try:
         return "image-label" in _attributes(zarr.open(path, mode="r"))
-    except (OSError, ValueError, KeyError, TypeError):  # it is told in its turn
+    except DAMAGED as error:  # the person is told when it is read
+        logger.info("%s says nothing of labels: %s", path, error)
         return False
 
 
@@ -60,6 +74,13 @@ def zarr_scenes(path: Path) -> list[Scene]:
 
 def read_zarr(scene: Scene) -> Facts:
     """Open an image in a zarr folder without reading it."""
+    from napari_unet.io.formats.blosc import checked_blosc  # noqa: PLC0415  see zarr_scenes
+
+    with checked_blosc():
+        return _read(scene)
+
+
+def _read(scene: Scene) -> Facts:
     import zarr  # noqa: PLC0415  see zarr_scenes
 
     path = scene.path / scene.inside if scene.inside else scene.path

@@ -9,11 +9,12 @@ from napari_unet.labels.linking.copying import (
     LinkedCopy,
     linked_copy,
     packed,
+    separable,
     separated,
     without_ids,
 )
-from napari_unet.labels.linking.planes import link, relink
-from napari_unet.labels.linking.result import LinkedLabels, Links
+from napari_unet.labels.linking.planes import link, relink, unlinked
+from napari_unet.labels.linking.result import LinkedLabels, Links, parents_among
 
 __all__ = [
     "LinkedCopy",
@@ -22,7 +23,10 @@ __all__ = [
     "link",
     "linked_copy",
     "packed",
+    "parents_among",
     "relink",
+    "separable",
     "separated",
+    "unlinked",
     "without_ids",
 ]

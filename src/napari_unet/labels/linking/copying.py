@@ -2,10 +2,11 @@
 
 import base64
 import binascii
+import math
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from napari_unet.labels.linking.planes import relink, unlinked
 from napari_unet.labels.linking.result import Links
 from napari_unet.labels.painted import painted_ids
 from napari_unet.settings import LinkSettings
+
+Ids = NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +43,36 @@ class LinkedCopy:
     sums: tuple[int, ...] = ()
     own: tuple[NDArray[np.uint32], ...] = ()
 
+    def with_settings(self, settings: LinkSettings) -> "LinkedCopy":
+        """Return the same for other settings: all links are looked for anew, ids stay."""
+        if settings == self.links.settings:
+            return self
+        known = self.known if self.own else {}  # what became one could not be told apart
+        return LinkedCopy(replace(self.links, settings=settings), known)
+
+    @classmethod
+    def of_file(cls, array: NDArray[Any], own: NDArray[Any], links: Links) -> "LinkedCopy":
+        """Return what is known of a copy that was saved.
+
+        Parameters
+        ----------
+        array : ndarray of int
+            ``(..., Y, X)``, the copy.
+        own : ndarray of int
+            ``(..., Y, X)``, the labels that it was made of, as `separated` gives them.
+        links : Links
+            Axes, shape, settings, depth and parents.
+        """
+        known, sums, names = dict[int, int](), list[int](), list[Ids]()
+        for index in np.ndindex(*links.shape):
+            plane = np.ascontiguousarray(array[index], np.uint32)
+            ids, first = np.unique(plane, return_index=True)
+            there = ids > 0
+            names.append(np.asarray(own[index]).ravel()[first[there]].astype(np.uint32))
+            known.update(zip(names[-1].tolist(), ids[there].tolist(), strict=True))
+            sums.append(zlib.crc32(plane.data))
+        return cls(links, known, tuple(sums), tuple(names))
+
     @classmethod
     def empty(
         cls, labels: ArrayLike, axes: str, settings: LinkSettings, depth: float
@@ -53,7 +86,8 @@ def linked_copy(
     before: LinkedCopy,
     given: Collection[int],
     progress: Callable[[int, int], None],
-) -> tuple[LinkedCopy, NDArray[np.uint32]]:
+    into: Any = None,
+) -> tuple[LinkedCopy, Any]:
     """Copy labels, and link the planes of the copy.
 
     Labels may change meanwhile: each plane is read once.
@@ -68,38 +102,80 @@ def linked_copy(
         Ids that a person gave: each is one object, and two of them are never joined.
     progress : callable
         Called with the steps done and those in all; what it raises stops the work.
+    into : array-like of uint32, optional
+        ``(..., Y, X)``, empty; takes the copy plane by plane. Default a new array in memory.
 
     Returns
     -------
     copy : LinkedCopy
         To make the next one from.
-    array : ndarray of uint32
+    array : ndarray of uint32, or `into`
         ``(..., Y, X)``, linked. An object has the id of one of its sections.
     """
     planes = list(np.ndindex(*before.links.shape))
-    array, ids = np.zeros(tuple(labels.shape), np.uint32), list[list[int]]()
-    names, total = _Names(before.known), 2 * len(planes)
+    array = np.zeros(tuple(labels.shape), np.uint32) if into is None else into
+    names, total, ids, sums = _Names(before.known), 3 * len(planes), list[Ids](), list[int]()
     for number, index in enumerate(planes):
         progress(number, total)
-        array[index], found = names.given_to(np.asarray(labels[index]))
+        named, found = names.given_to(np.asarray(labels[index]))
+        if len(found):
+            array[index] = named
         ids.append(found)
-    sums = [zlib.crc32(array[index].data) for index in planes]
+        sums.append(zlib.crc32(named.data))
     changed = [n for n, one in enumerate(sums) if not before.sums or one != before.sums[n]]
     several = (
-        one for one, count in Counter(i for found in ids for i in found).items() if count > 1
+        one for one, n in Counter(i for found in ids for i in found.tolist()).items() if n > 1
     )
     locked = {names.of(one) for one in (*given, *several)}
     reading = _Watched(array, lambda done: progress(len(planes) + done, total))
     links = relink(reading, before.links, changed, locked=locked)
-    known, own, joined = dict[int, int](), list[NDArray[np.uint32]](), False
-    for number, index in enumerate(planes):
-        linked = links.relabel(number, np.array([names.of(one) for one in ids[number]], np.int64))
-        known.update(zip(ids[number], linked.tolist(), strict=True))
-        own.append(np.array(ids[number], np.uint32)[np.argsort(linked)])
-        joined |= len(np.unique(linked)) < len(linked)
-        array[index] = links.relabel(number, array[index])
-        sums[number] = zlib.crc32(array[index].data)
-    return LinkedCopy(links, known, tuple(sums), () if joined else tuple(own)), array
+    reading = _Watched(array, lambda done: progress(2 * len(planes) + done, total))
+    return _applied(links, reading, ids, names), array
+
+
+def _applied(links: Links, array: "_Watched", ids: list[Ids], names: "_Names") -> LinkedCopy:
+    """Give a copy its linked ids, plane by plane; return what is known of it then.
+
+    An object that is left out keeps the name it had, so that its planes count as unchanged.
+    """
+    known, own, sums, joined = dict[int, int](), list[NDArray[np.uint32]](), list[int](), False
+    kept = set(links.ids.tolist())
+    for number, index in enumerate(np.ndindex(*links.shape)):
+        before = np.array([names.of(one) for one in ids[number].tolist()], np.int64)
+        after = links.relabel(number, before).astype(np.int64)
+        again = np.where(after > 0, after, before).tolist()
+        there = after > 0
+        for one, name, stays in zip(ids[number].tolist(), again, there.tolist(), strict=True):
+            if stays or name not in kept:
+                known[one] = name
+        own.append(ids[number][there][np.argsort(after[there])])
+        joined |= len(np.unique(after[there])) < int(there.sum())
+        named = plane = array[index]
+        if len(after):
+            plane = links.relabel(number, named)
+        sums.append(zlib.crc32(np.where(plane > 0, plane, named).data))
+        if len(after):
+            array.labels[index] = plane
+    return LinkedCopy(links, known, tuple(sums), () if joined else tuple(own))
+
+
+def separable(links: Links) -> str | None:
+    """Return what `packed` gives for labels linked by `Links.applied`.
+
+    Returns
+    -------
+    str or None
+        None where two objects of a plane became one.
+    """
+    own = list[Ids]()
+    for number in range(math.prod(links.shape)):
+        part = slice(*np.searchsorted(links.plane, [number, number + 1]))
+        after = links.ids[part]
+        there = after > 0
+        if len(np.unique(after[there])) < np.count_nonzero(there):
+            return None
+        own.append(links.sections.ids[part][there][np.argsort(after[there])].astype(np.uint32))
+    return packed(own)
 
 
 def packed(own: Sequence[NDArray[np.uint32]]) -> str:
@@ -176,26 +252,25 @@ class _Names:
             self._taken.add(name)
         return self._known[number]
 
-    def given_to(self, plane: NDArray[Any]) -> tuple[NDArray[np.uint32], list[int]]:
+    def given_to(self, plane: NDArray[Any]) -> tuple[NDArray[np.uint32], Ids]:
         """Return a plane with its ids of the copy, and its own ids."""
-        own = painted_ids(plane)
-        ids = own.tolist()
-        names = np.array([0, *map(self.of, ids)], np.uint32)
+        own = painted_ids(plane).astype(np.uint32)
+        names = np.array([0, *map(self.of, own.tolist())], np.uint32)
         if np.array_equal(names[1:], own):
-            return plane.astype(np.uint32), ids
-        return names[np.searchsorted(np.concatenate([[0], own]), plane)], ids
+            return plane.astype(np.uint32), own
+        return names[np.searchsorted(np.concatenate([[0], own]), plane)], own
 
 
 class _Watched:
-    """Labels that tell how many of their planes were read."""
+    """Labels that tell how many of their planes were read, one after the other."""
 
-    def __init__(self, labels: NDArray[np.uint32], progress: Callable[[int], None]) -> None:
-        self._labels, self._progress, self._read = labels, progress, 0
+    def __init__(self, labels: Any, progress: Callable[[int], None]) -> None:
+        self.labels, self._progress, self._read = labels, progress, 0
         self.shape, self.dtype = labels.shape, labels.dtype
 
     def __getitem__(self, key: Any) -> NDArray[np.uint32]:
         """Return a plane."""
         self._progress(self._read)
         self._read += 1
-        plane: NDArray[np.uint32] = self._labels[key]
+        plane: NDArray[np.uint32] = np.asarray(self.labels[key])
         return plane

@@ -1,6 +1,7 @@
 """Which id each section gets, applied to labels of any size, and shown as tracks."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from napari_unet.errors import InputError
 from napari_unet.image import ArrayLike
 from napari_unet.labels.linking.stitching import Ids, Sections
 from napari_unet.settings import LinkSettings
+from napari_unet.wording import counted
 
 DEPTH, TIME = "Z", "T"
 
@@ -58,9 +60,10 @@ class Links:
         """What was found, in words: objects in planes, or tracks in frames."""
         lengths = dict(zip(self.axes, self.shape, strict=True))
         frames, planes = (
-            _counted(lengths.get(a), w) for a, w in ((TIME, "frame"), (DEPTH, "plane"))
+            counted(lengths[a], w) if a in lengths else ""
+            for a, w in ((TIME, "frame"), (DEPTH, "plane"))
         )
-        what = _counted(self.count, "track" if frames else "object")
+        what = counted(self.count, "track" if frames else "object")
         where = " of ".join(part for part in (frames, planes) if part)
         return f"{what} in {where}" if where else what
 
@@ -126,6 +129,12 @@ class Links:
         return np.concatenate([rows, centre], axis=1), graph
 
 
+def parents_among(parents: Mapping[int, int], ids: NDArray[np.integer]) -> dict[int, int]:
+    """Return those parents of which both child and parent are among the ids that are left."""
+    left = set(ids.tolist())
+    return {child: of for child, of in parents.items() if {child, of} <= left}
+
+
 class LinkedLabels:
     """Labels with linked ids, computed where they are read.
 
@@ -155,11 +164,6 @@ class LinkedLabels:
         for index in np.ndindex(*chosen.shape):
             result[index] = self._links.relabel(int(chosen[index]), window[index])
         return result
-
-
-def _counted(number: int | None, word: str) -> str:
-    """Return "1 plane" or "2 planes", and nothing where there is no number."""
-    return "" if number is None else f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def mean_places(

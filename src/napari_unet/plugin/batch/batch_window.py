@@ -40,6 +40,7 @@ from napari_unet.segmentation.batch import (
     ItemProgress,
     ItemSkipped,
 )
+from napari_unet.wording import counted
 
 WIDTH, HEIGHT = 760, 520  # screen pixels
 COLUMNS = ("Image", "Result", "State")
@@ -210,7 +211,7 @@ class BatchWindow(QDialog):
     def _describe(self, *_: Any) -> None:
         if self.running or self._failed or any(self._counts.values()):
             return
-        count = f"{len(self._names)} {'image' if len(self._names) == 1 else 'images'}"
+        count = counted(len(self._names), "image")
         where = BESIDE if self._folder is None else f"in {self._folder}"
         plan = PLAN.format(count=count, model=self._session.intent.model, where=where)
         self._sentence.say("\n".join([plan if self._names else NOTHING, *self._problems]))

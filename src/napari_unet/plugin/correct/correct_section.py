@@ -34,6 +34,7 @@ from napari_unet.plugin.session.session import Intent, Session
 from napari_unet.plugin.widgets.fold import Fold
 from napari_unet.plugin.widgets.setting_widgets import row_of
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
+from napari_unet.wording import counted
 
 BACKGROUND, OBJECTS, CLASSES = "Background brush", "Paint objects", "Paint classes"
 # Buttons of the keys that need no second thought, each with its letter.
@@ -256,11 +257,11 @@ def _count(result: Result) -> str:
     objects, background = result.correcting.count
     if not objects and not background:
         return NOTHING_YET
-    singular, plural = ("class", "classes") if result.classes else ("object", "objects")
-    parts = [f"{objects} {singular if objects == 1 else plural}"] if objects else []
+    one, several = ("class", "classes") if result.classes else ("object", "objects")
+    parts = [counted(objects, one, several)] if objects else []
     deleted = result.correcting.deleted
     if deleted:
-        parts.append(f"{deleted} deleted {singular if deleted == 1 else plural}")
+        parts.append(counted(deleted, f"deleted {one}", f"deleted {several}"))
     if background:
         parts.append(f"background strokes ({background} px)")
     listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -267,8 +267,8 @@ class Keys:
         Objects are those of one plane. In a rolled view little of it is seen, and a key would act
         out of sight.
         """
-        displayed = sorted(self.viewer.dims.displayed)
-        if displayed != sorted(layers.viewer_axes(self.viewer, correcting.layer)[-2:]):
+        displayed, flat = sorted(self.viewer.dims.displayed), self.viewer.dims.ndisplay == 2
+        if not flat or displayed != sorted(layers.viewer_axes(self.viewer, correcting.layer)[-2:]):
             raise InputError(FLAT)
         return layers.shown_plane(self.viewer, correcting.layer)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from magicgui.widgets import Container, PushButton
+from napari import Viewer
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from napari_unet.image import Image
 from napari_unet.journal.identity import class_identity
 from napari_unet.journal.journal import journal_folder
 from napari_unet.journal.recovery import Found, find_painted
-from napari_unet.labels.linking import separated
+from napari_unet.labels.linking import LinkedCopy, separated
 from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.labels.painted import take_whole
 from napari_unet.labels.reopen import as_labels
@@ -25,6 +26,7 @@ from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import LayerBox, keep_narrow
+from napari_unet.segmentation import links_recorded
 
 CHOOSE = "Choose a labels layer first; it must have the image's shape."
 LOOKING = "Looking for what was painted on these labels…"
@@ -38,6 +40,7 @@ AS_IMAGE = (
     "list of layers, choose Convert to Labels, choose your image again, and press Continue editing "
     "these labels."
 )
+PLACED = "{name} was put onto the planes of {image}."
 GONE = "The image or the labels layer was removed."
 
 
@@ -110,8 +113,21 @@ class OtherLabels(Container):  # type: ignore[type-arg]
         for layer in self.layer.choices:
             if layer is not None and METADATA_KEY in layer.metadata and layer not in self._offered:
                 self._offered.add(layer)
+                self._place(layer)
                 self.layer.value = layer
                 self._session.reveal.emit(self.native)
+
+    def _place(self, labels: Labels) -> None:
+        """Put saved labels onto the planes of the chosen image, if napari puts them elsewhere."""
+        session, source = self._session, self._session.intent.layer
+        image = session.describe(source, quietly=True) if source is not None else None
+        if (
+            source is not None
+            and image is not None
+            and layers.lies_elsewhere(labels, source, image)
+        ):
+            put_on_grid(session.viewer, labels, labels.data, (source, image))
+            session.say(PLACED.format(name=labels.name, image=source.name))
 
     def _press_take(self) -> None:
         session, chosen, image = self._session, self.layer.value, self._session.intent.layer
@@ -205,20 +221,34 @@ class ReopenLabels:
     ) -> None:
         session = self._session
         array = _labels_of(labels)  # of now, and wide enough for any id
+        linked = _linked_before(labels, image)
         live = LiveLabels.empty(image.labels_shape, classes=classes)
         before = session.results.of(source, classes=classes)
         if before is not None:
             session.let_go(before)
-        layers.put_on_grid(labels, array.copy(), source, image)
+        put_on_grid(session.viewer, labels, array.copy(), (source, image))
         painted = search.painted
         if painted:
             session.journals.taken_over.emit(painted[0].header.token)
         old = painted[0].paths if painted and not search.grown else ()
         result = session.results.take_in(source, image, labels, live, instead_of=old)
+        result.linked_before = linked
         result.take_up(array, painted[1] if painted else None)
         session.results.show(result)
         text = LOCKED if painted else TAKEN + ("" if result.correcting.any else NO_JOURNAL)
         session.say(text.format(name=labels.name))
+
+
+def put_on_grid(
+    viewer: Viewer, labels: Labels, array: NDArray[Any], of: tuple[ImageLayer, Image]
+) -> None:
+    """Put labels ``(..., Y, X)`` onto an image's pixel grid, and look where one looked before.
+
+    napari's sliders count steps, and move where the steps change for a moment.
+    """
+    point = viewer.dims.point
+    layers.put_on_grid(labels, array, *of)
+    viewer.dims.point = point
 
 
 def _labels_of(layer: Labels) -> NDArray[np.uint32]:
@@ -227,9 +257,24 @@ def _labels_of(layer: Labels) -> NDArray[np.uint32]:
     Raises `InputError` as `as_labels` does.
     """
     labels = as_labels(np.asarray(grid_of(layer).labels(layer.data)))
-    linked = (layer.metadata.get(METADATA_KEY) or {}).get("link_ids")
-    found = separated(labels, linked) if isinstance(linked, str) else None
+    found = _separated(layer, labels)
     return labels if found is None else found
+
+
+def _separated(layer: Labels, labels: NDArray[np.uint32]) -> NDArray[np.uint32] | None:
+    """Return the labels of planes that linked ones were made of; None where that is not told."""
+    own = (layer.metadata.get(METADATA_KEY) or {}).get("link_ids")
+    return separated(labels, own) if isinstance(own, str) else None
+
+
+def _linked_before(layer: Labels, image: Image) -> LinkedCopy | None:
+    """Return how a layer's planes were linked, so that its objects keep their ids."""
+    labels, record = as_labels(np.asarray(grid_of(layer).labels(layer.data))), layer.metadata
+    own = _separated(layer, labels)
+    links = links_recorded(record.get(METADATA_KEY) or {}, labels, image)
+    if own is None or links is None or labels.shape != image.labels_shape:
+        return None
+    return LinkedCopy.of_file(labels, own, links)
 
 
 class _Search:

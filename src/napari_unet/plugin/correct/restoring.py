@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 from magicgui.widgets import Container, PushButton
 from napari.layers import Image as ImageLayer
+from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_unet.errors import UNetError
@@ -17,6 +19,7 @@ from napari_unet.journal.recovery import (
     recoverable_regions,
     replay,
 )
+from napari_unet.labels.painted import painted_ids
 from napari_unet.models.class_names import DEFAULT
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.session.journals import hand_over
@@ -25,8 +28,11 @@ from napari_unet.plugin.session.session import Intent, Session
 from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import side_by_side
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
+from napari_unet.wording import counted
 
 OFFER_DELAY = 300  # milliseconds from the loss of a result to the offer to restore it
+RESTORED = "Your corrections are restored; no run changes them."
+REST = "Nothing else is: press Segment, which finds the other objects."
 
 
 class Restoring(Container):  # type: ignore[type-arg]
@@ -41,7 +47,7 @@ class Restoring(Container):  # type: ignore[type-arg]
     def __init__(self, session: Session) -> None:
         super().__init__(labels=False, visible=False)
         self._session = session
-        self._offered: tuple[ImageLayer, Recovery] | None = None
+        self._offered: tuple[ImageLayer, Recovery, NDArray[np.uint32]] | None = None
         self._next: list[Recovery] = []  # of the same image, offered afterwards
         self._declined: set[str] = set()  # tokens
         self.offer_text = Wrapped(most=3)
@@ -125,8 +131,21 @@ class Restoring(Container):  # type: ignore[type-arg]
         in_background(search, found)
 
     def _offer_next(self, layer: ImageLayer) -> None:
-        if self._next and not self._is_over(layer):
-            self._offer(layer, self._next.pop(0))
+        """Paint the next one again, in the background, and offer it."""
+        if not self._next or self._is_over(layer):
+            return
+        recovery = self._next.pop(0)
+
+        def replayed(found: tuple[Any, JournalHeader] | None, problem: str | None) -> None:
+            if self._is_over(layer) or recovery.header.token in self._declined:
+                return
+            if found is None:
+                self._session.say(problem or "")
+                self._offer_next(layer)
+            else:
+                self._offer(layer, recovery, found[0])
+
+        in_background(lambda: replay(recovery.paths), replayed)
 
     def _is_of_classes(self, layer: ImageLayer, recovery: Recovery) -> bool:
         return not recovery.header.identity.startswith(self._session.journals.identity_of(layer))
@@ -140,20 +159,21 @@ class Restoring(Container):  # type: ignore[type-arg]
         height, width = recovery.header.shape[-2:]
         return plane, Box((y, x), (y + height, x + width))
 
-    def _offer(self, layer: ImageLayer, recovery: Recovery) -> None:
+    def _offer(self, layer: ImageLayer, recovery: Recovery, painted: NDArray[np.uint32]) -> None:
         when = f"{recovery.changed.astimezone():%d %b %Y, %H:%M}"
-        count = recovery.strokes
-        strokes = f"{count} stroke{'' if count == 1 else 's'}"
-        what = "Classes painted on" if self._is_of_classes(layer, recovery) else "Corrections of"
+        classes, number = self._is_of_classes(layer, recovery), len(painted_ids(painted))
+        what = "Classes painted on" if classes else "Corrections of"
+        things = ("class", "classes") if classes else ("object", "objects")
+        held = counted(number, *things) if number else "background strokes"
         place = self._place(layer, recovery)
         whose = "this image" if place is None else f"a part of this image (at {place[1].start})"
-        text = f"{what} {whose} from {when} were found ({strokes})."
+        text = f"{what} {whose} from {when} were found ({held})."
         if recovery.saved:
             text += f" The labels were saved to {recovery.saved}."
         if recovery.damaged:
             text += " A part of them is damaged and cannot be restored."
         self.offer_text.say(text)
-        self._offered = layer, recovery
+        self._offered = layer, recovery, painted
         self.visible = True
 
     def _decline(self) -> None:
@@ -165,35 +185,28 @@ class Restoring(Container):  # type: ignore[type-arg]
     def _restore(self) -> None:
         if self._offered is None:
             return
-        layer, recovery = self._offered
+        layer, recovery, painted = self._offered
         self._offered, self.visible = None, False
         image = self._session.describe(layer)
         if image is None:
             return
         classes = self._is_of_classes(layer, recovery)
-
-        def replayed(found: tuple[Any, JournalHeader] | None, problem: str | None) -> None:
-            if self._session.closed or found is None:
-                self._session.say(problem or "")
-                return
-            place = self._place(layer, recovery)
-            if place is None:
-                self._take(layer, recovery, found[0], classes=classes)
-                return
-            number, box = place
-
-            def take(part: ImageLayer) -> None:
-                whole = self._session.journals.identity_of(layer)  # so the journal is there at once
-                own = region_identity(whole, number, box.start)
-                axes = self._session.axes_of(part)
-                self._session.journals.know(part, layers.finest(part), axes, own)
-                self._take(part, recovery, found[0], classes=classes)
-
-            plane = list(image.planes())[number]
-            open_region(self._session, Wanted(layer, image, plane, box), take)
-
         self._session.say("Restoring your corrections…")
-        in_background(lambda: replay(recovery.paths), replayed)
+        place = self._place(layer, recovery)
+        if place is None:
+            self._take(layer, recovery, painted, classes=classes)
+            return
+        number, box = place
+
+        def take(part: ImageLayer) -> None:
+            whole = self._session.journals.identity_of(layer)  # so the journal is there at once
+            own = region_identity(whole, number, box.start)
+            axes = self._session.axes_of(part)
+            self._session.journals.know(part, layers.finest(part), axes, own)
+            self._take(part, recovery, painted, classes=classes)
+
+        plane = list(image.planes())[number]
+        open_region(self._session, Wanted(layer, image, plane, box), take)
 
     def _take(self, layer: ImageLayer, recovery: Recovery, painted: Any, *, classes: bool) -> None:
         """Put what was painted onto a layer's result."""
@@ -213,10 +226,11 @@ class Restoring(Container):  # type: ignore[type-arg]
         if journal is None:
             return  # the old one stays, and is offered again
         journal.note("restored", path=str(recovery.paths[0]))
+        rest = REST if result is not None and result.only_painted and not classes else ""
 
         def done(complete: bool | None, problem: str | None) -> None:
             if not self._session.closed:
-                restored = "Your corrections are restored; no run changes them."
+                restored = f"{RESTORED} {rest}".strip()
                 self._session.say(
                     problem or (restored if complete else journal.problem or restored)
                 )

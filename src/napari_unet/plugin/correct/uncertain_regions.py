@@ -7,6 +7,7 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Shapes
 from numpy.typing import NDArray
+from psygnal import Signal
 
 from napari_unet.active_learning.suggest import UncertainRegion, outline
 from napari_unet.active_learning.uncertainty import HEAT_STEP
@@ -36,7 +37,11 @@ COLOUR = "#ffd21f"
 
 NO_RESULT = "There is no segmentation of this image yet. Press Segment first."
 FLAT = "Uncertain regions are shown in planes. Switch to the 2-D view and try again."
-SURE = "The model is sure of everything it has segmented, except near what is painted."
+SURE = (
+    "The model is sure of everything it has segmented, except near what is painted. Open table, "
+    "under Measure, measures the objects."
+)
+LAST = " This is the last one. Where all is right, press Open table, under Measure."
 LOOKING = "Looking for the regions where the model is least sure…"
 
 
@@ -48,6 +53,8 @@ class UncertainRegions:
     session : Session
         What is worked on.
     """
+
+    looked = Signal(Result)  # at all regions, or there are none to tell of
 
     def __init__(self, session: Session) -> None:
         self._session, self._viewer = session, session.viewer
@@ -90,6 +97,9 @@ class UncertainRegions:
             result, run = self._result()
         except InputError as error:
             self._session.say(str(error))
+            there = self._session.results.current
+            if there is not None and str(error) == NOTHING_KEPT:
+                self.looked.emit(there)
             return
         last = self._found_for
         same = last is not None and last[0] is run.plan and last[1] == result.correcting.edits
@@ -141,6 +151,7 @@ class UncertainRegions:
         if self._outline is not None and self._outline in self._viewer.layers:
             self._outline.visible = False
         self._session.say(SURE)
+        self.looked.emit(result)
 
     def _end(self, problem: str | None, task: BackgroundTask) -> None:
         if self._session.closed or task.cancelled:
@@ -162,7 +173,11 @@ class UncertainRegions:
         camera.zoom = max(camera.zoom, READABLE / height)
         self._draw(region, layer)
         most = "least sure" if number == 1 else "unsure"
-        self._session.say(f"Region {number} of {len(self._regions)}: the model is {most} here.")
+        last = number == len(self._regions)
+        where = f"Region {number} of {len(self._regions)}: the model is {most} here."
+        self._session.say(where + LAST * last)
+        if last:
+            self.looked.emit(result)
 
     def _draw(self, region: UncertainRegion, result: Labels) -> None:
         line = outline(region) - 0.5  # napari's pixels have their middle at whole numbers

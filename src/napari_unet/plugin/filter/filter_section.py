@@ -11,13 +11,13 @@ from napari_unet.measure.columns import Columns
 from napari_unet.measure.filters import filterable, left_out, noun_and_unit, title_of
 from napari_unet.plugin.filter.histogram import Histogram, Limit
 from napari_unet.plugin.objects.objects import Objects, ObjectsOfResults
-from napari_unet.plugin.objects.words import counted
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.fold import Fold
 from napari_unet.plugin.widgets.setting_widgets import keep_narrow
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
 from napari_unet.settings import FilterSettings, checked
+from napari_unet.wording import counted
 
 TITLE = "Filter objects"
 USER = "filter"  # of the objects
@@ -193,10 +193,12 @@ class FilterSection(Container):  # type: ignore[type-arg]
         if not self._shown.ready:
             self.told.say(WAITING if self._session.runs.segmenting else MEASURING)
         else:
-            text = f"{there - hidden} of {counted(there)}; {hidden} "
+            text = f"{there - hidden} of {counted(there, 'object')}; {hidden} "
             text += f"{'is' if hidden == 1 else 'are'} filtered out"
             why = f": {left_out(self._filters)}" if self._filters.active else ""
-            self.told.say(f"{text}{why}." if why else f"{counted(there)}; none is filtered out.")
+            self.told.say(
+                f"{text}{why}." if why else f"{counted(there, 'object')}; none is filtered out."
+            )
         self.fold.rename(f"{TITLE} ({hidden} hidden)" if self._filters.active else TITLE)
 
     # ---- what the person does --------------------------------------------------------------

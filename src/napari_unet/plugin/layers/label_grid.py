@@ -1,9 +1,11 @@
-"""How labels ``(..., Y, X)`` lie in a layer whose axes follow those of the image.
+"""How labels ``(..., Y, X)`` lie in a layer whose axes follow those of the image; how it is drawn.
 
 napari aligns the axes of layers from the right. So a layer of labels has the axes of its image, in
 their order, with one place where the image has channels.
 """
 
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +14,10 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_unet.image import Box
+from napari_unet.image import Box, Plane
 from napari_unet.labels.edits import extents
 
+REFRESH_SHARE = 0.05  # of the time may go into redrawing all while tiles stream in
 AXES = "napari_unet_axes"  # in the metadata of a labels layer: a letter for each of its axes
 
 
@@ -63,11 +66,11 @@ class LabelGrid:
         return array.transpose(self._transposed)[(..., *(0,) * (self.ndim - len(self.order)))]
 
     def on_layer(self, labels: Any) -> Any:
-        """Return labels ``(..., Y, X)`` as the layer's array, a view of the same memory."""
-        if self._plain:
-            return labels
+        """Return labels ``(..., Y, X)`` as the layer's array, a view of the same memory or disk."""
         if not isinstance(labels, np.ndarray):
             return _OnLayer(labels, self)
+        if self._plain:
+            return labels
         added = labels[(..., *(None,) * (self.ndim - len(self.order)))]
         return added.transpose(np.argsort(self._transposed))
 
@@ -146,28 +149,108 @@ def _pixels(indices: Sequence[Any]) -> Iterator[tuple[tuple[int, ...], Box]]:
 
 
 class _OnLayer:
-    """Labels on disk with the axes of their layer; only windows are read."""
+    """Labels on disk with the axes of their layer, of which only what is looked at is read.
 
-    def __init__(self, labels: Any, grid: LabelGrid) -> None:
+    napari cuts the part in view out of all planes of a pyramid before it takes one of them. So what
+    is cut by slices alone is read later.
+    """
+
+    def __init__(self, labels: Any, grid: LabelGrid, part: tuple[range, ...] | None = None) -> None:
         self.labels, self._grid = labels, grid
-        self.shape, self.dtype = grid.to_layer(labels.shape, 1), labels.dtype
-        self.ndim = grid.ndim
+        self._part = part or tuple(range(int(n)) for n in grid.to_layer(labels.shape, 1))
+        self.shape, self.dtype = tuple(map(len, self._part)), labels.dtype
+        self.ndim, self.size = grid.ndim, math.prod(self.shape)
 
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Return a window; the key is made of whole numbers and slices."""
+    def __getitem__(self, key: Any) -> Any:
+        """Return what lies at whole numbers and slices; at slices alone, it is read later."""
         parts = key if isinstance(key, tuple) else (key,)
         parts = (*parts, *(slice(None),) * (self.ndim - len(parts)))
-        wide = [p if isinstance(p, slice) else slice(int(p), int(p) + 1) for p in parts]
+        pairs = zip(self._part, parts, strict=True)
+        chosen = [all_[one if isinstance(one, slice) else int(one)] for all_, one in pairs]
+        ranges = tuple(one for one in chosen if isinstance(one, range))
+        if len(ranges) == len(chosen):
+            return _OnLayer(self.labels, self._grid, ranges)
+        return self._read(chosen)
+
+    def _read(self, chosen: Sequence[int | range]) -> NDArray[Any]:
+        wide = [
+            slice(one.start, one.stop, one.step) if isinstance(one, range) else slice(one, one + 1)
+            for one in chosen
+        ]
         window = self._grid.on_layer(np.asarray(self.labels[self._grid.of_layer(wide)]))
+        added = {*range(self.ndim)} - {*self._grid.order}  # the axis of length one is not read
         rest = [
-            (part if axis not in self._grid.order else slice(None))
-            if isinstance(part, slice)
-            else 0
-            for axis, part in enumerate(parts)
+            (part if axis in added else slice(None)) if isinstance(one, range) else 0
+            for axis, (one, part) in enumerate(zip(chosen, wide, strict=True))
         ]
         found: NDArray[Any] = window[tuple(rest)]
         return found
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """Return all of it."""
-        return np.asarray(self[()], dtype)
+        return np.asarray(self._read(self._part), dtype)
+
+
+class Redraw:
+    """Redraws a layer while tiles stream in: their parts, or all, in a share of the time."""
+
+    def __init__(self, layer: Labels) -> None:
+        self._layer, self._next = layer, 0.0
+        self._behind = False  # something was changed that is not drawn
+
+    def part(self, plane: Plane, box: Box) -> None:
+        """Redraw a part of a plane, which takes time by its pixels alone."""
+        if not draw_part(self._layer, plane, box):
+            self.soon()
+
+    def soon(self) -> None:
+        """Redraw all unless that was done just now."""
+        self._behind = True
+        if time.monotonic() >= self._next:
+            self.now()
+
+    def now(self) -> None:
+        """Redraw all; how long it takes decides when the next one may be."""
+        start = time.monotonic()
+        self._layer.refresh(thumbnail=False, highlight=False, extent=False)
+        end = time.monotonic()
+        self._next = end + (end - start) / REFRESH_SHARE
+
+    def finish(self) -> None:
+        """Draw what is left to be drawn, and the small picture in the list of layers."""
+        thumbnail = getattr(self._layer, "_update_thumbnail", None)  # refresh would draw all
+        if self._behind or thumbnail is None:
+            self._layer.refresh()
+        elif self._layer.visible:
+            thumbnail()
+        self._behind = False
+
+
+def draw_part(layer: Labels, plane: Plane, box: Box) -> bool:
+    """Draw a part of a plane anew, as napari draws a stroke; False if all is to be drawn.
+
+    napari has no public way. To draw all of an image of 8192² pixels takes it half a second.
+
+    Parameters
+    ----------
+    layer : Labels
+        Holds a NumPy array, which was changed in place.
+    plane : tuple of int
+        Indices along the leading axes ``(...)`` of the labels.
+    box : Box
+        Pixels that were changed.
+    """
+    draw, grid = getattr(layer, "_partial_labels_refresh", None), grid_of(layer)
+    if draw is None or not layer.loaded or not isinstance(layer.data, np.ndarray):
+        return False
+    if tuple(layer._slice_input.displayed) != grid.order[-2:]:
+        return False  # in three dimensions, or with X downwards
+    here = grid.to_layer((*plane, *box.slices))
+    if not layer.visible or any(here[axis] != at for axis, at in layer._get_pt_not_disp().items()):
+        return True  # napari draws it when it is looked at
+    shown = layer._slice.image
+    shown.view[box.slices] = layer._raw_to_displayed(shown.raw, data_slice=box.slices)
+    changed = (s if isinstance(s, slice) else slice(s, s + 1) for s in here)
+    layer._accumulate_updated_slice(tuple(changed))
+    draw()
+    return True

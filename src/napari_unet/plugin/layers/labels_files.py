@@ -47,12 +47,13 @@ def write_labels(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
         labels, meta = grid.labels(labels), _along(meta, grid.order)
     axes = grid.letters if grid is not None else layer_axes(meta, len(labels.shape))
     axes = axes or default_axes(len(labels.shape))
+    record = dict((meta.get("metadata") or {}).get(METADATA_KEY) or {})
     saved = save_labels(
         path,
         labels,
-        pixel_size=_written_spacing(meta, axes),
+        pixel_size=_written_spacing(meta, axes) or _recorded_spacing(record, axes),
         axes=axes,
-        description=dict((meta.get("metadata") or {}).get(METADATA_KEY) or {}),
+        description=record,
     )
     return [str(saved)]
 
@@ -73,6 +74,12 @@ def _written_spacing(meta: Mapping[str, Any], axes: str) -> dict[str, Spacing]:
             axes, sizes or (), units, _offsets(meta, sizes or ()), strict=False
         )
     }
+
+
+def _recorded_spacing(record: Mapping[str, Any], axes: str) -> dict[str, Spacing]:
+    """Return how the pixels of the image lay, as the file of the image told it."""
+    known = record.get("spacing") or {}
+    return {axis: Spacing(**known[axis]) for axis in axes if axis in known}
 
 
 def _offsets(meta: Mapping[str, Any], sizes: Sequence[float | None]) -> list[float]:

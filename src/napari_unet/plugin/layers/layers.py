@@ -1,7 +1,6 @@
 """Between napari's layers and the core: what an image layer holds, where a result belongs."""
 
 import itertools
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,14 +14,15 @@ from napari.utils.transforms import Affine
 from numpy.typing import NDArray
 
 from napari_unet.channels import offered
-from napari_unet.image import Box, Image, check_dtype, guess_axes
+from napari_unet.image import Box, Image, Spacing, check_dtype, guess_axes
+from napari_unet.io.images import FileFacts
 from napari_unet.plugin.layers.label_grid import AXES, LabelGrid, grid_of
 from napari_unet.plugin.layers.labels_files import layer_spacing
 from napari_unet.plugin.layers.region import region_of
 
 AXIS_NAMES = {"channel": "C", "channels": "C", "time": "T", "slice": "Z", "depth": "Z"}
+FILE = "napari_unet_file"  # in the metadata of an image layer: the facts of its file
 BESIDE = "napari_unet_beside"  # in the metadata of layers that accompany a result
-REFRESH_SHARE = 0.05  # of the time may go into redrawing while tiles stream in
 
 
 def image_layers(viewer: Viewer) -> list[ImageLayer]:
@@ -55,42 +55,32 @@ def channel_names(layer: ImageLayer, axes: str, names: tuple[str, ...] = ()) -> 
     return offered(fitting, count, finest(layer).dtype, at_end=at_end)
 
 
-def described_axes(layer: ImageLayer, axes: str, names: Sequence[str]) -> str:
-    """Return what axes make of a layer, such as "60 Z × 2 channels (DNA, actin) × 256 × 256".
-
-    Parameters
-    ----------
-    layer : Image layer
-        What is described.
-    axes : str
-        One letter for each dimension, as a person typed them.
-    names : sequence of str
-        Of the channels that are stored; empty = unknown.
-    """
-    shape, letters = finest(layer).shape, axes.upper()
-    if len(letters) != len(shape) or len(set(letters)) < len(letters) or not {*"YX"} <= {*letters}:
-        lengths = " × ".join(map(str, shape))
-        return f"Give one letter for each dimension of {lengths}, Y and X among them."
-    named = f" ({', '.join(names)})" if names else ""
-    plain = {"Y": "{}", "X": "{}", "C": f"{{}} channels{named}"}
-    sizes = (plain.get(a, f"{{}} {a}").format(n) for a, n in zip(letters, shape, strict=True))
-    return " × ".join(sizes)
-
-
 def finest(layer: ImageLayer) -> Any:
     """Return the layer's array, the finest level of a pyramid."""
     return layer.data[0] if layer.multiscale else layer.data
 
 
+def facts_of(layer: ImageLayer) -> tuple[FileFacts, str] | None:
+    """Return what the layer's file tells, and its axes for the layer; None where they do not fit.
+
+    They are told by `FileFacts.of`, and kept in the metadata of the layer.
+    """
+    facts = layer.metadata.get(FILE)
+    axes = facts.axes_of(finest(layer).shape) if isinstance(facts, FileFacts) else None
+    return (facts, axes) if axes is not None else None
+
+
 def guess_layer_axes(layer: ImageLayer) -> str:
-    """Guess the axes of a layer from its axis labels, else from its shape."""
-    array = finest(layer)
+    """Return a layer's axes from its axis labels, else from its file, else guessed by its shape."""
+    array, told = finest(layer), facts_of(layer)
     letters = [_letter(label) for label in layer.axis_labels]
     if layer.rgb:
         letters.append("C")
     named = len(letters) == len(array.shape) and len(set(letters)) == len(letters)
     if named and "" not in letters and {"Y", "X"} <= set(letters):
         return "".join(letters)
+    if told is not None:
+        return told[1]
     return guess_axes(tuple(array.shape), np.dtype(array.dtype), rgb=layer.rgb)
 
 
@@ -127,13 +117,19 @@ def image_of(
         array,
         letters,
         channel,
-        spacing=layer_spacing(attributes(layer), letters, layer.ndim),
+        spacing=spacing_of(layer, letters),
         name=layer.name,
         whole=image_of(source, axes, channel, nuclei, looks) if source is not None else None,
         looks=looks.of(layer),
         nuclei=nuclei,
         opacity=bool(layer.rgb),
     )
+
+
+def spacing_of(layer: ImageLayer, axes: str) -> dict[str, Spacing]:
+    """Return how the pixels of a layer lie, from itself, or from its file where it has no scale."""
+    own, told = layer_spacing(attributes(layer), axes, layer.ndim), facts_of(layer)
+    return dict(told[0].spacing) if not own and told is not None and told[1] == axes else own
 
 
 def attributes(layer: Layer) -> dict[str, Any]:
@@ -197,6 +193,22 @@ def _placed_on(layer: ImageLayer, image: Image) -> tuple[dict[str, Any], str]:
     return placed, "".join(axes[i] for i in kept)
 
 
+def lies_elsewhere(labels: Labels, layer: ImageLayer, image: Image) -> bool:
+    """Whether saved labels ``(..., Y, X)`` of an image lie beside it, though both are right.
+
+    napari aligns axes from the right, so labels of ZCYX lie on C. And only labels that are saved
+    tell their scale where the image's layer leaves that to its file.
+    """
+    axes = _placed_on(layer, image)[1]
+    if tuple(labels.data.shape) != image.labels_shape:
+        return False
+    unscaled = not layer_spacing(attributes(layer), image.axes, layer.ndim)
+    scaled = unscaled and not np.allclose(labels.scale, 1)
+    return (
+        len(axes) != labels.ndim or LabelGrid.of_axes(axes).order != (*range(len(axes)),) or scaled
+    )
+
+
 def add_beside(
     viewer: Viewer, result: Labels, array: NDArray[Any], name: str, colours: Mapping[Any, str]
 ) -> Labels:
@@ -249,25 +261,6 @@ def add_rectangles(viewer: Viewer, result: Labels, name: str) -> Shapes:
     )
     viewer.add_layer(layer)
     return layer
-
-
-def add_line(viewer: Viewer, result: Labels) -> Shapes:
-    """Add an empty layer for a line that is being drawn over a result; what is active stays so."""
-    active = viewer.layers.selection.active
-    layer = add_rectangles(viewer, result, "line")
-    layer.metadata = {BESIDE: True}
-    viewer.layers.selection.active = active
-    return layer
-
-
-def show_line(
-    layer: Shapes, result: Labels, plane: tuple[int, ...], line: Sequence[tuple[float, float]]
-) -> None:
-    """Draw a line ``(N, 2)`` in a plane of a result, on whose grid the layer lies."""
-    if len(line) > 1:
-        grid = grid_of(result)
-        points = np.array([grid.to_layer((*plane, y, x)) for y, x in line])
-        layer.data = [(points, "path")]
 
 
 def is_beside(layer: Layer) -> bool:
@@ -375,22 +368,3 @@ def visible_box(viewer: Viewer, layer: ImageLayer, image: Image) -> Box:
     start, stop = np.floor(places.min(axis=0)), np.ceil(places.max(axis=0))
     box = Box((int(start[0]), int(start[1])), (int(stop[0]), int(stop[1])))
     return box.intersect(Box((0, 0), image.shape))
-
-
-class Redraw:
-    """Redraws a layer while tiles stream in, never more than a share of the time."""
-
-    def __init__(self, layer: Labels) -> None:
-        self._layer, self._next = layer, 0.0
-
-    def soon(self) -> None:
-        """Redraw unless that was done just now."""
-        if time.monotonic() >= self._next:
-            self.now()
-
-    def now(self) -> None:
-        """Redraw; how long it takes decides when the next one may be."""
-        start = time.monotonic()
-        self._layer.refresh(thumbnail=False, highlight=False, extent=False)
-        end = time.monotonic()
-        self._next = end + (end - start) / REFRESH_SHARE

@@ -1,12 +1,14 @@
 """A tool that takes the next drag over a layer as a line, and then leaves all as it was."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
+import numpy as np
 from napari import Viewer
-from napari.layers import Labels
+from napari.layers import Labels, Shapes
 
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.label_grid import grid_of
 
 Stroke = list[tuple[float, float]]
 """Places ``(y, x)`` in pixels of the layer."""
@@ -26,7 +28,7 @@ class LineTool:
     finish : callable
         Gets the line, of one place for a click.
     call_off : callable
-        Is called where Escape is pressed or another tool chosen.
+        Is called where Escape is pressed, or another tool or view is chosen.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class LineTool:
         viewer.layers.selection.active = layer  # the mouse is heard there only
         self.text = text
         self._viewer, self.layer, self._finish = viewer, layer, finish
-        self._shown = layers.add_line(viewer, layer)
+        self._shown = add_line(viewer, layer)
         self._over = False
         self._mode = layer.mode
         layer.mode = "pan_zoom"  # the brush would paint along the line
@@ -49,6 +51,7 @@ class LineTool:
         layer.mouse_drag_callbacks.append(self._drag)
         self._call_off = call_off
         layer.events.mode.connect(self._on_mode)
+        viewer.dims.events.ndisplay.connect(self._on_mode)  # a line lies in a plane
         # Escape belongs to polygons, which cannot be drawn while a line is waited for.
         layer.bind_key("Escape", ignoring_argument(call_off), overwrite=True)
 
@@ -56,6 +59,7 @@ class LineTool:
         """Leave the layer as it was."""
         layer, self._over = self.layer, True
         layer.events.mode.disconnect(self._on_mode)
+        self._viewer.dims.events.ndisplay.disconnect(self._on_mode)
         if self._shown in self._viewer.layers:
             self._viewer.layers.remove(self._shown)
         if self._drag in layer.mouse_drag_callbacks:
@@ -67,7 +71,7 @@ class LineTool:
             layer.mode = self._mode
 
     def _on_mode(self, _event: Any = None) -> None:
-        """Give way to another tool: one drag would paint, and cut too."""
+        """Give way to another tool, where one drag would paint and cut too, or to the 3-D view."""
         self._call_off()
 
     def _drag(self, layer: Labels, event: Any) -> Generator[None, None, None]:
@@ -77,7 +81,7 @@ class LineTool:
         while event.type == "mouse_move":
             line.append(layers.point_in_plane(layer, event.position))
             if not self._over:
-                layers.show_line(self._shown, layer, plane, line)
+                show_line(self._shown, layer, plane, line)
             yield
         if not self._over:  # else Escape was pressed on the way
             self._finish(line)
@@ -90,3 +94,22 @@ def ignoring_argument(action: Callable[[], None]) -> Callable[[Any], None]:
         action()
 
     return call
+
+
+def add_line(viewer: Viewer, result: Labels) -> Shapes:
+    """Add an empty layer for a line that is being drawn over a result; what is active stays so."""
+    active = viewer.layers.selection.active
+    layer = layers.add_rectangles(viewer, result, "line")
+    layer.metadata = {layers.BESIDE: True}
+    viewer.layers.selection.active = active
+    return layer
+
+
+def show_line(
+    layer: Shapes, result: Labels, plane: tuple[int, ...], line: Sequence[tuple[float, float]]
+) -> None:
+    """Draw a line ``(N, 2)`` in a plane of a result, on whose grid the layer lies."""
+    if len(line) > 1:
+        grid = grid_of(result)
+        points = np.array([grid.to_layer((*plane, y, x)) for y, x in line])
+        layer.data = [(points, "path")]

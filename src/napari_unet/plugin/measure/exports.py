@@ -21,11 +21,12 @@ from napari_unet.measure import measure, measure_linked
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.objects.leaving_out import ForFile, in_the_file
-from napari_unet.plugin.result.result import REPLACED, Result, in_file
+from napari_unet.plugin.result.result import REPLACED, Result
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
+from napari_unet.segmentation import in_file, parents_recorded
 from napari_unet.segmentation.methods import methods_script, methods_text
 
 MOST_OUTLINES = 2000  # napari takes long over more shapes, and the window waits
@@ -71,8 +72,8 @@ class Ready:
             return save_rois(path, self.labels, axes)
         known, linked = self.record.get("corrected"), "link" in self.record
         if linked:
-            table = measure_linked(self.labels, self.image, corrected=known)
-            table = table.drop(columns="parent", errors="ignore")  # labels do not tell it
+            parents = parents_recorded(self.record)
+            table = measure_linked(self.labels, self.image, parents, corrected=known)
         else:
             table = measure(self.labels, self.image, corrected=known)
         if kind == "csv":

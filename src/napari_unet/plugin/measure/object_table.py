@@ -20,10 +20,11 @@ from napari_unet.plugin.layers import layers
 from napari_unet.plugin.measure.outlined import Outlined
 from napari_unet.plugin.measure.table_model import TableModel
 from napari_unet.plugin.objects.colours import Legend
+from napari_unet.plugin.objects.linked_measurements import Measured
 from napari_unet.plugin.objects.objects import Objects, ObjectsOfResults
-from napari_unet.plugin.objects.words import counted
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
+from napari_unet.wording import counted
 
 PLAIN = "none"
 NOTHING = "There are no objects to measure. Press Segment, or paint some."
@@ -51,6 +52,7 @@ class ObjectsTable(QWidget):
         self._session, self._all = session, objects
         self._objects: weakref.WeakKeyDictionary[Result, Objects] = weakref.WeakKeyDictionary()
         self._shown: Result | None = None
+        self._measured: Measured | None = None  # what the rows are of
         self._selected: tuple[int, Plane] | None = None  # the object of the selected row
         self._busy = False  # rows are selected by us, not by the person
         self._outlined = Outlined(session.viewer)
@@ -101,10 +103,13 @@ class ObjectsTable(QWidget):
         self.colour.activated.connect(self._choose_colour)
 
     def _listeners(self) -> list[tuple[Any, Callable[..., None]]]:
-        results, runs = self._session.results, self._session.runs
-        news = (results.changed, results.added, self._session.intent_changed)
-        ends = [(signal, self._forget) for signal in (results.removed, results.lost)]
-        return [(signal, self._refresh) for signal in (*news, runs.started, runs.ended)] + ends
+        session, results, runs = self._session, self._session.results, self._session.runs
+        news = (results.changed, results.added, results.linked, session.intent_changed)
+        return [
+            *((signal, self._refresh) for signal in (*news, runs.started, runs.ended)),
+            *((signal, self._forget) for signal in (results.removed, results.lost)),
+            (session.viewer.layers.events.removed, self._on_removed),
+        ]
 
     # ---- whose objects ---------------------------------------------------------------------
 
@@ -117,7 +122,7 @@ class ObjectsTable(QWidget):
             return
         self._show_of(result)
         if not self._session.runs.segmenting:
-            self._objects[result].measured.bring_up_to_date()
+            self._objects[result].in_table.bring_up_to_date()
         self._tell()
 
     def _show_of(self, result: Result | None) -> None:
@@ -125,21 +130,27 @@ class ObjectsTable(QWidget):
             return
         if self._shown is not None:
             self._shown.layer.events.selected_label.disconnect(self._on_label)
-        self._shown, self._selected = result, None
-        self._outlined.remove()
-        self._use(TableModel("" if result is None else result.image.leading_axes))
-        if result is not None:
+        if result is not None and result not in self._objects:
+            self._follow(result)
+        self._shown = result
+        if result is None:
+            self._start_anew(None)
+        else:
             result.layer.events.selected_label.connect(self._on_label)
-            if result not in self._objects:
-                self._follow(result)
             self._show_numbers()
+
+    def _start_anew(self, measured: Measured | None) -> None:
+        """Show rows of something else than before; none is selected."""
+        self._measured, self._selected = measured, None
+        self._use(TableModel("" if measured is None else measured.result.image.leading_axes))
         self._show_colours()
+        self._outlined.remove()  # the end of a layer is news, and may call for other rows
 
     def _follow(self, result: Result) -> None:
         self._objects[result] = objects = self._all.take(result, USER)
         objects.changed.connect(self._show_numbers)
         objects.hidden.connect(self._show_rows)
-        objects.colours.changed.connect(self._show_legend)
+        objects.recoloured.connect(self._show_legend)
 
     def _forget(self, result: Result) -> None:
         """Let go of a result that nobody looks after any more."""
@@ -149,7 +160,7 @@ class ObjectsTable(QWidget):
         if objects is not None:
             objects.changed.disconnect(self._show_numbers)
             objects.hidden.disconnect(self._show_rows)
-            objects.colours.changed.disconnect(self._show_legend)
+            objects.recoloured.disconnect(self._show_legend)
             objects.colours.choose("")
             self._all.leave(result, USER)
 
@@ -166,12 +177,15 @@ class ObjectsTable(QWidget):
         """Show what was measured; the line around the chosen object follows if it is one of ids."""
         if self._shown is None:
             return
-        columns = self._objects[self._shown].measured.columns
+        objects = self._objects[self._shown]
+        measured, columns = objects.in_table, objects.in_table.columns
+        if measured is not self._measured:
+            self._start_anew(measured)
         bar = self.view.verticalScrollBar()
         assert bar is not None, "a table has one"
         fresh, at = self.model.columnCount() != len(columns), bar.value()
         self._busy = True
-        self.model.show(columns, self._shown.hidden)
+        self.model.show(columns, objects.hidden_rows)
         self._busy = False
         if fresh:
             self.view.resizeColumnsToContents()
@@ -180,7 +194,7 @@ class ObjectsTable(QWidget):
         bar.setValue(at)
         chosen = self._selected
         if chosen is not None and (ids is None or chosen[0] in ids):
-            self._selected = chosen if self._outlined.draw(self._shown, *chosen) else None
+            self._selected = chosen if self._outlined.draw(measured, *chosen) else None
         self._tell()
 
     def _show_rows(self) -> None:
@@ -188,30 +202,40 @@ class ObjectsTable(QWidget):
         self._show_numbers(frozenset())
 
     def _tell(self) -> None:
-        if self._shown is None:
+        if self._shown is None or self._measured is None:
             return
-        rows, measured = self.model.rowCount(), self._objects[self._shown].measured
+        rows, measured = self.model.rowCount(), self._measured
+        there = self._objects[self._shown].colours.layer in self._session.viewer.layers
+        self.colour.setEnabled(there and self.colour.count() > 1)
         hidden = self.model.rows - rows
         if measured.ready:
-            text = f"{rows} of {counted(self.model.rows)}; {hidden} filtered out"
-            self.note.setText(text if hidden else counted(rows))
+            text = f"{rows} of {counted(self.model.rows, 'object')}; {hidden} filtered out"
+            self.note.setText(text if hidden else counted(rows, "object").capitalize())
         else:
             self.note.setText(WAITING if self._session.runs.segmenting else MEASURING)
 
     def _show_colours(self) -> None:
         """Offer the columns there are."""
-        names = [] if self._shown is None else [*self._objects[self._shown].measured.columns]
+        names = [] if self._measured is None else [*self._measured.columns]
         chosen = "" if self._shown is None else self._objects[self._shown].colours.column
         self.colour.clear()
         self.colour.addItems([PLAIN, *(name for name in names if name not in UNCOLOURED)])
         self.colour.setCurrentText(chosen or PLAIN)
         self.colour.setEnabled(bool(names))
         self._show_legend()
+        self._tell()
 
     def _choose_colour(self, _index: int) -> None:
         if self._shown is not None:
             chosen = self.colour.currentText()
             self._objects[self._shown].colours.choose("" if chosen == PLAIN else chosen)
+
+    def _on_removed(self, event: Any) -> None:
+        """Show what is painted on, if a person took the coloured layer away."""
+        objects = None if self._shown is None else self._objects.get(self._shown)
+        if objects is not None and event.value is objects.colours.layer:
+            objects.colours.choose("")
+            self._show_colours()
 
     def _show_legend(self) -> None:
         self.legend.show_limits(
@@ -222,26 +246,33 @@ class ObjectsTable(QWidget):
 
     def _on_row(self, now: QModelIndex, _before: QModelIndex) -> None:
         """Show the object of a row that a person chose."""
-        if self._busy or self._shown is None or not now.isValid():
+        measured = self._measured
+        if self._busy or measured is None or not now.isValid():
             return
-        self._selected = number, plane = self.model.place(now.row())
+        number, middle = self.model.place(now.row())
+        self._selected = _, plane = number, measured.nearest(number, middle, middle)
         self._busy = True  # the label follows the row, not the row the label
-        self._shown.layer.selected_label = number
+        layer = measured.result.layer
+        layer.selected_label = measured.painted_id(number, plane) or layer.selected_label
         self._busy = False
-        self._outlined.centre(self._shown, number, plane)
-        self._outlined.draw(self._shown, number, plane)
+        self._outlined.centre(measured, number, plane)
+        self._outlined.draw(measured, number, plane)
 
     def _on_label(self, _event: Any = None) -> None:
         """Show the row of the object that was picked."""
-        if self._busy or self._shown is None:
+        measured = self._measured
+        if self._busy or measured is None:
             return
-        number = int(self._shown.layer.selected_label)
-        row = self.model.row_of(number, layers.shown_plane(self._session.viewer, self._shown.layer))
-        self._selected = None if row is None else self.model.place(row)
-        if self._selected is None:
+        layer = measured.result.layer
+        seen = layers.shown_plane(self._session.viewer, layer)
+        row = self.model.row_of(measured.id_of(int(layer.selected_label)), seen)
+        if row is None:
+            self._selected = None
             self._outlined.remove()
         else:
-            self._outlined.draw(self._shown, *self._selected)
+            number, plane = self.model.place(row)
+            self._selected = number, measured.nearest(number, plane, seen)
+            self._outlined.draw(measured, *self._selected)
         self._select_again(scroll=True)
 
     def _select_again(self, *_: Any, scroll: bool = False) -> None:

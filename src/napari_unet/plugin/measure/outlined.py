@@ -9,7 +9,7 @@ from napari_unet.labels.edits import find_object
 from napari_unet.labels.outlines import contours
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
-from napari_unet.plugin.result.result import Result
+from napari_unet.plugin.objects.linked_measurements import Measured
 
 NAME, COLOUR = "selected object", "#ff5fd2"
 WIDTH = 0.004  # of the height of the view
@@ -29,9 +29,9 @@ class Outlined:
         self._shapes: Shapes | None = None
         self._on: Labels | None = None  # the layer it lies on
 
-    def draw(self, result: Result, number: int, plane: Plane) -> bool:
+    def draw(self, measured: Measured, number: int, plane: Plane) -> bool:
         """Draw around an object, in the plane that it is in; False if it is not there any more."""
-        labels = result.shown[plane]
+        result, labels = measured.result, measured.labels[plane]
         box = find_object(labels, number)
         if box is None:
             self.remove()
@@ -48,13 +48,13 @@ class Outlined:
             shapes.visible = True
         return True
 
-    def centre(self, result: Result, number: int, plane: Plane) -> None:
+    def centre(self, measured: Measured, number: int, plane: Plane) -> None:
         """Show an object in the middle."""
-        box = find_object(result.shown[plane], number)
+        box = find_object(measured.labels[plane], number)
         if box is None:
             return
         y, x = (middle - 0.5 for middle in box.centre)
-        layers.look_at(self._viewer, result.layer, (*plane, y, x))
+        layers.look_at(self._viewer, measured.result.layer, (*plane, y, x))
 
     def remove(self) -> None:
         """Take the line away."""

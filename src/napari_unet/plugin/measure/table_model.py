@@ -1,6 +1,5 @@
 """The rows of the table of objects, for Qt."""
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -31,12 +30,12 @@ class TableModel(QAbstractTableModel):
         self._leading = leading
         self._columns: Columns = {}
         self._names: list[str] = []
-        self._hidden: Collection[int] = ()
+        self._hidden: NDArray[np.bool_] = np.zeros(0, bool)  # rows
         self._order: NDArray[np.intp] = np.zeros(0, np.intp)
         self._sorted: tuple[str, bool] | None = None  # by which column, and whether downwards
 
-    def show(self, columns: Columns, hidden: Collection[int] = ()) -> None:
-        """Show other numbers, sorted as before, without the rows of hidden objects."""
+    def show(self, columns: Columns, hidden: NDArray[np.bool_]) -> None:
+        """Show other numbers, sorted as before, without the hidden ones of the rows ``(N,)``."""
         self.layoutAboutToBeChanged.emit()
         new = [*columns] != self._names
         if new:
@@ -55,18 +54,25 @@ class TableModel(QAbstractTableModel):
     # ---- where an object is ----------------------------------------------------------------
 
     def place(self, row: int) -> tuple[int, Plane]:
-        """Return id and plane of the object in a row."""
-        at = self._order[row]
-        plane = tuple(int(self._columns[axis][at]) for axis in self._leading)
-        return int(self._columns["label"][at]), plane
+        """Return id and plane of the object in a row; of one through Z its middle plane."""
+        at, known = self._order[row], self._columns
+        middle = known.get("centroid_z")
+        plane = (
+            known[axis][at] if axis in known or middle is None else np.rint(middle[at])
+            for axis in self._leading
+        )
+        return int(known["label"][at]), tuple(int(index) for index in plane)
 
     def row_of(self, number: int, plane: Plane) -> int | None:
         """Return the row of an object, in a plane if it is there; None if there is none."""
         if not self._columns:
             return None
-        rows = np.flatnonzero(self._columns["label"][self._order] == number).tolist()
-        here = [row for row in rows if self.place(row)[1] == plane]
-        return next(iter(here or rows), None)
+        rows = np.flatnonzero(self._columns["label"][self._order] == number)
+        here = np.ones(len(rows), bool)
+        for axis, index in zip(self._leading, plane, strict=True):
+            if axis in self._columns:  # else the row is that of all planes
+                here &= self._columns[axis][self._order[rows]] == index
+        return next(iter([*rows[here].tolist(), *rows.tolist()]), None)
 
     # ---- what Qt asks ----------------------------------------------------------------------
 
@@ -108,6 +114,4 @@ class TableModel(QAbstractTableModel):
             name, down = self._sorted
             values = self._columns[name].astype(np.float64)
             self._order = np.argsort(-values if down else values, kind="stable")
-        if self._hidden and self.rows:
-            gone = np.isin(self._columns["label"], [*self._hidden])
-            self._order = self._order[~gone[self._order]]
+        self._order = self._order[~self._hidden[self._order]]

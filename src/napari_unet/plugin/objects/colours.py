@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+from napari.layers import Labels
 from napari.utils.colormaps import ensure_colormap
 from numpy.typing import NDArray
 from psygnal import Signal
@@ -13,7 +14,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unet.measure.columns import Columns
 from napari_unet.plugin.objects.hiding import HidingDirect, hiding, marked
-from napari_unet.plugin.objects.measurements import Measurements
+from napari_unet.plugin.objects.linked_measurements import Measured
 from napari_unet.plugin.objects.words import in_words
 from napari_unet.plugin.widgets.background import in_background
 
@@ -33,12 +34,16 @@ Limits = tuple[float, float]
 
 
 class Colours:
-    """Gives the objects of a result the colours of one column, and hidden ones none.
+    """Gives the objects of a layer the colours of one column, and hidden ones none.
 
     Parameters
     ----------
-    measured : Measurements
-        Of the result.
+    layer : Labels
+        The layer.
+    measured : Measurements or LinkedMeasurements
+        Of its objects.
+    instead_of : Labels, optional
+        A layer that is hidden while a column colours the other one.
 
     Attributes
     ----------
@@ -51,8 +56,9 @@ class Colours:
     changed = Signal()  # other limits
     told = Signal(str)  # a sentence
 
-    def __init__(self, measured: Measurements) -> None:
-        self._measured, self._layer = measured, measured.result.layer
+    def __init__(self, layer: Labels, measured: Measured, instead_of: Labels | None = None) -> None:
+        self.layer, self._measured, self._instead_of = layer, measured, instead_of
+        self._visible: tuple[bool, bool] | None = None  # both layers, before a column was chosen
         self.column = ""
         self.limits: Limits | None = None
         self._hidden = marked(())
@@ -65,7 +71,7 @@ class Colours:
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._follow)
         measured.changed.connect(self._soon)
-        self._layer.events.colormap.connect(self._on_colormap)
+        self.layer.events.colormap.connect(self._on_colormap)
 
     def choose(self, column: str) -> None:
         """Colour by a column; by none if it is empty."""
@@ -88,12 +94,12 @@ class Colours:
         self._timer.stop()
         self.column, self._by_column, self._hidden = "", None, marked(())
         self._show()
-        self._layer.events.colormap.disconnect(self._on_colormap)
+        self.layer.events.colormap.disconnect(self._on_colormap)
 
     def _show(self) -> None:
         """Show the colours of the column, or else the layer's own, without what is hidden."""
         if self._ours is None:
-            self._plain, self._thinned = self._layer.colormap, None
+            self._plain, self._thinned = self.layer.colormap, None
         wanted = self._by_column
         if wanted is None and self._hidden.any():
             if self._thinned is None:
@@ -103,13 +109,22 @@ class Colours:
             wanted.hide(self._hidden)
         if wanted is not self._ours:
             self._ours = wanted
-            self._layer.colormap = self._plain if wanted is None else wanted
+            self.layer.colormap = self._plain if wanted is None else wanted
         elif wanted is not None:
-            self._layer.refresh(extent=False)
+            self.layer.refresh(extent=False)
+        self._swap()
+
+    def _swap(self) -> None:
+        """Show the layer instead of the other one, for as long as a column is chosen."""
+        other, before = self._instead_of, self._visible
+        if other is None or bool(self.column) == (before is not None):
+            return
+        self._visible = (self.layer.visible, other.visible) if self.column else None
+        self.layer.visible, other.visible = before or (True, False)
 
     def _on_colormap(self, _event: Any = None) -> None:
         """A person has chosen other colours: show these, without what is hidden."""
-        if self._layer.colormap is self._ours or self._ours is None:
+        if self.layer.colormap is self._ours or self._ours is None:
             return
         self._ours = self._by_column = None
         if self._hidden.any():

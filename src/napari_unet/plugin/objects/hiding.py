@@ -4,7 +4,6 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels
 from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
@@ -56,16 +55,6 @@ def hiding(colours: Any) -> HidingCyclic | HidingDirect:
     """Return the same colours, in which objects can be hidden."""
     kind = HidingCyclic if isinstance(colours, CyclicLabelColormap) else HidingDirect
     return kind(**colours.model_dump())
-
-
-def hide_in(layer: Labels, ids: Collection[int]) -> None:
-    """Hide objects of a layer whose colours nobody else cares for."""
-    if not isinstance(layer.colormap, _Hiding):
-        if not ids:
-            return
-        layer.colormap = hiding(layer.colormap)
-    layer.colormap.hide(marked(ids))
-    layer.refresh(extent=False)
 
 
 def _background_for(values: Any, hidden: Marked) -> Any:

@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.image import Image
-from napari_unet.labels.linking import without_ids
+from napari_unet.labels.linking import parents_among, without_ids
 from napari_unet.labels.painted import painted_ids
 from napari_unet.measure import ObjectTable
 from napari_unet.measure.filters import hidden_objects, hidden_rows, without_rows
-from napari_unet.plugin.objects.words import counted
 from napari_unet.plugin.result.result import Result
-from napari_unet.segmentation.result import with_filter
+from napari_unet.segmentation.result import parents_recorded, with_filter
 from napari_unet.settings import FilterSettings
+from napari_unet.wording import counted
 
 ForFile = Callable[[Result, Any], Callable[[], tuple[Any, dict[str, Any]]]]
 
@@ -49,7 +49,11 @@ def leaving_out(for_file: ForFile) -> ForFile:
             if "link_ids" in told:
                 gone = np.unique(shown[(labels > 0) & (left == 0)])
                 told = {**told, "link_ids": without_ids(labels, told["link_ids"], gone)}
-            count = len(painted_ids(labels)) - len(painted_ids(left))
+            there = painted_ids(left)
+            if "parents" in told:
+                parents = parents_among(parents_recorded(told), there)
+                told = {**told, "parents": {str(child): of for child, of in parents.items()}}
+            count = len(painted_ids(labels)) - len(there)
             return left, {**told, "filters": with_filter(record, filters, count)["filters"]}
 
         return without_hidden
@@ -85,5 +89,5 @@ def in_the_file(labels: NDArray[Any], told: dict[str, Any]) -> str:
         return ""
     gone = told["filters"][-1]["left_out"]
     verb = "is" if gone == 1 else "are"
-    there = counted(len(painted_ids(labels)))
+    there = counted(len(painted_ids(labels)), "object")
     return f" {there} saved; {gone} filtered out {verb} not in the file."

@@ -1,6 +1,7 @@
 """Measurements of one result, made in the background and kept right while a person paints."""
 
 import time
+from typing import Any
 
 import numpy as np
 from psygnal import Signal
@@ -52,6 +53,23 @@ class Measurements:
         self._next = 0.0  # when features may be filled
         result.correcting.found.connect(self._note)
         result.correcting.changed.connect(self._catch_up)
+
+    @property
+    def labels(self) -> Any:
+        """The objects ``(..., Y, X)`` by their ids."""
+        return self.result.shown
+
+    def id_of(self, painted: int) -> int:
+        """Return the id of the object that has an id in the layer that is painted on."""
+        return painted
+
+    def painted_id(self, number: int, _plane: Plane) -> int:
+        """Return the id of an object in a plane of the layer that is painted on."""
+        return number
+
+    def nearest(self, _number: int, plane: Plane, _seen: Plane) -> Plane:
+        """Return the plane that an object is in."""
+        return plane
 
     @property
     def ready(self) -> bool:

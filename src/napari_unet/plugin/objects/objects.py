@@ -4,16 +4,22 @@ import weakref
 from typing import Any
 
 import numpy as np
+from napari.layers import Labels
 from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_unet.errors import InputError
 from napari_unet.measure.columns import Columns
-from napari_unet.measure.filters import hidden_ids, hidden_rows, hidden_sections, ids_of_rows
+from napari_unet.measure.filters import (
+    hidden_ids,
+    hidden_rows,
+    hidden_sections,
+    ids_of_rows,
+    rows_without_sections,
+)
 from napari_unet.plugin.objects.colours import Colours
-from napari_unet.plugin.objects.hiding import hide_in
+from napari_unet.plugin.objects.linked_measurements import LinkedMeasurements, Measured
 from napari_unet.plugin.objects.measurements import Measurements
-from napari_unet.plugin.objects.volumes import Volumes
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Session
 from napari_unet.settings import FilterSettings
@@ -22,36 +28,100 @@ from napari_unet.settings import FilterSettings
 class Objects:
     """The objects of one result: measured, coloured, and hidden by its filter.
 
-    Where planes are linked through Z, the filter is one of objects through Z.
+    Where planes are linked, tables and colours are those of linked objects. Where they are linked
+    through Z, the filter is one of objects through Z.
 
     Parameters
     ----------
     result : Result
         Whose objects.
+
+    Attributes
+    ----------
+    measured : Measurements
+        The sections.
+    linked : LinkedMeasurements
+        The objects through Z, and at each time of their tracks.
     """
 
     changed = Signal(object)  # ids of the objects that were measured anew; None = all
     hidden = Signal()  # others than before
+    recoloured = Signal()  # another column, or other limits
     told = Signal(str)  # a sentence
 
     def __init__(self, result: Result) -> None:
         self.result = result
-        self.measured, self.volumes = Measurements(result), Volumes(result)
-        self.colours = Colours(self.measured)
+        self.measured, self.linked = Measurements(result), LinkedMeasurements(result)
+        self._own_colours = self._colours_of(result.layer, self.measured)
+        self._linked_colours: Colours | None = None
         self.measured.changed.connect(self._follow)
-        self.volumes.changed.connect(lambda: self._follow(None))
-        for failed in (self.measured.failed, self.volumes.failed, self.colours.told):
-            failed.connect(self.told.emit)
+        self.linked.changed.connect(lambda: self._follow(None))
+        for measured in (self.measured, self.linked):
+            measured.failed.connect(self.told.emit)
+        self._follow_layer()
+
+    # ---- where planes are linked, or not ---------------------------------------------------
+
+    @property
+    def in_table(self) -> Measured:
+        """What a table shows: linked objects where planes are linked, sections elsewhere."""
+        return self.measured if self.result.linked is None else self.linked
+
+    @property
+    def colours(self) -> Colours:
+        """The colours of what a table shows."""
+        return self._linked_colours or self._own_colours
+
+    @property
+    def hidden_rows(self) -> NDArray[np.bool_]:
+        """Which rows of the table are hidden."""
+        linked, columns, sections = self.result.linked, self.in_table.columns, self.measured.columns
+        if not columns or not sections:
+            return np.zeros(len(columns.get("label", ())), bool)
+        gone = np.isin(sections["label"], [*self.result.hidden])
+        if linked is None:
+            return gone
+        axes = self.result.image.leading_axes.replace("Z", "")
+        return rows_without_sections(
+            sections, linked.ids_of(sections["label"]), columns, gone, axes
+        )
+
+    def _colours_of(
+        self, layer: Labels, measured: Measured, instead_of: Labels | None = None
+    ) -> Colours:
+        colours = Colours(layer, measured, instead_of)
+        colours.changed.connect(self.recoloured.emit)
+        colours.told.connect(self.told.emit)
+        return colours
+
+    def _follow_layer(self) -> None:
+        """Colour the layer of linked objects, where there is one now."""
+        linked, before = self.result.linked, self._linked_colours
+        layer = None if linked is None else linked.layer
+        if layer is (None if before is None else before.layer):
+            return
+        if before is not None:
+            before.put_back()
+        self._linked_colours = None
+        if layer is not None:
+            self._own_colours.choose("")
+            self._linked_colours = self._colours_of(layer, self.linked, self.result.layer)
+
+    # ---- the filter ------------------------------------------------------------------------
+
+    @property
+    def _through_z(self) -> bool:
+        return self.result.linked is not None and "Z" in self.result.image.leading_axes
 
     @property
     def columns(self) -> Columns:
         """What the filter looks at: a table of sections, or of objects through Z."""
-        return self.volumes.columns if self.volumes.wanted else self.measured.columns
+        return self.linked.columns if self._through_z else self.measured.columns
 
     @property
     def ready(self) -> bool:
         """Whether the columns are of what the result holds now, but for the last strokes."""
-        return self.measured.ready and (self.volumes.ready or not self.volumes.wanted)
+        return self.measured.ready and (self.linked.ready or not self._through_z)
 
     @property
     def count(self) -> tuple[int, int]:
@@ -59,17 +129,20 @@ class Objects:
         if not self.columns:
             return 0, 0
         there = len(np.unique(self.columns["label"]))
-        return there, len(self._hidden_linked if self.volumes.wanted else self.result.hidden)
+        return there, len(self._hidden_linked if self._through_z else self.result.hidden)
 
     def bring_up_to_date(self) -> None:
-        """Measure what is not measured yet, in the background."""
+        """Measure what the filter looks at and is not measured yet, in the background."""
         self.measured.bring_up_to_date()
-        self.volumes.bring_up_to_date()
+        if self._through_z:
+            self.linked.bring_up_to_date()
 
     def follow_links(self) -> None:
         """Hide what is to be hidden: planes were linked anew, or are not linked any more."""
+        self._follow_layer()
         if self.result.filters.active:
-            self.volumes.bring_up_to_date()
+            if self._through_z:
+                self.linked.bring_up_to_date()
             self._hide()
         self._hide_linked()
         self.changed.emit(None)
@@ -81,11 +154,12 @@ class Objects:
 
     def close(self) -> None:
         """Leave the layers as they were; the filter is kept, for files and for later."""
-        self.colours.put_back()
+        for colours in (self._linked_colours, self._own_colours):
+            if colours is not None:
+                colours.put_back()
         self.measured.close()
-        self.volumes.close()
+        self.linked.close()
         self.result.hidden = frozenset()
-        self._hide_linked()
 
     def _follow(self, ids: frozenset[int] | None) -> None:
         if ids is None:
@@ -103,7 +177,7 @@ class Objects:
             found = frozenset()
         if found != result.hidden:
             result.hidden = found
-            self.colours.hide(found)
+            self._own_colours.hide(found)
             self._hide_linked()
             self.hidden.emit()
 
@@ -113,9 +187,9 @@ class Objects:
         if not (filters.active and sections and self.columns):
             return frozenset()  # it follows when they are measured
         kept, linked = result.correcting.changed_ids, result.linked
-        if linked is None or not self.volumes.wanted:
+        if linked is None or not self._through_z:
             return frozenset(hidden_ids(sections, filters, kept).tolist())
-        volumes = self.volumes.columns
+        volumes = self.linked.columns
         stay = linked.ids_of(np.array([*kept], np.int64))
         out = hidden_rows(volumes, filters) & ~np.isin(volumes["label"], stay)
         axes = result.image.leading_axes.replace("Z", "")
@@ -136,9 +210,8 @@ class Objects:
         return np.setdiff1d(own[gone], own[~gone])
 
     def _hide_linked(self) -> None:
-        linked = self.result.linked
-        if linked is not None:
-            hide_in(linked.layer, self._hidden_linked.tolist())
+        if self._linked_colours is not None:
+            self._linked_colours.hide(self._hidden_linked.tolist())
 
 
 class ObjectsOfResults:

@@ -14,8 +14,3 @@ def in_words(value: Any) -> str:
     if isinstance(value, float | np.floating):
         return "" if np.isnan(value) else f"{value:.{DIGITS}g}"
     return str(value)
-
-
-def counted(number: int, word: str = "object") -> str:
-    """Return how many there are of something."""
-    return f"{number} {word}{'' if number == 1 else 's'}"

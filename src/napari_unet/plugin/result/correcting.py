@@ -74,7 +74,7 @@ class Correcting:
         self._journal: Journal | None = None
         self._unwritten: list[Change] = []  # until there is a journal
         self._problem = ""
-        self._news = self._closed = False
+        self._news = self._closed = self._drawing = False
         self.edits = 0  # changes found so far
         self.hidden: frozenset[int] = frozenset()  # ids of objects that a filter hides
         self._tick_timer, self._soon_timer = QTimer(), QTimer()
@@ -207,8 +207,19 @@ class Correcting:
         layer.events.set_data.connect(self._on_redraw)
         layer.events.data.connect(self._on_replace)
 
+    @contextlib.contextmanager
+    def not_painted(self) -> Iterator[None]:
+        """Take what is drawn meanwhile for no stroke of a person's."""
+        self._drawing = True
+        try:
+            yield
+        finally:
+            self._drawing = False
+
     def _on_draw(self, event: Any) -> None:
         """Note where pixels were redrawn: that is where a brush went."""
+        if self._drawing:
+            return
         place = layers.drawn_box(self._viewer, self.layer, event.offset, event.data.shape)
         if place is None:
             self._expect(self.tracker.blocks())

@@ -69,8 +69,8 @@ class IncrementalSegmentation:
         How.
     plan : SegmentPlan or None
         Of the whole image, once the first run has begun.
-    edited : bool
-        Whether a person put anything back.
+    edits : int
+        How often a person put something back.
     """
 
     output: Path
@@ -78,7 +78,7 @@ class IncrementalSegmentation:
     model: Model
     settings: SegmentSettings
     plan: SegmentPlan | None = None
-    edited: bool = field(default=False, init=False)
+    edits: int = field(default=0, init=False)
     _ledger: Ledger | None = field(default=None, init=False)
 
     def goes_on(self, image: Image, model: Model, settings: SegmentSettings) -> bool:
@@ -172,4 +172,4 @@ class IncrementalSegmentation:
             taken = numbers.whole_ids(taken)
         with on_disk(self.output):
             EditedPyramid(self.output).put(plane, box, taken, changed)
-        self.edited = True
+        self.edits += 1

@@ -19,14 +19,17 @@ from napari_unet.execution.orders import Job
 from napari_unet.execution.probability_maps import ProbabilityMapCache
 from napari_unet.execution.run import Run, live_run
 from napari_unet.image import Box, Image, Plane
+from napari_unet.intensity import has_contrast
+from napari_unet.labels.linking import LinkedCopy
 from napari_unet.labels.live_labels import LiveLabels
 from napari_unet.labels.painted import painted_ids
 from napari_unet.labels.reopen import put_on_top
 from napari_unet.labels.watershed import Patch
 from napari_unet.planning.planner import Where
+from napari_unet.plugin.layers.label_grid import Redraw, grid_of
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
-from napari_unet.plugin.layers.layers import Redraw
 from napari_unet.plugin.result.correcting import Correcting
+from napari_unet.plugin.result.slide_result import what_to_try
 from napari_unet.segmentation import record
 from napari_unet.settings import FilterSettings, SegmentSettings
 from napari_unet.tiling.plan import Key, SegmentPlan
@@ -52,10 +55,18 @@ class LinkedShown:
         The layer.
     known : dict of int to int
         Id there of each id of the result.
+    parents : dict of int to int
+        Id there of the parent of each track that comes of a division.
     """
 
     layer: Labels
     known: dict[int, int]
+    parents: dict[int, int]
+
+    @property
+    def labels(self) -> Any:
+        """What the layer shows, ``(..., Y, X)``."""
+        return grid_of(self.layer).labels(self.layer.data)
 
     def ids_of(self, ids: NDArray[Any]) -> NDArray[np.int64]:
         """Return the ids ``(N,)`` in the layer of those of the result; 0 for new ones."""
@@ -91,6 +102,8 @@ class Result:
         What all runs so far have segmented: a box, and planes.
     drawn : int
         How often a run or a file, rather than a person, has changed what is shown.
+    linked_before : LinkedCopy or None
+        How its planes were linked in the file that it was opened from.
     filters : FilterSettings
         What leaves objects out of files, and hides them.
     linked : LinkedShown or None
@@ -109,6 +122,7 @@ class Result:
     region: Box | None = None
     planes: set[Plane] = field(default_factory=set)
     drawn: int = 0
+    linked_before: LinkedCopy | None = None
     filters: FilterSettings = field(default_factory=FilterSettings)
     linked: LinkedShown | None = None
     correcting: Correcting = field(kw_only=True)
@@ -121,6 +135,8 @@ class Result:
         self._planned = self.image  # what the plan was made for, whatever is chosen since
         self._found: set[Key] = set()  # blocks of the plan that were made so far
         self._lost_maps = False  # of the plan, to a later run
+        self._filled = False  # by a run or a file, beside what is painted
+        self._found_any = False  # objects, or classes, of a run or a file
 
     def painted(self) -> NDArray[np.uint32]:
         """Return the painted array ``(..., Y, X)`` of now; objects painted in part as a whole."""
@@ -146,6 +162,19 @@ class Result:
         return self.live.assembly.classes
 
     @property
+    def only_painted(self) -> bool:
+        """Whether all that it shows was painted: no run and no file has said anything yet."""
+        return not self._filled
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether anything was found or painted; asked after each stroke, so nothing is scanned.
+
+        Objects that a person has taken away count: that, too, would be lost.
+        """
+        return self._found_any or self.correcting.count[0] > 0
+
+    @property
     def count(self) -> int:
         """Objects that the layer holds, found or painted."""
         return len(painted_ids(self.shown))
@@ -164,7 +193,8 @@ class Result:
         painted : ndarray of uint32 or None
             ``(..., Y, X)``, what a person painted on just these labels.
         """
-        self._begun = True
+        self._begun = self._filled = True
+        self._found_any = bool(labels.any())
         self.drawn += 1
         self.live.assembly.take_up(labels)
         if painted is not None:
@@ -178,6 +208,7 @@ class Result:
         self._begun = True
         self.region, self.planes = previous.region, previous.planes
         self.filters = previous.filters
+        self._filled, self._found_any = previous._filled, previous._found_any
         if self.live.marks.any():
             self.correcting.marks.layer()
         self.correcting.look_everywhere()
@@ -235,16 +266,30 @@ class Result:
         if self._coming is not None:
             self._take_plan(self._coming)
         self._found.add(event.key)
+        self._filled = True
+        self._found_any = self._found_any or bool(event.patch.labels.any())
         self.drawn += 1
-        self.live.update(self.shown, event.plane, event.owned, event.patch, event.block)
-        self._redraw.soon()
+        area = self.live.update(self.shown, event.plane, event.owned, event.patch, event.block)
+        with self.correcting.not_painted():
+            self._redraw.part(event.plane, area)
 
     def finish(self) -> None:
         """Draw everything, and keep the record of how it was made with the layer."""
-        self.layer.refresh()
+        self._redraw.finish()
+        if self._was_whole and not self.classes:
+            self._found_any = self.live.assembly.count > 0  # nothing of an earlier run is left
         if self.plan is not None:
             made = {METADATA_KEY: record(self.plan, self.settings, self._planned)}
             self.layer.metadata = {**self.layer.metadata, **made}
+
+    @property
+    def _was_whole(self) -> bool:
+        """Whether the last run did all of the image, and was not cancelled."""
+        plan, image = self.plan, self._planned
+        if plan is None or plan.region.shape != image.shape:
+            return False
+        planes = sum(1 for _ in image.planes())
+        return len(plan.planes) == planes and self._found.issuperset(plan.blocks())
 
     @property
     def record(self) -> dict[str, Any]:
@@ -265,6 +310,7 @@ class Result:
             nothing = Patch(box, np.zeros(box.shape, np.int32), 0)
             self.live.update(self.shown, plane, box, nothing, 0)
         self.plan = self.folder = None
+        self._filled = self._found_any = False
         self.cached_tiles = set()
         self.layer.refresh()
 
@@ -327,7 +373,10 @@ class Result:
             return ""
         if self.classes:
             return "Done."
-        text = objects_found(self.count, self.plan)
+        count = self.count
+        text = objects_found(count, self.plan, self._planned)
+        if not count and any(map(has_contrast, self.plan.limits)):
+            text += what_to_try(self._planned)
         if not self._room_for_maps:
             return text + IN_VIEW
         return text if self._found.issuperset(self.plan.blocks()) else text + IN_PART
@@ -337,25 +386,3 @@ def _unannounced(run: Run, executor: Executor) -> Events:
     """Yield what a run tells, but not that it has started: its plan is known."""
     with closing(run.events(executor)) as events:
         yield from (event for event in events if not isinstance(event, Started))
-
-
-def in_file(
-    record: dict[str, Any], told: dict[str, Any], labels: NDArray[Any], shown: NDArray[Any]
-) -> dict[str, Any]:
-    """Return the record of labels that go into a file.
-
-    Parameters
-    ----------
-    record : dict
-        As `Result.record` gave it.
-    told : dict
-        What is to be told besides.
-    labels : ndarray of int
-        ``(..., Y, X)``, the labels of the file; linked ones have other ids than what is shown.
-    shown : ndarray of int
-        ``(..., Y, X)``, what the layer showed.
-    """
-    if "corrected" not in record:
-        return {**record, **told}
-    ids = np.unique(labels[np.isin(shown, record["corrected"])])
-    return {**record, **told, "corrected": ids[ids > 0].tolist()}

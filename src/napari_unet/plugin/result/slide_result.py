@@ -12,10 +12,16 @@ from napari_unet.execution.events import ObjectsFound, Started, TileWritten, obj
 from napari_unet.image import Image
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.layers.label_grid import Redraw
 from napari_unet.plugin.layers.labels_files import METADATA_KEY
 from napari_unet.plugin.result.incremental import IncrementalSegmentation
 from napari_unet.segmentation import record
 
+TO_CORRECT = "To correct some, zoom in and press Edit this view."
+TRY = (
+    " Set the object diameter to that of your cells, raise Sensitivity, or choose another model{}. "
+    "If that does not help, paint ten cells and press Retrain."
+)
 SLIDE = "napari_unet_slide"  # in the metadata of such a layer
 
 
@@ -69,7 +75,7 @@ class SlideResult:
             SLIDE: self,
             METADATA_KEY: record(event.plan, self.incremental.settings, self.image),
         }
-        self._redraw = layers.Redraw(self.layer)
+        self._redraw = Redraw(self.layer)
 
     def place(self, event: TileWritten | ObjectsFound) -> None:
         """Draw anew what was written."""
@@ -87,8 +93,9 @@ class SlideResult:
             return "Cancelled. What is finished stays; press Segment to go on."
         if self.classes:
             return f"Done. {self.note}".strip()
-        how = self.note or "To correct some, zoom in and press Edit this view."
-        return f"{objects_found(self.incremental.objects)} {how}"
+        count = self.incremental.objects
+        how = TO_CORRECT if count else what_to_try(self.image).strip()
+        return f"{objects_found(count)} {self.note or how}"
 
 
 def slide_results(viewer: Viewer, source: Layer | None) -> list[SlideResult]:
@@ -104,3 +111,8 @@ def slide_results(viewer: Viewer, source: Layer | None) -> list[SlideResult]:
 def slide_result(viewer: Viewer, source: Layer | None) -> SlideResult | None:
     """Return the topmost labels of a large image; None if there are none."""
     return next(iter(slide_results(viewer, source)), None)
+
+
+def what_to_try(image: Image) -> str:
+    """Return what a person can do where a model finds nothing in an image."""
+    return TRY.format(", or another channel" if image.channels > 1 else "")

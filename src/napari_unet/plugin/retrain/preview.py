@@ -13,7 +13,7 @@ from napari_unet.labels.live_labels import Assembly
 from napari_unet.models.library import Model
 from napari_unet.planning.planner import Where
 from napari_unet.plugin.layers import layers
-from napari_unet.plugin.layers.label_grid import grid_of
+from napari_unet.plugin.layers.label_grid import Redraw, grid_of
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.retrain.retrain_form import SHOW_NEW
 from napari_unet.plugin.session.class_names import colour_dict
@@ -55,7 +55,7 @@ class Preview:
         self.source = weakref.ref(source)
         self.complete = False
         self._found = Assembly(grid_of(layer).labels(layer.data), classes=classes)
-        self._redraw = layers.Redraw(layer)
+        self._redraw = Redraw(layer)
 
     def started(self, event: Started) -> None:
         """Nothing of the plan is needed afterwards."""

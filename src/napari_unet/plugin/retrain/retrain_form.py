@@ -14,6 +14,7 @@ from napari_unet.plugin.widgets.setting_widgets import field_widget, keep_narrow
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
 from napari_unet.settings import FinetuneSettings
 from napari_unet.training.events import TrainingStep
+from napari_unet.wording import counted
 
 SHORTEST, LONGEST = 10, 300  # seconds on the slider
 RETRAIN = "Retrain", "Train the model on what is painted on the open images, and the folder added"
@@ -21,7 +22,7 @@ FOLDER = "Learn from a folder of images and masks too"
 SHOW_NEW = "Show the new one"
 FEWEST_STEPS = 5  # with fewer nothing can be told of what is learned
 NO_TIME = (
-    "There was no time to learn: it ended after {} step{}, as what the model finds now is looked "
+    "There was no time to learn: it ended after {}, as what the model finds now is looked "
     "at first. So the old one stays; choose a longer time and press Retrain."
 )
 STOP = "Stop", "End now; the best so far is judged, and kept if it is better"
@@ -162,7 +163,7 @@ class RetrainForm(QWidget):
 def told(report: Report) -> str:
     """Return what came of it, in a sentence; a model that had no time to learn is not to blame."""
     if report.outcome == "refused" and report.steps < FEWEST_STEPS:
-        return NO_TIME.format(report.steps, "" if report.steps == 1 else "s")
+        return NO_TIME.format(counted(report.steps, "step"))
     return report.sentence
 
 

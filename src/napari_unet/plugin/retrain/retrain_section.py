@@ -4,6 +4,8 @@ import shutil
 import time
 from collections.abc import Sequence
 
+from psygnal import Signal
+
 from napari_unet.errors import UNetError
 from napari_unet.execution.events import Waiting
 from napari_unet.finetuning.in_engine import (
@@ -38,6 +40,8 @@ class RetrainSection:
     session : Session
         What is worked on.
     """
+
+    asking = Signal(bool)  # whether the person is asked to keep or discard a new model
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -192,6 +196,7 @@ class RetrainSection:
             self._adopt(kept.name, kept.model.sha)
         elif report.outcome == "preview":
             self._candidate = kept
+            self.asking.emit(True)
             self.form.offer_preview(there=True)
             self._previewing.begin(kept.model)
         self._session.reveal.emit(self.form.outcome_part)
@@ -271,6 +276,7 @@ class RetrainSection:
         shutil.rmtree(kept.model.path.parent, ignore_errors=True)
         if not self._session.closed:
             self.form.offer_preview(there=False)
+            self.asking.emit(False)
 
 
 def _preview_of(kept: FinetuneResult | None) -> FinetuneResult | None:

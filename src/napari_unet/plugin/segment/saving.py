@@ -12,17 +12,20 @@ from magicgui.widgets import PushButton
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QFileDialog, QMessageBox, QWidget
 
-from napari_unet.io.ome_zarr import ENDING, copy_labels
+from napari_unet.io.ome_zarr import ENDING, LabelPyramid, copy_labels
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.layers.labels_files import METADATA_KEY, opens_as_labels, write_labels
+from napari_unet.plugin.linking.linked import Linked
+from napari_unet.plugin.linking.linked_results import LinkedResults
 from napari_unet.plugin.objects.leaving_out import ForFile, in_the_file
-from napari_unet.plugin.result.result import REPLACED, Result, in_file
+from napari_unet.plugin.result.result import REPLACED, Result
 from napari_unet.plugin.result.slide_result import SlideResult, slide_result
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
+from napari_unet.segmentation import in_file
 
 OME_TIFF = ".ome.tif"
 AS_IMAGE = (
@@ -31,6 +34,10 @@ AS_IMAGE = (
 )
 UNSAVED = (
     "{} not saved. What you have corrected is kept, and offered when you open the image again."
+)
+ONLY_PAINTED = (
+    "Only what you painted or restored is in these labels: the rest of the image is not segmented. "
+    "Press Segment first to find it."
 )
 NOTHING = "There is nothing to save: the image has no result any more. Press Segment first."
 
@@ -49,10 +56,12 @@ class Saving:
         What is worked on.
     for_file : callable
         Makes labels ready for a file; see `leaving_out`.
+    link : LinkedResults
+        Links planes of labels on disk where that is wanted.
     """
 
-    def __init__(self, session: Session, for_file: ForFile) -> None:
-        self._session, self._for_file = session, for_file
+    def __init__(self, session: Session, for_file: ForFile, link: LinkedResults) -> None:
+        self._session, self._for_file, self._link = session, for_file, link
         self._saved: weakref.WeakKeyDictionary[Result, int] = weakref.WeakKeyDictionary()  # edits
         self._closing: Closing | None = None
         self.save = PushButton(
@@ -83,7 +92,7 @@ class Saving:
         return [
             result.layer.name
             for result in self._session.results.all()
-            if self._saved.get(result) != result.correcting.edits and _holds_objects(result)
+            if self._saved.get(result) != result.correcting.edits and result.holds_any
         ]
 
     def _leave_window(self) -> None:
@@ -102,6 +111,8 @@ class Saving:
         if found is None:
             self._session.say(NOTHING)
             return
+        if isinstance(found, Result) and found.only_painted and not self._save_anyway():
+            return
         kind = "classes" if found.classes else "labels"
         ending = ENDING if slide else OME_TIFF
         suggestion = f"{found.image.name}_{kind}{ending}"
@@ -115,6 +126,15 @@ class Saving:
             else:
                 self.save_to(path)
 
+    def _save_anyway(self) -> bool:
+        """Ask whether to save labels of which nothing but what was painted is there."""
+        box = QMessageBox(self.save.native.window())
+        box.setText(ONLY_PAINTED)
+        anyway = box.addButton("Save anyway", QMessageBox.ButtonRole.AcceptRole)
+        box.setDefaultButton(box.addButton(QMessageBox.StandardButton.Cancel))
+        box.exec()
+        return box.clickedButton() is anyway
+
     def save_to(self, path: Path) -> None:
         """Write the labels, in the background, as they are now."""
         session, slide, result = self._session, self._slide(), self._session.results.current
@@ -123,7 +143,7 @@ class Saving:
             session.say(reason)
         elif slide is not None:
             path = with_ending(path, ENDING)
-            self._write(path, _writer_of_slide(slide, path), lambda: None)
+            self._write(path, _writer_of_slide(slide, path, self._link), lambda: None)
         elif result is None:
             session.say(NOTHING)
         elif not result.correcting.fits:
@@ -176,12 +196,6 @@ class Saving:
         # the journal of a layer that was removed meanwhile is closed, and is offered to be restored
         if journal is not None and result.layer in self._session.viewer.layers:
             journal.note("saved", path=str(path))
-
-
-def _holds_objects(result: Result) -> bool:
-    """Whether a layer is not empty; asked after every stroke, and a stack takes long to scan."""
-    painted, _ = result.correcting.count
-    return painted > 0 or bool(result.layer.data.any())
 
 
 class Closing(QObject):
@@ -237,15 +251,40 @@ class Closing(QObject):
         return box.clickedButton() is close
 
 
-def _writer_of_slide(slide: SlideResult, path: Path) -> Callable[[], str]:
+def _writer_of_slide(slide: SlideResult, path: Path, link: LinkedResults) -> Callable[[], str]:
     """Return what writes the labels of a large image: a folder, or a file read from it."""
-    if path.suffix.lower() == ENDING:
-        return lambda: _quietly(copy_labels, slide.incremental.output, path)
     assert slide.layer is not None, "only what is shown is saved"
-    data, meta = [*slide.layer.data], layers.attributes(slide.layer)
-    return lambda: _quietly(write_labels, str(path), data, meta)
+    data, meta, grid = [*slide.layer.data], layers.attributes(slide.layer), grid_of(slide.layer)
+    linked, in_folder = link.for_folder(slide), path.suffix.lower() == ENDING
+    if linked is None and in_folder:
+        return lambda: _quietly(copy_labels, slide.incremental.output, path)
+    if linked is None:
+        return lambda: _quietly(write_labels, str(path), data, meta)
+
+    def write() -> str:
+        found = linked()
+        record = {**meta["metadata"].get(METADATA_KEY, {}), **found.told}
+        try:
+            if in_folder:
+                _copy_linked(found, record, path)
+            else:
+                levels = [grid.on_layer(level) for level in found.levels]
+                metadata = {**meta["metadata"], METADATA_KEY: record}
+                write_labels(str(path), levels, {**meta, "metadata": metadata})
+        finally:
+            found.remove()
+        return ""
+
+    return write
 
 
 def _quietly(write: Callable[..., Any], *given: Any) -> str:
     write(*given)
     return ""
+
+
+def _copy_linked(linked: Linked, record: dict[str, Any], path: Path) -> None:
+    assert linked.folder is not None, "labels on disk"
+    told = {name: value for name, value in record.items() if name != "link_ids"}
+    LabelPyramid(linked.folder).note(told)  # of a folder no labels are gone on with
+    copy_labels(linked.folder, path)

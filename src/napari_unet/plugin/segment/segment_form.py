@@ -1,6 +1,7 @@
 """What can be chosen: image, model, axes, channel, diameter, region and thresholds."""
 
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ from magicgui.widgets import ComboBox, Container, Label, LineEdit
 from napari.layers import Image as ImageLayer
 
 from napari_unet.errors import UNetError
-from napari_unet.io.images import read_image
+from napari_unet.io.images import FileFacts
+from napari_unet.io.units import approximate_length
 from napari_unet.models.library import load_card, model_files
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.session.run_controller import Activity
@@ -40,6 +42,28 @@ def _asked(intent: Intent) -> tuple[str, int | None, int | None, str]:
     return intent.axes, intent.channel, intent.nuclei, intent.model
 
 
+def described_axes(layer: ImageLayer, axes: str, names: Sequence[str]) -> str:
+    """Return what axes make of a layer, such as "60 Z × 2 channels (DNA, actin) × 256 × 256".
+
+    Parameters
+    ----------
+    layer : Image layer
+        What is described.
+    axes : str
+        One letter for each dimension, as a person typed them.
+    names : sequence of str
+        Of the channels that are stored; empty = unknown.
+    """
+    shape, letters = layers.finest(layer).shape, axes.upper()
+    if len(letters) != len(shape) or len(set(letters)) < len(letters) or not {*"YX"} <= {*letters}:
+        lengths = " × ".join(map(str, shape))
+        return f"Give one letter for each dimension of {lengths}, Y and X among them."
+    named = f" ({', '.join(names)})" if names else ""
+    plain = {"Y": "{}", "X": "{}", "C": f"{{}} channels{named}"}
+    sizes = (plain.get(a, f"{{}} {a}").format(n) for a, n in zip(letters, shape, strict=True))
+    return " × ".join(sizes)
+
+
 class SegmentForm:
     """Widgets that show the session's intent, and change it when a person changes them.
 
@@ -52,9 +76,11 @@ class SegmentForm:
     def __init__(self, session: Session) -> None:
         self._session, self._viewer = session, session.viewer
         self._recommended: dict[str, float] = {}  # values of the sliders, by the model's card
+        self._found = 0.0  # diameter in pixels, 0 = none was found yet
         self._described: tuple[int, ...] = ()  # shape that the diameter was found for
-        self._names: weakref.WeakKeyDictionary[ImageLayer, tuple[str, ...]]  # of channels, by file
-        self._names = weakref.WeakKeyDictionary()
+        self._looked: weakref.WeakSet[ImageLayer] = (
+            weakref.WeakSet()
+        )  # whose files were looked into
         self._build()
         self._viewer.layers.selection.events.active.connect(self._follow)
         events = self._viewer.layers.events
@@ -67,6 +93,8 @@ class SegmentForm:
             combo.changed.connect(self._give)
         for widget in (self.diameter, self.where, *self.sliders):
             widget.changed.connect(self._intend)
+        for size in self._pixels:
+            size.changed.connect(self._tell_lengths)
         session.intent_changed.connect(self._show)
         session.results.changed.connect(self._describe)
         session.runs.planned.connect(self._show_found)
@@ -100,6 +128,7 @@ class SegmentForm:
         self.options.extend([self.axes, self.sizes, self.channel, self.nuclei])
         self.options.extend([self.diameter, self.where])
         self.options.extend(self.sliders)
+        self._pixels = {one: one.label for one in (self.diameter, smallest)}  # in which they are
         self.options.margins = (0, 0, 0, 0)
         for combo in (self.image, self.model, self.channel, self.nuclei, self.where):
             keep_narrow(combo)
@@ -180,13 +209,15 @@ class SegmentForm:
             return
         shape = tuple(layers.finest(layer).shape)
         if self._described != shape:
+            self._found = 0.0
             self.diameter.native.setSpecialValueText(AUTOMATIC)
         self._described = shape
+        self._tell_lengths()
         with self.axes.changed.blocked():
             self.axes.value = intent.axes
         self.axes.visible = len(shape) > 2 and not (layer.rgb and layer.ndim == 2)
         self.sizes.visible = self.axes.visible
-        self._look_for_names(layer)
+        self._look_into_file(layer)
         self._describe_channels()
         with self.channel.changed.blocked():
             self.channel.value = AVERAGE if intent.channel is None else str(intent.channel)
@@ -197,7 +228,7 @@ class SegmentForm:
         if layer is not None:
             stored = self._channel_names(layer)[: layers.channel_count(layer, axes)]
             names = stored if any(stored) else ()
-            self.sizes.value = layers.described_axes(layer, axes, names)
+            self.sizes.value = described_axes(layer, axes, names)
         with self.channel.changed.blocked():
             self.channel.reset_choices()
         self._offer_nuclei(self.nuclei.value)
@@ -222,21 +253,28 @@ class SegmentForm:
 
     def _channel_names(self, layer: ImageLayer) -> tuple[str, ...]:
         """Return a name for each channel that can be chosen now, empty where it has none."""
-        return layers.channel_names(layer, self.axes.value, self._names.get(layer, ()))
+        told = layers.facts_of(layer)
+        names = told[0].channels if told is not None else ()
+        return layers.channel_names(layer, self.axes.value, names)
 
-    def _look_for_names(self, layer: ImageLayer) -> None:
-        """Ask the layer's file for names of its channels, in the background."""
+    def _look_into_file(self, layer: ImageLayer) -> None:
+        """Ask the layer's file for axes, sizes and names of channels, in the background."""
         path = Path(layer.source.path or "")
-        if layer in self._names or layer.rgb or not layer.source.path or not path.exists():
+        if layer in self._looked or layer.rgb or not layer.source.path or not path.exists():
             return
-        self._names[layer] = ()
+        self._looked.add(layer)
 
-        def found(names: tuple[str, ...] | None, _problem: str | None) -> None:
-            if names and not self._session.closed:  # a file of another kind has none to tell
-                self._names[layer] = names
-                self._describe()
+        def found(facts: FileFacts | None, _problem: str | None) -> None:
+            if facts is None or self._session.closed:  # a file of another kind has none to tell
+                return
+            layer.metadata = {**layer.metadata, layers.FILE: facts}
+            if layer is not self._session.intent.layer or layers.facts_of(layer) is None:
+                return
+            if not self._session.results.has(layer) and not self._session.runs.segmenting:
+                self._session.refresh()  # axes are no guess any more
+            self._describe()
 
-        in_background(lambda: read_image(path).channel_names, found)
+        in_background(lambda: FileFacts.of(path), found)
 
     def _offer_nuclei(self, chosen: str | None) -> None:
         """Offer the channels in their order: a box adds at its end what it did not have."""
@@ -256,8 +294,9 @@ class SegmentForm:
         results = self._session.results
         there = results.has(results.chosen) and not results.classes
         result = results.current if there else None
+        shown = result is not None and result.plan is not None
         for slider in self.sliders:
-            slider.visible = result is not None and result.plan is not None
+            slider.visible = shown
 
     def _take_turns(self) -> None:
         for slider in self.sliders:
@@ -268,14 +307,26 @@ class SegmentForm:
             with slider.changed.blocked():
                 slider.value = getattr(recommended, slider.name)
         self._recommended = self._slider_values()
+        self._tell_lengths()
 
     def _slider_values(self) -> dict[str, float]:
         return {slider.name: slider.value for slider in self.sliders}
 
     def _show_found(self, plan: SegmentPlan) -> None:
         """Show the diameter that was found, and what is therefore too small to be an object."""
+        self._found = plan.found or 0.0
         found = f"{AUTOMATIC} ({plan.diameter:.0f})" if plan.found else AUTOMATIC
         self.diameter.native.setSpecialValueText(found)
         if self._slider_values() == self._recommended and plan.card.finds_objects:
             given = self.diameter.value or None
             self._set_sliders(plan.card.decode_for(plan.found or given))
+        self._tell_lengths()
+
+    def _tell_lengths(self, *_: Any) -> None:
+        """Show how long the pixels of sizes are, in an image whose pixel size is known."""
+        layer = self._session.intent.layer
+        image = self._session.describe(layer, quietly=True) if layer is not None else None
+        for box, label in self._pixels.items():
+            pixels = box.value or (self._found if box is self.diameter else 0.0)
+            length = approximate_length(pixels, image) if image is not None else ""
+            box.label = f"{label}\n{length}".strip()

@@ -171,6 +171,7 @@ class RunController:
         )
         self.started.emit()
         task.start()
+        self.activity_changed.emit()
 
     def drop(self) -> None:
         """Stop the run because another one follows; the person is not told."""

@@ -127,7 +127,7 @@ def _slide_result(session: Session, layer: ImageLayer, image: Image) -> SlideRes
     for result in there:
         if result.incremental.goes_on(image, model, settings):
             return result
-    note = OTHERS if any(result.incremental.edited for result in there) else ""
+    note = OTHERS if any(result.incremental.edits for result in there) else ""
     output = session.scratch.reserve().with_suffix(".zarr")
     incremental = IncrementalSegmentation(output, image, model, settings)
     return SlideResult(session.viewer, weakref.ref(layer), incremental, note=note)

@@ -5,6 +5,7 @@ For processes of their own, without pytest; napari is imported when the window o
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,20 +25,39 @@ def wait_until(there: Callable[[], object], what: str) -> None:
         QTest.qWait(5)
 
 
-class Window:
-    """The viewer with the image and the panel, and a mouse that is moved."""
+def cells() -> np.ndarray:
+    """Return a part of the sample, of `SHAPE`."""
+    import tifffile
 
-    def __init__(self) -> None:
+    from napari_unet.plugin.samples import sample_folder
+
+    return np.asarray(tifffile.imread(sample_folder() / "nuclei.tif")[: SHAPE[0], : SHAPE[1]])
+
+
+class Window:
+    """The viewer with an image and the panel, and a mouse that is moved.
+
+    Parameters
+    ----------
+    pixels : ndarray or list of ndarray, optional
+        An image, or the levels of a large one; default `cells`.
+
+    Attributes
+    ----------
+    origin : tuple of float
+        Where the first pixel of what is painted on lies in the world.
+    """
+
+    def __init__(self, pixels: Any = None) -> None:
         import napari
-        import tifffile
         from qtpy.QtTest import QTest
 
-        from napari_unet.plugin.samples import sample_folder
-
+        self.origin = 0.0, 0.0
         self.viewer = napari.Viewer()
         self.viewer.window.resize(1000, 800)
-        cells = tifffile.imread(sample_folder() / "nuclei.tif")[: SHAPE[0], : SHAPE[1]]
-        self.image = self.viewer.add_image(cells, name="cells")
+        given = cells() if pixels is None else pixels
+        several = isinstance(given, list)
+        self.image = self.viewer.add_image(given, name="cells", multiscale=several)
         _, self.panel = self.viewer.window.add_plugin_dock_widget(PLUGIN, PANEL)
         self.panel.form.image.value = self.image
         QTest.qWait(100)  # the dock takes its room before the image is fitted to the rest
@@ -45,7 +65,15 @@ class Window:
         QTest.qWait(50)
         self._canvas = self.viewer.window._qt_viewer.canvas.native
 
-    def click(self, widget) -> None:
+    def wait(self) -> None:
+        """Wait until nothing runs; raise what went wrong."""
+        runs = self.panel.session.runs
+        wait_until(lambda: not runs.busy, "it does not end")
+        if runs.problem:
+            raise RuntimeError(runs.problem)
+
+    def click(self, widget: Any) -> None:
+        """Click a button that can be clicked."""
         from qtpy.QtCore import Qt
         from qtpy.QtTest import QTest
 
@@ -53,12 +81,10 @@ class Window:
             raise RuntimeError(f"{widget.text!r} cannot be clicked. {self.panel.sentence}")
         QTest.mouseClick(widget.native, Qt.MouseButton.LeftButton)
 
-    def segment(self):
+    def segment(self) -> Any:
         """Press Segment, wait for the end, and return the result."""
         self.click(self.panel.segment.segment)
-        wait_until(lambda: not self.panel.session.runs.busy, "the segmentation does not end")
-        if self.panel.session.runs.problem:
-            raise RuntimeError(self.panel.session.runs.problem)
+        self.wait()
         return self.panel.session.results.current
 
     def drag(self, points: Sequence[tuple[float, float]]) -> None:
@@ -87,19 +113,21 @@ class Window:
     def _move(self, point: tuple[float, float]) -> None:
         from qtpy.QtTest import QTest
 
+        world = np.add(point, self.origin)
+
         def arrived() -> bool:
             for y, x in ((point[0] + 2, point[1]), point):  # staying would be no move
                 QTest.mouseMove(self._canvas, self._at((y, x)))
                 QTest.qWait(15)
-            return bool(np.allclose(self.viewer.cursor.position[-2:], point, atol=2))
+            return bool(np.allclose(self.viewer.cursor.position[-2:], world, atol=2))
 
         wait_until(arrived, "the mouse does not get there")
 
-    def _at(self, point: tuple[float, float]):
+    def _at(self, point: tuple[float, float]) -> Any:
         from qtpy.QtCore import QPoint
 
         camera = self.viewer.scene.camera
         (cy, cx), zoom = camera.center[-2:], camera.zoom
         width, height = self._canvas.width(), self._canvas.height()
-        y, x = point
+        y, x = np.add(point, self.origin)
         return QPoint(round(width / 2 + (x - cx) * zoom), round(height / 2 + (y - cy) * zoom))

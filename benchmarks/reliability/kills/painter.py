@@ -1,13 +1,16 @@
-"""A real napari window in which a script paints without end; runs as a process of its own.
+"""Paints stroke after stroke in a real window, and knows what must be painted.
 
-``python napari_painter.py painting|saving|training|restoring SEED FILE`` tells on standard output
-what it does, one line each, and goes on until it is killed (``restoring`` ends by itself):
+What happens is told on standard output, one line each:
 
 - ``begin K VALUE Y0 X0 Y1 X1``: stroke K begins, pixels of the box will hold the value;
 - ``painted K STATE``: this is what a person sees painted after K strokes;
 - ``kept K NUMBER``: the journal's files were read back, and up to this record hold that state;
 - ``armed``: from now on it is worth being killed;
 - ``saving N LABELS``, ``saved N``: the labels as they are handed over, and that they are saved;
+- ``exporting N NAME``, ``exported N NAME``: a file is written beside FILE, and is there;
+- ``linking``: planes begin to be linked;
+- ``folder Y0 X0 Y1 X1 PATH``: the part, and where the labels of the large image are;
+- ``putting N STATE``, ``put N``: what is painted is put back into them, and is there;
 - ``does SENTENCE``: what the panel says.
 """
 
@@ -16,28 +19,31 @@ import random
 import sys
 import zlib
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-from napari_by_hand import SHAPE, Window, wait_until
+
+from benchmarks.reliability.kills.by_hand import Window, wait_until
 
 FIRST_ID = 2**26  # of strokes: from here on no model numbers its objects
 MARGIN = 12  # pixels
-TRAINING = 5.0, 30.0  # seconds of one retraining: it ends before the kill, or hardly
-ENOUGH = 6  # strokes before the first retraining
 
 
-def encode(array: np.ndarray) -> str:
-    """Return labels of `SHAPE` as one word."""
-    return base64.b64encode(zlib.compress(array.astype("<u4").tobytes(), 1)).decode()
+def encode(array: Any) -> str:
+    """Return labels as one word."""
+    shape = "x".join(map(str, array.shape))
+    return f"{shape}:{base64.b64encode(zlib.compress(array.astype('<u4').tobytes(), 1)).decode()}"
 
 
 def decode(word: str) -> np.ndarray:
     """Return the labels from a word."""
-    return np.frombuffer(zlib.decompress(base64.b64decode(word)), "<u4").reshape(SHAPE)
+    shape, _, packed = word.partition(":")
+    content = zlib.decompress(base64.b64decode(packed))
+    return np.frombuffer(content, "<u4").reshape([int(n) for n in shape.split("x")])
 
 
 def tell(*words: object) -> None:
+    """Write one line that whoever listens has at once."""
     sys.stdout.write(" ".join(map(str, words)) + "\n")
     sys.stdout.flush()
 
@@ -59,14 +65,15 @@ class Painter:
     """
 
     def __init__(self, window: Window, seed: int, *, runs: bool, between: Callable[[], None]):
-        result = window.panel.current_result()
+        result = window.panel.session.results.current
         self._window, self._between, self._runs = window, between, runs
         self._layer, self._correcting = result.layer, result.correcting
         self._chance = random.Random(seed)
         self._said = self._layer.data.copy()
-        self._brushed = np.zeros(SHAPE, bool)  # with the background brush
+        self._shape = self._layer.data.shape
+        self._brushed = np.zeros(self._shape, bool)  # with the background brush
         self._path = [(128.0, 128.0)]
-        self._state = np.zeros(SHAPE, np.uint32)
+        self._state = np.zeros(self._shape, np.uint32)
         self.count = 0
 
     def paint(self) -> None:
@@ -133,7 +140,7 @@ class Painter:
         layer.brush_size, layer.mode = self._chance.randint(3, 14), mode
 
     def _new_path(self) -> list[tuple[float, float]]:
-        low, high = MARGIN, SHAPE[0] - MARGIN
+        low, high = MARGIN, min(self._shape[-2:]) - MARGIN
         y, x = self._chance.uniform(low, high), self._chance.uniform(low, high)
         self._path = [(y, x)]
         for _ in range(self._chance.randint(1, 4)):
@@ -187,125 +194,3 @@ class Painter:
         if number > flushed or not np.array_equal(found, self._state):
             return None
         return number
-
-
-class Saver:
-    """Saves the labels to the same file again and again."""
-
-    def __init__(self, window: Window, path: Path) -> None:
-        self._panel, self._path = window.panel, path
-        self.begun = self.saved = 0
-
-    def __call__(self) -> None:
-        """Begin another save once the one before has ended."""
-        panel = self._panel
-        if panel.busy:
-            return
-        if self.begun > self.saved:
-            if panel.problem:
-                raise RuntimeError(panel.problem)
-            self.saved = self.begun
-            tell("saved", self.saved)
-        self.begun += 1
-        result = panel.current_result()
-        result.correcting.look_everywhere()  # saving begins with it, too
-        tell("saving", self.begun, encode(result.layer.data))
-        panel.save_to(self._path)
-
-
-class Trainer:
-    """Retrains again and again; `steps` are the sentences about learning so far."""
-
-    def __init__(self, window: Window, seconds: float) -> None:
-        self._window, self._section = window, window.panel.retrain
-        self._section.time.min = self._section.time.value = seconds
-        self._said = ""
-        self.on = False
-        self.steps = 0
-
-    def __call__(self) -> None:
-        """Press Retrain unless something runs; tell what goes on."""
-        panel = self._window.panel
-        if panel.sentence != self._said:
-            self._said = panel.sentence
-            self.steps += "Learning" in self._said
-            tell("does", self._said)
-        if self.on and not panel.busy:
-            if self._section.problem:
-                raise RuntimeError(self._section.problem)
-            self._window.click(self._section.retrain)
-
-
-def paint(seed: int) -> None:
-    window = Window()
-    window.segment()
-    painter = Painter(window, seed, runs=False, between=lambda: None)
-    painter.paint()
-    tell("armed")
-    while True:
-        painter.paint()
-
-
-def paint_and_save(seed: int, path: Path) -> None:
-    window = Window()
-    window.segment()
-    saver = Saver(window, path)
-    painter = Painter(window, seed, runs=False, between=saver)
-    while saver.saved < 1:
-        painter.paint()
-    tell("armed")
-    while True:
-        painter.paint()
-
-
-def paint_and_retrain(seed: int) -> None:
-    window = Window()
-    window.segment()
-    trainer = Trainer(window, TRAINING[seed // 6 % 2])
-    painter = Painter(window, seed, runs=True, between=trainer)
-    painter._background()
-    while painter.count < ENOUGH:
-        painter.paint()
-    trainer.on = True
-    trainer()
-    while seed // 3 % 2 and not trainer.steps:  # every other time, not before it learns
-        painter.paint()
-    tell("armed")
-    while True:
-        painter.paint()
-
-
-def restore(path: Path) -> None:
-    """Take the offer of the panel, tell what is painted, save the labels, and leave."""
-    window = Window()
-    panel = window.panel
-    wait_until(lambda: panel.restoring.visible, "nothing is offered to be restored")
-    tell("does", panel.restoring.offer_text.text)
-    window.click(panel.restoring.restore)
-    wait_until(lambda: "are restored" in panel.sentence, "it is not restored")
-    result = panel.current_result()
-    tell("painted", 0, encode(result.painted()))
-    tell("saving", 1, encode(result.layer.data))
-    panel.save_to(path)
-    wait_until(lambda: not panel.busy, "the labels are not saved")
-    if panel.problem:
-        raise RuntimeError(panel.problem)
-    tell("saved", 1)
-    panel.close_down()
-    window.viewer.close()
-
-
-def main(kind: str, seed: int, path: Path) -> None:
-    match kind:
-        case "painting":
-            paint(seed)
-        case "saving":
-            paint_and_save(seed, path)
-        case "training":
-            paint_and_retrain(seed)
-        case "restoring":
-            restore(path)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,1 @@
+"""Campaigns that try to break what the README promises; see `docs/reliability.md`."""
