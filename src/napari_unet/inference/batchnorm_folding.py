@@ -1,6 +1,7 @@
 """The network in the form that computes fastest, and how much it may then differ."""
 
 import copy
+import os
 from typing import Any
 
 import torch
@@ -10,6 +11,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from napari_unet.network.unet import UNet
 
 SHORT_TYPES = ("avx512_bf16", "amx_bf16", "bf16")  # names of the instructions on x86 and Arm
+# Environment that keeps oneDNN, which computes for torch, from a processor's newer instructions;
+# the first that is set counts.
+MASKS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+# Their values without the instructions for bfloat16, which oneDNN reads in any case.
+WITHOUT_SHORT = {
+    "sse41", "avx", "avx2", "avx2_vnni", "avx2_vnni_2", "avx512_core", "avx512_core_vnni",
+}  # fmt: skip
 
 
 def folded(network: UNet) -> UNet:
@@ -46,7 +54,13 @@ def pick_precision(wanted: str, device: torch.device) -> torch.dtype:
 
 
 def computes_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 in one instruction; others only emulate it."""
+    """Whether this processor multiplies bfloat16 in one instruction; others only emulate it.
+
+    A processor whose instructions are masked (`MASKS`) emulates it, too.
+    """
+    mask = next((os.environ[name] for name in MASKS if os.environ.get(name)), "")
+    if mask.lower() in WITHOUT_SHORT:
+        return False
     # a table of the processor's instructions, in torch from 2.11 on
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in SHORT_TYPES)
