@@ -13,6 +13,7 @@ from napari_unet.cli.targets import find_targets
 from napari_unet.engine.client import Engine
 from napari_unet.execution.block_worker import ThreadExecutor
 from napari_unet.execution.slide import Source
+from napari_unet.io.records import read_record
 from napari_unet.io.scratch import Scratch
 from napari_unet.models.library import load_model
 from napari_unet.segmentation.batch import (
@@ -24,7 +25,7 @@ from napari_unet.segmentation.batch import (
     ItemSkipped,
     batch_events,
 )
-from napari_unet.settings import SegmentSettings
+from napari_unet.settings import LinkSettings, SegmentSettings
 
 SAMPLE = Path(__file__).resolve().parents[1] / "sample_data" / "nuclei.tif"
 
@@ -84,6 +85,18 @@ def test_results_are_those_of_the_command_line(folder: Path, tmp_path: Path, eng
     for name in ("a_objects.csv", "c_objects.csv"):
         assert (here / name).read_bytes() == (there / name).read_bytes()
     assert [*(tmp_path / "scratch").glob("*/*")] == []
+
+
+def test_planes_are_linked_as_the_panel_is_set(folder: Path, tmp_path: Path) -> None:
+    for name in ("a.tif", "b.tif"):
+        (folder / name).unlink()
+    for number, linking in enumerate((LinkSettings(gap=2), None)):
+        output = tmp_path / str(number)
+        settings = settings_in(tmp_path, linking=linking)
+        [end] = ends(batch_events(items_of(folder, output), settings, ThreadExecutor()))
+        assert isinstance(end, ItemDone)
+        told = read_record(output / "c_labels.tif").get("link")
+        assert (told and told["gap"]) == (None if linking is None else 2)
 
 
 def test_what_exists_is_left_alone_unless_overwritten(folder: Path, tmp_path: Path) -> None:

@@ -76,6 +76,22 @@ def test_without_linking_each_plane_is_for_itself(tmp_path: Path) -> None:
     assert not set(np.unique(labels[0])) & set(np.unique(labels[1])) - {0}
 
 
+def test_settings_of_linking_are_those_of_the_panel(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.tif", "ZYX")
+    given = ("--link-setting", "gap=2", "--link-setting", "least_overlap=0.75")
+    result = run(source, *OPTIONS, tmp_path, *given)
+    assert result.exit_code == 0, result.output
+    link = read_record(tmp_path / "a_labels.tif")["link"]
+    assert (link["gap"], link["least_overlap"]) == (2, 0.75)
+    for wrong, told in (("gap", "NAME=VALUE"), ("gap=11", "'gap'"), ("speed=1", "'speed'")):
+        refused = run(source, "--overwrite", "--link-setting", wrong, "--output", tmp_path)
+        assert refused.exit_code == 2
+        assert told in " ".join(refused.output.split())
+    refused = run(source, "--overwrite", "--no-link", *given, "--output", tmp_path)
+    assert refused.exit_code == 2
+    assert "--no-link" in refused.output
+
+
 def test_a_movie_has_a_row_for_each_object_and_time(tmp_path: Path) -> None:
     source = write(tmp_path / "a.tif", "TYX", finterval=60.0)
     result = run(source, "--link", *OPTIONS, tmp_path)

@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_unet.cli.filters import EDGE_HELP, RANGE_HELP, check_columns, filters_of
+from napari_unet.cli.linking import LINK_HELP, SETTING_HELP, link_settings_of
 from napari_unet.cli.targets import FAILURES, complain, find_targets, only_scene
 from napari_unet.cli.telling import CHANNEL, Told, bar
 from napari_unet.errors import InputError
 from napari_unet.io.atomic import claimed
 from napari_unet.io.results import EXPORTS, Target, chosen, copy_whole, exports_of, prepared
-from napari_unet.settings import FilterSettings, SegmentSettings, validated_settings
+from napari_unet.settings import (
+    FilterSettings,
+    LinkSettings,
+    SegmentSettings,
+    validated_settings,
+)
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -64,8 +70,11 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
         bool | None,
         typer.Option(
             "--link/--no-link",
-            help="One id for an object through Z and time; default on for stacks and movies.",
+            help=LINK_HELP,
         ),
+    ] = None,
+    link_settings: Annotated[
+        list[str] | None, typer.Option("--link-setting", help=SETTING_HELP)
     ] = None,
     filters: Annotated[list[str] | None, typer.Option("--filter", help=RANGE_HELP)] = None,
     no_edge: Annotated[bool, typer.Option("--no-edge", help=EDGE_HELP)] = False,
@@ -110,8 +119,9 @@ def segment(  # noqa: PLR0913  one parameter for each option, as typer wants it
         channels = _Channels(axes, channel, nuclei_channel)
         kinds = chosen(csv=csv, roi=roi, geojson=geojson)
         wanted = filters_of(filters or (), at_edge=no_edge)
+        linking = link_settings_of(link_settings or (), link=link)
         options = _Options(
-            found, settings, channels, kinds, overwrite, skip_existing, box, link, wanted
+            found, settings, channels, kinds, overwrite, skip_existing, box, link, linking, wanted
         )
         with _cluster(scheduler) as client:
             if output.suffix.lower() == ".zarr":
@@ -155,6 +165,7 @@ class _Options:
     skip: bool
     region: "Box | None" = None
     link: bool | None = None
+    linking: LinkSettings = field(default_factory=LinkSettings)
     filters: FilterSettings = field(default_factory=FilterSettings)
 
     def check(self, image: "Image") -> None:
@@ -175,7 +186,7 @@ class _Options:
         """
         from napari_unet.segmentation.files import linked_if_possible  # noqa: PLC0415  quick --help
 
-        made = result if self.link is False else linked_if_possible(result)
+        made = result if self.link is False else linked_if_possible(result, self.linking)
         return made.filtered(self.filters) if self.filters.active else made
 
 

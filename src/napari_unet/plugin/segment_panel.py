@@ -63,7 +63,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.saving = Saving(session, for_file, self.link.results)
         self.help = Help()
         self.welcome = Welcome(napari_viewer, self.help.open)
-        self.large, self.batch = LargeImages(session), Batch(session)
+        self.large, self.batch = LargeImages(session), Batch(session, self.link.results.chosen)
         self.classes = ClassesSection(session)
         self.restoring = Restoring(session)
         self.correct = CorrectSection(session, self.classes)

@@ -8,7 +8,7 @@ import logging
 import shutil
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from napari_unet.models.library import Model
 from napari_unet.segmentation.files import is_large, linked_if_possible, save_result, summary
 from napari_unet.segmentation.images import stored_events
 from napari_unet.segmentation.result import Notes, Segmentation
-from napari_unet.settings import SegmentSettings
+from napari_unet.settings import LinkSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
 log = logging.getLogger(__name__)
@@ -68,6 +68,8 @@ class BatchSettings:
         Diameter, thresholds and others.
     kinds : tuple of str
         What is written beside the labels; see `napari_unet.io.results.EXPORTS`.
+    linking : LinkSettings or None
+        How planes are linked; None = each plane stays by itself.
     overwrite : bool
         Whether results that exist are replaced; default they are left alone.
     scratch : Scratch
@@ -78,6 +80,7 @@ class BatchSettings:
     settings: SegmentSettings
     scratch: Scratch
     kinds: tuple[str, ...] = ("csv",)
+    linking: LinkSettings | None = field(default_factory=LinkSettings)
     overwrite: bool = False
 
 
@@ -161,7 +164,9 @@ def _segment(
     try:
         with claimed(item.target.path):
             result = yield from _labelled(number, image, settings, executor, folder)
-            linked = linked_if_possible(result)
+            linked = result
+            if settings.linking is not None:
+                linked = linked_if_possible(result, settings.linking)
             save_result(linked, item.target, settings.kinds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # what is left of it goes with the process

@@ -10,6 +10,7 @@ from napari_unet.io.results import Target, prepared
 from napari_unet.io.tiff import save_labels
 from napari_unet.labels.linking import separable
 from napari_unet.segmentation.result import Segmentation, can_link, link_record
+from napari_unet.settings import LinkSettings
 from napari_unet.wording import counted
 
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ def is_large(image: Image) -> bool:
     return 4 * math.prod(image.labels_shape) > min(LARGE, free_memory() / 4)
 
 
-def linked_if_possible(result: Segmentation) -> Segmentation:
+def linked_if_possible(result: Segmentation, settings: LinkSettings) -> Segmentation:
     """Return one id for each object through Z and time where there are such planes."""
-    return result.linked() if can_link(result.image, result.plan.card) else result
+    return result.linked(settings) if can_link(result.image, result.plan.card) else result
 
 
 def save_result(result: Segmentation, target: Target, kinds: Collection[str]) -> None:

@@ -40,8 +40,10 @@ from napari_unet.segmentation.batch import (
     ItemProgress,
     ItemSkipped,
 )
+from napari_unet.settings import LinkSettings
 from napari_unet.wording import counted
 
+Linking = Callable[[], LinkSettings | None]
 WIDTH, HEIGHT = 760, 520  # screen pixels
 COLUMNS = ("Image", "Result", "State")
 LOOKING = "Looking for images…"
@@ -62,13 +64,15 @@ class BatchWindow(QDialog):
     ----------
     session : Session
         Model, settings and channels.
+    linking : callable
+        Tells how planes are linked now; None = not at all.
     parent : QWidget
         The panel.
     """
 
-    def __init__(self, session: Session, parent: QWidget) -> None:
+    def __init__(self, session: Session, linking: Linking, parent: QWidget) -> None:
         super().__init__(parent)
-        self._session = session
+        self._session, self._linking = session, linking
         self._layers: list[ImageLayer] | None = []  # None where files were chosen
         self._scenes: list[Scene] = []
         self._folder: Path | None = None
@@ -233,7 +237,9 @@ class BatchWindow(QDialog):
             self._sentence.say(str(error))
             return
         overwrite = self.overwrite.isChecked()
-        settings = BatchSettings(model, chosen, session.scratch, overwrite=overwrite)
+        settings = BatchSettings(
+            model, chosen, session.scratch, linking=self._linking(), overwrite=overwrite
+        )
         self._fill(items)
         run = self._run = BatchRun(items, settings)
         run.told.connect(self._on_event)
@@ -317,10 +323,12 @@ class Batch:
     ----------
     session : Session
         What is worked on.
+    linking : callable
+        Tells how planes are linked now; None = not at all.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, linking: Linking) -> None:
+        self._session, self._linking = session, linking
         self.window: BatchWindow | None = None
         self.button = PushButton(
             text="Segment all…", tooltip="Segment all open images, or a folder of files"
@@ -331,7 +339,7 @@ class Batch:
     def show(self) -> None:
         """Show the window; it may be at work."""
         if self.window is None:
-            self.window = BatchWindow(self._session, self.button.native.window())
+            self.window = BatchWindow(self._session, self._linking, self.button.native.window())
             self.window.take_open()
         self.window.show()
         self.window.raise_()

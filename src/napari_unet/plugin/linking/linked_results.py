@@ -128,6 +128,10 @@ class LinkedResults:
             self._due.setdefault(target, False)
         self._start()
 
+    def chosen(self) -> LinkSettings | None:
+        """Return how planes are to be linked; None if they are not."""
+        return self.settings if self.wanted else None
+
     def want(self, on: bool, settings: LinkSettings) -> None:
         """Link or not, and how; what was linked is made anew, or taken away."""
         self.wanted, self.settings = on, settings
