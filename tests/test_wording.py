@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_unet.wording import counted
+from napari_unet.wording import counted, listed
 
 PACKAGE = Path(__file__).resolve().parents[1] / "src" / "napari_unet"
 PLURAL = re.compile(r"""(['"])s?\1 if [^\n]*== 1 else|['"]s['"] if """)
@@ -34,3 +34,8 @@ def test_another_plural():
 def test_nobody_else_makes_a_plural():
     own = [path for path in PACKAGE.rglob("*.py") if PLURAL.search(path.read_text("utf-8"))]
     assert own == []
+
+
+def test_things_are_listed_as_one_would_say_them() -> None:
+    assert [listed("abc"[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
+    assert listed(["small ones", "faint ones"], "or") == "small ones or faint ones"

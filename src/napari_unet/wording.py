@@ -1,4 +1,6 @@
-"""Numbers of things in words, so that nobody reads of "1 objects"."""
+"""Numbers and lists of things in words, so that nobody reads of "1 objects"."""
+
+from collections.abc import Sequence
 
 
 def counted(number: float, thing: str, things: str = "") -> str:
@@ -15,3 +17,10 @@ def counted(number: float, thing: str, things: str = "") -> str:
     """
     told = "no" if number == 0 else str(number) if isinstance(number, int) else f"{number:g}"
     return f"{told} {thing if number == 1 else things or f'{thing}s'}"
+
+
+def listed(things: Sequence[str], word: str = "and") -> str:
+    """Return things as a list: "", "a", "a and b" or "a, b and c"."""
+    if len(things) < 2:
+        return "".join(things)
+    return f"{', '.join(things[:-1])} {word} {things[-1]}"

@@ -1,5 +1,6 @@
 """A panel whose network is a list of boxes: the way from one state to the next, in seconds."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from napari_unet.models.library import load_model, user_folder
 from napari_unet.models.names import free_name
 from napari_unet.models.report import Report
 from napari_unet.planning.planner import SIDE
+from napari_unet.plugin.objects.measurements import Measurements
 from napari_unet.plugin.retrain import preview, retrain_section
 from napari_unet.plugin.session import segmentation_runs
 from napari_unet.plugin.session.session import Engine
@@ -107,3 +109,17 @@ class Network:
 def sha_of(name: str) -> str:
     """sha256 of a model of the library."""
     return sha256_of(user_folder() / f"{name}{SUFFIX}")
+
+
+def times_of_strokes(measured: Measurements) -> list[float]:
+    """Seconds of the main thread that each stroke from now on takes to be measured."""
+    took, changed = list[float](), measured.result.correcting.changed
+    changed.disconnect(measured._catch_up)
+
+    def timed() -> None:
+        start = time.thread_time()
+        measured._catch_up()
+        took.append(time.thread_time() - start)
+
+    changed.connect(timed)
+    return took

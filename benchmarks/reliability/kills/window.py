@@ -5,6 +5,7 @@ What it tells is in `painter`.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,21 @@ TRAINING = 5.0, 30.0  # seconds of one retraining: it ends before the kill, or h
 ENOUGH = 6  # strokes before the first retraining
 
 
+def _paint_on(painter: Painter, ready: Callable[[], bool]) -> None:
+    """Paint until all is ready to be killed, tell so, and go on without end."""
+    while not ready():
+        painter.paint()
+    tell("armed")
+    while True:
+        painter.paint()
+
+
 def paint(seed: int) -> None:
     """Paint, and nothing else."""
     window = Window()
     window.segment()
     painter = Painter(window, seed, runs=False, between=lambda: None)
-    painter.paint()
-    tell("armed")
-    while True:
-        painter.paint()
+    _paint_on(painter, lambda: painter.count > 0)
 
 
 def paint_and_save(seed: int, path: Path) -> None:
@@ -34,11 +41,7 @@ def paint_and_save(seed: int, path: Path) -> None:
     window.segment()
     saver = Saver(window, path)
     painter = Painter(window, seed, runs=False, between=saver)
-    while saver.saved < 1:
-        painter.paint()
-    tell("armed")
-    while True:
-        painter.paint()
+    _paint_on(painter, lambda: saver.saved > 0)
 
 
 def paint_and_retrain(seed: int) -> None:
@@ -52,11 +55,8 @@ def paint_and_retrain(seed: int) -> None:
         painter.paint()
     trainer.on = True
     trainer()
-    while seed // 12 % 2 and not trainer.steps:  # every other time, not before it learns
-        painter.paint()
-    tell("armed")
-    while True:
-        painter.paint()
+    # every other time, not before it learns
+    _paint_on(painter, lambda: not seed // 12 % 2 or bool(trainer.steps))
 
 
 def paint_and_export(seed: int, path: Path) -> None:
@@ -65,11 +65,7 @@ def paint_and_export(seed: int, path: Path) -> None:
     window.segment()
     exporter = Exporter(window, path.parent)
     painter = Painter(window, seed, runs=False, between=exporter)
-    while exporter.done < 1:
-        painter.paint()
-    tell("armed")
-    while True:
-        painter.paint()
+    _paint_on(painter, lambda: exporter.done > 0)
 
 
 def stack() -> np.ndarray:
@@ -83,11 +79,7 @@ def paint_and_link(seed: int, path: Path) -> None:
     window.segment()
     saver = Saver(window, path)
     painter = Painter(window, seed, runs=True, between=Linker(window, saver))
-    while saver.saved < 1:
-        painter.paint()
-    tell("armed")
-    while True:
-        painter.paint()
+    _paint_on(painter, lambda: saver.saved > 0)
 
 
 def paint_and_put_back(seed: int) -> None:
@@ -118,11 +110,7 @@ def paint_and_put_back(seed: int) -> None:
     result = window.panel.session.results.current
     put_back = PutBack(window, result, whole.incremental.output, box)
     painter = Painter(window, seed, runs=True, between=put_back)
-    while put_back.done < 1:
-        painter.paint()
-    tell("armed")
-    while True:
-        painter.paint()
+    _paint_on(painter, lambda: put_back.done > 0)
 
 
 def restore(seed: int, path: Path) -> None:

@@ -17,7 +17,7 @@ from napari_unet.image import Image
 from napari_unet.io.formats.facts import stem_of
 from napari_unet.io.images import SUFFIXES, read_image
 from napari_unet.labels.painted import painted_ids, take_whole
-from napari_unet.wording import counted
+from napari_unet.wording import counted, listed
 
 MASK_ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_label", "_seg")  # longest first
 IMAGE_ENDINGS = ("_image", "_img")  # what some data sets add to the images as well
@@ -302,4 +302,4 @@ def _names(files: Collection[Path]) -> str:
     names = [file.name for file in files]
     if len(names) > SHOWN + 1:
         return f"{', '.join(names[:SHOWN])} and {len(names) - SHOWN} more"
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
+    return listed(names)

@@ -12,6 +12,7 @@ from napari_unet.measure.columns import AT_EDGE, Columns
 from napari_unet.measure.sections import Ids
 from napari_unet.measure.table import ObjectTable
 from napari_unet.settings import FilterSettings
+from napari_unet.wording import listed
 
 SIZES = ("area", "volume", "diameter", "length", "width", "perimeter")
 SHAPES = ("circularity",)
@@ -227,6 +228,4 @@ def reasons(filters: FilterSettings) -> list[str]:
 
 def left_out(filters: FilterSettings) -> str:
     """Return the same as one text: ``objects smaller than 30 µm² or at the image's edge``."""
-    parts = reasons(filters)
-    last = " or ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-    return f"objects {last}"
+    return f"objects {listed(reasons(filters), 'or')}"

@@ -34,7 +34,7 @@ from napari_unet.plugin.session.session import Intent, Session
 from napari_unet.plugin.widgets.fold import Fold
 from napari_unet.plugin.widgets.setting_widgets import row_of
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
-from napari_unet.wording import counted
+from napari_unet.wording import counted, listed
 
 BACKGROUND, OBJECTS, CLASSES = "Background brush", "Paint objects", "Paint classes"
 # Buttons of the keys that need no second thought, each with its letter.
@@ -264,5 +264,4 @@ def _count(result: Result) -> str:
         parts.append(counted(deleted, f"deleted {one}", f"deleted {several}"))
     if background:
         parts.append(f"background strokes ({background} px)")
-    listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-    return f"{listed} {'painted' if result.classes else 'corrected'}"
+    return f"{listed(parts)} {'painted' if result.classes else 'corrected'}"

@@ -220,8 +220,9 @@ class ReopenLabels:
         classes: bool,
     ) -> None:
         session = self._session
-        array = _labels_of(labels)  # of now, and wide enough for any id
-        linked = _linked_before(labels, image)
+        shown, own = _taken_apart(labels)  # of now, and wide enough for any id
+        array = shown if own is None else own
+        linked = _linked_before(_record_of(labels), shown, own, image)
         live = LiveLabels.empty(image.labels_shape, classes=classes)
         before = session.results.of(source, classes=classes)
         if before is not None:
@@ -256,22 +257,26 @@ def _labels_of(layer: Labels) -> NDArray[np.uint32]:
 
     Raises `InputError` as `as_labels` does.
     """
+    labels, own = _taken_apart(layer)
+    return labels if own is None else own
+
+
+def _taken_apart(layer: Labels) -> tuple[NDArray[np.uint32], NDArray[np.uint32] | None]:
+    """Return a layer's labels, and those of planes that they were made of, if that is told."""
     labels = as_labels(np.asarray(grid_of(layer).labels(layer.data)))
-    found = _separated(layer, labels)
-    return labels if found is None else found
+    ids = _record_of(layer).get("link_ids")
+    return labels, separated(labels, ids) if isinstance(ids, str) else None
 
 
-def _separated(layer: Labels, labels: NDArray[np.uint32]) -> NDArray[np.uint32] | None:
-    """Return the labels of planes that linked ones were made of; None where that is not told."""
-    own = (layer.metadata.get(METADATA_KEY) or {}).get("link_ids")
-    return separated(labels, own) if isinstance(own, str) else None
+def _record_of(layer: Labels) -> dict[str, Any]:
+    return layer.metadata.get(METADATA_KEY) or {}
 
 
-def _linked_before(layer: Labels, image: Image) -> LinkedCopy | None:
-    """Return how a layer's planes were linked, so that its objects keep their ids."""
-    labels, record = as_labels(np.asarray(grid_of(layer).labels(layer.data))), layer.metadata
-    own = _separated(layer, labels)
-    links = links_recorded(record.get(METADATA_KEY) or {}, labels, image)
+def _linked_before(
+    record: dict[str, Any], labels: NDArray[np.uint32], own: NDArray[np.uint32] | None, image: Image
+) -> LinkedCopy | None:
+    """Return how the planes of labels were linked, so that their objects keep their ids."""
+    links = links_recorded(record, labels, image)
     if own is None or links is None or labels.shape != image.labels_shape:
         return None
     return LinkedCopy.of_file(labels, own, links)
