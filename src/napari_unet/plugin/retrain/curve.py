@@ -95,6 +95,7 @@ class _Plot:
         self._item.setMouseEnabled(False, False)
         self._item.setLabel("bottom", "seconds")
         self._item.setLabel("left", "error", color=LOSS)
+        self._item.getAxis("left").enableAutoSIPrefix(False)  # "(x0.001)" would not fit
         self._item.setLabel("right", "overlap", color=SCORE)
         self._losses = self._item.plot(pen=library.mkPen(LOSS, width=2))
         self._scores = library.PlotDataItem(
