@@ -121,7 +121,8 @@ def test_wheel_carries_the_whole_package(wheels: dict[str, Path], checkout: Path
     }
     samples = {f"sample_data/{name}" for name in contents(checkout / "sample_data")}
     documents = {f"docs/{name}" for name in contents(checkout / "docs")}  # for *First steps*
-    assert packed == contents(checkout / "src" / "napari_unet") | samples | documents
+    linked = {"README.md"}  # from the documents
+    assert packed == contents(checkout / "src" / "napari_unet") | samples | documents | linked
     assert "napari.yaml" in packed
     assert any(name.endswith(".safetensors") for name in packed), "no bundled model"
     assert samples
