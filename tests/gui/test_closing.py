@@ -1,5 +1,8 @@
 """A window with labels that are not saved asks before it closes."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QTimer
@@ -84,3 +87,19 @@ def test_save_warns_where_only_corrections_are_there(
     click(panel.saving.save)  # now it is all there, and nobody asks
     idle()
     assert target.exists()
+
+
+LEAVES = """
+import napari, numpy
+viewer = napari.Viewer()
+viewer.add_image(numpy.zeros((64, 64), numpy.uint8))
+_, panel = viewer.window.add_plugin_dock_widget("napari-unet-interactive", "Segment, retrain")
+assert panel.session.engine.pid
+"""
+
+
+def test_a_session_that_ends_with_its_window_open_ends_in_order():
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVES], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr

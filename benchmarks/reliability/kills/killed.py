@@ -28,8 +28,9 @@ from napari_unet.image import Box
 from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.io.tiff import read_labels
 from napari_unet.journal.recovery import Recovery, recoverable, replay
-from napari_unet.labels.painted import BACKGROUND
+from napari_unet.labels.painted import BACKGROUND, painted_ids
 from napari_unet.models.files import check_model
+from napari_unet.wording import counted
 
 MOMENT = 0.5  # seconds after a line in which it is killed, about as long as a stroke takes
 PATIENCE = 1800.0  # seconds for a window to open, paint and be killed on a busy machine
@@ -313,7 +314,9 @@ def check_restored(home: Path, whole: Array, recovery: Recovery) -> None:
     window = NapariProcess(home, "restoring", int(whole.ndim > 2))
     assert window.listen() == 0, window.log
     told = window.told
-    assert f"({recovery.strokes} strokes)" in told.said[0]
+    painted = len(painted_ids(whole))
+    held = counted(painted, "object") if painted else "background strokes"
+    assert f"({held})" in told.said[0], told.said[0]
     np.testing.assert_array_equal(told.states[0], whole)
     assert told.saved == 1
     check_file(told, window.labels)

@@ -1,5 +1,8 @@
 """The panel "Segment, retrain": makes the sections, gives each the session, and lays them out."""
 
+import atexit
+import weakref
+from functools import partial
 from typing import Any
 
 from magicgui.widgets import Container
@@ -114,6 +117,10 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.native.destroyed.connect(self.close_down)
         self._undocking = Undocking(self.native)
         self._undocking.happened.connect(self.close_down)
+        # A session that ends with its window open (a script, IPython) takes Qt's objects apart
+        # one by one, and the panel last. What it stops must still be there.
+        self._at_exit = partial(_close_down, weakref.ref(self))
+        atexit.register(self._at_exit)
 
     def _lead(self) -> None:
         """Let the next sensible button stand out."""
@@ -144,8 +151,15 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
 
     def close_down(self, *_: Any) -> None:
         """Stop everything that was started here; what is on the layers stays."""
+        atexit.unregister(self._at_exit)
         if not self.session.closed:
             write_preferences(self.session.intent.model, self.retrain.form.time.value)
         self.welcome.leave()
         self.help.close_down()
         self.session.close()
+
+
+def _close_down(panel: "weakref.ref[SegmentPanel]") -> None:
+    alive = panel()
+    if alive is not None:
+        alive.close_down()
