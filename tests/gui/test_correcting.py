@@ -235,7 +235,7 @@ def test_no_key_of_ours_is_napari_s(viewer, panel, result):
     assert coerce_keybinding(NEW) in result.layer.keymap
     assert set(result.layer.keymap) == {coerce_keybinding(key) for key in NAPARIS_KEYS}
     panel.close_down()
-    assert not ours & set(viewer.keymap)
+    assert not (ours | {coerce_keybinding(NEW)}) & set(viewer.keymap)
 
 
 def test_keys_work_whatever_layer_is_selected(viewer, image, panel, result, mouse):
@@ -251,6 +251,26 @@ def test_keys_work_whatever_layer_is_selected(viewer, image, panel, result, mous
     viewer.layers.selection.clear()
     mouse.press(Qt.Key.Key_N)
     assert layer.selected_label == layer.data[60, 60]
+
+
+def test_keys_of_napari_for_images_correct_too(viewer, image, panel, result, mouse):
+    image.contrast_limits = limits = [0, 1000]
+    viewer.layers.selection.active = image
+    mouse.move(60, 60)
+    mouse.press(Qt.Key.Key_C)
+    assert (result.correcting.marks.array[A.slices] == MARK_CONFIRMED).all()
+    assert image.contrast_limits == limits
+    for active in (image, None, result.correcting.marks.layer()):
+        result.layer.mode = "pan_zoom"
+        viewer.layers.selection.active = active
+        mouse.press(Qt.Key.Key_M)
+        assert viewer.layers.selection.active is result.layer
+        assert result.layer.mode == "paint"
+    later = viewer.add_image(image.data, contrast_limits=limits)
+    mouse.press(Qt.Key.Key_C)
+    assert later.contrast_limits != limits  # with nothing to correct it is napari's
+    panel.close_down()
+    assert not {*image.keymap, *later.keymap}
 
 
 def test_a_key_with_nothing_to_correct_says_what_to_do(viewer, panel, mouse):

@@ -7,6 +7,7 @@ from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_unet.measure import ObjectTable
+from napari_unet.plugin.measure.table_model import TableModel
 
 PATIENCE = 15_000  # milliseconds
 LEFT = Qt.MouseButton.LeftButton
@@ -152,6 +153,17 @@ def test_objects_are_coloured_by_a_column_and_plain_again(viewer, table, painted
     choose(table, qtbot, "none")
     assert layer.colormap is plain
     assert not table.legend.isVisible()
+
+
+def test_the_name_of_the_column_is_not_cut_off(table, painted, qtbot):
+    choose(table, qtbot, "circularity")
+    box = table.colour
+    qtbot.waitUntil(lambda: box.width() >= box.sizeHint().width(), timeout=PATIENCE)
+    assert box.sizeHint().width() > box.fontMetrics().horizontalAdvance("circularity")
+
+
+def test_a_header_that_is_gone_has_no_name():
+    assert TableModel("").headerData(3, Qt.Orientation.Horizontal) is None
 
 
 def test_colours_follow_what_is_painted(table, painted, qtbot):
