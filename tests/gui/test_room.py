@@ -40,9 +40,9 @@ def test_models_do_not_make_the_window_larger(viewer, panel, click, idle, qtbot)
     click(panel.segment.segment)
     idle()
     click(panel.measure.table)
+    window.resize(SCREEN[0], 1)  # as low as it can be
     qtbot.wait(300)
     before = window.height()
-    assert before <= SCREEN[1]
     _, models = viewer.window.add_plugin_dock_widget(PLUGIN, "Models")
     qtbot.waitUntil(lambda: models.isVisible() and models.name != "", timeout=PATIENCE)
     qtbot.wait(500)
