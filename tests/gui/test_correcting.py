@@ -305,6 +305,19 @@ def test_a_button_asks_for_a_click_on_the_object(panel, result, mouse, click, ke
     np.testing.assert_array_equal(layer.data, before)
 
 
+def test_a_confirmed_object_that_is_deleted_leaves_no_mark(result, mouse, qtbot):
+    marks, before = result.correcting.marks, result.layer.data.copy()
+    mouse.move(60, 60)
+    mouse.press(Qt.Key.Key_C)
+    mouse.press(Qt.Key.Key_D)
+    assert not result.layer.data[A.slices].any()
+    assert not marks.array[A.slices].any()
+    qtbot.waitUntil(lambda: result.correcting.count == (0, A.size), timeout=PATIENCE)
+    mouse.undo()
+    np.testing.assert_array_equal(result.layer.data, before)
+    assert (marks.array[A.slices] == MARK_CONFIRMED).all()
+
+
 def test_buttons_split_join_and_go_on(panel, result, mouse, click):
     layer = result.layer
     click(panel.correct.buttons[SPLIT])

@@ -24,7 +24,7 @@ from napari_unet.labels.edits import (
     next_object,
     split_along,
 )
-from napari_unet.labels.painted import painted_ids
+from napari_unet.labels.painted import MARK_CONFIRMED, MARK_NONE, painted_ids
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.layers.line_tool import LineTool, Stroke, ignoring_argument
@@ -212,7 +212,12 @@ class Keys:
     def _delete_at(
         self, correcting: Correcting, plane: tuple[int, ...], point: tuple[float, float]
     ) -> None:
-        self._carry_out(correcting, delete_object(correcting.shown[plane], point).on(plane))
+        edit = delete_object(correcting.shown[plane], point)
+        right = edit.pixels & (correcting.marks.array[plane][edit.box.slices] == MARK_CONFIRMED)
+        with correcting.layer.block_history():
+            self._carry_out(correcting, edit.on(plane))
+            if right.any():  # its mark would stay, and look like the object
+                correcting.marks.mark(Edit(edit.box, right, MARK_NONE, plane))
 
     def _click_to_delete(self, correcting: Correcting) -> None:
         def delete(line: Stroke) -> None:

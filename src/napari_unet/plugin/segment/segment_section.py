@@ -80,7 +80,7 @@ class SegmentSection:
             return
 
         def counted(text: str | None, _problem: str | None) -> None:
-            if text and shows(told) and not runs.segmenting:
+            if text and text != told and shows(told) and not runs.segmenting:
                 runs.tell_again(result, text)
 
         in_background(lambda: runs.conclude(result), counted)
