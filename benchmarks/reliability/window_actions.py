@@ -22,7 +22,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from benchmarks.reliability.window_checks import Checks, wait_until
-from benchmarks.reliability.window_mouse import Mouse, click
+from benchmarks.reliability.window_mouse import Mouse, answer_soon, click
 from napari_unet.plugin.samples import sample_folder
 from napari_unet.plugin.session.session import PLANE, RECTANGLE, VIEW, WHOLE
 
@@ -159,7 +159,8 @@ class Hand:
             click(self.panel.correct.all_correct)
 
     def do_save(self) -> None:
-        """Save the labels."""
+        """Save the labels, or not if the panel asks whether to."""
+        answer_soon(self._random)
         click(self.panel.saving.save)
 
     def do_classes(self) -> None:

@@ -4,13 +4,14 @@ import random
 from typing import Any
 
 from napari import Viewer
-from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtCore import QPoint, QPointF, Qt, QTimer
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QCheckBox, QScrollArea
+from qtpy.QtWidgets import QApplication, QCheckBox, QMessageBox, QScrollArea
 
 LEFT = Qt.MouseButton.LeftButton
 NO_KEY = Qt.KeyboardModifier.NoModifier
+SOON = 300  # milliseconds until a question is answered
 STEP = 15  # milliseconds between two moves; moves that follow at once are dropped
 
 
@@ -27,6 +28,17 @@ def click(widget: Any) -> bool:
     place = native.rect().center()
     QTest.mouseClick(native, LEFT, pos=QPoint(8, place.y()) if _is_box(native) else place)
     return True
+
+
+def answer_soon(chance: random.Random) -> None:
+    """Click any button of the question that is about to be asked, if one is."""
+
+    def answer() -> None:
+        question = QApplication.activeModalWidget()
+        if isinstance(question, QMessageBox):
+            QTest.mouseClick(chance.choice(question.buttons()), LEFT)
+
+    QTimer.singleShot(SOON, answer)
 
 
 def _is_box(native: Any) -> bool:
