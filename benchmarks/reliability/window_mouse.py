@@ -1,5 +1,6 @@
 """A real mouse and real keys over the canvas of a napari window, and on its widgets."""
 
+import math
 import random
 from typing import Any
 
@@ -75,6 +76,13 @@ class Mouse:
         for _ in range(self._chance.randint(1, most)):
             path.append(path[-1] + QPoint(*(self._chance.randint(-60, 60) for _ in range(2))))
         return path
+
+    def around(self) -> list[QPoint]:
+        """Return a few places around another one, in order."""
+        centre, far = self.anywhere(), self._chance.randint(20, 60)
+        turns = sorted(self._chance.uniform(0, math.tau) for _ in range(self._chance.randint(2, 5)))
+        places = (QPointF(far * math.cos(turn), far * math.sin(turn)) for turn in turns)
+        return [centre + place.toPoint() for place in places]
 
     def move(self, place: QPoint) -> None:
         """Move to a place."""
