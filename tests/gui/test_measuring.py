@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from flow import SHAPE, A, B, times_of_strokes
 from qtpy.QtCore import QEvent, QPoint, Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QTableView
 
 from napari_unet.measure import ObjectTable
+from napari_unet.plugin.measure.table_model import TableModel
 
 PATIENCE = 15_000  # milliseconds
 LEFT = Qt.MouseButton.LeftButton
@@ -237,3 +238,16 @@ def test_a_stroke_with_ten_thousand_objects_holds_nothing_up(viewer, panel, mous
         qtbot.waitUntil(lambda: same(table, result, corrected=[5051]), timeout=PATIENCE)
     assert len(took) >= 5
     assert min(took) < 0.05
+
+
+def test_a_view_that_had_more_columns_takes_an_empty_model(qtbot):
+    view, many = QTableView(), TableModel("")
+    qtbot.addWidget(view)
+    many.show({name: np.arange(3) for name in ("label", "area", "mean")}, np.zeros(3, bool))
+    view.setModel(many)
+    view.resizeColumnsToContents()
+    view.show()
+    empty = TableModel("")
+    view.setModel(empty)
+    names = [empty.headerData(at, Qt.Orientation.Horizontal) for at in range(3)]
+    assert names == [None] * 3
