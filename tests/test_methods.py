@@ -19,6 +19,7 @@ from napari_unet.segmentation import methods_script, methods_text
 from napari_unet.settings import FilterSettings
 
 ROOT = Path(__file__).resolve().parents[1]
+DECODE = {"sensitivity": 0.5, "separation": 0.5, "minimum_diameter": 4.0}
 SAMPLE = ROOT / "sample_data" / "nuclei.tif"
 
 
@@ -102,6 +103,33 @@ def test_a_retrained_model_says_from_how_many_objects() -> None:
     }
     assert "retrained from 'nuclei' with 12 painted objects in 2 images." in methods_text(record)
     assert "confirmed 3 objects." in methods_text({**record, "corrected": [4, 7, 9]})
+
+
+def test_lengths_are_told_in_the_unit_of_the_pixels_too() -> None:
+    micron = {"size": 0.5, "unit": "micrometer", "offset": 0.0}
+    record = {"model": "mine", "diameter": 30.04, "decode": DECODE}
+    assert "was 30.04 px (estimated)" in methods_text(record)
+    text = methods_text({**record, "spacing": {"Z": {}, "Y": micron, "X": micron}})
+    assert "was 30.04 px (15 µm) (estimated)" in text
+    assert "less than 4 px (2 µm) in diameter" in text
+    for other in ({}, {**micron, "size": None}, {**micron, "unit": "pixel"}):
+        assert "µm" not in methods_text({**record, "spacing": {"Y": other, "X": micron}})
+        assert "µm" not in methods_text({**record, "spacing": {"Y": micron, "X": other}})
+
+
+def test_the_script_of_labels_of_a_window_promises_no_ids(made: Path, tmp_path: Path) -> None:
+    image, labels = read_image(made / "a.tif"), read_labels(made / "a_labels.tif")[0]
+    record = read_record(made / "a_labels.tif")
+    for number, corrected in enumerate(([], [3])):
+        path, script = tmp_path / f"{number}.tif", tmp_path / f"{number}.py"
+        axes = image.leading_axes + "YX"
+        save_labels(path, labels, axes=axes, description={**record, "corrected": corrected})
+        run("methods", path, "--script", script, "--image", made / "a.tif")
+        text = script.read_text()
+        compile(text, str(script), "exec")
+        assert "The ids are the same" not in text
+        assert "the script begins at 1" in text
+        assert ("What a person corrected is not among them" in text) == bool(corrected)
 
 
 def test_classes_have_no_diameter() -> None:

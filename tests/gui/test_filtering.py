@@ -145,10 +145,16 @@ def test_what_is_no_limit_is_a_sentence(panel, found, filters, qtbot):
     type_into(filters.least, "big", qtbot)
     assert "'big' is no number" in panel.sentence
     assert filters.least.text() == ""
+    filters.most.setFocus()  # nothing is typed, so nothing is right yet
+    filters.least.setFocus()
+    assert "'big' is no number" in panel.sentence
     type_into(filters.most, "50", qtbot)
+    assert panel.sentence == ""
     type_into(filters.least, "500", qtbot)
     assert "500" in panel.sentence
     assert filters.least.text() == ""
+    type_into(filters.least, "20", qtbot)
+    assert panel.sentence == ""
 
 
 def test_a_painted_object_is_never_hidden_and_a_hidden_one_comes_back(
@@ -243,6 +249,19 @@ def test_a_file_lacks_what_is_hidden_and_says_so(
         again.close_down()
 
 
+def test_what_is_left_out_of_the_file_is_not_saved_once_it_is_shown_again(
+    panel, found, filters, tick, click, idle, tmp_path
+):
+    tick(filters.edge)
+    panel.saving.save_to(tmp_path / "cells_labels.ome.tif")
+    idle()
+    assert panel.saving.unsaved() == []
+    click(filters.show_all)
+    assert panel.saving.unsaved() == [found.layer.name]
+    tick(filters.edge)
+    assert panel.saving.unsaved() == []
+
+
 def test_exports_lack_what_is_hidden(panel, found, filters, tick, idle, monkeypatch, tmp_path):
     tick(filters.edge)
     exports = panel.measure.exports
@@ -266,6 +285,17 @@ def test_table_and_colours_go_with_the_filter(
     tick(filters.edge)
     assert table.model.rowCount() == 3
     assert table.note.text() == "3 of 4 objects; 1 filtered out"
+    for box, name in ((EDGE, "edge"), (A, "A")):  # what is hidden has no line and no row
+        tick(filters.edge)
+        viewer.layers.selection.active = viewer.layers["cells"]
+        mouse.drag(box.centre)
+        assert table._selected == (ids(found)[name], ())
+        assert len(viewer.layers["selected object"].data) == 1
+        tick(filters.edge)
+        assert ("selected object" in viewer.layers) == (name == "A")
+        assert len(table.view.selectionModel().selectedRows()) == (name == "A")
+    mouse.drag(EDGE.centre)  # cannot be seen
+    assert table._selected[0] == ids(found)["A"]
     viewer.window.resize(1300, 1000)
     viewer.reset_view()
     table.colour.setCurrentText("area")

@@ -88,6 +88,59 @@ def test_a_click_on_an_object_shows_its_row(viewer, table, painted, mouse):
     assert "selected object" not in viewer.layers
 
 
+def rows(table) -> list[int]:
+    return [index.row() for index in table.view.selectionModel().selectedRows()]
+
+
+@pytest.mark.parametrize("active", ["image", "objects", "nothing"])
+def test_a_click_with_the_hand_shows_the_row_and_leaves_the_brush(
+    viewer, image, table, painted, mouse, active
+):
+    painted.layer.mode, painted.layer.selected_label = "pan_zoom", 77
+    viewer.layers.selection.active = {"image": image, "objects": painted.layer}.get(active)
+    mouse.drag((155, 30))
+    assert rows(table) == [2]
+    assert len(viewer.layers["selected object"].data) == 1
+    middle = viewer.scene.camera.center
+    mouse.drag((60, 60))
+    assert rows(table) == [0]
+    assert viewer.scene.camera.center == middle
+    mouse.drag((5, 5))  # background
+    assert rows(table) == [0]
+    assert painted.layer.selected_label == 77
+
+
+def test_only_a_click_with_the_hand_shows_a_row(viewer, table, painted, mouse):
+    layer = viewer.layers.selection.active = painted.layer
+    layer.mode = "pan_zoom"
+    middle = viewer.scene.camera.center
+    mouse.drag((60, 60), (70, 70), (100, 100))
+    assert viewer.scene.camera.center != middle  # the image moves
+    mouse.drag((60, 60), (100, 100), (60, 60))
+    assert rows(table) == []
+    viewer.reset_view()
+    mouse.press(Qt.Key.Key_J)  # a line is waited for
+    mouse.drag((60, 60))
+    assert rows(table) == []
+    layer.mode, layer.selected_label, layer.brush_size = "paint", 77, 4
+    mouse.drag((60, 60))
+    assert rows(table) == []
+    assert layer.data[60, 60] == 77
+    layer.mode = "pan_zoom"
+    viewer.dims.ndisplay = 3
+    canvas = mouse._native
+    mouse._qtbot.mouseClick(canvas, LEFT, pos=canvas.rect().center())
+    assert rows(table) == []
+
+
+def test_a_closed_table_hears_no_clicks(viewer, panel, table, qtbot):
+    hears = table._hand._press
+    assert hears in viewer.mouse_drag_callbacks
+    viewer.window.remove_dock_widget(table)
+    qtbot.waitUntil(lambda: panel.measure.objects is None, timeout=PATIENCE)
+    assert hears not in viewer.mouse_drag_callbacks
+
+
 def test_a_click_on_a_heading_sorts_and_the_object_stays_selected(table, painted, qtbot):
     click_row(table, qtbot, 0)
     header = table.view.horizontalHeader()

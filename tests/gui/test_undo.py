@@ -88,14 +88,17 @@ def test_the_last_thing_is_taken_back_first(viewer, image, steps, which):
     steps.do_all()
     activate(viewer, image, steps.result, which)
     for number in (3, 2, 1, 0):
+        steps.panel.session.say("91 × 71 pixels are marked as right.")
         steps.mouse.undo()
         steps.is_as(number)
+        assert "is taken back" in steps.panel.sentence
     steps.mouse.undo()
     steps.is_as(0)
     assert "nothing to take back" in steps.panel.sentence
     for number in (1, 2, 3, 4):
         steps.mouse.redo()
         steps.is_as(number)
+        assert "Done again" in steps.panel.sentence
     steps.mouse.redo()
     steps.is_as(4)
     assert "nothing to do again" in steps.panel.sentence

@@ -237,6 +237,10 @@ def test_the_new_model_must_beat_the_model_in_use_too(models, tmp_path: Path) ->
     alone = list(events(given, stop=lambda: True))[-1].report
     assert report.old > alone.old + 0.3
     assert report.outcome == "refused"
+    assert "the old one stays" in report.sentence
+    assert "is new" not in report.sentence
+    assert "What 'blank' learned made it no better." in report.sentence
+    assert "The new model is 'blank'" not in report.sentence
 
 
 def test_a_parent_that_is_good_as_it_is_is_kept_as_it_is(models, tmp_path: Path) -> None:
@@ -248,7 +252,7 @@ def test_a_parent_that_is_good_as_it_is_is_kept_as_it_is(models, tmp_path: Path)
     *_, last = events(given)
     report = last.report
     assert (report.outcome, report.trained) == ("accepted", False)
-    assert "as it is" in report.sentence
+    assert "The new model is 'discs' as it is, in the size of" in report.sentence
     kept, new = load_model(models["discs"])[0], load_model(last.path)[0]
     for name, value in kept.state_dict().items():
         assert (new.state_dict()[name] == value).all()

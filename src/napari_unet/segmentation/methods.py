@@ -1,12 +1,14 @@
 """The record of a result as sentences for a paper, and as a script that makes it again."""
 
 import json
+import math
 import pprint
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from napari_unet.errors import InputError
+from napari_unet.io.units import UNITS, unit_name
 from napari_unet.measure.filters import left_out
 from napari_unet.settings import FilterSettings
 from napari_unet.wording import counted
@@ -20,6 +22,7 @@ OTHER_IDS = (
     "The objects are the same, but not their ids: the window numbered them from 2 on, in the\n"
     "order in which they appeared; the script begins at 1."
 )
+UNCORRECTED = "\nWhat a person corrected is not among them."
 SCRIPT = '''"""Makes labels as they were made before: same model, same settings.
 
 {ids}
@@ -84,10 +87,8 @@ def methods_text(record: Mapping[str, Any], *, corrected: int | None = None) -> 
     return " ".join(filter(None, sentences))
 
 
-def methods_script(
-    record: Mapping[str, Any], image: Path, labels: Path, *, same_ids: bool = True
-) -> str:
-    """Return a Python file that makes the labels again, by default to the id.
+def methods_script(record: Mapping[str, Any], image: Path, labels: Path) -> str:
+    """Return a Python file that makes the labels again, to the id unless they are of a window.
 
     Everything that was decided is written down: diameter, thresholds, tile, device, precision.
 
@@ -99,9 +100,6 @@ def methods_script(
         The image that the labels were made from.
     labels : Path
         Where the script saves labels, ending in ``.tif``.
-    same_ids : bool, default True
-        Whether the labels have the ids that a run gives them from the first to the last block;
-        those of a window have others.
 
     Raises
     ------
@@ -122,7 +120,7 @@ def methods_script(
     used = (("FilterSettings", filters), ("LinkSettings", link))
     names = ", ".join(name for name, there in used if there)
     return SCRIPT.format(
-        ids=SAME_IDS if same_ids else OTHER_IDS,
+        ids=_ids(record),
         versions=_literal(record.get("versions", {})),
         imports=f"from napari_unet.settings import {names}\n" if names else "",
         image=_literal(str(image)),
@@ -139,6 +137,13 @@ def methods_script(
             f"result = result.filtered(FilterSettings(**{_literal(one)}))\n" for one in filters
         ),
     )
+
+
+def _ids(record: Mapping[str, Any]) -> str:
+    """Say which ids a script gives; only a window notes what a person corrected."""
+    if "corrected" not in record:
+        return SAME_IDS
+    return OTHER_IDS + (UNCORRECTED if record["corrected"] else "")
 
 
 def _literal(value: Any) -> str:
@@ -171,12 +176,26 @@ def _settings(record: Mapping[str, Any]) -> str:
     told = (record.get("settings") or {}).get("diameter") is not None
     threshold = round(1 - decode["sensitivity"], 4)
     return (
-        f"The typical diameter of objects was {record['diameter']:.4g} px "
+        f"The typical diameter of objects was {_length(record['diameter'], record)} "
         f"({'as set' if told else 'estimated'}); pixels whose probability exceeded {threshold:g} "
         f"belonged to objects, touching ones were split with a separation of "
-        f"{decode['separation']:g}, and objects of less than {decode['minimum_diameter']:g} px in "
-        "diameter were left out."
+        f"{decode['separation']:g}, and objects of less than "
+        f"{_length(decode['minimum_diameter'], record)} in diameter were left out."
     )
+
+
+def _length(pixels: float, record: Mapping[str, Any]) -> str:
+    """Say a length in pixels, and in the unit where the size of pixels is known.
+
+    Pixels that are no squares count as squares of the same area.
+    """
+    spacing = record.get("spacing") or {}
+    y, x = (spacing.get(axis) or {} for axis in "YX")
+    unit = unit_name(x.get("unit") or "")
+    if unit not in UNITS or y.get("unit") != x["unit"] or not (y.get("size") and x.get("size")):
+        return f"{pixels:.4g} px"
+    length = pixels * math.sqrt(y["size"] * x["size"])
+    return f"{pixels:.4g} px ({length:.3g} {UNITS[unit][0]})"
 
 
 def _linking(link: Mapping[str, Any], axes: str) -> str:

@@ -24,7 +24,8 @@ from napari_unet.training.events import (
 from napari_unet.training.judge import decide, look_at_it
 from napari_unet.training.windows import TrainingWindow
 
-AS_IT_IS = "{!r} does better as it is than with what it learned, so only the size is new."
+NO_GAIN = "What {!r} learned made it no better."
+AS_IT_IS = NO_GAIN + " The new model is {!r} as it is, in the size of what you painted."
 
 
 def finetune_events(
@@ -74,7 +75,8 @@ def finetune_events(
     best = work.better_of(best, plain)
     report = _report(choice, (before, best), known, trained=best is trained)
     if best is plain:
-        report = report.saying(AS_IT_IS.format(work.parent.name))
+        said = NO_GAIN if report.outcome == "refused" else AS_IT_IS
+        report = report.saying(said.format(*[work.parent.name] * 2))
     save_model(work.plan.target, best.network, _new_card(work.card, best, report))
     yield Finished(report, work.plan.target)
 

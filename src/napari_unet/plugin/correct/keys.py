@@ -283,6 +283,7 @@ class Keys:
             layer.selected_label = number
             y, x = (middle - 0.5 for middle in box.centre)
             layers.look_at(self.viewer, layer, (*plane, y, x))
+            self.say(f"Object {number} is in the middle.")
 
         self._try(correcting, go)
 

@@ -20,6 +20,8 @@ from napari_unet.plugin.result.correcting import Correcting
 
 UNDO = KeyMod.CtrlCmd | KeyCode.KeyZ
 REDO = KeyMod.CtrlCmd | KeyMod.Shift | KeyCode.KeyZ
+TAKEN_BACK = "The last thing you did is taken back; Ctrl+Shift+Z does it again."
+DONE_AGAIN = "Done again; Ctrl+Z takes it back."
 NOTHING = "There is nothing to take back."
 NOTHING_AGAIN = "There is nothing to do again."
 
@@ -170,8 +172,11 @@ class UndoKeys:
         chosen = self.current() if correcting is None else correcting
         undo = None if chosen is None else self._undos.get(chosen)
         done = undo is not None and (undo.back() if key == UNDO else undo.again())
-        if not done:
-            self.say(NOTHING if key == UNDO else NOTHING_AGAIN)
+        # said in any case: what was said of the action is not true any more
+        if key == UNDO:
+            self.say(TAKEN_BACK if done else NOTHING)
+        else:
+            self.say(DONE_AGAIN if done else NOTHING_AGAIN)
 
 
 def _is_ours(layer: Any) -> bool:

@@ -55,6 +55,7 @@ class FilterSection(Container):  # type: ignore[type-arg]
         super().__init__(labels=False)
         self._session, self._all = session, objects
         self._shown: Objects | None = None
+        self._complaint = ""  # about what was typed last
         self._build()
         self.fold = Fold(TITLE, self.native)
         self.fold.toggled.connect(self._refresh)
@@ -209,11 +210,13 @@ class FilterSection(Container):  # type: ignore[type-arg]
             try:
                 self._filter_by(self._filters.with_limits(column, least, most))
             except InputError as error:
-                self._session.say(str(error))
+                self._complain(str(error))
 
     def _on_typed(self) -> None:
         """Take the limits whose fields the person has changed."""
         limits = [*self._filters.limits(self.column.value or "")]
+        if self.least.isModified() or self.most.isModified():
+            self._session.take_back(self._complaint)
         for i, field in enumerate((self.least, self.most)):
             if not field.isModified():
                 continue
@@ -222,14 +225,19 @@ class FilterSection(Container):  # type: ignore[type-arg]
             try:
                 limits[i] = float(text) if text else None
             except ValueError:
-                self._session.say(NO_NUMBER.format(field.text()))
+                self._complain(NO_NUMBER.format(field.text()))
         self._limit(*limits)
         self._show_limits()
 
     def _on_edge(self, on: bool) -> None:
         self._filter_by(checked(FilterSettings, ranges=self._filters.ranges, at_edge=on))
 
+    def _complain(self, sentence: str) -> None:
+        self._complaint = sentence
+        self._session.say(sentence)
+
     def _filter_by(self, filters: FilterSettings) -> None:
+        self._session.take_back(self._complaint)
         if self._shown is not None:
             self._shown.filter_by(filters)
             self._show_limits()

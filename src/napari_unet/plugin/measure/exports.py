@@ -187,7 +187,7 @@ class Exports:
         labels = path.with_name(f"{path.stem}_labels.tif")
 
         def write(it: Ready) -> Path:
-            text = methods_script(it.record, Path(source), labels, same_ids=False)
+            text = methods_script(it.record, Path(source), labels)
             return write_bytes(path, text.encode())
 
         hint = OTHER_IDS + (UNCORRECTED if result.record.get("corrected") else "")

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_unet.image import Plane
 from napari_unet.plugin.layers import layers
+from napari_unet.plugin.measure.hand import HandClicks
 from napari_unet.plugin.measure.outlined import Outlined
 from napari_unet.plugin.measure.table_model import TableModel
 from napari_unet.plugin.objects.colours import Legend
@@ -33,7 +34,7 @@ MEASURING = "Measuring…"
 WAITING = "Measured anew when the run has ended."
 UNCOLOURED = {"label"}
 USER = "table"  # of the objects
-TOLD = "Click a row to see its object; click an object with napari's picker to see its row."
+TOLD = "Click a row to see its object; click an object with the hand or the picker to see its row."
 
 
 class ObjectsTable(QWidget):
@@ -54,8 +55,9 @@ class ObjectsTable(QWidget):
         self._shown: Result | None = None
         self._measured: Measured | None = None  # what the rows are of
         self._selected: tuple[int, Plane] | None = None  # the object of the selected row
+        self._label: int | None = None  # the number that was picked last
         self._busy = False  # rows are selected by us, not by the person
-        self._outlined = Outlined(session.viewer)
+        self._outlined, self._hand = Outlined(session.viewer), HandClicks(session.viewer)
         self._build()
         self._connect()
         self._refresh()
@@ -110,6 +112,7 @@ class ObjectsTable(QWidget):
             *((signal, self._refresh) for signal in (*news, runs.started, runs.ended)),
             *((signal, self._forget) for signal in (results.removed, results.lost)),
             (session.viewer.layers.events.removed, self._on_removed),
+            (self._hand.clicked, self._on_click),
         ]
 
     # ---- whose objects ---------------------------------------------------------------------
@@ -137,6 +140,7 @@ class ObjectsTable(QWidget):
         if result is None:
             self._start_anew(None)
         else:
+            self._label = int(result.layer.selected_label)
             result.layer.events.selected_label.connect(self._on_label)
             self._show_numbers()
 
@@ -169,6 +173,7 @@ class ObjectsTable(QWidget):
         """Leave everything as it was before."""
         for signal, listener in self._listeners():
             signal.disconnect(listener)
+        self._hand.leave()
         for result in [*self._objects]:
             self._forget(result)
 
@@ -200,7 +205,7 @@ class ObjectsTable(QWidget):
 
     def _show_rows(self) -> None:
         """Show the rows of other objects than before."""
-        self._show_numbers(frozenset())
+        self._show_numbers(frozenset(() if self._selected is None else self._selected[:1]))
 
     def _tell(self) -> None:
         if self._shown is None or self._measured is None:
@@ -261,12 +266,40 @@ class ObjectsTable(QWidget):
 
     def _on_label(self, _event: Any = None) -> None:
         """Show the row of the object that was picked."""
-        measured = self._measured
-        if self._busy or measured is None:
+        measured, before = self._measured, self._label
+        self._label = None if self._shown is None else int(self._shown.layer.selected_label)
+        # napari tells so of other colours as well
+        if self._busy or measured is None or self._label is None or self._label == before:
             return
-        layer = measured.result.layer
-        seen = layers.shown_plane(self._session.viewer, layer)
-        row = self.model.row_of(measured.id_of(int(layer.selected_label)), seen)
+        seen = layers.shown_plane(self._session.viewer, measured.result.layer)
+        self._show_row(measured, measured.id_of(self._label), seen)
+
+    def _on_click(self, position: Any) -> None:
+        """Show the row of the object that was clicked with the hand.
+
+        The number that the brush paints with stays: a person may just be moving the image.
+        """
+        measured = self._measured
+        place = None if measured is None else self._place(measured.result, position)
+        if measured is None or place is None:
+            return
+        number = int(measured.labels[place])
+        if number and int(measured.result.shown[place]) not in measured.result.hidden:
+            self._show_row(measured, number, place[:-2])
+
+    def _place(self, result: Result, position: Any) -> tuple[int, ...] | None:
+        """Return the pixel ``(..., y, x)`` at a position; None beside what is shown of planes."""
+        viewer, layer = self._session.viewer, result.layer
+        if sorted(viewer.dims.displayed) != sorted(layers.viewer_axes(viewer, layer)[-2:]):
+            return None
+        y, x = (round(part) for part in layers.point_in_plane(layer, position))
+        height, width = result.shown.shape[-2:]
+        inside = 0 <= y < height and 0 <= x < width
+        return (*layers.shown_plane(viewer, layer), y, x) if inside else None
+
+    def _show_row(self, measured: Measured, number: int, seen: Plane) -> None:
+        """Show the row of an object, in the plane that is seen if it is there."""
+        row = self.model.row_of(number, seen)
         if row is None:
             self._selected = None
             self._outlined.remove()

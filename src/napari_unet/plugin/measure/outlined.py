@@ -30,12 +30,18 @@ class Outlined:
         self._on: Labels | None = None  # the layer it lies on
 
     def draw(self, measured: Measured, number: int, plane: Plane) -> bool:
-        """Draw around an object, in the plane that it is in; False if it is not there any more."""
+        """Draw around an object, in the plane that it is in; False if it is not there any more.
+
+        Around one that a filter hides there is no line until it is shown again.
+        """
         result, labels = measured.result, measured.labels[plane]
         box = find_object(labels, number)
         if box is None:
             self.remove()
             return False
+        if measured.painted_id(number, plane) in result.hidden:
+            self.remove()
+            return True
         found = contours((labels[box.slices] == number).astype(np.uint8)).data
         rings = [np.vstack([line, line[:1]]) + box.start for line in found]
         grid = grid_of(result.layer)

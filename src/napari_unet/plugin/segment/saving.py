@@ -6,7 +6,7 @@ A window that a person closes before that asks whether to save.
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from magicgui.widgets import PushButton
 from qtpy.QtCore import QEvent, QObject
@@ -26,6 +26,7 @@ from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
 from napari_unet.segmentation import in_file
+from napari_unet.settings import FilterSettings
 
 OME_TIFF = ".ome.tif"
 AS_IMAGE = (
@@ -47,6 +48,13 @@ def with_ending(path: Path, ending: str) -> Path:
     return path if path.suffix else path.with_name(path.name + ending)
 
 
+class Saved(NamedTuple):
+    """What the labels in a file depend on, beside the last run."""
+
+    edits: int
+    filters: FilterSettings  # what was left out
+
+
 class Saving:
     """Button that writes the labels of the chosen image.
 
@@ -62,7 +70,7 @@ class Saving:
 
     def __init__(self, session: Session, for_file: ForFile, link: LinkedResults) -> None:
         self._session, self._for_file, self._link = session, for_file, link
-        self._saved: weakref.WeakKeyDictionary[Result, int] = weakref.WeakKeyDictionary()  # edits
+        self._saved: weakref.WeakKeyDictionary[Result, Saved] = weakref.WeakKeyDictionary()
         self._closing: Closing | None = None
         self.save = PushButton(
             text="Save labels…", enabled=False, tooltip="As OME-TIFF, with ids and pixel size"
@@ -92,7 +100,7 @@ class Saving:
         return [
             result.layer.name
             for result in self._session.results.all()
-            if self._saved.get(result) != result.correcting.edits and result.holds_any
+            if self._saved.get(result) != _state(result) and result.holds_any
         ]
 
     def _leave_window(self) -> None:
@@ -153,7 +161,7 @@ class Saving:
 
     def _save_result(self, result: Result, path: Path) -> None:
         result.correcting.look_everywhere()
-        edits = result.correcting.edits
+        state = _state(result)
         shown, made = result.shown.copy(), result.record
         meta, grid = layers.attributes(result.layer), grid_of(result.layer)
         ready = self._for_file(result, shown)
@@ -165,8 +173,8 @@ class Saving:
             return in_the_file(labels, told)
 
         def note() -> None:
-            self._saved[result] = edits
-            if result.correcting.edits == edits:
+            self._saved[result] = state
+            if result.correcting.edits == state.edits:
                 self._note(result, path)
 
         self._write(path, write, note)
@@ -249,6 +257,10 @@ class Closing(QObject):
         if box.clickedButton() is save:
             self._save()
         return box.clickedButton() is close
+
+
+def _state(result: Result) -> Saved:
+    return Saved(result.correcting.edits, result.filters)
 
 
 def _writer_of_slide(slide: SlideResult, path: Path, link: LinkedResults) -> Callable[[], str]:
