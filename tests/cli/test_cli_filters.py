@@ -64,6 +64,11 @@ def test_a_filter_is_read() -> None:
     assert filters.at_edge
 
 
+def test_ranges_of_one_column_count_together() -> None:
+    filters = filters_of(["area=30:", "area=:500", "area=20:900"], at_edge=False)
+    assert filters.ranges == {"area": (30, 500)}
+
+
 def test_labels_on_the_disk_are_not_filtered(small: Path, tmp_path: Path) -> None:
     done = run("segment", small, "--output", tmp_path / "a.zarr", "--no-edge")
     assert done.exit_code != 0

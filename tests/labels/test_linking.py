@@ -24,6 +24,7 @@ from napari_unet.labels.linking import (
     separated,
 )
 from napari_unet.labels.linking.stitching import stitch
+from napari_unet.labels.painted import painted_ids
 from napari_unet.settings import LinkSettings
 from tests.strategies import same_partition
 
@@ -533,6 +534,29 @@ def test_copy_that_leaves_objects_out_keeps_ids_and_brings_them_back():
     np.testing.assert_array_equal(own, np.where(second > 0, planes, 0))
     _, last = linked_copy(planes, again.with_settings(LinkSettings()), (), lambda *_: None)
     np.testing.assert_array_equal(last, first)
+
+
+def test_rows_of_labels_may_lie_in_memory_in_any_order():
+    planes = np.asfortranarray(np.pad(np.full((2, 4, 6), 7, np.uint32), 2)[2:-2])
+    _, copy = linked_copy(
+        planes, LinkedCopy.empty(planes, "ZYX", LinkSettings(), 1.0), (), lambda *_: None
+    )
+    assert np.array_equal(copy, planes)
+
+
+def test_what_is_painted_while_a_plane_is_looked_at_belongs_to_the_next_copy(monkeypatch):
+    planes = np.zeros((2, 20, 20), np.uint32)
+    planes[:, 2:8, 2:8], planes[:, 12:18, 12:18] = 1, 9
+
+    def slow(plane):
+        found = painted_ids(plane)
+        planes[:, 10, 2:8] = 5  # a stroke of the person
+        return found
+
+    monkeypatch.setattr("napari_unet.labels.linking.copying.painted_ids", slow)
+    start = LinkedCopy.empty(planes, "ZYX", LinkSettings(), 1.0)
+    _, copy = linked_copy(planes, start, (), lambda *_: None)
+    assert not copy[0, 10].any()  # neither it nor any other object
 
 
 def test_copy_is_stopped_by_what_progress_raises_and_counts_to_the_end():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.errors import InputError
-from napari_unet.settings import FilterSettings, checked
+from napari_unet.settings import FilterSettings, Limits, checked
 
 if TYPE_CHECKING:
     from napari_unet.image import Image
@@ -20,12 +20,12 @@ EDGE_HELP = str(FilterSettings.model_fields["at_edge"].description)
 
 def filters_of(ranges: Sequence[str], *, at_edge: bool) -> FilterSettings:
     """Return a filter from the texts of its ranges; `InputError` where one cannot be read."""
-    found: dict[str, tuple[float | None, float | None]] = {}
+    found: dict[str, Limits] = {}
     for text in ranges:
         column, _, limits = text.partition("=")
         least, colon, most = limits.partition(":")
         try:
-            found[column.strip()] = _number(least), _number(most)
+            new = _number(least), _number(most)
         except ValueError:
             colon = ""
         if not (column and colon):
@@ -33,7 +33,15 @@ def filters_of(ranges: Sequence[str], *, at_edge: bool) -> FilterSettings:
                 f"The filter {text!r} was given; it must be COLUMN=LEAST:MOST with numbers, such "
                 "as area_um2=30:500, and one of the two may be empty."
             )
+        name = column.strip()
+        found[name] = _both(found.get(name, (None, None)), new)
     return checked(FilterSettings, ranges=found, at_edge=at_edge)
+
+
+def _both(one: Limits, other: Limits) -> Limits:
+    """Return the limits that count where two ranges of a column count together."""
+    least, most = ([v for v in pair if v is not None] for pair in zip(one, other, strict=True))
+    return max(least, default=None), min(most, default=None)
 
 
 def _number(text: str) -> float | None:

@@ -117,7 +117,8 @@ def linked_copy(
     names, total, ids, sums = _Names(before.known), 3 * len(planes), list[Ids](), list[int]()
     for number, index in enumerate(planes):
         progress(number, total)
-        named, found = names.given_to(np.asarray(labels[index]))
+        # a copy: somebody may paint while it is looked at, and its rows may not lie in memory so
+        named, found = names.given_to(np.array(labels[index], order="C"))
         if len(found):
             array[index] = named
         ids.append(found)
