@@ -31,6 +31,7 @@ from napari_unet.plugin.synthetic_nuclei import nuclei_window
 
 PLUGIN, PANEL = "napari-unet-interactive", "Segment, retrain"
 SIDE = 512  # pixels of the image of a cold start
+LARGE, SPARSE = "large", 32  # the sample, and of which pixels its labels are looked at
 CANCELLED = 2048  # pixels of the image whose segmentation is cancelled
 RETRAINED = 1024  # pixels of the image that a model is retrained on
 CORNER = 512  # pixels of its painted corner; strokes are painted outside of it
@@ -113,6 +114,36 @@ def lag(side: int, *, profile: bool) -> Samples:
     _check(panel, found=_shown(viewer))
     viewer.close()
     return {"idle": delays(idle), f"{side}": delays(busy)}
+
+
+def sample(seconds: float, *, profile: bool) -> Samples:
+    """Open the large sample, segment it as it is, and note its first labels and late ticks."""
+    viewer = napari.Viewer()
+    viewer.window.resize(1500, 900)
+    panel = _open_panel(viewer)
+    _until(lambda: False, WARM)
+    viewer.open_sample(PLUGIN, LARGE)
+    _until(lambda: False, WARM)  # it is made where it is looked at
+    opened = {layer.name for layer in viewer.layers}
+
+    def labels() -> Any:
+        return next((layer for layer in viewer.layers if layer.name not in opened), None)
+
+    def shown() -> bool:
+        return labels() is not None and bool(labels().data[::SPARSE, ::SPARSE].any())
+
+    start = time.perf_counter()
+    with ticks() as busy, late_stacks(busy, report=profile):
+        _click(panel)
+        _until(lambda: shown() or _idle(panel), LIMIT)
+        first = time.perf_counter() - start
+        _until(lambda: _idle(panel), seconds)
+    _check(panel, found=shown())
+    if not _idle(panel):
+        _click(panel)
+    _until(lambda: _idle(panel), LIMIT)
+    viewer.close()
+    return {"first": [first], "sample": delays(busy)}
 
 
 def slide(path: str, levels: int, seconds: float, picture: str, *, profile: bool) -> Samples:
@@ -311,7 +342,7 @@ def main() -> None:
     measures: dict[str, Callable[..., Samples]] = {
         "view": view,
         "imports": imports, "cold": cold, "cancels": cancels, "lag": lag,
-        "retraining": retraining, "slide": slide, "cycles": cycles,
+        "retraining": retraining, "sample": sample, "slide": slide, "cycles": cycles,
     }  # fmt: skip
     print(json.dumps(measures[name](**arguments)))
 

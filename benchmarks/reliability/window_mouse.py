@@ -1,16 +1,18 @@
 """A real mouse and real keys over the canvas of a napari window, and on its widgets."""
 
+import math
 import random
 from typing import Any
 
 from napari import Viewer
-from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtCore import QPoint, QPointF, Qt, QTimer
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QCheckBox, QScrollArea
+from qtpy.QtWidgets import QApplication, QCheckBox, QMessageBox, QScrollArea
 
 LEFT = Qt.MouseButton.LeftButton
 NO_KEY = Qt.KeyboardModifier.NoModifier
+SOON = 300  # milliseconds until a question is answered
 STEP = 15  # milliseconds between two moves; moves that follow at once are dropped
 
 
@@ -27,6 +29,17 @@ def click(widget: Any) -> bool:
     place = native.rect().center()
     QTest.mouseClick(native, LEFT, pos=QPoint(8, place.y()) if _is_box(native) else place)
     return True
+
+
+def answer_soon(chance: random.Random) -> None:
+    """Click any button of the question that is about to be asked, if one is."""
+
+    def answer() -> None:
+        question = QApplication.activeModalWidget()
+        if isinstance(question, QMessageBox):
+            QTest.mouseClick(chance.choice(question.buttons()), LEFT)
+
+    QTimer.singleShot(SOON, answer)
 
 
 def _is_box(native: Any) -> bool:
@@ -63,6 +76,13 @@ class Mouse:
         for _ in range(self._chance.randint(1, most)):
             path.append(path[-1] + QPoint(*(self._chance.randint(-60, 60) for _ in range(2))))
         return path
+
+    def around(self) -> list[QPoint]:
+        """Return a few places around another one, in order."""
+        centre, far = self.anywhere(), self._chance.randint(20, 60)
+        turns = sorted(self._chance.uniform(0, math.tau) for _ in range(self._chance.randint(2, 5)))
+        places = (QPointF(far * math.cos(turn), far * math.sin(turn)) for turn in turns)
+        return [centre + place.toPoint() for place in places]
 
     def move(self, place: QPoint) -> None:
         """Move to a place."""

@@ -235,7 +235,7 @@ def test_no_key_of_ours_is_napari_s(viewer, panel, result):
     assert coerce_keybinding(NEW) in result.layer.keymap
     assert set(result.layer.keymap) == {coerce_keybinding(key) for key in NAPARIS_KEYS}
     panel.close_down()
-    assert not ours & set(viewer.keymap)
+    assert not (ours | {coerce_keybinding(NEW)}) & set(viewer.keymap)
 
 
 def test_keys_work_whatever_layer_is_selected(viewer, image, panel, result, mouse):
@@ -251,6 +251,26 @@ def test_keys_work_whatever_layer_is_selected(viewer, image, panel, result, mous
     viewer.layers.selection.clear()
     mouse.press(Qt.Key.Key_N)
     assert layer.selected_label == layer.data[60, 60]
+
+
+def test_keys_of_napari_for_images_correct_too(viewer, image, panel, result, mouse):
+    image.contrast_limits = limits = [0, 1000]
+    viewer.layers.selection.active = image
+    mouse.move(60, 60)
+    mouse.press(Qt.Key.Key_C)
+    assert (result.correcting.marks.array[A.slices] == MARK_CONFIRMED).all()
+    assert image.contrast_limits == limits
+    for active in (image, None, result.correcting.marks.layer()):
+        result.layer.mode = "pan_zoom"
+        viewer.layers.selection.active = active
+        mouse.press(Qt.Key.Key_M)
+        assert viewer.layers.selection.active is result.layer
+        assert result.layer.mode == "paint"
+    later = viewer.add_image(image.data, contrast_limits=limits)
+    mouse.press(Qt.Key.Key_C)
+    assert later.contrast_limits != limits  # with nothing to correct it is napari's
+    panel.close_down()
+    assert not {*image.keymap, *later.keymap}
 
 
 def test_a_key_with_nothing_to_correct_says_what_to_do(viewer, panel, mouse):
@@ -283,6 +303,19 @@ def test_a_button_asks_for_a_click_on_the_object(panel, result, mouse, click, ke
     before = layer.data.copy()
     mouse.drag((140, 200), (140, 200))
     np.testing.assert_array_equal(layer.data, before)
+
+
+def test_a_confirmed_object_that_is_deleted_leaves_no_mark(result, mouse, qtbot):
+    marks, before = result.correcting.marks, result.layer.data.copy()
+    mouse.move(60, 60)
+    mouse.press(Qt.Key.Key_C)
+    mouse.press(Qt.Key.Key_D)
+    assert not result.layer.data[A.slices].any()
+    assert not marks.array[A.slices].any()
+    qtbot.waitUntil(lambda: result.correcting.count == (0, A.size), timeout=PATIENCE)
+    mouse.undo()
+    np.testing.assert_array_equal(result.layer.data, before)
+    assert (marks.array[A.slices] == MARK_CONFIRMED).all()
 
 
 def test_buttons_split_join_and_go_on(panel, result, mouse, click):

@@ -163,4 +163,7 @@ def test_a_script_is_saved_of_an_image_from_a_file(opened, choose, answer, idle,
     compile(text, str(file), "exec")
     assert str(answer / "stack.tif") in text
     assert "linked" in text
+    assert "the script begins at 1" in text
+    assert "The ids are the same" not in text
+    assert "numbers them anew" in panel.sentence
     assert "without what you corrected" in panel.sentence

@@ -471,3 +471,17 @@ def test_back_to_any_earlier_model(panel, network, painted, click, idle, qtbot):
     assert panel.form.model.value == "mine"
     np.testing.assert_array_equal(painted.layer.data > 0, expected(A, B))
     qtbot.waitUntil(lambda: section.form.earlier.choices == ("root",), timeout=PATIENCE)
+
+
+def test_the_count_follows_edits_while_it_is_shown(network, panel, image, click, idle, qtbot):
+    click(panel.segment.segment)
+    idle()
+    assert panel.sentence.startswith("2 objects")
+    result = panel.session.results.current
+    result.layer.data[150:160, 20:40] = 9
+    qtbot.waitUntil(lambda: panel.sentence.startswith("3 objects"), timeout=10_000)
+    panel.session.say("Something else.")
+    result.layer.data[180:190, 20:40] = 10
+    qtbot.waitUntil(lambda: result.correcting.count[0] == 2, timeout=10_000)
+    qtbot.wait(1000)
+    assert panel.sentence == "Something else."

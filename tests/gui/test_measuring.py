@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from flow import SHAPE, A, B, times_of_strokes
 from qtpy.QtCore import QEvent, QPoint, Qt
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QTableView
 
 from napari_unet.measure import ObjectTable
+from napari_unet.plugin.measure.table_model import TableModel
 
 PATIENCE = 15_000  # milliseconds
 LEFT = Qt.MouseButton.LeftButton
@@ -154,6 +155,13 @@ def test_objects_are_coloured_by_a_column_and_plain_again(viewer, table, painted
     assert not table.legend.isVisible()
 
 
+def test_the_name_of_a_column_that_came_later_is_not_cut_off(table, qtbot):
+    box, name = table.colour, "mean_intensity of a channel with a long name"
+    box.addItem(name)
+    box.setCurrentText(name)
+    qtbot.waitUntil(lambda: box.width() > box.fontMetrics().horizontalAdvance(name))
+
+
 def test_colours_follow_what_is_painted(table, painted, qtbot):
     layer = painted.layer
     choose(table, qtbot, "area")
@@ -237,3 +245,16 @@ def test_a_stroke_with_ten_thousand_objects_holds_nothing_up(viewer, panel, mous
         qtbot.waitUntil(lambda: same(table, result, corrected=[5051]), timeout=PATIENCE)
     assert len(took) >= 5
     assert min(took) < 0.05
+
+
+def test_a_view_that_had_more_columns_takes_an_empty_model(qtbot):
+    view, many = QTableView(), TableModel("")
+    qtbot.addWidget(view)
+    many.show({name: np.arange(3) for name in ("label", "area", "mean")}, np.zeros(3, bool))
+    view.setModel(many)
+    view.resizeColumnsToContents()
+    view.show()
+    empty = TableModel("")
+    view.setModel(empty)
+    names = [empty.headerData(at, Qt.Orientation.Horizontal) for at in range(3)]
+    assert names == [None] * 3

@@ -35,6 +35,21 @@ def panel(viewer, image, network, qtbot, monkeypatch):
     panel.close_down()
 
 
+def test_models_do_not_make_the_window_larger(viewer, panel, click, idle, qtbot):
+    window = viewer.window._qt_window
+    click(panel.segment.segment)
+    idle()
+    click(panel.measure.table)
+    window.resize(SCREEN[0], 1)  # as low as it can be
+    qtbot.wait(300)
+    before = window.height()
+    _, models = viewer.window.add_plugin_dock_widget(PLUGIN, "Models")
+    qtbot.waitUntil(lambda: models.isVisible() and models.name != "", timeout=PATIENCE)
+    qtbot.wait(500)
+    assert window.height() == before
+    assert models.list.height() > 50
+
+
 def away() -> None:
     """The mouse rests outside of the panel."""
     QCursor.setPos(QApplication.primaryScreen().geometry().bottomLeft())

@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 from napari.layers import Labels
+from napari.utils import DirectLabelColormap
+from napari.utils.colormaps import label_colormap
 
 from napari_unet.image import Box
-from napari_unet.plugin.layers.label_grid import LabelGrid, Redraw, draw_part
+from napari_unet.plugin.layers import label_grid
+from napari_unet.plugin.layers.label_grid import LabelGrid, Redraw, colour_in_strips, draw_part
 
 LENGTHS = {"T": 2, "Z": 3, "P": 4, "Y": 5, "X": 6, "C": 1}
 AXES = ["YX", "ZYX", "ZCYX", "TCYX", "TZCYX", "YXC", "XCYZ", "PCTYX"]
@@ -118,3 +121,27 @@ def test_all_is_drawn_at_the_end_only_where_something_is_left(layer, monkeypatch
     refreshed.clear()
     redraw.finish()
     assert refreshed == []
+
+
+@pytest.mark.parametrize("kept", [0, 7])  # rows that hold labels
+@pytest.mark.parametrize("how", ["usual", "contour", "selected", "direct", "other background"])
+def test_colours_in_strips_are_those_of_napari(monkeypatch, how, kept):
+    monkeypatch.setattr(label_grid, "STRIP", 100)
+    data = np.random.default_rng(0).integers(0, 90, (61, 37)).astype(np.uint32)
+    data[kept:-5] = 0
+    layer = Labels(data)
+    match how:
+        case "contour":
+            layer.contour = 1
+        case "selected":
+            layer.selected_label, layer.show_selected_label = 3, True
+        case "direct":
+            colours = {None: "red", 0: "blue", 3: "green"}
+            layer.colormap = DirectLabelColormap(color_dict=colours)
+        case "other background":
+            layer.colormap = label_colormap(49, 0.5, background_value=5)
+    plain = layer._raw_to_displayed(data)
+    colour_in_strips(layer)
+    found = layer._raw_to_displayed(data)
+    assert found.dtype == plain.dtype
+    np.testing.assert_array_equal(found, plain)

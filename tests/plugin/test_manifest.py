@@ -183,14 +183,22 @@ def test_samples():
 
 
 def test_large_sample_is_lazy_and_the_same_however_it_is_cut():
-    image, truth = (layer[0] for layer in samples.sample_large())
+    images, truths = (layer[0] for layer in samples.sample_large())
+    image, truth = images[0], truths[0]
     assert image.shape == truth.shape == (8192, 8192)
     assert (image.dtype, truth.dtype) == (np.uint16, np.uint32)
     window = np.s_[900:1300, 7900:8192]
-    again, again_truth = samples.large_arrays((8192, 8192), 300)
+    [again], [again_truth] = samples.large_arrays((8192, 8192), 300, 1)
     np.testing.assert_array_equal(image[window].compute(), again[window].compute())
     np.testing.assert_array_equal(truth[window].compute(), again_truth[window].compute())
     assert truth[window].compute().max() > 6000
+
+
+def test_smaller_copies_of_the_large_sample_are_of_the_same_pixels():
+    for finest, *smaller in samples.large_arrays((1000, 900), 300, 3):
+        for number, level in enumerate(smaller, 1):
+            step = 2**number
+            np.testing.assert_array_equal(level.compute(), finest.compute()[::step, ::step])
 
 
 def test_samples_and_files_load_without_torch():

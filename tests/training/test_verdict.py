@@ -103,6 +103,10 @@ def test_with_nothing_to_judge_by_a_person_looks() -> None:
         assert outcome == "preview"
         assert "12 in all" in sentence
     assert verdict(compared(0, (0.9, 0.2), (0.9, 0.2), objects=1))[0] == "refused"
+    outcome, sentence = verdict(compared(0, (0.9, 0.2), (0.9, 0.2), objects=0))
+    assert outcome == "refused"
+    assert "too few objects to hold any out" in sentence
+    assert "0 of your objects" not in sentence
     assert "12 in all" not in verdict(compared(0.5))[1]
 
 

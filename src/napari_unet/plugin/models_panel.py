@@ -9,7 +9,7 @@ from typing import Literal
 
 from magicgui.widgets import PushButton
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -79,6 +79,7 @@ class ModelsPanel(QWidget):
         self._asked = 0
         self._undo: Path | None = None  # in the bin, what was deleted last
         self._shown = False  # and so docked, where it stays from then on
+        self._placed = False  # as a tab, if there is another panel
         self.list = QListWidget()
         self.card = QTextBrowser()
         self.card.setOpenLinks(False)
@@ -142,6 +143,12 @@ class ModelsPanel(QWidget):
     def _become_tab(self) -> None:
         if _alive(self):
             tab_beside(self, PANEL)
+            self._placed = True
+            self.updateGeometry()
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802  Qt's
+        """Ask for no room before this is a tab: below the other panel the window would grow."""
+        return super().minimumSizeHint() if self._placed else QSize(0, 0)
 
     def refresh(self, choose: str = "") -> None:
         """List the models there are now, bundled ones first."""

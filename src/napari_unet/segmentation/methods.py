@@ -15,9 +15,14 @@ NO_RECORD = (
     "These labels say nothing of how they were made: they hold no record of a model and its "
     "settings. Give labels that were saved here, or segment the image again."
 )
+SAME_IDS = "The ids are the same as well, where the versions and the kind of processor are."
+OTHER_IDS = (
+    "The objects are the same, but not their ids: the window numbered them from 2 on, in the\n"
+    "order in which they appeared; the script begins at 1."
+)
 SCRIPT = '''"""Makes labels as they were made before: same model, same settings.
 
-The ids are the same as well, where the versions and the kind of processor are.
+{ids}
 """
 
 import sys
@@ -79,8 +84,10 @@ def methods_text(record: Mapping[str, Any], *, corrected: int | None = None) -> 
     return " ".join(filter(None, sentences))
 
 
-def methods_script(record: Mapping[str, Any], image: Path, labels: Path) -> str:
-    """Return a Python file that makes the labels again, to the id.
+def methods_script(
+    record: Mapping[str, Any], image: Path, labels: Path, *, same_ids: bool = True
+) -> str:
+    """Return a Python file that makes the labels again, by default to the id.
 
     Everything that was decided is written down: diameter, thresholds, tile, device, precision.
 
@@ -92,6 +99,9 @@ def methods_script(record: Mapping[str, Any], image: Path, labels: Path) -> str:
         The image that the labels were made from.
     labels : Path
         Where the script saves labels, ending in ``.tif``.
+    same_ids : bool, default True
+        Whether the labels have the ids that a run gives them from the first to the last block;
+        those of a window have others.
 
     Raises
     ------
@@ -112,6 +122,7 @@ def methods_script(record: Mapping[str, Any], image: Path, labels: Path) -> str:
     used = (("FilterSettings", filters), ("LinkSettings", link))
     names = ", ".join(name for name, there in used if there)
     return SCRIPT.format(
+        ids=SAME_IDS if same_ids else OTHER_IDS,
         versions=_literal(record.get("versions", {})),
         imports=f"from napari_unet.settings import {names}\n" if names else "",
         image=_literal(str(image)),

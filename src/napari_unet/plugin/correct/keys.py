@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from napari import Viewer
-from napari.layers import Labels
+from napari.layers import Image, Labels
 from napari.utils.key_bindings import coerce_keybinding
 
 from napari_unet.errors import InputError, UNetError
@@ -24,7 +24,7 @@ from napari_unet.labels.edits import (
     next_object,
     split_along,
 )
-from napari_unet.labels.painted import painted_ids
+from napari_unet.labels.painted import MARK_CONFIRMED, MARK_NONE, painted_ids
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.layers.line_tool import LineTool, Stroke, ignoring_argument
@@ -92,6 +92,41 @@ class Keys:
             if not self._is_taken(key):
                 self.viewer.bind_key(key, ignoring_argument(partial(self.press, key)))
                 self._bound.add(key)
+        if coerce_keybinding(NEW) not in self.viewer.keymap:  # a person's labels keep napari's
+            self.viewer.bind_key(NEW, ignoring_argument(self._new))
+            self._bound.add(NEW)
+        self.viewer.layers.events.inserted.connect(self._on_inserted)
+        for layer in self.viewer.layers:
+            self._take_from_napari(layer)
+
+    def _on_inserted(self, event: Any) -> None:
+        self._take_from_napari(event.value)
+
+    def _take_from_napari(self, layer: Any) -> None:
+        """Let keys act over an image where napari has another use for them, and *M* on marks."""
+        for key, own in _keys_of_napari(layer).items():
+            layer.bind_key(key, self._instead_of(own, key), overwrite=True)
+        if isinstance(layer, Labels) and layers.is_beside(layer):
+            layer.bind_key(NEW, ignoring_argument(self._new), overwrite=True)
+
+    def _instead_of(self, own: Callable[[Any], Any], key: str) -> Callable[[Any], None]:
+        """Make what corrects; where there is nothing to correct, it does what napari does."""
+
+        def press(layer: Any) -> None:
+            if self.current() is None:
+                own(layer)
+            else:
+                self.press(key)
+
+        return press
+
+    def _new(self) -> None:
+        """Take the brush for the chosen image's result."""
+        correcting = self.current()
+        if correcting is None:
+            self.say(NOTHING)
+        else:
+            self.paint_new(correcting)
 
     def unbind(self) -> None:
         """Take all of our keys from the viewer; nobody answers any more."""
@@ -99,6 +134,11 @@ class Keys:
         for key in self._bound:
             self.viewer.bind_key(key, None)
         self._bound.clear()
+        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
+        for layer in self.viewer.layers:
+            ours = isinstance(layer, Labels) and layers.is_beside(layer)
+            for key in [*_keys_of_napari(layer), *([NEW] if ours else [])]:
+                layer.bind_key(key, None)
 
     def follow(self, correcting: Correcting) -> None:
         """Let *M* take the brush on a result's layer, and give a line up for the brush."""
@@ -172,7 +212,12 @@ class Keys:
     def _delete_at(
         self, correcting: Correcting, plane: tuple[int, ...], point: tuple[float, float]
     ) -> None:
-        self._carry_out(correcting, delete_object(correcting.shown[plane], point).on(plane))
+        edit = delete_object(correcting.shown[plane], point)
+        right = edit.pixels & (correcting.marks.array[plane][edit.box.slices] == MARK_CONFIRMED)
+        with correcting.layer.block_history():
+            self._carry_out(correcting, edit.on(plane))
+            if right.any():  # its mark would stay, and look like the object
+                correcting.marks.mark(Edit(edit.box, right, MARK_NONE, plane))
 
     def _click_to_delete(self, correcting: Correcting) -> None:
         def delete(line: Stroke) -> None:
@@ -295,3 +340,11 @@ class Keys:
             self._armed.put_back()
             self._armed = None
             self.say("")
+
+
+def _keys_of_napari(layer: Any) -> dict[str, Callable[[Any], Any]]:
+    """Return which of our keys napari uses itself while an image is active, and what for."""
+    if not isinstance(layer, Image):
+        return {}
+    bound = {key: type(layer).class_keymap.get(coerce_keybinding(key)) for key in KEYS}
+    return {key: action for key, action in bound.items() if action is not None}

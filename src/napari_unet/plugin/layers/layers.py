@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_unet.channels import offered
 from napari_unet.image import Box, Image, Spacing, check_dtype, guess_axes
 from napari_unet.io.images import FileFacts
-from napari_unet.plugin.layers.label_grid import AXES, LabelGrid, grid_of
+from napari_unet.plugin.layers.label_grid import AXES, LabelGrid, colour_in_strips, grid_of
 from napari_unet.plugin.layers.labels_files import layer_spacing
 from napari_unet.plugin.layers.region import region_of
 
@@ -149,7 +149,11 @@ def add_result(
     grid = LabelGrid.of_axes(axes)
     array = [grid.on_layer(one) for one in levels or [np.zeros(image.labels_shape, np.uint32)]]
     data, metadata = array if levels else array[0], {AXES: axes}
-    labels = Labels(data, name=name, multiscale=bool(levels), **placed, metadata=metadata)
+    begun = data if levels else np.zeros((1,) * grid.ndim, np.uint32)
+    labels = Labels(begun, name=name, multiscale=bool(levels), **placed, metadata=metadata)
+    if not levels:
+        colour_in_strips(labels)
+        labels.data = data
     active = viewer.layers.selection.active
     viewer.add_layer(labels)
     viewer.layers.selection.active = active

@@ -43,6 +43,7 @@ NO_FILE = (
     "open that file, and segment it."
 )
 COPIED = "Copied, to be pasted into your methods: {}"
+OTHER_IDS = " It makes the same objects, and numbers them anew from 1 on."
 UNCORRECTED = " It makes the labels as the model does, without what you corrected."
 FILES = {  # kind: title, how its name ends, filter of the dialog
     "csv": ("Table of objects (CSV)…", "_objects.csv", "Tables (*.csv)"),
@@ -186,9 +187,10 @@ class Exports:
         labels = path.with_name(f"{path.stem}_labels.tif")
 
         def write(it: Ready) -> Path:
-            return write_bytes(path, methods_script(it.record, Path(source), labels).encode())
+            text = methods_script(it.record, Path(source), labels, same_ids=False)
+            return write_bytes(path, text.encode())
 
-        hint = UNCORRECTED if result.record.get("corrected") else ""
+        hint = OTHER_IDS + (UNCORRECTED if result.record.get("corrected") else "")
         self._write(path.name, ready, write, hint)
 
     def _ask(self, ending: str, kinds: str) -> Path | None:

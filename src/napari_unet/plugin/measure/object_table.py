@@ -62,6 +62,7 @@ class ObjectsTable(QWidget):
 
     def _build(self) -> None:
         self.note, self.colour, self.legend = QLabel(), QComboBox(), Legend()
+        self.colour.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.colour.setToolTip("Show objects in colours of what was measured; none = as before")
         self.view = QTableView()
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)

@@ -36,15 +36,12 @@ class TableModel(QAbstractTableModel):
 
     def show(self, columns: Columns, hidden: NDArray[np.bool_]) -> None:
         """Show other numbers, sorted as before, without the hidden ones of the rows ``(N,)``."""
-        self.layoutAboutToBeChanged.emit()
         new = [*columns] != self._names
-        if new:
-            self.beginResetModel()
+        # Never both: what a view keeps for the one, the other makes void.
+        (self.beginResetModel if new else self.layoutAboutToBeChanged.emit)()
         self._columns, self._names, self._hidden = columns, [*columns], hidden
         self._arrange()
-        if new:
-            self.endResetModel()
-        self.layoutChanged.emit()
+        (self.endResetModel if new else self.layoutChanged.emit)()
 
     @property
     def rows(self) -> int:
@@ -95,10 +92,9 @@ class TableModel(QAbstractTableModel):
     def headerData(  # noqa: N802  Qt's
         self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole
     ) -> Any:
-        """Return the name of a column."""
-        if role != Qt.ItemDataRole.DisplayRole or orientation == Qt.Orientation.Vertical:
-            return None
-        return self._names[section]
+        """Return the name of a column; a view that is given this model asks for its old ones."""
+        known = orientation == Qt.Orientation.Horizontal and 0 <= section < len(self._names)
+        return self._names[section] if known and role == Qt.ItemDataRole.DisplayRole else None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Sort by a column; empty cells come last. Without one, by plane and id."""

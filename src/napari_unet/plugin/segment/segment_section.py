@@ -1,5 +1,7 @@
 """The button Segment, its progress, and the sliders that make the objects anew."""
 
+from functools import partial
+
 from magicgui.widgets import ProgressBar, PushButton
 from superqt.utils import qdebounced
 
@@ -10,6 +12,7 @@ from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.segmentation_runs import decode_again, segment
 from napari_unet.plugin.session.session import Intent, Session
+from napari_unet.plugin.widgets.background import in_background
 
 SLIDER_DELAY = 150  # milliseconds a slider must rest before the objects are made anew
 
@@ -36,6 +39,7 @@ class SegmentSection:
         session.runs.ended.connect(self._show_ended)
         session.runs.activity_changed.connect(self._take_turns)
         session.intent_changed.connect(self._on_intent)
+        session.results.added.connect(self._watch)
 
     def _press(self) -> None:
         if self._session.runs.segmenting:
@@ -64,6 +68,22 @@ class SegmentSection:
     def _make_anew(self) -> None:
         done = decode_again(self._session)
         self._waiting = None if done else self._session.results.current
+
+    def _watch(self, result: Result) -> None:
+        result.correcting.changed.connect(partial(self._count_anew, result))
+
+    def _count_anew(self, result: Result) -> None:
+        """Count the objects after an edit, if their number is shown; a stack takes a while."""
+        runs, shows = self._session.runs, self._session.says
+        told = runs.concluded(result)
+        if not told or not shows(told) or runs.segmenting:
+            return
+
+        def counted(text: str | None, _problem: str | None) -> None:
+            if text and text != told and shows(told) and not runs.segmenting:
+                runs.tell_again(result, text)
+
+        in_background(lambda: runs.conclude(result), counted)
 
     def _show_started(self) -> None:
         self.segment.text = "Cancel"

@@ -92,6 +92,8 @@ class RunController:
         self._notices: list[str] = []  # of the task
         self._noticed: weakref.WeakKeyDictionary[Target, list[str]]  # by runs that filled it
         self._noticed = weakref.WeakKeyDictionary()
+        self._concluded: weakref.WeakKeyDictionary[Target, str]  # what was said of what they found
+        self._concluded = weakref.WeakKeyDictionary()
         self._closed = self._decoding = False
         self.problem: str | None = None
 
@@ -238,7 +240,23 @@ class RunController:
         if self.problem:
             self._say(self.problem)
         elif target.layer in self._viewer.layers:  # else it was taken away, which was said
-            self._say(" ".join([target.conclusion(cancelled=cancelled), *noticed]).strip())
+            said = self.conclude(target, cancelled=cancelled)
+            self._concluded[target] = "" if cancelled else said
+            self._say(said)
+
+    def conclude(self, target: Target, *, cancelled: bool = False) -> str:
+        """Return what is to be said of a target as it is now, and of the runs that filled it."""
+        noticed = self._noticed.get(target, ())
+        return " ".join([target.conclusion(cancelled=cancelled), *noticed]).strip()
+
+    def concluded(self, target: Target) -> str:
+        """Return what was said of what a target's last run has found; empty if nothing was."""
+        return self._concluded.get(target, "")
+
+    def tell_again(self, target: Target, text: str) -> None:
+        """Say instead of it what is true now."""
+        self._concluded[target] = text
+        self._say(text)
 
 
 def progress(event: ObjectsFound, image: str, done: int, seconds: float) -> str:

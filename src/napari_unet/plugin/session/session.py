@@ -117,6 +117,10 @@ class Session:
         if text and text == self._last_said:
             self.say("")
 
+    def says(self, text: str) -> bool:
+        """Whether a sentence is the one shown."""
+        return not self.closed and text == self._last_said
+
     # ---- the intent ------------------------------------------------------------------------
 
     def intend(self, **changes: Any) -> None:

@@ -92,6 +92,8 @@ class Compared:
     @property
     def figures(self) -> str:
         """How the objects held out are found, in words."""
+        if not self.objects:
+            return "you painted too few objects to hold any out to judge"
         old, new = self.held
         objects = f"{self.objects} of your objects, held out to judge"
         return f"agreement with {objects}: {old:.2f} before, {new:.2f} after, 1 = perfect"
