@@ -536,6 +536,49 @@ def test_copy_that_leaves_objects_out_keeps_ids_and_brings_them_back():
     np.testing.assert_array_equal(last, first)
 
 
+def wandering(random: np.random.Generator, shape: tuple[int, int]) -> Volume:
+    """Five objects that move, grow, shrink and miss in some planes; each plane with its own ids."""
+    labels, number = np.zeros((*shape, 32, 32), np.uint32), 0
+    places = random.integers(2, 24, (5, 2))
+    for plane in np.ndindex(*shape):
+        for place in places[random.random(5) < 0.85]:
+            y, x = np.maximum(0, place + random.integers(-1, 2, 2))
+            side, number = random.integers(3, 6), number + 1
+            labels[plane][y : y + side, x : x + side] = number
+    return labels
+
+
+@pytest.mark.parametrize("axes", ["TZYX", "ZTYX"])
+@pytest.mark.parametrize("smallest", [0.0, 4.0])
+def test_copy_made_again_of_the_same_labels_is_the_same(axes: str, smallest: float):
+    settings = LinkSettings(smallest_diameter=smallest)
+    for seed in range(40):
+        labels = wandering(np.random.default_rng(seed), (3, 3))
+        start = LinkedCopy.empty(labels, axes, settings, 1.0)
+        first, array = linked_copy(labels, start, (), lambda *_: None)
+        second, again = linked_copy(labels, first, (), lambda *_: None)
+        np.testing.assert_array_equal(again, array)
+        assert second.links.parents == first.links.parents
+        assert second.known == first.known
+
+
+@pytest.mark.parametrize("given_ids", [False, True])
+def test_a_daughter_whose_sister_was_filtered_out_stays_one(given_ids: bool):
+    truth = movie(*DIVIDING)
+    planes = by_plane(truth)
+    first, array = linked_copy(
+        planes, LinkedCopy.empty(planes, "TYX", LinkSettings(), 1.0), (), lambda *_: None
+    )
+    mother, one, other = (int(array[truth == n][0]) for n in (1, 2, 3))
+    array[array == other], planes[truth == 3] = 0, 0
+    links = replace(first.links, parents={one: mother})
+    saved = LinkedCopy.of_file(array, planes, links)
+    own = {int(planes[truth == n][0]) for n in (1, 2)} if given_ids else ()
+    copy, again = linked_copy(planes, saved, own, lambda *_: None)
+    np.testing.assert_array_equal(again, array)
+    assert copy.links.parents == {one: mother}
+
+
 def test_rows_of_labels_may_lie_in_memory_in_any_order():
     planes = np.asfortranarray(np.pad(np.full((2, 4, 6), 7, np.uint32), 2)[2:-2])
     _, copy = linked_copy(
