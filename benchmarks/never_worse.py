@@ -6,9 +6,9 @@
 
 Every run paints a few random cells of an image, some of them wrongly, retrains, and compares the
 decision with the true change of AP@.5 on what nobody painted: the rest of that image and the next
-one, pooled, as the rest alone is often too few objects to tell. In the matrix each set is
-decided about by numbers that were fitted to the other sets. Fluorescent nuclei are among
-the images: there the parent is good already, so that many retrainings should lose.
+one, pooled, as the rest alone is often too few objects to tell. The matrix shows what the judge in
+use decides, whose numbers were fitted to earlier runs. Fluorescent nuclei are among the images:
+there the parent is good already, so that many retrainings should lose.
 """
 
 import argparse
@@ -224,9 +224,9 @@ def estimates(rows: Sequence[Row]) -> NDArray[np.float64]:
 
 
 def decisions(rows: Sequence[Row]) -> list[Outcome]:
-    """Decide about each run by its estimate."""
-    pairs = zip(rows, estimates(rows).tolist(), strict=True)
-    return [verdict(compared(row), expected)[0] for row, expected in pairs]
+    """Decide about each run as the judge in use does."""
+    seen = [compared(row) for row in rows]
+    return [verdict(one, one.expected)[0] for one in seen]
 
 
 def matrix(rows: Sequence[Row]) -> list[list[str]]:

@@ -25,7 +25,7 @@ from napari_unet.segmentation.batch import (
     ItemSkipped,
     batch_events,
 )
-from napari_unet.settings import LinkSettings, SegmentSettings
+from napari_unet.settings import FilterSettings, LinkSettings, SegmentSettings
 
 SAMPLE = Path(__file__).resolve().parents[1] / "sample_data" / "nuclei.tif"
 
@@ -97,6 +97,26 @@ def test_planes_are_linked_as_the_panel_is_set(folder: Path, tmp_path: Path) -> 
         assert isinstance(end, ItemDone)
         told = read_record(output / "c_labels.tif").get("link")
         assert (told and told["gap"]) == (None if linking is None else 2)
+
+
+def test_objects_are_filtered_as_the_panel_is_set(folder: Path, tmp_path: Path) -> None:
+    (folder / "b.tif").unlink()
+    filters = FilterSettings(ranges={"volume": (800, None)}, at_edge=True)
+    settings = settings_in(tmp_path, filters=filters)
+    flat, stack = ends(batch_events(items_of(folder, tmp_path / "1"), settings, ThreadExecutor()))
+    assert isinstance(flat, ItemFailed)  # before anything is computed
+    assert "asks for the column volume" in flat.text
+    assert isinstance(stack, ItemDone)
+    assert "filtered out" in stack.text
+    there = tmp_path / "2"
+    options = ["--csv", "--filter", "volume=800:", "--no-edge", "--output", str(there)]
+    CliRunner().invoke(app, ["segment", str(folder / "c.tif"), *options])
+    theirs, ours = (tifffile.imread(one / "c_labels.tif") for one in (there, tmp_path / "1"))
+    assert ours.any()
+    assert np.array_equal(ours, theirs)
+    tables = [(one / "c_objects.csv").read_bytes() for one in (there, tmp_path / "1")]
+    assert tables[0] == tables[1]
+    assert len(read_record(tmp_path / "1" / "c_labels.tif")["filters"]) == 1
 
 
 def test_what_exists_is_left_alone_unless_overwritten(folder: Path, tmp_path: Path) -> None:

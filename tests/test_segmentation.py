@@ -23,7 +23,7 @@ from napari_unet.models.weights import save_model
 from napari_unet.network.spec import UNetSpec
 from napari_unet.planning.planner import Where
 from napari_unet.segmentation import open_image, segment_events
-from napari_unet.settings import DecodeSettings, SegmentSettings
+from napari_unet.settings import DecodeSettings, FilterSettings, SegmentSettings
 from tests.strategies import random_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -402,3 +402,30 @@ def test_a_model_without_nuclei_refuses_them(model: Model) -> None:
     image = Image(np.zeros((2, 40, 40), np.uint8), "CYX", channel=0, nuclei=1)
     with pytest.raises(InputError, match="takes none"):
         run(image, model)
+
+
+def test_filters_of_a_result_add_up_and_its_tracks_are_those_left() -> None:
+    pixels = tifffile.imread(SAMPLE)[:160, :200]
+    frames = np.stack([np.roll(pixels, by, axis=0) for by in (0, 2, 4)])
+    result = segment(Image(frames, "TYX"), "nuclei").linked()
+    large = FilterSettings(ranges={"area": (250, None)})
+    inner = FilterSettings(at_edge=True)
+    both = result.filtered(large).filtered(inner)
+    assert 0 < both.count < result.filtered(large).count < result.count
+    assert both.record["filters"] == [
+        {"ranges": {"area": [250, None]}, "at_edge": True, "left_out": result.count - both.count}
+    ]
+    left = np.unique(both.labels)[1:]
+    assert both.links is not None
+    assert both.links.count == both.count == len(left)
+    assert np.array_equal(np.unique(both.links.tracks()[0][:, 0]), left)
+    at_once = result.filtered(large.and_also(inner))
+    assert np.array_equal(at_once.labels, both.labels)
+
+
+def test_classes_are_not_filtered(tmp_path: Path) -> None:
+    spec = UNetSpec(in_channels=1, classes=3, distance=False, depth=2, base_filters=2)
+    made = load_model(random_model(tmp_path, spec, class_names=("a", "b", "c")))
+    result = segment(np.random.default_rng(0).normal(100, 20, (40, 50)), made)
+    with pytest.raises(InputError, match="finds classes"):
+        result.filtered(FilterSettings(at_edge=True))

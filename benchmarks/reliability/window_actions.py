@@ -127,8 +127,8 @@ class Hand:
     def do_undock_table(self) -> None:
         """Close the table."""
         dock = self.panel.measure._dock
-        if dock is not None:
-            self.viewer.window.remove_dock_widget(dock)
+        if dock is not None:  # plugins see it through a proxy of napari's
+            self.viewer.window.remove_dock_widget(getattr(dock, "__wrapped__", dock))
 
     def do_slider(self) -> None:
         """Move a slider or a number with the keyboard."""

@@ -24,7 +24,7 @@ TOLD = 5.0  # seconds after which the panel shows what is corrected
 NO_SENTENCE = (UNEXPECTED[:20], "Traceback", "Error", "Exception", "None ", "<")
 
 # Errors of napari's own that lose nothing: a click where the layer ends before the sliders stand.
-KNOWN, OURS = ("is out of bounds for axis with size",), "napari_unet"
+KNOWN, OURS = ("is out of bounds for axis",), "napari_unet"
 
 
 def wait_until(there: Callable[[], object], seconds: float) -> bool:

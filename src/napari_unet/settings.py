@@ -249,6 +249,15 @@ class FilterSettings(Settings):
         ranges = {**self.ranges, column: (least, most)}
         return checked(FilterSettings, ranges=ranges, at_edge=self.at_edge)
 
+    def and_also(self, other: "FilterSettings") -> "FilterSettings":
+        """Return the filter that leaves out what either of two does."""
+        ranges = dict(self.ranges)
+        for column, limits in other.ranges.items():
+            pairs = zip(self.limits(column), limits, strict=True)
+            least, most = ([limit for limit in pair if limit is not None] for pair in pairs)
+            ranges[column] = max(least, default=None), min(most, default=None)
+        return checked(FilterSettings, ranges=ranges, at_edge=self.at_edge or other.at_edge)
+
 
 class FinetuneSettings(Settings):
     """Everything that decides one retraining."""

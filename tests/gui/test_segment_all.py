@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 import tifffile
 from napari.utils import progress
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QFileDialog
+
+from napari_unet.io.records import read_record
 
 SAMPLE = Path(__file__).resolve().parents[2] / "sample_data" / "nuclei.tif"
 PATIENCE = 120_000
@@ -145,6 +147,34 @@ def test_open_images_with_what_is_chosen_for_each(
     one, other = (tifffile.imread(tmp_path / f"{name}_labels.tif") for name in ("one", "two"))
     assert one.max() > 1
     assert np.array_equal(one, other)  # the panel's channel counts where none was chosen
+
+
+def test_a_filter_that_is_set_counts_for_all(
+    viewer, panel, click, idle, qtbot, monkeypatch, folder, pixels
+):
+    (folder / "b.tif").unlink()
+    (folder / "c.tif").unlink()
+    viewer.add_image(pixels, name="nuclei")
+    click(panel.segment.segment)
+    idle()
+    click(panel.batch.button)
+    window = panel.batch.window
+    assert "Filter objects" not in window.sentence
+    click(panel.filter.fold.toggleButton())
+    qtbot.waitUntil(lambda: "objects" in panel.filter.told.text, timeout=PATIENCE)
+    panel.filter.least.setFocus()
+    qtbot.keyClicks(panel.filter.least, "250")
+    qtbot.keyClick(panel.filter.least, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: "filtered out" in panel.filter.told.text, timeout=PATIENCE)
+    take_folder(window, click, qtbot, monkeypatch, folder)
+    told = "As Filter objects is set, objects smaller than 250 px are left out."
+    assert told in window.sentence
+    click(window.start)
+    assert window.sentence.startswith(told)
+    qtbot.waitUntil(lambda: not window.running, timeout=PATIENCE)
+    assert "filtered out" in window.states()[0]
+    assert pd.read_csv(folder / "a_objects.csv")["area"].min() >= 250
+    assert read_record(folder / "a_labels.tif")["filters"][0]["ranges"] == {"area": [250, None]}
 
 
 def test_a_panel_that_is_closed_stops_all(window, panel, click, qtbot, monkeypatch, folder):

@@ -5,12 +5,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_unet.image import Box
 from napari_unet.inference.bands import BAND, LEAST_ROWS, Bands
 from napari_unet.inference.batchnorm_folding import folded
 from napari_unet.models.library import load_model
 from napari_unet.models.weights import load_model as load_network
 from napari_unet.network.spec import UNetSpec
 from napari_unet.network.unet import UNet
+
+MARGIN = 96  # pixels around what is wanted of a tile
 
 
 @settings(max_examples=60, deadline=None)
@@ -22,6 +25,7 @@ from napari_unet.network.unet import UNet
     cells=st.tuples(st.integers(1, 6), st.integers(1, 6)),
     band=st.integers(1, 3000),
     direct=st.booleans(),
+    part=st.tuples(*[st.floats(0, 0.999)] * 4),
 )
 def test_any_bands_of_any_padded_network(
     filters: int,
@@ -31,6 +35,7 @@ def test_any_bands_of_any_padded_network(
     cells: tuple[int, int],
     band: int,
     direct: bool,
+    part: tuple[float, float, float, float],
 ) -> None:
     spec = UNetSpec(base_filters=filters, depth=depth, skip=skip, up_kernel=kernel, direct=direct)
     network = UNet(spec).eval().double()
@@ -38,6 +43,17 @@ def test_any_bands_of_any_padded_network(
     with torch.inference_mode():
         plain = network(image)
         assert torch.allclose(Bands(network, band)(image), plain, atol=1e-9, rtol=1e-9)
+        wanted = part_of(image, part)
+        found = Bands(network, band)(image, wanted)
+    assert torch.allclose(found, plain[..., *wanted.slices], atol=1e-9, rtol=1e-9)
+
+
+def part_of(image: torch.Tensor, part: tuple[float, float, float, float]) -> Box:
+    """Return any part of an image, of one pixel at least, from shares of its sides."""
+    places = zip(part, (*image.shape[-2:],) * 2, strict=True)
+    y, x, last_y, last_x = (int(share * length) for share, length in places)
+    start, stop = (min(y, last_y), min(x, last_x)), (max(y, last_y) + 1, max(x, last_x) + 1)
+    return Box(start, stop)
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
@@ -51,13 +67,17 @@ def test_the_bundled_model_to_the_last_bit(precision: torch.dtype, shape: tuple[
         plain = lean(image)
         for band in (2**20, BAND // 2, BAND, 2 * BAND):
             assert torch.equal(Bands(lean, band)(image), plain)
+            wanted = Box((MARGIN, MARGIN), (shape[0] - MARGIN, shape[1] - MARGIN))
+            assert torch.equal(Bands(lean, band)(image, wanted), plain[..., *wanted.slices])
 
 
 @pytest.mark.parametrize(("filters", "width"), [(16, 8192), (64, 2240), (1, 32)])
 def test_no_band_has_few_rows(filters: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     bands = Bands(UNet(UNetSpec(base_filters=filters, depth=1)).eval())
     used: list[int] = []
-    monkeypatch.setattr(Bands, "_compute", lambda _, image, band: used.append(band) or image)
+    monkeypatch.setattr(
+        Bands, "_compute", lambda _, image, wanted, band: used.append(band) or image
+    )
     for height in (64, 2**21 // width):
         bands(torch.zeros(1, 1, height, width))
     assert min(used) >= LEAST_ROWS * 2 * filters * width

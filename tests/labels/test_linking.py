@@ -24,6 +24,7 @@ from napari_unet.labels.linking import (
     separated,
 )
 from napari_unet.labels.linking.stitching import stitch
+from napari_unet.labels.painted import painted_ids
 from napari_unet.settings import LinkSettings
 from tests.strategies import same_partition
 
@@ -533,6 +534,72 @@ def test_copy_that_leaves_objects_out_keeps_ids_and_brings_them_back():
     np.testing.assert_array_equal(own, np.where(second > 0, planes, 0))
     _, last = linked_copy(planes, again.with_settings(LinkSettings()), (), lambda *_: None)
     np.testing.assert_array_equal(last, first)
+
+
+def wandering(random: np.random.Generator, shape: tuple[int, int]) -> Volume:
+    """Five objects that move, grow, shrink and miss in some planes; each plane with its own ids."""
+    labels, number = np.zeros((*shape, 32, 32), np.uint32), 0
+    places = random.integers(2, 24, (5, 2))
+    for plane in np.ndindex(*shape):
+        for place in places[random.random(5) < 0.85]:
+            y, x = np.maximum(0, place + random.integers(-1, 2, 2))
+            side, number = random.integers(3, 6), number + 1
+            labels[plane][y : y + side, x : x + side] = number
+    return labels
+
+
+@pytest.mark.parametrize("axes", ["TZYX", "ZTYX"])
+@pytest.mark.parametrize("smallest", [0.0, 4.0])
+def test_copy_made_again_of_the_same_labels_is_the_same(axes: str, smallest: float):
+    settings = LinkSettings(smallest_diameter=smallest)
+    for seed in range(40):
+        labels = wandering(np.random.default_rng(seed), (3, 3))
+        start = LinkedCopy.empty(labels, axes, settings, 1.0)
+        first, array = linked_copy(labels, start, (), lambda *_: None)
+        second, again = linked_copy(labels, first, (), lambda *_: None)
+        np.testing.assert_array_equal(again, array)
+        assert second.links.parents == first.links.parents
+        assert second.known == first.known
+
+
+@pytest.mark.parametrize("given_ids", [False, True])
+def test_a_daughter_whose_sister_was_filtered_out_stays_one(given_ids: bool):
+    truth = movie(*DIVIDING)
+    planes = by_plane(truth)
+    first, array = linked_copy(
+        planes, LinkedCopy.empty(planes, "TYX", LinkSettings(), 1.0), (), lambda *_: None
+    )
+    mother, one, other = (int(array[truth == n][0]) for n in (1, 2, 3))
+    array[array == other], planes[truth == 3] = 0, 0
+    links = replace(first.links, parents={one: mother})
+    saved = LinkedCopy.of_file(array, planes, links)
+    own = {int(planes[truth == n][0]) for n in (1, 2)} if given_ids else ()
+    copy, again = linked_copy(planes, saved, own, lambda *_: None)
+    np.testing.assert_array_equal(again, array)
+    assert copy.links.parents == {one: mother}
+
+
+def test_rows_of_labels_may_lie_in_memory_in_any_order():
+    planes = np.asfortranarray(np.pad(np.full((2, 4, 6), 7, np.uint32), 2)[2:-2])
+    _, copy = linked_copy(
+        planes, LinkedCopy.empty(planes, "ZYX", LinkSettings(), 1.0), (), lambda *_: None
+    )
+    assert np.array_equal(copy, planes)
+
+
+def test_what_is_painted_while_a_plane_is_looked_at_belongs_to_the_next_copy(monkeypatch):
+    planes = np.zeros((2, 20, 20), np.uint32)
+    planes[:, 2:8, 2:8], planes[:, 12:18, 12:18] = 1, 9
+
+    def slow(plane):
+        found = painted_ids(plane)
+        planes[:, 10, 2:8] = 5  # a stroke of the person
+        return found
+
+    monkeypatch.setattr("napari_unet.labels.linking.copying.painted_ids", slow)
+    start = LinkedCopy.empty(planes, "ZYX", LinkSettings(), 1.0)
+    _, copy = linked_copy(planes, start, (), lambda *_: None)
+    assert not copy[0, 10].any()  # neither it nor any other object
 
 
 def test_copy_is_stopped_by_what_progress_raises_and_counts_to_the_end():

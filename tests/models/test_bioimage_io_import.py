@@ -130,6 +130,15 @@ def test_the_command_imports_and_a_folder_is_a_package_too(tmp_path: Path) -> No
     assert "TorchScript from BioImage.IO" in shown.output
 
 
+def test_a_package_of_the_older_format_is_a_model_too(tmp_path: Path) -> None:
+    fields = fields_04(format_version="0.3.6")
+    fields["weights"] = {"pytorch_script": fields["weights"]["torchscript"]}
+    file = package(tmp_path / "old.zip", fields)
+    made = imported(file, "foreground", "boundary")
+    image, count = blobs((100, 130), seed=2)
+    assert len(np.unique(segment(image, made).labels)) - 1 == count
+
+
 OTHERS: dict[str, tuple[dict[str, Any], nn.Module, tuple[str, ...]]] = {
     "fixed size": (
         fields_05(["fg", "boundary"], size=SIDE), Edges(), ()

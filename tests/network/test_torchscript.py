@@ -63,6 +63,30 @@ def test_tiles_of_one_size_give_what_one_large_tile_does(shape: tuple[int, int])
     torch.testing.assert_close(tiles[inner], free[inner])
 
 
+@pytest.mark.parametrize("shape", [(6, 130), (130, 8), (3, 3)])
+def test_images_narrower_than_both_margins_fit_into_tiles_of_one_size(shape) -> None:
+    fixed = ImportedSpec(parts=PARTS, least=64, step=0, reach=4)
+    maps = ImportedNetwork(fixed, Edges()).maps(torch.rand(1, 1, *shape))
+    assert maps.shape == (1, 2, *shape)
+
+
+class Other(nn.Module):
+    """Gives no image."""
+
+    def __init__(self, found: object) -> None:
+        super().__init__()
+        self.found = found
+
+    def forward(self, _: Tensor) -> object:
+        return self.found
+
+
+@pytest.mark.parametrize("found", [{"maps": torch.zeros(1, 2, 8, 8)}, 1.0, [1.0], None])
+def test_outputs_that_are_no_images_are_a_sentence(found: object) -> None:
+    with pytest.raises(ModelError, match="The imported network gave"):
+        ImportedNetwork(ImportedSpec(parts=PARTS), Other(found)).maps(torch.zeros(1, 1, 8, 8))
+
+
 class Turned(nn.Module):
     """Takes and gives ``(Y, X, C)``, and nothing but multiples of 16 from 32 on."""
 

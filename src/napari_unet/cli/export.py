@@ -1,6 +1,6 @@
 """Command line: ``napari-unet export``, for label images that exist."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from napari_unet.cli.filters import EDGE_HELP, RANGE_HELP, filters_of
 from napari_unet.cli.targets import FAILURES, complain
 from napari_unet.errors import InputError
 from napari_unet.io.results import EXPORTS, chosen, exports_of, prepared
+from napari_unet.settings import FilterSettings
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from napari_unet.image import Image
+    from napari_unet.image import ArrayLike, Image
 
 
 def export(  # noqa: PLR0913  one parameter for each option, as typer wants it
@@ -34,6 +36,8 @@ def export(  # noqa: PLR0913  one parameter for each option, as typer wants it
         typer.Option(help="OME-Zarr folder of the image; the labels go into its folder 'labels'."),
     ] = None,
     name: Annotated[str, typer.Option(help="What the labels are called there.")] = "cells",
+    filters: Annotated[list[str] | None, typer.Option("--filter", help=RANGE_HELP)] = None,
+    no_edge: Annotated[bool, typer.Option("--no-edge", help=EDGE_HELP)] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that exist already.")
     ] = False,
@@ -49,7 +53,8 @@ def export(  # noqa: PLR0913  one parameter for each option, as typer wants it
                 f"{' and '.join(existing)} exists already; give --overwrite to replace, or "
                 "another --output."
             )
-        for path in _export(labels, image, files, into, name):
+        wanted = filters_of(filters or (), at_edge=no_edge)
+        for path in _export(labels, image, files, into, name, wanted):
             typer.echo(path)
     except FAILURES as error:
         complain(str(error))
@@ -57,24 +62,33 @@ def export(  # noqa: PLR0913  one parameter for each option, as typer wants it
 
 
 def _export(
-    labels: Path, image: Path | None, files: dict[str, Path], into: Path | None, name: str
+    labels: Path,
+    image: Path | None,
+    files: dict[str, Path],
+    into: Path | None,
+    name: str,
+    filters: FilterSettings,
 ) -> list[Path]:
     """Write what is wanted; return the files and the folder."""
     from napari_unet.io.exports import save_into_image  # noqa: PLC0415  quick --help
     from napari_unet.io.images import read_image  # noqa: PLC0415
-    from napari_unet.io.records import read_record  # noqa: PLC0415
 
     grey = None if image is None else read_image(image)
     written = list(files.values())
-    with exporting(labels, grey, files) as opened:
+    with exporting(labels, grey, files, filters) as (exported, record):
         if into is not None:
-            known, record = grey or read_image(into), read_record(labels) or {}
-            written.append(save_into_image(into, name, opened.data, known, record))
+            known = grey or read_image(into)
+            written.append(save_into_image(into, name, exported, known, record))
     return written
 
 
 @contextmanager
-def exporting(labels: Path, grey: "Image | None", files: dict[str, Path]) -> Iterator["Image"]:
+def exporting(
+    labels: Path,
+    grey: "Image | None",
+    files: dict[str, Path],
+    filters: FilterSettings | None = None,
+) -> "Iterator[tuple[ArrayLike, dict[str, Any]]]":
     """Open a label image; write exports of it when the block ends without error.
 
     Parameters
@@ -85,6 +99,15 @@ def exporting(labels: Path, grey: "Image | None", files: dict[str, Path]) -> Ite
         The image it belongs to.
     files : dict of str to Path
         The file of each kind.
+    filters : FilterSettings, optional
+        Which objects are left out; what a person painted never is.
+
+    Yields
+    ------
+    labels : array-like
+        ``(..., Y, X)``, as they are exported.
+    record : dict
+        How they were made.
     """
     from napari_unet.io.records import read_record  # noqa: PLC0415  quick --help
 
@@ -95,8 +118,43 @@ def exporting(labels: Path, grey: "Image | None", files: dict[str, Path]) -> Ite
     def measured() -> "pd.DataFrame":
         return _measured(opened, grey, record)
 
-    with prepared(files, opened.data, axes, measured):
-        yield opened
+    exported, told = opened.data, record or {}
+    table: Callable[[], pd.DataFrame] = measured
+    if filters is not None and filters.active:
+        exported, told, left = _filtered(exported, axes, told, measured(), filters)
+        table = left.copy
+    with prepared(files, exported, axes, table):
+        yield exported, told
+
+
+def _filtered(
+    labels: "ArrayLike",
+    axes: str,
+    record: dict[str, Any],
+    table: "pd.DataFrame",
+    filters: FilterSettings,
+) -> "tuple[ArrayLike, dict[str, Any], pd.DataFrame]":
+    """Return labels, their record and their table without what a filter leaves out."""
+    from napari_unet.labels.linking import parents_among  # noqa: PLC0415  quick --help
+    from napari_unet.measure.filters import LabelsWithoutRows, hidden_rows  # noqa: PLC0415
+    from napari_unet.segmentation.result import parents_recorded, with_filter  # noqa: PLC0415
+
+    if "class_names" in record:
+        raise InputError("The labels are classes; only objects are filtered. Leave out the filter.")
+    columns = {str(name): table[name].to_numpy() for name in table.columns}
+    out = hidden_rows(columns, filters)
+    if "corrected" in columns:
+        out &= ~columns["corrected"]
+    left = table[~out].reset_index(drop=True)
+    if "parent" in columns:
+        left["parent"] = left["parent"].where(left["parent"].isin(left["label"]), 0)
+    gone = table["label"].nunique() - left["label"].nunique()
+    # of ids of single planes nobody can tell any more which are left
+    told = with_filter({k: v for k, v in record.items() if k != "link_ids"}, filters, gone)
+    if "parents" in told:
+        parents = parents_among(parents_recorded(told), left["label"].to_numpy())
+        told["parents"] = {str(child): of for child, of in parents.items()}
+    return LabelsWithoutRows(labels, axes[:-2], columns, out), told, left
 
 
 def _opened(path: Path) -> "Image":

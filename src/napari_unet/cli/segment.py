@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_unet.cli.filters import EDGE_HELP, RANGE_HELP, check_columns, filters_of
+from napari_unet.cli.filters import EDGE_HELP, RANGE_HELP, filters_of
 from napari_unet.cli.linking import LINK_HELP, SETTING_HELP, link_settings_of
 from napari_unet.cli.targets import FAILURES, complain, find_targets, only_scene
 from napari_unet.cli.telling import CHANNEL, Told, bar
@@ -170,24 +170,25 @@ class _Options:
 
     def check(self, image: "Image") -> None:
         """Raise before anything is computed that cannot be linked, or filtered."""
-        from napari_unet.segmentation import can_link, check_linking  # noqa: PLC0415  quick --help
+        from napari_unet.segmentation import check_linking  # noqa: PLC0415  quick --help
+        from napari_unet.segmentation.files import check_finishing  # noqa: PLC0415
 
         if self.link:
             check_linking(image, self.model.card)
-        card = self.model.card
-        if self.filters.active and not card.finds_objects:
-            raise InputError(f"The model {card.name} finds classes; only objects are filtered.")
-        check_columns(self.filters, image, linked=self.link is not False and can_link(image, card))
+        check_finishing(image, self.model.card, self._linking, self.filters)
 
     def finished(self, result: "Segmentation") -> "Segmentation":
         """Link planes where it was asked for, or where nothing was said and there are some; filter.
 
         A filter looks at linked objects.
         """
-        from napari_unet.segmentation.files import linked_if_possible  # noqa: PLC0415  quick --help
+        from napari_unet.segmentation.files import finished  # noqa: PLC0415  quick --help
 
-        made = result if self.link is False else linked_if_possible(result, self.linking)
-        return made.filtered(self.filters) if self.filters.active else made
+        return finished(result, self._linking, self.filters)
+
+    @property
+    def _linking(self) -> LinkSettings | None:
+        return None if self.link is False else self.linking
 
 
 def _box(text: str | None, output: Path) -> "Box | None":
@@ -286,14 +287,9 @@ def _slide(
     """Segment one image of any size into an OME-Zarr folder."""
     from napari_unet.execution.patches import scratch_of  # noqa: PLC0415  quick --help
     from napari_unet.execution.slide import request_slide  # noqa: PLC0415
-    from napari_unet.segmentation import put_in_place, run_slide, write_linked  # noqa: PLC0415
+    from napari_unet.segmentation import put_in_place, run_slide, write_beside  # noqa: PLC0415
     from napari_unet.segmentation.files import exported, summary  # noqa: PLC0415
 
-    if options.filters.active:
-        raise InputError(
-            f"{output} and a filter were given; labels on the disk are not filtered. Give a folder "
-            "as --output, or filter the rows of the table that --csv writes."
-        )
     if len(inputs) != 1 or options.overwrite:
         raise InputError(
             f"{output} takes the labels of one image and is never replaced; {len(inputs)} inputs "
@@ -307,14 +303,15 @@ def _slide(
     options.check(request.image)
     with bar(inputs[0].name) as show:
         result = options.finished(run_slide(request, client=client, progress=show))
-    linked = write_linked(result, request.output) if result.links else None
+    changed = result.links is not None or result.filters is not None
+    beside = write_beside(result, request.output) if changed else None
     made = {kind: scratch_of(output) / path.name for kind, path in exports.items()}
     with prepared(made, *exported(result)):
         pass  # if one fails, the same command makes them anew
     for kind, path in exports.items():
         copy_whole(made[kind], path)
-    if linked:
-        put_in_place(linked, request.output)
+    if beside:
+        put_in_place(beside, request.output)
     else:
         shutil.rmtree(scratch_of(request.output))
     Told(inputs[0].name, result.notices, f"{output}: {summary(result)}").show()

@@ -224,10 +224,13 @@ class Predictor:
         batch = torch.from_numpy(np.ascontiguousarray(given))[None].to(self.device, self.precision)
         batch = batch.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            output = self.network(batch)[0]
             margin = core.start[0] - _read_box(core, self.card).start[0] - self.card.spec.shrink
             height, width = core.shape
-            output = output[:, margin : margin + height, margin : margin + width].float()
+            wanted = Box((margin, margin), (margin + height, margin + width))
+            if isinstance(self.network, Bands):
+                output = self.network(batch, wanted)[0].float()
+            else:
+                output = self.network(batch)[0][:, *wanted.slices].float()
             result: NDArray[np.float32] = activated(output, self.card.spec, names).cpu().numpy()
         return result
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
-from napari_unet.image import ArrayLike, Image
+from napari_unet.image import ArrayLike, Image, Plane
 from napari_unet.measure.columns import AT_EDGE, Columns
 from napari_unet.measure.sections import Ids
 from napari_unet.measure.table import ObjectTable
@@ -152,6 +152,16 @@ def _rows(sections: Columns, linked: NDArray[Any], volumes: Columns, axes: str) 
     return mine, theirs
 
 
+def ids_left_out(plane: Plane, axes: str, columns: Columns, out: NDArray[np.bool_]) -> Ids:
+    """Return the ids of the rows that are left out and lie in a plane; see `without_rows`."""
+    here = out.copy()
+    for axis, place in zip(axes, plane, strict=True):
+        if axis in columns:
+            here &= columns[axis] == place
+    ids: Ids = columns["label"][here]
+    return ids
+
+
 def without_rows(
     labels: NDArray[Any], axes: str, columns: Columns, out: NDArray[np.bool_]
 ) -> NDArray[Any]:
@@ -168,14 +178,47 @@ def without_rows(
     out : ndarray of bool
         ``(N,)``, which rows.
     """
-    left, there = labels.copy(), [(i, axis) for i, axis in enumerate(axes) if axis in columns]
+    left = labels.copy()
     for plane in np.ndindex(*labels.shape[:-2]):
-        here = out.copy()
-        for i, axis in there:
-            here &= columns[axis] == plane[i]
-        if here.any():
-            left[plane][np.isin(labels[plane], columns["label"][here])] = 0
+        gone = ids_left_out(plane, axes, columns, out)
+        if len(gone):
+            left[plane][np.isin(labels[plane], gone)] = 0
     return left
+
+
+class LabelsWithoutRows:
+    """The same of labels of any size: objects are left out where they are read.
+
+    Parameters
+    ----------
+    labels : array-like
+        ``(..., Y, X)``, in memory or on the disk.
+    axes, columns, out
+        As for `without_rows`.
+    """
+
+    def __init__(
+        self, labels: ArrayLike, axes: str, columns: Columns, out: NDArray[np.bool_]
+    ) -> None:
+        self._labels, self._axes = labels, axes
+        self._gone = {name: columns[name][out] for name in ("label", *axes) if name in columns}
+        self.shape = tuple(int(n) for n in labels.shape)
+        self.dtype = np.dtype(labels.dtype)
+        if hasattr(labels, "chunks"):
+            self.chunks = labels.chunks
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Return a window; the key is made of whole numbers and slices."""
+        parts = key if isinstance(key, tuple) else (key,)
+        leading = len(self._axes)
+        places = [grid[parts[:leading]] for grid in np.indices(self.shape[:leading])]
+        window, every = np.array(self._labels[parts]), np.ones(len(self._gone["label"]), bool)
+        for index in np.ndindex(*np.shape(places[0]) if places else ()):
+            plane = tuple(int(along[index]) for along in places)
+            gone = ids_left_out(plane, self._axes, self._gone, every)
+            if len(gone):
+                window[index] = np.where(np.isin(window[index], gone), 0, window[index])
+        return window
 
 
 # ---- in words --------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ class ImportedNetwork(nn.Module):
         if spec.step or max(height, width) <= side:
             return self._window(image)[..., :height, :width]
         core = side - 2 * margin
-        rows, columns = (range(0, n - 2 * margin, core) for n in (height, width))
+        rows, columns = (range(0, max(1, n - 2 * margin), core) for n in (height, width))
         right, below = columns[-1] + side - width, rows[-1] + side - height
         wide = pad(image, (0, right, 0, below), mode="replicate")
         inner = [
@@ -153,7 +153,9 @@ class ImportedNetwork(nn.Module):
         for step in spec.before:
             x = apply(x, step)
         found = self._run(_arranged(x, spec.axes))
-        outputs = [found] if isinstance(found, Tensor) else list(found)
+        outputs = [found] if isinstance(found, Tensor) else found
+        if not isinstance(outputs, list | tuple) or not all(isinstance(o, Tensor) for o in outputs):
+            raise _unexpected(f"a {type(found).__name__}", "images")
         if len(outputs) != len(spec.output_axes):
             raise _unexpected(f"{len(outputs)} outputs", f"{len(spec.output_axes)}")
         maps = [

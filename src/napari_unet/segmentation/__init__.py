@@ -19,7 +19,7 @@ from napari_unet.segmentation.result import (
     plane_distance,
     record,
 )
-from napari_unet.segmentation.slides import put_in_place, run_slide, segment_slide, write_linked
+from napari_unet.segmentation.slides import put_in_place, run_slide, segment_slide, write_beside
 
 __all__ = [
     "Notes",
@@ -41,5 +41,5 @@ __all__ = [
     "segment",
     "segment_events",
     "segment_slide",
-    "write_linked",
+    "write_beside",
 ]

@@ -23,10 +23,10 @@ from napari_unet.io.ome_zarr import LabelPyramid
 from napari_unet.io.results import Target
 from napari_unet.io.scratch import Scratch
 from napari_unet.models.library import Model
-from napari_unet.segmentation.files import is_large, linked_if_possible, save_result, summary
+from napari_unet.segmentation.files import check_finishing, finished, is_large, save_result, summary
 from napari_unet.segmentation.images import stored_events
 from napari_unet.segmentation.result import Notes, Segmentation
-from napari_unet.settings import LinkSettings, SegmentSettings
+from napari_unet.settings import FilterSettings, LinkSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,8 @@ class BatchSettings:
         What is written beside the labels; see `napari_unet.io.results.EXPORTS`.
     linking : LinkSettings or None
         How planes are linked; None = each plane stays by itself.
+    filters : FilterSettings
+        Which objects are left out; default none.
     overwrite : bool
         Whether results that exist are replaced; default they are left alone.
     scratch : Scratch
@@ -81,6 +83,7 @@ class BatchSettings:
     scratch: Scratch
     kinds: tuple[str, ...] = ("csv",)
     linking: LinkSettings | None = field(default_factory=LinkSettings)
+    filters: FilterSettings = field(default_factory=FilterSettings)
     overwrite: bool = False
 
 
@@ -163,14 +166,13 @@ def _segment(
     image, folder = item.open(), settings.scratch.reserve().with_suffix(".zarr")
     try:
         with claimed(item.target.path):
-            result = yield from _labelled(number, image, settings, executor, folder)
-            linked = result
-            if settings.linking is not None:
-                linked = linked_if_possible(result, settings.linking)
-            save_result(linked, item.target, settings.kinds)
+            check_finishing(image, settings.model.card, settings.linking, settings.filters)
+            found = yield from _labelled(number, image, settings, executor, folder)
+            result = finished(found, settings.linking, settings.filters)
+            save_result(result, item.target, settings.kinds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # what is left of it goes with the process
-    yield ItemDone(number, summary(linked), linked.notices)
+    yield ItemDone(number, summary(result), result.notices)
 
 
 def _half(existing: list[Path], missing: list[Path]) -> str:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from napari_unet.errors import InputError
 from napari_unet.execution.events import Event, Notice, ObjectsFound
 from napari_unet.image import Box, Image, Spacing
-from napari_unet.labels.linking import Links, link, parents_among, unlinked
+from napari_unet.labels.linking import Links, link, unlinked
 from napari_unet.models.card import ModelCard
 from napari_unet.settings import FilterSettings, LinkSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
@@ -50,7 +50,9 @@ class Segmentation:
     links : Links or None
         Which objects of the planes are one, if they were linked.
     filters : FilterSettings or None
-        What objects were left out by, and `filtered_out` how many.
+        What objects were left out by.
+    filtered_out : int
+        How many were.
     """
 
     labels: NDArray[np.uint32]
@@ -99,25 +101,29 @@ class Segmentation:
         Raises
         ------
         InputError
-            If the labels are not in memory, or the table has no column of a name.
+            If the model finds classes, or the table has no column of a name.
         """
         from napari_unet.measure import ObjectTable  # noqa: PLC0415
-        from napari_unet.measure.filters import hidden_rows, without_rows  # noqa: PLC0415
+        from napari_unet.measure import filters as measured  # noqa: PLC0415
 
-        if not isinstance(self.labels, np.ndarray):
-            raise InputError(
-                "Only labels in memory are filtered; these lie on disk. Filter their table instead."
-            )
-        table = ObjectTable(self.labels, self.image, linked=self.links is not None)
-        columns = table.columns()
-        out = hidden_rows(columns, filters)
-        labels = without_rows(self.labels, self.image.leading_axes, columns, out)
-        left = np.unique(columns["label"][~out])
-        links = self.links
+        check_objects(self.plan.card)
+        axes, links = self.image.leading_axes, self.links
+        columns = ObjectTable(self.labels, self.image, linked=links is not None).columns()
+        out = measured.hidden_rows(columns, filters)
+        in_memory = isinstance(self.labels, np.ndarray)
+        shorter = measured.without_rows if in_memory else measured.LabelsWithoutRows
+        labels: Any = shorter(self.labels, axes, columns, out)
+        left = len(np.unique(columns["label"][~out]))
         if links is not None:
-            links = replace(links, parents=parents_among(links.parents, left))
-        made = replace(self, labels=labels, links=links, count=len(left))
-        return replace(made, filters=filters, filtered_out=self.count - len(left))
+            links = links.without(lambda plane: measured.ids_left_out(plane, axes, columns, out))
+        return replace(
+            self,
+            labels=labels,
+            links=links,
+            count=left,
+            filters=filters if self.filters is None else self.filters.and_also(filters),
+            filtered_out=self.filtered_out + self.count - left,
+        )
 
     @cached_property
     def objects(self) -> "pd.DataFrame":
@@ -180,6 +186,12 @@ def has_several_planes(image: Image) -> bool:
     """Whether an image has several planes along Z or T."""
     lengths = zip(image.leading_axes, image.leading_shape, strict=True)
     return any(axis in "ZT" and length > 1 for axis, length in lengths)
+
+
+def check_objects(card: ModelCard) -> None:
+    """Raise `InputError` where a model finds no objects that could be filtered."""
+    if not card.finds_objects:
+        raise InputError(f"The model {card.name} finds classes; only objects are filtered.")
 
 
 def check_linking(image: Image, card: ModelCard) -> None:

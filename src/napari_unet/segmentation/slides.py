@@ -110,15 +110,15 @@ def run_slide(
     return Segmentation(labels, slide.plan, request.image, request.settings, texts, ledger.objects)
 
 
-def write_linked(result: Segmentation, output: Path) -> Path:
-    """Write linked labels of a folder into a folder beside it; `put_in_place` makes it the result.
+def write_beside(result: Segmentation, output: Path) -> Path:
+    """Write linked or filtered labels beside their folder; `put_in_place` makes them the result.
 
     Parameters
     ----------
     result : Segmentation
-        Linked; its labels are read tile by tile.
+        Linked, filtered, or both; its labels are read tile by tile.
     output : Path
-        The folder with the labels of single planes; it stays as it is.
+        The folder with the labels as they were found; it stays as it is.
     """
     beside = output.with_name(f"{output.stem}.linking.zarr")
     shutil.rmtree(beside, ignore_errors=True)  # of a run that was stopped
@@ -138,9 +138,9 @@ def write_linked(result: Segmentation, output: Path) -> Path:
     return beside
 
 
-def put_in_place(linked: Path, output: Path) -> None:
-    """Replace the labels of single planes by linked ones, and what a run needed to go on."""
-    replace_folder(linked, output)
+def put_in_place(beside: Path, output: Path) -> None:
+    """Replace labels by those of `write_beside`, and what a run needed to go on."""
+    replace_folder(beside, output)
 
 
 def _begun(

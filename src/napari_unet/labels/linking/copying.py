@@ -117,7 +117,8 @@ def linked_copy(
     names, total, ids, sums = _Names(before.known), 3 * len(planes), list[Ids](), list[int]()
     for number, index in enumerate(planes):
         progress(number, total)
-        named, found = names.given_to(np.asarray(labels[index]))
+        # a copy: somebody may paint while it is looked at, and its rows may not lie in memory so
+        named, found = names.given_to(np.array(labels[index], order="C"))
         if len(found):
             array[index] = named
         ids.append(found)
@@ -136,26 +137,25 @@ def linked_copy(
 def _applied(links: Links, array: "_Watched", ids: list[Ids], names: "_Names") -> LinkedCopy:
     """Give a copy its linked ids, plane by plane; return what is known of it then.
 
-    An object that is left out keeps the name it had, so that its planes count as unchanged.
+    An object that is left out has a name of its own, so that its planes count as unchanged.
     """
     known, own, sums, joined = dict[int, int](), list[NDArray[np.uint32]](), list[int](), False
     kept = set(links.ids.tolist())
     for number, index in enumerate(np.ndindex(*links.shape)):
         before = np.array([names.of(one) for one in ids[number].tolist()], np.int64)
         after = links.relabel(number, before).astype(np.int64)
-        again = np.where(after > 0, after, before).tolist()
         there = after > 0
-        for one, name, stays in zip(ids[number].tolist(), again, there.tolist(), strict=True):
-            if stays or name not in kept:
-                known[one] = name
+        for one, name, stays in zip(ids[number].tolist(), after.tolist(), there, strict=True):
+            known[one] = name if stays else names.apart(one, kept)
         own.append(ids[number][there][np.argsort(after[there])])
         joined |= len(np.unique(after[there])) < int(there.sum())
         named = plane = array[index]
         if len(after):
-            plane = links.relabel(number, named)
-        sums.append(zlib.crc32(np.where(plane > 0, plane, named).data))
-        if len(after):
+            order, again = np.argsort(before), np.array([known[i] for i in ids[number].tolist()])
+            places = np.searchsorted(np.append(0, before[order]), named)
+            plane, named = links.relabel(number, named), np.append(0, again[order])[places]
             array.labels[index] = plane
+        sums.append(zlib.crc32(named.astype(np.uint32).data))
     return LinkedCopy(links, known, tuple(sums), () if joined else tuple(own))
 
 
@@ -250,6 +250,15 @@ class _Names:
                 name = self._fresh
             self._known[number] = name
             self._taken.add(name)
+        return self._known[number]
+
+    def apart(self, number: int, others: Collection[int]) -> int:
+        """Return the id of an object; a new one if it is among others."""
+        if self.of(number) in others:
+            while self._fresh in self._taken or self._fresh in others:
+                self._fresh += 1
+            self._known[number] = self._fresh
+            self._taken.add(self._fresh)
         return self._known[number]
 
     def given_to(self, plane: NDArray[Any]) -> tuple[NDArray[np.uint32], Ids]:

@@ -1,6 +1,6 @@
 """Ids of linked objects: those before stay where they can, and a person's always."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,8 +31,13 @@ class Rows:
     stacks: list[slice]
 
 
-def tracks_of(count: int, edges: Sequence[Edge]) -> tuple[Ids, list[tuple[int, int]]]:
-    """Return the track of each object, and for each track that has one (itself, its parent)."""
+def tracks_of(
+    count: int, edges: Sequence[Edge], divisions: Collection[Edge] = ()
+) -> tuple[Ids, list[tuple[int, int]]]:
+    """Return the track of each object, and for each track that has one (itself, its parent).
+
+    Of known divisions one daughter alone may be there: the other one was filtered out.
+    """
     after: dict[int, list[int]] = {}
     before: dict[int, int] = {}
     for (_, one), (_, other) in edges:
@@ -41,7 +46,8 @@ def tracks_of(count: int, edges: Sequence[Edge]) -> tuple[Ids, list[tuple[int, i
     tracks, parents, new = np.full(count, -1, np.int64), list[tuple[int, int]](), 0
     for one in range(count):  # an object has a higher number than the one before it
         earlier = before.get(one)
-        if earlier is not None and len(after[earlier]) == 1:
+        divided = ((0, earlier), (0, one)) in divisions
+        if earlier is not None and len(after[earlier]) == 1 and not divided:
             tracks[one] = tracks[earlier]
             continue
         tracks[one], new = new, new + 1

@@ -1,7 +1,7 @@
 """Link labels of any axes, plane by plane: along Z first, then through time."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from napari_unet.image import ArrayLike
 from napari_unet.labels.linking.naming import Rows, named_parents, names_of, tracks_of
 from napari_unet.labels.linking.result import DEPTH, TIME, Links, mean_places
 from napari_unet.labels.linking.stitching import Given, Ids, Sections, stitch
-from napari_unet.labels.linking.tracks import Edge, Frame, track
+from napari_unet.labels.linking.tracks import Edge, Frame, known_divisions, track
 from napari_unet.settings import LinkSettings
 
 
@@ -113,13 +113,15 @@ def _linked(labels: ArrayLike, before: Links, given: Given) -> Links:
     """Link, and give ids: those before, where there are any, to what holds most of them."""
     stacks = _stacks(before.axes, before.shape)
     rows = _stitched(labels, [s for part in stacks for s in part], before, given)
-    objects, edges = rows.objects, list[Edge]()
+    objects, edges, divisions = rows.objects, list[Edge](), set[Edge]()
     if TIME in before.axes:
         first = 0
         for part in stacks:
-            edges += _tracked(rows, range(first, first + len(part)), before, given)
+            found, divided = _tracked(rows, range(first, first + len(part)), before, given)
+            edges += found
+            divisions.update(divided)
             first += len(part)
-    tracks, parents = tracks_of(int(objects.max(initial=-1)) + 1, edges)
+    tracks, parents = tracks_of(int(objects.max(initial=-1)) + 1, edges, divisions)
     groups = tracks[objects]
     names = names_of(groups, rows, given)
     kept = _large_enough(rows, before, given)
@@ -186,8 +188,13 @@ def _within(given: Given, numbers: Ids) -> Given:
     return Given(frozenset(changed.tolist()), given.locked)
 
 
-def _tracked(rows: Rows, stacks: range, before: Links, given: Given) -> list[Edge]:
-    """Link the objects of one movie through time; edges join numbers of objects, as (0, object)."""
+def _tracked(
+    rows: Rows, stacks: range, before: Links, given: Given
+) -> tuple[list[Edge], list[Edge]]:
+    """Link the objects of one movie through time; edges join numbers of objects, as (0, object).
+
+    Returns all links, and those of divisions that were known before.
+    """
     frames, first = list[Frame](), list[int]()
     diameter = _typical_diameter(rows, before)
     for stack in stacks:
@@ -196,7 +203,12 @@ def _tracked(rows: Rows, stacks: range, before: Links, given: Given) -> list[Edg
         frames.append(_frame(rows, part, start, (before, given, diameter)))
         first.append(start)
     found = track(frames, before.settings, before.parents)
-    return [((0, first[a] + i), (0, first[b] + j)) for (a, i), (b, j) in found]
+    divided = known_divisions(frames, before.parents, before.settings.gap)
+
+    def numbered(edges: Iterable[Edge]) -> list[Edge]:
+        return [((0, first[a] + i), (0, first[b] + j)) for (a, i), (b, j) in edges]
+
+    return numbered(found), numbered(divided)
 
 
 def _frame(rows: Rows, part: slice, start: int, context: tuple[Links, Given, float]) -> Frame:

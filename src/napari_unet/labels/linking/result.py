@@ -1,15 +1,15 @@
 """Which id each section gets, applied to labels of any size, and shown as tracks."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_unet.errors import InputError
-from napari_unet.image import ArrayLike
+from napari_unet.image import ArrayLike, Plane
 from napari_unet.labels.linking.stitching import Ids, Sections
 from napari_unet.settings import LinkSettings
 from napari_unet.wording import counted
@@ -104,6 +104,14 @@ class Links:
     def view(self, labels: ArrayLike) -> "LinkedLabels":
         """Return labels ``(..., Y, X)`` with linked ids, of which only windows are computed."""
         return LinkedLabels(labels, self)
+
+    def without(self, left_out: Callable[[Plane], NDArray[Any]]) -> "Links":
+        """Return the same without objects; `left_out` gives the linked ids of those of a plane."""
+        ids = self.ids.copy()
+        for number, plane in enumerate(np.ndindex(*self.shape)):
+            part = ids[slice(*np.searchsorted(self.plane, [number, number + 1]))]
+            part[np.isin(part, left_out(plane))] = 0
+        return replace(self, ids=ids, parents=parents_among(self.parents, ids))
 
     def tracks(self) -> tuple[NDArray[np.float64], dict[int, list[int]]]:
         """Return what napari's layer of tracks shows.

@@ -73,7 +73,8 @@ def track(
         Sorted; each object has at most one before it, and at most two after it.
     """
     certain = set(_same_ids(frames, settings.gap))
-    certain |= set(_known_divisions(frames, parents or {}, settings.gap))
+    divisions = set(known_divisions(frames, parents or {}, settings.gap))
+    certain |= divisions
     edges = set(certain)
     taken = {later for _, later in edges}
     followers = Counter(earlier for earlier, _ in edges)
@@ -89,7 +90,7 @@ def track(
             taken.add(other)
             followers[one] += 1
     likely = _without_doubtful(edges, certain, frames)
-    return sorted(_without_conflicts(likely, frames))
+    return sorted(_without_conflicts(likely, frames, divisions))
 
 
 def _windows(frames: Sequence[Frame], gap: int) -> Iterator[tuple[int, int]]:
@@ -159,7 +160,7 @@ def _same_ids(frames: Sequence[Frame], gap: int) -> Iterator[Edge]:
             last[own] = (number, i)
 
 
-def _known_divisions(frames: Sequence[Frame], parents: dict[int, int], gap: int) -> Iterator[Edge]:
+def known_divisions(frames: Sequence[Frame], parents: dict[int, int], gap: int) -> Iterator[Edge]:
     """Yield the links from parents to children that were known, where nothing changed."""
     if not parents:
         return
@@ -194,14 +195,16 @@ def _without_doubtful(edges: set[Edge], certain: set[Edge], frames: Sequence[Fra
     return kept
 
 
-def _without_conflicts(edges: set[Edge], frames: Sequence[Frame]) -> set[Edge]:
+def _without_conflicts(
+    edges: set[Edge], frames: Sequence[Frame], divisions: set[Edge]
+) -> set[Edge]:
     """Leave out links that would make one track of two ids that a person gave."""
     owner: dict[Node, int] = {}
     followers = Counter(earlier for earlier, _ in edges)
     kept = set(edges)
     for earlier, later in sorted(edges, key=lambda edge: edge[1]):
         one, other = (owner.get(n, 0) or _locked_id(n, frames) for n in (earlier, later))
-        if followers[earlier] > 1:
+        if followers[earlier] > 1 or (earlier, later) in divisions:
             continue
         if one and other and one != other:
             kept.discard((earlier, later))

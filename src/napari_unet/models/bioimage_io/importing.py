@@ -75,7 +75,8 @@ def import_package(path: Path, outputs: Sequence[str] = ()) -> Path:
 def _translated(package: Package, outputs: Sequence[str]) -> tuple[bytes, ModelCard]:
     model = described(package)
     spec = understand(model, outputs)
-    weights = package.fields["weights"]["torchscript"]
+    told = package.fields["weights"]
+    weights = told.get("torchscript") or told["pytorch_script"]  # as format 0.3 calls it
     script = package.read(weights["source"], weights.get("sha256"))
     network = ImportedNetwork(spec, load_script(script, package.path.name))
     maps = _tested(network, package)

@@ -6,6 +6,7 @@ from typing import Any
 
 from magicgui.widgets import PushButton
 from napari.layers import Image as ImageLayer
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -25,6 +26,7 @@ from napari_unet.errors import UNetError
 from napari_unet.io.formats.facts import Scene
 from napari_unet.io.images import SUFFIXES
 from napari_unet.io.results import find_scenes
+from napari_unet.measure.filters import left_out
 from napari_unet.models.library import load_model
 from napari_unet.plugin.batch.batch_items import items_of_files, items_of_layers, open_images
 from napari_unet.plugin.batch.batch_run import BatchRun
@@ -40,7 +42,7 @@ from napari_unet.segmentation.batch import (
     ItemProgress,
     ItemSkipped,
 )
-from napari_unet.settings import LinkSettings
+from napari_unet.settings import FilterSettings, LinkSettings
 from napari_unet.wording import counted
 
 Linking = Callable[[], LinkSettings | None]
@@ -53,6 +55,7 @@ PLAN = (
     "{count} with the model {model}; each gets NAME_labels.tif and NAME_objects.csv {where}. Whole "
     "images are segmented, as the panel is set now; axes of files are as the files say."
 )
+FILTERED = "As Filter objects is set, {} are left out."
 AT_WORK = "You can close this window and work on: napari's activity shows how far it is."
 SHOWN = 10  # failures in the sentence; the table has all
 
@@ -218,7 +221,23 @@ class BatchWindow(QDialog):
         count = counted(len(self._names), "image")
         where = BESIDE if self._folder is None else f"in {self._folder}"
         plan = PLAN.format(count=count, model=self._session.intent.model, where=where)
-        self._sentence.say("\n".join([plan if self._names else NOTHING, *self._problems]))
+        told = [plan, *self._filter_told()] if self._names else [NOTHING]
+        self._sentence.say("\n".join([" ".join(told), *self._problems]))
+
+    def _filters(self) -> FilterSettings:
+        """Return the filter of the result that is worked on; it is used for all images."""
+        result = self._session.results.current
+        return FilterSettings() if result is None else result.filters
+
+    def _filter_told(self) -> list[str]:
+        filters = self._filters()
+        return [FILTERED.format(left_out(filters))] if filters.active else []
+
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802  Qt's name
+        """Say what is set now: a person comes back from the panel."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.ActivationChange:
+            self._describe()
 
     # ---- the run ---------------------------------------------------------------------------
 
@@ -236,9 +255,14 @@ class BatchWindow(QDialog):
         except UNetError as error:
             self._sentence.say(str(error))
             return
-        overwrite = self.overwrite.isChecked()
+        finds_objects = model.card.finds_objects
         settings = BatchSettings(
-            model, chosen, session.scratch, linking=self._linking(), overwrite=overwrite
+            model,
+            chosen,
+            session.scratch,
+            linking=self._linking(),
+            filters=self._filters() if finds_objects else FilterSettings(),
+            overwrite=self.overwrite.isChecked(),
         )
         self._fill(items)
         run = self._run = BatchRun(items, settings)
@@ -248,7 +272,7 @@ class BatchWindow(QDialog):
         self._enable(on=False)
         self.start.setEnabled(True)
         self.start.setText("Stop")
-        self._sentence.say(AT_WORK)
+        self._sentence.say(" ".join([*(self._filter_told() if finds_objects else ()), AT_WORK]))
 
     def stop(self) -> None:
         """Stop; pressed again, the button goes on with what has no result yet."""

@@ -22,8 +22,8 @@ from napari_unet.wording import counted
 TITLE = "Filter objects"
 USER = "filter"  # of the objects
 NOTHING = (
-    "There are no objects to filter in this image. Press Segment first; of a large image filter "
-    "the rows of the table that napari-unet segment --csv writes."
+    "There are no objects to filter in this image. Press Segment first; a large image is filtered "
+    "by napari-unet segment --filter."
 )
 MEASURING, WAITING = "Measuring…", "Measured anew when the run has ended."
 NO_LIMIT = "no limit"

@@ -57,7 +57,7 @@ class Objects:
         self.measured.changed.connect(self._follow)
         self.linked.changed.connect(lambda: self._follow(None))
         for measured in (self.measured, self.linked):
-            measured.failed.connect(self.told.emit)
+            measured.failed.connect(self._tell)
         self._follow_layer()
 
     # ---- where planes are linked, or not ---------------------------------------------------
@@ -90,9 +90,16 @@ class Objects:
         self, layer: Labels, measured: Measured, instead_of: Labels | None = None
     ) -> Colours:
         colours = Colours(layer, measured, instead_of)
-        colours.changed.connect(self.recoloured.emit)
-        colours.told.connect(self.told.emit)
+        colours.changed.connect(self._tell_recoloured)
+        colours.told.connect(self._tell)
         return colours
+
+    # Methods, as psygnal would try out an ``emit`` that it is given: the panel would say "1".
+    def _tell(self, text: str) -> None:
+        self.told.emit(text)
+
+    def _tell_recoloured(self) -> None:
+        self.recoloured.emit()
 
     def _follow_layer(self) -> None:
         """Colour the layer of linked objects, where there is one now."""

@@ -32,7 +32,7 @@ class Fold(QCollapsible):
     """
 
     def __init__(self, title: str, content: QWidget, *, main: bool = False) -> None:
-        super().__init__(title, expandedIcon=QIcon(), collapsedIcon=QIcon())
+        super().__init__(title)
         self._title = title
         self.setDuration(0)  # a panel that moves for a while moves under the mouse
         self._take(content)
@@ -43,6 +43,15 @@ class Fold(QCollapsible):
             self.expand(animate=False)
         else:
             self.collapse(animate=False)
+
+    # superqt takes an icon that shows nothing for none under PySide6, and then misses it.
+    def setCollapsedIcon(self, icon: QIcon | str | None = None) -> None:  # noqa: N802  superqt's
+        """Show no icon: the title has a sign of its own."""
+        self._collapsed_icon = QIcon()
+
+    def setExpandedIcon(self, icon: QIcon | str | None = None) -> None:  # noqa: N802  superqt's
+        """Show no icon: the title has a sign of its own."""
+        self._expanded_icon = QIcon()
 
     def rename(self, title: str) -> None:
         """Give it another title."""
