@@ -280,12 +280,10 @@ def run(domain: str, change: float, gain: float) -> Row:
 
 
 def test_matrix_counts_decisions_by_true_change() -> None:
-    sets = ("one", "two", "three")
-    rows = [run(name, *of) for name in sets for of in ((-0.3, -0.3), (0.3, 0.3), (0.0, 0.0))]
-    body = never_worse.matrix(rows)
-    assert [line[1:5] for line in body] == [
+    rows = [run("one", *of) for of in ((-0.3, -0.3), (0.3, 0.3), (0.0, 0.0)) for _ in range(3)]
+    assert [line[1:5] for line in never_worse.matrix(rows)] == [
         ["3", "0", "3", "0"],
-        ["3", "0", "0", "3"],
+        ["3", "0", "3", "0"],  # nothing learned: as it was is better
         ["3", "3", "0", "0"],
     ]
 

@@ -392,6 +392,14 @@ def test_closing_ends_the_process(model: Model) -> None:
     engine.close()
 
 
+def test_a_closed_engine_never_starts_again(model: Model) -> None:
+    engine = Engine()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        engine.warm_up(model.path, "cpu")
+    assert engine.pid is None
+
+
 @needs_signals
 def test_when_the_viewer_is_killed_its_engine_leaves(model: Model) -> None:
     code = f"""

@@ -45,6 +45,7 @@ RETRAINING = (
     "The model stays as it was, and so does everything painted; press Retrain to begin again with "
     "a new one."
 )
+CLOSED = "The window that this was for is closed."
 REPLACED = "Another job has taken the engine over. What is finished stays; press Segment again."
 MOST_AHEAD = 9  # windows that are sent before their results are back
 BYTES_AHEAD = 2**28  # of them all, as 32-bit numbers
@@ -72,6 +73,8 @@ class Engine:
         self._ended = False
         self._open = threading.local()  # what this thread's job reads
         self._lock = threading.Lock()  # a message is written whole; a job is replaced at once
+        self._closed = False
+        self._changing = threading.RLock()  # of the process, and whether there may be one
 
     @property
     def pid(self) -> int | None:
@@ -79,10 +82,21 @@ class Engine:
         return self._process.pid if self._process and self._process.poll() is None else None
 
     def start(self) -> None:
-        """Start the child unless it runs already; it imports torch in the background."""
-        if self.pid is not None and not self._ended:
-            return
-        self.close()
+        """Start the child unless it runs already; it imports torch in the background.
+
+        Raises
+        ------
+        EngineError
+            If the engine was closed: a thread that is late must not begin anew.
+        """
+        with self._changing:
+            if self._closed:
+                raise errors.EngineError(CLOSED)
+            if self.pid is None or self._ended:
+                self._end()
+                self._begin_process()
+
+    def _begin_process(self) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
         self._messages, self._ended = queue.Queue(), False
         self._process = subprocess.Popen(
@@ -249,7 +263,12 @@ class Engine:
             return self._ended or serving.poll() is not None
 
     def close(self) -> None:
-        """End the process and wait for it."""
+        """End the process for good and wait for it."""
+        with self._changing:
+            self._closed = True
+            self._end()
+
+    def _end(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
@@ -305,7 +324,7 @@ class Engine:
                 process.kill()
                 code = process.wait()
         words = self._last_words()
-        self.close()
+        self._end()
         log.error("the engine ended with code %s: %s", code, "\n".join(words))
         detail = f" ({words[-1]})" if words else ""
         reason = f" (signal {-code})" if code is not None and code < 0 else detail

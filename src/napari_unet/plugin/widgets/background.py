@@ -43,9 +43,10 @@ class BackgroundTask:
         self._worker: GeneratorWorker = create_worker(
             _stream, events, _start_thread=False, _ignore_errors=True
         )
-        self._worker.yielded.connect(self._event)
-        self._worker.errored.connect(self._error)
-        self._worker.finished.connect(self._end)
+        # PySide6 keeps no task for its methods; functions are kept, and they keep the task.
+        self._worker.yielded.connect(lambda event: self._event(event))
+        self._worker.errored.connect(lambda error: self._error(error))
+        self._worker.finished.connect(lambda: self._end())
 
     def start(self) -> None:
         """Begin."""
