@@ -485,3 +485,27 @@ def test_the_count_follows_edits_while_it_is_shown(network, panel, image, click,
     qtbot.waitUntil(lambda: result.correcting.count[0] == 2, timeout=10_000)
     qtbot.wait(1000)
     assert panel.sentence == "Something else."
+
+
+def test_edits_during_a_count_are_counted_next(
+    network, panel, image, click, idle, qtbot, monkeypatch
+):
+    click(panel.segment.segment)
+    idle()
+    result, runs = panel.session.results.current, panel.session.runs
+    conclude, begun, go_on = runs.conclude, Event(), Event()
+
+    def slow(target):
+        text = conclude(target)
+        begun.set()
+        go_on.wait(10)
+        return text
+
+    monkeypatch.setattr(runs, "conclude", slow)
+    result.layer.data[150:160, 20:40] = 9
+    qtbot.waitUntil(begun.is_set, timeout=10_000)
+    result.layer.data[180:190, 20:40] = 10
+    qtbot.waitUntil(lambda: result.correcting.count[0] == 2, timeout=10_000)
+    qtbot.wait(1000)  # until the second edit is told of
+    go_on.set()
+    qtbot.waitUntil(lambda: panel.sentence.startswith("4 objects"), timeout=10_000)

@@ -24,8 +24,8 @@ from napari_unet.training.events import (
 from napari_unet.training.judge import decide, look_at_it
 from napari_unet.training.windows import TrainingWindow
 
-NO_GAIN = "What {!r} learned made it no better."
-AS_IT_IS = NO_GAIN + " The new model is {!r} as it is, in the size of what you painted."
+NO_GAIN = "What {name!r} learned made it no better."
+AS_IT_IS = NO_GAIN + " The new model is {name!r} as it is, in the size of what you painted."
 
 
 def finetune_events(
@@ -76,7 +76,7 @@ def finetune_events(
     report = _report(choice, (before, best), known, trained=best is trained)
     if best is plain:
         said = NO_GAIN if report.outcome == "refused" else AS_IT_IS
-        report = report.saying(said.format(*[work.parent.name] * 2))
+        report = report.saying(said.format(name=work.parent.name))
     save_model(work.plan.target, best.network, _new_card(work.card, best, report))
     yield Finished(report, work.plan.target)
 

@@ -33,6 +33,8 @@ class SegmentSection:
         self.progress = ProgressBar(visible=False)
         self._decode = qdebounced(self._make_anew, timeout=SLIDER_DELAY)
         self._waiting: Result | None = None  # its objects are made anew when the run has ended
+        self._counting = False
+        self._edited: Result | None = None  # while its objects were counted
         self.segment.clicked.connect(self._press)
         session.runs.started.connect(self._show_started)
         session.runs.found.connect(self._show_progress)
@@ -78,10 +80,18 @@ class SegmentSection:
         told = runs.concluded(result)
         if not told or not shows(told) or runs.segmenting:
             return
+        if self._counting:  # one at a time: the last count must be the last that is said
+            self._edited = result
+            return
+        self._counting = True
 
         def counted(text: str | None, _problem: str | None) -> None:
+            self._counting = False
             if text and text != told and shows(told) and not runs.segmenting:
                 runs.tell_again(result, text)
+            edited, self._edited = self._edited, None
+            if edited is not None:
+                self._count_anew(edited)
 
         in_background(lambda: runs.conclude(result), counted)
 
