@@ -123,6 +123,7 @@ def rows(arguments: argparse.Namespace) -> list[Row]:
     if "sample" in arguments.only:
         found = child("sample", seconds=arguments.watch, profile=arguments.profile)
         name = "the sample of 8192²"
+        made.append(Row(f"File › Open Sample to drawn, {name}", found["drawn"]))
         made.append(Row(f"Segment pressed to first labels, {name}", found["first"], FIRST))
         made.append(Row(f"GUI lag, {name}", found["sample"], Goal("p99", LAG), milliseconds=True))
     if "slide" in arguments.only:

@@ -122,8 +122,11 @@ def sample(seconds: float, *, profile: bool) -> Samples:
     viewer.window.resize(1500, 900)
     panel = _open_panel(viewer)
     _until(lambda: False, WARM)
+    start = time.perf_counter()
     viewer.open_sample(PLUGIN, LARGE)
-    _until(lambda: False, WARM)  # it is made where it is looked at
+    _until(lambda: True, 1.0)  # it is drawn
+    drawn = time.perf_counter() - start
+    _until(lambda: False, WARM)
     opened = {layer.name for layer in viewer.layers}
 
     def labels() -> Any:
@@ -143,7 +146,7 @@ def sample(seconds: float, *, profile: bool) -> Samples:
         _click(panel)
     _until(lambda: _idle(panel), LIMIT)
     viewer.close()
-    return {"first": [first], "sample": delays(busy)}
+    return {"drawn": [drawn], "first": [first], "sample": delays(busy)}
 
 
 def slide(path: str, levels: int, seconds: float, picture: str, *, profile: bool) -> Samples:
