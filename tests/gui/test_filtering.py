@@ -262,6 +262,20 @@ def test_what_is_left_out_of_the_file_is_not_saved_once_it_is_shown_again(
     assert panel.saving.unsaved() == []
 
 
+def test_save_stands_out_as_soon_as_the_filter_is_another(
+    panel, found, filters, tick, click, idle, tmp_path
+):
+    step, save = panel.next_step, panel.saving.save
+    click(panel.measure.table)
+    panel.saving.save_to(tmp_path / "cells_labels.ome.tif")
+    idle()
+    assert step.button is None
+    tick(filters.edge)
+    assert step.button is save
+    click(filters.show_all)
+    assert step.button is None
+
+
 def test_exports_lack_what_is_hidden(panel, found, filters, tick, idle, monkeypatch, tmp_path):
     tick(filters.edge)
     exports = panel.measure.exports

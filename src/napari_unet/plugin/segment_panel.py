@@ -134,6 +134,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.next_step = NextStep(self.session, buttons, self.saving.unsaved)
         self.correct.uncertain.looked.connect(self.next_step.note_looked)
         self.retrain.asking.connect(self.next_step.note_asked)
+        self.link.results.changed.connect(self.next_step.refresh)
 
     def _take_preferences(self) -> None:
         """Begin with what was chosen last; after the advice, which a person's model ends."""

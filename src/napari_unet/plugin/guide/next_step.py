@@ -58,7 +58,7 @@ class NextStep:
         self._asked = False
         session.results.added.connect(self._watch)
         results, runs = session.results, session.runs
-        for signal in (results.changed, results.removed, runs.ended):
+        for signal in (results.changed, results.removed, results.filtered, runs.ended):
             signal.connect(self.refresh)
         session.intent_changed.connect(self.refresh)
         session.runs.activity_changed.connect(self._on_activity)

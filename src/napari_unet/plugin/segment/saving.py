@@ -16,7 +16,7 @@ from napari_unet.io.ome_zarr import ENDING, LabelPyramid, copy_labels
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.layers.labels_files import METADATA_KEY, opens_as_labels, write_labels
-from napari_unet.plugin.linking.linked import Linked
+from napari_unet.plugin.linking.linked import Linked, can_link
 from napari_unet.plugin.linking.linked_results import LinkedResults
 from napari_unet.plugin.objects.leaving_out import ForFile, in_the_file
 from napari_unet.plugin.result.result import REPLACED, Result
@@ -26,7 +26,7 @@ from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
 from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
 from napari_unet.segmentation import in_file
-from napari_unet.settings import FilterSettings
+from napari_unet.settings import FilterSettings, LinkSettings
 
 OME_TIFF = ".ome.tif"
 AS_IMAGE = (
@@ -53,6 +53,7 @@ class Saved(NamedTuple):
 
     edits: int
     filters: FilterSettings  # what was left out
+    link: LinkSettings | None  # how planes were linked; None = not at all
 
 
 class Saving:
@@ -100,8 +101,12 @@ class Saving:
         return [
             result.layer.name
             for result in self._session.results.all()
-            if self._saved.get(result) != _state(result) and result.holds_any
+            if self._saved.get(result) != self._state(result) and result.holds_any
         ]
+
+    def _state(self, result: Result) -> Saved:
+        link = self._link.chosen() if can_link(result) else None
+        return Saved(result.correcting.edits, result.filters, link)
 
     def _leave_window(self) -> None:
         if self._closing is not None:
@@ -161,7 +166,7 @@ class Saving:
 
     def _save_result(self, result: Result, path: Path) -> None:
         result.correcting.look_everywhere()
-        state = _state(result)
+        state = self._state(result)
         shown, made = result.shown.copy(), result.record
         meta, grid = layers.attributes(result.layer), grid_of(result.layer)
         ready = self._for_file(result, shown)
@@ -186,14 +191,12 @@ class Saving:
         runs.problem = None
 
         def saved(told: str | None, problem: str | None) -> None:
-            runs.end(Activity.SAVING)
-            if session.closed:
-                return
             runs.problem = problem
+            if not (problem or session.closed):
+                note()  # before others are told that nothing is written any more
+            runs.end(Activity.SAVING)
             hint = "" if opens_as_labels(path) else f" {AS_IMAGE}"
             session.say(problem or f"Saved {path}.{told}{hint}")
-            if not problem:
-                note()
 
         runs.begin(Activity.SAVING)
         in_background(write, saved)
@@ -257,10 +260,6 @@ class Closing(QObject):
         if box.clickedButton() is save:
             self._save()
         return box.clickedButton() is close
-
-
-def _state(result: Result) -> Saved:
-    return Saved(result.correcting.edits, result.filters)
 
 
 def _writer_of_slide(slide: SlideResult, path: Path, link: LinkedResults) -> Callable[[], str]:
