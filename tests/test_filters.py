@@ -81,8 +81,8 @@ def test_limits_in_the_wrong_order_or_infinite_are_refused():
     with pytest.raises(InputError) as refused:
         FilterSettings().with_limits("area", 5, 2)
     assert str(refused.value) == (
-        "The least area was given as 5 and the most as 2, and no object lies between them. Give a "
-        "most that is not less than the least, or leave one of them empty for no limit."
+        "The least area was given as 5 and the most as 2: no object lies between. Give a most "
+        "that is not less, or leave one empty for no limit."
     )
     with pytest.raises(InputError, match=r"^A limit of area was given as inf, .* finite"):
         checked(FilterSettings, ranges={"area": (None, float("inf"))})

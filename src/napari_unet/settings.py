@@ -24,8 +24,8 @@ TORCH_ENVIRONMENT = {
     "KMP_BLOCKTIME": "1",
 }
 NONE_BETWEEN = (
-    "The least {0} was given as {1:g} and the most as {2:g}, and no object lies between them. Give "
-    "a most that is not less than the least, or leave one of them empty for no limit."
+    "The least {0} was given as {1:g} and the most as {2:g}: no object lies between. Give a most "
+    "that is not less, or leave one empty for no limit."
 )
 NOT_FINITE = (
     "A limit of {} was given as {}, which is no number to compare with. Give a finite number, or "

@@ -67,7 +67,7 @@ def test_a_filter_that_leaves_nothing_says_what_to_do(small: Path) -> None:
     done = run("segment", small, "--filter", "area=500:", "--filter", "area=:50")
     assert done.exit_code != 0
     said = " ".join(done.output.replace("│", " ").split())
-    assert "The least area was given as 500 and the most as 50, and no object lies" in said
+    assert "The least area was given as 500 and the most as 50: no object lies" in said
     assert "FilterSettings" not in said
     assert "Known settings" not in said
 

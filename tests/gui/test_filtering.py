@@ -151,7 +151,7 @@ def test_what_is_no_limit_is_a_sentence(panel, found, filters, qtbot):
     type_into(filters.most, "50", qtbot)
     assert panel.sentence == ""
     type_into(filters.least, "500", qtbot)
-    assert panel.sentence.startswith("The least area was given as 500 and the most as 50, and no")
+    assert panel.sentence.startswith("The least area was given as 500 and the most as 50: no")
     assert filters.least.text() == ""
     type_into(filters.least, "20", qtbot)
     assert panel.sentence == ""

@@ -24,7 +24,7 @@ from napari_unet.plugin.result.slide_result import SlideResult, slide_result
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
-from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
+from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED, offer
 from napari_unet.segmentation import in_file
 from napari_unet.settings import FilterSettings, LinkSettings
 
@@ -36,6 +36,8 @@ AS_IMAGE = (
 UNSAVED = (
     "{} not saved. What you have corrected is kept, and offered when you open the image again."
 )
+TIP = "As OME-TIFF, with ids and pixel size"
+NOT_YET = "There are no labels to save yet. Press Segment first."
 ONLY_PAINTED = (
     "Only what you painted or restored is in these labels: the rest of the image is not segmented. "
     "Press Segment first to find it."
@@ -73,9 +75,8 @@ class Saving:
         self._session, self._for_file, self._link = session, for_file, link
         self._saved: weakref.WeakKeyDictionary[Result, Saved] = weakref.WeakKeyDictionary()
         self._closing: Closing | None = None
-        self.save = PushButton(
-            text="Save labels…", enabled=False, tooltip="As OME-TIFF, with ids and pixel size"
-        )
+        self.save = PushButton(text="Save labels…")
+        offer(self.save, TIP, NOT_YET)
         self.save.clicked.connect(self.ask)
         session.runs.found.connect(self._on_found)
         session.closing.connect(self._leave_window)
@@ -85,7 +86,7 @@ class Saving:
     def refresh(self) -> None:
         """Offer to save where there is something."""
         there = self._session.results.current is not None
-        self.save.enabled = there or self._slide() is not None
+        offer(self.save, TIP, "" if there or self._slide() is not None else NOT_YET)
         window = self.save.native.window()
         if self._closing is None and not self._session.closed and window.windowHandle() is not None:
             self._closing = Closing(window, self.unsaved, self.ask)
