@@ -70,6 +70,26 @@ def test_on_an_empty_panel_only_what_makes_sense_can_be_pressed(
     assert {text for text, button in there.items() if button.isEnabled()} == can
 
 
+def test_what_a_run_finds_can_be_corrected_and_measured_before_it_ends(
+    viewer, network, panel, image, click, idle
+):
+    buttons = {
+        "Confirm (C)",
+        "Split (S)",
+        "Where next (W)",
+        "Open table",
+        "Export…",
+        "Save labels…",
+    }
+    seen = []
+    panel.session.runs.found.connect(
+        lambda _event: seen.append({b for b in buttons if buttons_of(panel)[b].isEnabled()})
+    )
+    click(panel.segment.segment)
+    idle()
+    assert seen == [buttons]
+
+
 def test_every_control_has_a_tooltip(viewer, network, panel, image, click, idle):
     click(panel.segment.segment)
     idle()

@@ -150,6 +150,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self.undo.follow(result.correcting)
         result.correcting.changed.connect(self._recount)
         result.correcting.trouble.connect(self._session.say)
+        self.refresh()  # a run may take minutes, and what it finds is corrected meanwhile
 
     def _unbind(self, result: Result) -> None:
         """Take our keys from a layer that nobody looks after any more."""

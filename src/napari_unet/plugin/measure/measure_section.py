@@ -53,7 +53,8 @@ class MeasureSection(Container):  # type: ignore[type-arg]
         self.native.layout().addWidget(filters)
         self.table.clicked.connect(self._press_table)
         session.closing.connect(self._close_table)
-        for signal in (session.results.changed, session.intent_changed):
+        results = session.results
+        for signal in (results.added, results.changed, session.intent_changed):
             signal.connect(self._offer)
         self._offer()
 

@@ -81,7 +81,8 @@ class Saving:
         session.runs.found.connect(self._on_found)
         session.closing.connect(self._leave_window)
         session.intent_changed.connect(self.refresh)
-        session.results.changed.connect(self.refresh)
+        for signal in (session.results.added, session.results.changed):
+            signal.connect(self.refresh)
 
     def refresh(self) -> None:
         """Offer to save where there is something."""
