@@ -130,9 +130,9 @@ def test_a_saved_file_names_the_objects_that_were_corrected(painted, panel, clic
     assert read_record(file)["corrected"] == [9]
 
 
-def test_nothing_is_exported_of_an_image_without_result(panel, image, choose):
-    choose(METHODS)
-    assert "nothing to export" in panel.sentence
+def test_nothing_is_exported_of_an_image_without_result(panel, image):
+    assert not panel.measure.export.native.isEnabled()
+    assert "Press Segment first" in panel.measure.export.tooltip
 
 
 @pytest.fixture
