@@ -103,6 +103,8 @@ def test_a_retrained_model_says_from_how_many_objects() -> None:
     }
     assert "retrained from 'nuclei' with 12 painted objects in 2 images." in methods_text(record)
     assert "confirmed 3 objects." in methods_text({**record, "corrected": [4, 7, 9]})
+    assert "were not corrected by hand." in methods_text({**record, "corrected": []})
+    assert "by hand" not in methods_text(record)
 
 
 def test_lengths_are_told_in_the_unit_of_the_pixels_too() -> None:

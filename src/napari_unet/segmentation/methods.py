@@ -85,7 +85,9 @@ def methods_text(record: Mapping[str, Any], *, corrected: int | None = None) -> 
     sentences += [_filter(told, corrected=known) for told in record.get("filters", ())]
     if corrected is None and "corrected" in record:
         corrected = len(record["corrected"])
-    if corrected is not None:
+    if corrected == 0:
+        sentences.append("The labels were not corrected by hand.")
+    elif corrected is not None:
         sentences.append(f"A person drew, corrected or confirmed {counted(corrected, 'object')}.")
     return " ".join(filter(None, sentences))
 
