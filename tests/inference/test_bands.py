@@ -89,3 +89,26 @@ def test_bands_with_nuclei_and_without() -> None:
         image = torch.rand(1, channels, 64, 32)
         with torch.inference_mode():
             torch.testing.assert_close(Bands(network, 400)(image), network(image))
+
+
+def test_features_of_every_tile_lie_in_the_same_memory() -> None:
+    network = folded(UNet(UNetSpec(base_filters=4, depth=2)).eval())
+    bands = Bands(network, 2**14)
+    with torch.inference_mode():
+        bands(torch.rand(1, 1, 96, 80))
+        place = bands._own.room.data_ptr()
+        for shape in ((96, 80), (32, 48), (80, 96)):
+            image = torch.rand(1, 1, *shape)
+            wanted = Box((8, 8), (shape[0] - 8, shape[1] - 8))
+            found = bands(image, wanted)
+            torch.testing.assert_close(found, network(image)[..., *wanted.slices])
+        assert bands._own.room.data_ptr() == place
+        bands(torch.rand(1, 1, 128, 128))
+    assert bands._own.room.numel() == 128 * 128 * 4 + 64 * 64 * 8  # of the largest one only
+
+
+def test_features_outside_of_what_is_wanted_are_not_kept() -> None:
+    bands = Bands(folded(UNet(UNetSpec(base_filters=4, depth=2)).eval()), 2**14)
+    with torch.inference_mode():
+        bands(torch.rand(1, 1, 128, 128), Box((32, 32), (96, 96)))
+    assert bands._own.room.numel() < (128 * 128 * 4 + 64 * 64 * 8) / 2

@@ -7,6 +7,9 @@ needed on the way down, as the network looks far; on the way up it is left out.
 """
 
 import math
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +18,28 @@ from napari_unet.image import Box
 from napari_unet.network.smoothing import smoothed_rows
 from napari_unet.network.unet import UNet
 
-# Numbers in a band of one level's features; best in float32 and in bfloat16 (benchmarks/bands.py).
-BAND = 3 * 2**21
+# Numbers in a band of one level's features. Twice as many take as long, half as many too.
+BAND = 3 * 2**20
 LEAST_ROWS = 30  # of a band: a few rows only are added up in another order by the processor
 HALO = 2  # rows that two 3×3 convolutions reach to
 REACH = 2  # rows below that an up-convolution of a band and its halo reaches to
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Copy:
+    """Features of the contracting path that wait for the expanding path.
+
+    Attributes
+    ----------
+    features : Tensor
+        ``(1, F, Y, X)`` over `kept`.
+    kept, whole : Box
+        What is kept of the level, and all of it, in its pixels.
+    """
+
+    features: Tensor
+    kept: Box
+    whole: Box
 
 
 class Bands(nn.Module):
@@ -35,7 +55,7 @@ class Bands(nn.Module):
 
     def __init__(self, network: UNet, band: int | None = None) -> None:
         super().__init__()
-        self._network, self._band = network, band
+        self._network, self._band, self._own = network, band, threading.local()
 
     def forward(self, image: Tensor, wanted: Box | None = None) -> Tensor:
         """Compute the outputs ``(1, O, H, W)`` of ``(1, C, H, W)``, as `UNet.forward`.
@@ -55,20 +75,49 @@ class Bands(nn.Module):
         return max(BAND, LEAST_ROWS * 2 * self._network.spec.base_filters * image.shape[-1])
 
     def _compute(self, image: Tensor, wanted: Box, band: int) -> Tensor:
-        network, copies = self._network, []
-        x = network.completed(image)
-        for block in network.down:
-            copy, x = self._down(block, x, band)
+        network = self._network
+        x, copies = network.completed(image), list[_Copy]()
+        boxes, levels = self._boxes(wanted, _box(x))
+        kept = [box.grow(HALO).intersect(level) for box, level in zip(boxes, levels, strict=True)]
+        for number, features in enumerate(self._room(x, kept[:-1])):
+            copy = _Copy(features, kept[number], levels[number])
+            x = self._down(network.down[number], x, copy, band)
             copies.append(copy)
         x = network.bottom(x)
-        boxes = [wanted]
-        for copy in copies:
-            boxes.append(_below(boxes[-1], copy.shape))
-        boxes[-1] = _box(x)
         for level in reversed(range(len(copies))):
             around = boxes[level], boxes[level + 1]
             x = self._up(level, (copies.pop(), x), around, band, image)
         return x
+
+    def _boxes(self, wanted: Box, whole: Box) -> tuple[list[Box], list[Box]]:
+        """Return what is wanted of each level and all of it, in its pixels, the finest first."""
+        boxes, levels = [wanted], [whole]
+        for _ in self._network.down:
+            boxes.append(_below(boxes[-1], levels[-1]))
+            levels.append(_half(levels[-1]))
+        return [*boxes[:-1], levels[-1]], levels
+
+    def _room(self, like: Tensor, kept: Sequence[Box]) -> Iterator[Tensor]:
+        """Yield room for the features that are kept of each level.
+
+        On the processor each thread uses the same memory for every tile. Anew for each tile, such
+        large arrays leave gaps that the C library does not give back.
+        """
+        shapes = [
+            (_channels(block), *box.shape)
+            for block, box in zip(self._network.down, kept, strict=True)
+        ]
+        if like.device.type != "cpu" or not torch.is_inference_mode_enabled():
+            yield from (_empty(like, *shape) for shape in shapes)
+            return
+        numbers = [math.prod(shape) for shape in shapes]
+        room: Tensor | None = getattr(self._own, "room", None)
+        if room is None or room.numel() < sum(numbers) or room.dtype != like.dtype:
+            self._own.room = room = None  # before there is more
+            self._own.room = room = torch.empty(sum(numbers), dtype=like.dtype)
+        parts = torch.split(room[: sum(numbers)], numbers)
+        for part, (channels, height, width) in zip(parts, shapes, strict=True):
+            yield part.view(1, height, width, channels).permute(0, 3, 1, 2)
 
     @staticmethod
     def _rows(box: Box, channels: int, band: int) -> list[tuple[int, int]]:
@@ -78,24 +127,23 @@ class Bands(nn.Module):
         rows = 2 * math.ceil(height / count / 2)
         return [(start, min(start + rows, stop)) for start in range(first, stop, rows)]
 
-    def _down(self, block: nn.Module, x: Tensor, band: int) -> tuple[Tensor, Tensor]:
-        """One level of the contracting path: features, and what the pooling leaves of them."""
+    def _down(self, block: nn.Module, x: Tensor, copy: "_Copy", band: int) -> Tensor:
+        """One level of the contracting path: fill the copy, return what the pooling leaves."""
         channels, (height, width) = _channels(block), x.shape[-2:]
-        copy, pooled = (
-            _empty(x, channels, height, width),
-            _empty(x, channels, height // 2, width // 2),
-        )
+        pooled = _empty(x, channels, height // 2, width // 2)
         for a, b in self._rows(_box(x), channels, band):
             low, high = max(0, a - HALO), min(height, b + HALO)
             part = block(x[..., low:high, :])[..., a - low : b - low, :]
-            copy[..., a:b, :] = part
+            common = Box((a, 0), (b, width)).intersect(copy.kept)
+            here = copy.features[..., *common.shift(copy.kept.start).slices]
+            here.copy_(part[..., *common.shift((a, 0)).slices])
             pooled[..., a // 2 : b // 2, :] = self._network.pool(part)
-        return copy, pooled
+        return pooled
 
     def _up(
         self,
         level: int,
-        joined: tuple[Tensor, Tensor],
+        joined: tuple["_Copy", Tensor],
         boxes: tuple[Box, Box],
         band: int,
         image: Tensor,
@@ -106,8 +154,8 @@ class Bands(nn.Module):
         ----------
         level : int
             0 = the finest.
-        joined : tuple of Tensor
-            The features of the contracting path, whole, and what the level below gave.
+        joined : tuple of _Copy and Tensor
+            The features of the contracting path, and what the level below gave.
         boxes : tuple of Box
             What is wanted of this level, and what there is of the one below, in their pixels.
         band, image
@@ -119,13 +167,14 @@ class Bands(nn.Module):
         channels = network.head.out_channels if last else _channels(block)
         result = _empty(x, channels, *wanted.shape)
         (y0, x0), (_, x1) = wanted.start, wanted.stop
-        for a, b in self._rows(wanted, 2 * copy.shape[1], band):
+        for a, b in self._rows(wanted, 2 * copy.features.shape[1], band):
             strip = Box((a, x0), (b, x1))
-            read, inner = strip.grow(HALO).intersect(_box(copy)), _below(strip, copy.shape)
+            read, inner = strip.grow(HALO).intersect(copy.whole), _below(strip, copy.whole)
             up = network.up[level](x[..., *inner.shift(below.start).slices])
             first = 2 * inner.start[0], 2 * inner.start[1]
             up = up[..., *read.shift(first).slices]
-            part = block(network.join(copy[..., *read.slices], up))
+            beside = copy.features[..., *read.shift(copy.kept.start).slices]
+            part = block(network.join(beside, up))
             part = part[..., *strip.shift(read.start).slices]
             if last and network.spec.direct:
                 sides = smoothed_rows(image, a, b)[..., x0:x1]
@@ -138,12 +187,15 @@ def _box(x: Tensor) -> Box:
     return Box((0, 0), (x.shape[-2], x.shape[-1]))
 
 
-def _below(wanted: Box, shape: torch.Size) -> Box:
+def _half(level: Box) -> Box:
+    return Box((0, 0), (level.stop[0] // 2, level.stop[1] // 2))
+
+
+def _below(wanted: Box, level: Box) -> Box:
     """Return what a level needs of the one below, in its pixels, for a part of its features."""
-    whole = Box((0, 0), (shape[-2] // 2, shape[-1] // 2))
     (y0, x0), (y1, x1) = wanted.start, wanted.stop
     half = Box((y0 // 2, x0 // 2), (-(-y1 // 2), -(-x1 // 2)))
-    return half.grow(REACH).intersect(whole)
+    return half.grow(REACH).intersect(_half(level))
 
 
 def _channels(block: nn.Module) -> int:

@@ -27,6 +27,7 @@ from napari_unet.tiling.tiles import Tile, TilePlan
 log = logging.getLogger(__name__)
 Limits = tuple[tuple[float, float], ...]
 GAVE_UP = "The graphics card ran out of memory; the processor goes on."
+STRIP = 128  # rows that are converted at once: what is made in between stays in the cache
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -228,10 +229,12 @@ class Predictor:
             height, width = core.shape
             wanted = Box((margin, margin), (margin + height, margin + width))
             if isinstance(self.network, Bands):
-                output = self.network(batch, wanted)[0].float()
+                output = self.network(batch, wanted)[0]
             else:
-                output = self.network(batch)[0][:, *wanted.slices].float()
-            result: NDArray[np.float32] = activated(output, self.card.spec, names).cpu().numpy()
+                output = self.network(batch)[0][:, *wanted.slices]
+            rows = output.split(STRIP if batch.device.type == "cpu" else height, dim=1)
+            parts = [activated(part.float(), self.card.spec, names).cpu() for part in rows]
+            result: NDArray[np.float32] = torch.cat(parts, dim=1).numpy()
         return result
 
 
@@ -267,13 +270,16 @@ def encode(
         return best[None]
     kept = output[BACKGROUND + 1 :]  # all but the first class, which is the rest to 1
     channels = card.channels_with(further)
-    for one in held(card.spec.outputs, further):
-        low, high = one.span
-        if (low, high) != (0, 1):
-            kept = kept.copy()
-            place = channels.slice_of(one.name)
-            kept[place] = (kept[place] - low) / (high - low)
-    maps: NDArray[np.uint8] = np.rint(np.clip(kept, 0, 1) * 255).astype(np.uint8)
+    maps = np.empty(kept.shape, np.uint8)
+    for first in range(0, kept.shape[1], STRIP):
+        rows = slice(first, first + STRIP)
+        part = kept[:, rows].copy()
+        for one in held(card.spec.outputs, further):
+            low, high = one.span
+            if (low, high) != (0, 1):
+                place = channels.slice_of(one.name)
+                part[place] = (part[place] - low) / (high - low)
+        maps[:, rows] = np.rint(np.clip(part, 0, 1) * 255)
     return maps
 
 

@@ -82,6 +82,10 @@ def resized(planes: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.f
 def _along(window: NDArray[np.float32], taps: Taps, origin: int, axis: int) -> NDArray[np.float32]:
     indices = taps.indices - origin
     if indices.shape[1] == 1:
+        first, stop = taps.support
+        if np.array_equal(taps.indices[:, 0], np.arange(first, stop)):  # nothing to copy
+            inner = slice(first - origin, stop - origin)
+            return window[:, inner] if axis == 1 else window[..., inner]
         return np.take(window, indices[:, 0], axis=axis)
     shape = (1, -1, 1) if axis == 1 else (1, 1, -1)
     result: NDArray[np.float32] = np.float32(0)  # type: ignore[assignment]
