@@ -91,9 +91,17 @@ def in_background(
     function: Callable[[], Any], on_end: Callable[[Any, str | None], None]
 ) -> FunctionWorker:
     """Run a function in a worker thread; `on_end` gets its result, or None and a sentence."""
-    worker: FunctionWorker = create_worker(function, _start_thread=False, _ignore_errors=True)
-    worker.returned.connect(lambda result: on_end(result, None))
-    worker.errored.connect(lambda error: on_end(None, sentence(error)))
+    worker: FunctionWorker = create_worker(
+        _outcome, function, _start_thread=False, _ignore_errors=True
+    )
+
+    def told(outcome: Any) -> None:
+        if isinstance(outcome, _Failed):
+            on_end(None, sentence(outcome.error))
+        else:
+            on_end(outcome, None)
+
+    worker.returned.connect(told)
     worker.start()
     return worker
 
@@ -105,7 +113,7 @@ def import_early(module: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """The last event of a task that went wrong."""
+    """What comes of a task that went wrong."""
 
     error: Exception
 
@@ -120,3 +128,15 @@ def _stream(events: Generator[Any, None, None]) -> Generator[Any, None, None]:
         yield from events
     except Exception as error:  # noqa: BLE001  told on the main thread
         yield _Failed(error)
+
+
+def _outcome(function: Callable[[], Any]) -> Any:
+    """Let an error travel as a result.
+
+    napari connects functions to the worker's `errored` that take no error. PyQt6 leaves it out for
+    them; under PySide6 they raise a `TypeError`.
+    """
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001  told on the main thread
+        return _Failed(error)
