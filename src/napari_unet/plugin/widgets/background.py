@@ -13,6 +13,7 @@ from napari_unet.engine.logs import reason_in_log
 from napari_unet.errors import UNetError
 
 log = logging.getLogger(__name__)
+_running: "set[BackgroundTask]" = set()  # Qt keeps no task for its methods that are connected
 UNEXPECTED = "Something unexpected went wrong; what is finished stays. Try it again."
 
 
@@ -43,14 +44,14 @@ class BackgroundTask:
         self._worker: GeneratorWorker = create_worker(
             _stream, events, _start_thread=False, _ignore_errors=True
         )
-        # PySide6 keeps no task for its methods; functions are kept, and they keep the task.
-        self._worker.yielded.connect(lambda event: self._event(event))
-        self._worker.errored.connect(lambda error: self._error(error))
-        self._worker.finished.connect(lambda: self._end())
+        self._worker.yielded.connect(self._event)
+        self._worker.errored.connect(self._error)
+        self._worker.finished.connect(self._end)
 
     def start(self) -> None:
         """Begin."""
         self.running = True
+        _running.add(self)
         self._worker.start()
 
     def cancel(self) -> None:
@@ -75,6 +76,7 @@ class BackgroundTask:
 
     def _end(self) -> None:
         self.running = False
+        _running.discard(self)
         self._events.close()
         self._on_end(self._problem)
 
