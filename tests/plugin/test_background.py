@@ -53,13 +53,11 @@ def test_a_task_lives_while_it_runs_and_no_longer(qtbot) -> None:
 def test_a_function_that_fails_tells_its_sentence_and_raises_nothing(qtbot) -> None:
     """What napari connects to `errored` raises a TypeError itself under PySide6."""
     ended: list[tuple[object, str | None]] = []
-    raised: list[Exception] = []
 
     def fail() -> None:
         raise InputError("It failed.")
 
-    worker = in_background(fail, lambda *told: ended.append(told))
-    worker.errored.connect(raised.append)
+    in_background(fail, lambda *told: ended.append(told))
     qtbot.waitUntil(lambda: bool(ended), timeout=10_000)
     qtbot.wait(50)
-    assert (ended, raised) == ([(None, "It failed.")], [])
+    assert ended == [(None, "It failed.")]  # pytest-qt fails where a slot raises
