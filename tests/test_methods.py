@@ -103,6 +103,8 @@ def test_a_retrained_model_says_from_how_many_objects() -> None:
     }
     assert "retrained from 'nuclei' with 12 painted objects in 2 images." in methods_text(record)
     assert "confirmed 3 objects." in methods_text({**record, "corrected": [4, 7, 9]})
+    assert "were not corrected by hand." in methods_text({**record, "corrected": []})
+    assert "by hand" not in methods_text(record)
 
 
 def test_lengths_are_told_in_the_unit_of_the_pixels_too() -> None:
@@ -117,19 +119,34 @@ def test_lengths_are_told_in_the_unit_of_the_pixels_too() -> None:
         assert "µm" not in methods_text({**record, "spacing": {"Y": micron, "X": other}})
 
 
-def test_the_script_of_labels_of_a_window_promises_no_ids(made: Path, tmp_path: Path) -> None:
+def test_the_script_of_labels_of_a_window_gives_their_ids_again(made: Path, tmp_path: Path) -> None:
+    """They are numbered by when they appeared, and as a person wished; that is kept."""
     image, labels = read_image(made / "a.tif"), read_labels(made / "a_labels.tif")[0]
     record = read_record(made / "a_labels.tif")
-    for number, corrected in enumerate(([], [3])):
-        path, script = tmp_path / f"{number}.tif", tmp_path / f"{number}.py"
+    numbers = np.random.default_rng(0).permutation(10 * labels.max())[: labels.max()] + 2
+    seen = np.concatenate([[0], numbers])[labels].astype(np.uint32)
+    gone, drawn = numbers[0], numbers.max() + 1
+    painted = np.where(seen == gone, 0, seen)
+    painted[..., :3, :3] = drawn
+    for name, shown, corrected in (("all", seen, []), ("some", painted, [int(drawn)])):
+        path, script = tmp_path / f"{name}.tif", tmp_path / f"{name}.py"
         axes = image.leading_axes + "YX"
-        save_labels(path, labels, axes=axes, description={**record, "corrected": corrected})
+        save_labels(path, shown, axes=axes, description={**record, "corrected": corrected})
         run("methods", path, "--script", script, "--image", made / "a.tif")
         text = script.read_text()
-        compile(text, str(script), "exec")
-        assert "The ids are the same" not in text
-        assert "the script begins at 1" in text
+        assert "The ids are the same" in text
         assert ("What a person corrected is not among them" in text) == bool(corrected)
+        made_again(script)
+        again, known = read_labels(tmp_path / f"{name}_labels.tif")[0], seen != gone
+        np.testing.assert_array_equal(again[known], seen[known])
+        assert (again[~known] > drawn).all() == bool(corrected)
+
+
+def test_a_script_that_does_not_know_the_labels_promises_no_ids(made: Path) -> None:
+    record = {**read_record(made / "a_labels.tif"), "corrected": []}
+    text = methods_script(record, made / "a.tif", made / "again.tif")
+    assert "The ids are the same" not in text
+    assert "begins at 1" in text
 
 
 def test_classes_have_no_diameter() -> None:

@@ -1,4 +1,4 @@
-"""Everything that is promised, tried: damaged files, kills, full disks, odd inputs.
+"""Everything that is promised, tried: damaged files, kills, full disks, odd inputs, random clicks.
 
     python -m benchmarks.reliability --minutes 10          a small version of all campaigns
     python -m benchmarks.reliability --only files          all of one, which takes hours

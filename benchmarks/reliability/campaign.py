@@ -21,7 +21,9 @@ CAMPAIGNS: dict[str, str] = {
     "disks": "benchmarks.reliability.full_disks",
     "processes": "benchmarks.reliability.process_kills",
     "inputs": "benchmarks.reliability.odd_inputs",
+    "window": "benchmarks.reliability.window.campaign",
 }
+OWN_TABLES = {"window"}  # written by `python -m benchmarks.reliability.window`, a row for each seed
 SEED = 20261130
 STATE = RESULTS / "reliability.jsonl"
 DOCUMENT = ROOT / "docs" / "reliability.md"
@@ -84,6 +86,8 @@ class Campaign(Protocol):
 
 def keep(name: str, seed: int, tallies: Mapping[str, Tally]) -> None:
     """Keep the rows of a campaign; a row replaces the one of the same name and seed."""
+    if name in OWN_TABLES:
+        return
     rows = Rows(STATE, ("campaign", "what", "seed"))
     for what, tally in tallies.items():
         if tally.count:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from napari_unet.errors import InputError
+from napari_unet.errors import InputError, UNetError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -23,6 +23,14 @@ TORCH_ENVIRONMENT = {
     "GOMP_SPINCOUNT": "2000",
     "KMP_BLOCKTIME": "1",
 }
+NONE_BETWEEN = (
+    "The least {0} was given as {1:g} and the most as {2:g}: no object lies between. Give a most "
+    "that is not less, or leave one empty for no limit."
+)
+NOT_FINITE = (
+    "A limit of {} was given as {}, which is no number to compare with. Give a finite number, or "
+    "nothing for no limit."
+)
 MOST_DIAMETER = 4000  # pixels that an object may be large
 LARGEST_SMALLEST = 200.0  # pixels that the smallest object may be set to
 
@@ -229,10 +237,11 @@ class FilterSettings(Settings):
     @classmethod
     def _check_ranges(cls, given: dict[str, Limits]) -> dict[str, Limits]:
         for column, (least, most) in given.items():
-            if not all(limit is None or math.isfinite(limit) for limit in (least, most)):
-                raise ValueError(f"the limits of {column} must be finite numbers")
+            for limit in (least, most):
+                if limit is not None and not math.isfinite(limit):
+                    raise InputError(NOT_FINITE.format(column, limit))
             if least is not None and most is not None and least > most:
-                raise ValueError(f"the least {column}, {least:g}, is more than the most, {most:g}")
+                raise InputError(NONE_BETWEEN.format(column, least, most))
         return {column: limits for column, limits in given.items() if limits != (None, None)}
 
     @property
@@ -288,6 +297,9 @@ def checked(kind: type[Kind], **values: Any) -> Kind:
         return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
+        own = first.get("ctx", {}).get("error")
+        if isinstance(own, UNetError):  # a sentence already
+            raise own from error
         name = ".".join(str(part) for part in first["loc"])
         raise InputError(
             f"The setting {name!r} was given as {first['input']!r}, which cannot be used: "

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from benchmarks.reliability import odd_inputs
-from benchmarks.reliability.campaign import CAMPAIGNS, DOCUMENT, SEED, Tally
+from benchmarks.reliability.campaign import CAMPAIGNS, DOCUMENT, OWN_TABLES, SEED, Tally
 from benchmarks.reliability.files.campaign import State
 from benchmarks.reliability.files.mutations import damaged
 from benchmarks.reliability.files.reading import ORDER, End, Files
@@ -26,7 +26,8 @@ def test_every_campaign_can_be_run_and_has_a_table() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     for name, module in CAMPAIGNS.items():
         assert callable(importlib.import_module(module).run)
-        assert f"<!-- table: reliability-{name} -->" in text
+        table = name if name in OWN_TABLES else f"reliability-{name}"
+        assert f"<!-- table: {table} -->" in text
 
 
 def test_the_same_seed_damages_the_same_files(files: Files) -> None:

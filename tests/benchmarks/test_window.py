@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.reliability.window import WEIGHTS, Outcome, actions_of, read_log
+from benchmarks.reliability.window.campaign import WEIGHTS, Outcome, actions_of, read_log
 
 
 def test_a_log_holds_the_actions_of_its_seed(tmp_path: Path):
@@ -14,7 +14,7 @@ def test_a_log_holds_the_actions_of_its_seed(tmp_path: Path):
 
 
 def test_each_action_that_is_drawn_is_there():
-    source = Path("benchmarks/reliability/window_actions.py").read_text(encoding="utf-8")
+    source = Path("benchmarks/reliability/window/actions.py").read_text(encoding="utf-8")
     assert [n for n in WEIGHTS if f"def do_{n}(" not in source and f"do_{n} =" not in source] == []
 
 

@@ -63,6 +63,15 @@ def test_a_filter_that_cannot_be_read_is_a_sentence(text: str) -> None:
         filters_of([text], at_edge=False)
 
 
+def test_a_filter_that_leaves_nothing_says_what_to_do(small: Path) -> None:
+    done = run("segment", small, "--filter", "area=500:", "--filter", "area=:50")
+    assert done.exit_code != 0
+    said = " ".join(done.output.replace("│", " ").split())
+    assert "The least area was given as 500 and the most as 50: no object lies" in said
+    assert "FilterSettings" not in said
+    assert "Known settings" not in said
+
+
 def test_a_filter_is_read() -> None:
     filters = filters_of(["area_um2=30:", "mean_intensity_GFP = 1e2:5.5e3"], at_edge=True)
     assert filters.ranges == {"area_um2": (30, None), "mean_intensity_GFP": (100, 5500)}

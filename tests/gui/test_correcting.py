@@ -214,14 +214,24 @@ def test_problem_of_a_key_is_a_sentence(panel, result, mouse):
     assert "no object under the cursor" in panel.sentence
 
 
-def test_next_object_is_shown_in_the_middle(viewer, result, mouse):
+def test_next_object_is_shown_in_the_middle(viewer, panel, result, mouse):
     for box in (A, B, C, A):
         result.layer.selected_label = 0 if box is A else result.layer.selected_label
         mouse.press(Qt.Key.Key_N)
         middle = viewer.scene.camera.center[-2:]
         assert np.allclose(middle, np.array(box.centre) - 0.5)
+        number = result.layer.data[tuple(np.round(middle).astype(int))]
+        assert panel.sentence == f"Object {number} is in the middle."
     mouse.press(Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
     assert result.layer.selected_label == result.layer.data[140, 200]
+
+
+def test_next_object_of_none_is_a_sentence(viewer, panel, result, mouse):
+    before = viewer.scene.camera.center
+    result.layer.data[:] = 0
+    mouse.press(Qt.Key.Key_N)
+    assert panel.sentence == "There is no object in this plane."
+    assert viewer.scene.camera.center == before
 
 
 def test_no_key_of_ours_is_napari_s(viewer, panel, result):

@@ -190,6 +190,29 @@ def test_file_holds_linked_labels_and_can_be_worked_on_again(
     np.testing.assert_array_equal(viewer.layers["cells linked"].data, written)
 
 
+def test_labels_whose_planes_are_linked_otherwise_are_not_saved(
+    viewer, stack, panel, click, tick, idle, qtbot, tmp_path
+):
+    result = stack("ZYX", {"Z": 3})
+    click(panel.measure.table)
+    panel.saving.save_to(tmp_path / "cells_labels.tif")
+    idle()
+    linked(panel, qtbot)
+    step, save = panel.next_step, panel.saving.save
+    assert panel.saving.unsaved() == []
+    assert step.button is None
+    tick(panel.link.link)  # the file has other ids now, which closing would lose
+    assert panel.saving.unsaved() == [result.layer.name]
+    assert step.button is save
+    tick(panel.link.link)
+    assert panel.saving.unsaved() == []
+    assert step.button is None
+    panel.link.settings["gap"].value = 2
+    linked(panel, qtbot)
+    assert panel.saving.unsaved() == [result.layer.name]
+    assert step.button is save
+
+
 def test_linking_that_is_stopped_leaves_the_labels_and_is_done_later(viewer, stack, panel, qtbot):
     result = stack("ZYX", {"Z": 3})
     before = result.layer.data.copy()

@@ -119,6 +119,7 @@ def test_a_package_of_others_is_imported_segments_and_does_not_learn(
     assert "channel0, channel1" in asked[0].replace("\n", " ")
     assert models.name == "edges of blobs"
     qtbot.waitUntil(lambda: "TorchScript" in models.card.toPlainText(), timeout=PATIENCE)
+    assert "not possible" in models.card.toPlainText()
 
     picture, count = blobs((200, 300), seed=4)
     viewer.add_image(picture, name="blobs")
@@ -131,6 +132,31 @@ def test_a_package_of_others_is_imported_segments_and_does_not_learn(
     result.layer.data[2:9, 2:9] = 999
     click(panel.retrain.form.retrain)
     qtbot.waitUntil(lambda: "can neither be retrained" in panel.sentence, timeout=PATIENCE)
+
+
+ASKS = """
+import sys
+given = sys.argv[sys.argv.index("--outputs") + 1] if "--outputs" in sys.argv else ""
+if given != "foreground":
+    sys.exit(f"Error: The outputs were said to be {given!r}. Say what each is (--outputs).")
+print("Imported\tone.safetensors")
+"""
+
+
+def test_outputs_are_asked_for_until_they_fit(models, click, qtbot, monkeypatch, tmp_path):
+    monkeypatch.setattr(commands, "CODE", ASKS)
+    answers, asked, said = ["boundary", "foreground"], [], []
+
+    def answer(_parent, _title, text, _choices):
+        asked.append(text)
+        said.append(models.sentence)
+        return answers.pop(0), True
+
+    monkeypatch.setattr(QInputDialog, "getItem", answer)
+    press_import(models, click, qtbot, monkeypatch, package(tmp_path / "one.zip", fields_04()))
+    qtbot.waitUntil(lambda: models.sentence == "Imported 'one'.", timeout=PATIENCE)
+    assert asked == said  # and neither speaks of the command line
+    assert asked[1] == "The outputs were said to be 'boundary'. Say what each is."
 
 
 def test_a_file_that_is_no_package_is_told(models, click, qtbot, monkeypatch, tmp_path):

@@ -80,6 +80,15 @@ def test_nothing_found_is_neither_measured_nor_saved(network, panel, image, clic
     assert panel.next_step.button is None
 
 
+def test_an_image_whose_labels_were_removed_is_segmented_again(
+    viewer, network, panel, image, click, idle, qtbot
+):
+    click(panel.segment.segment)
+    idle()
+    viewer.layers.remove(panel.session.results.current.layer)
+    qtbot.waitUntil(lambda: panel.next_step.button is panel.segment.segment, timeout=10_000)
+
+
 def test_what_only_was_painted_is_segmented_first(network, panel, image):
     painted = np.zeros(SHAPE, np.uint32)
     painted[10:20, 10:20] = 3

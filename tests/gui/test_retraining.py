@@ -145,7 +145,7 @@ def test_with_too_little_to_judge_the_person_looks_and_decides(
     click(section.form.retrain)
     idle()
     assert panel.form.model.value == "nuclei"
-    assert "too few to tell" in section.form.outcome
+    assert "too few objects to hold any out" in section.form.outcome
     preview = viewer.layers["cells preview"]
     assert preview.data.max() > shown.max()  # it has looked at the image by itself
     assert not preview.visible
@@ -179,7 +179,7 @@ def test_a_preview_is_not_lost_by_a_retraining_without_result(
     click(section.form.cancel)
     idle()
     assert "Cancelled" in panel.sentence
-    assert "too few to tell" in section.form.outcome
+    assert "too few objects to hold any out" in section.form.outcome
     viewer.layers.remove(panel.session.results.current.layer)
     click(section.form.retrain)
     idle()

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
+import dask.array
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -23,8 +24,10 @@ from napari_unet.planning.object_size import (
     LEANING,
     REFINED,
     SIZES,
+    WINDOWS,
     ScaleProbe,
     best_probe,
+    busiest,
     window,
 )
 from napari_unet.planning.planner import Where
@@ -210,6 +213,26 @@ def test_windows_stay_inside() -> None:
     assert window(strip, strip.centre, 64) == Box((10, 173), (20, 237))
     assert window(strip, (12, 395), 64) == Box((10, 336), (20, 400))
     assert window(strip, (12, 395), 5000) == strip
+
+
+def test_of_a_large_image_one_chunk_is_read_for_each_window(
+    nuclei: NDArray[np.float32],
+) -> None:
+    """Each one that is computed, or decompressed, takes time before the first objects appear."""
+    looked: list[tuple[int, int]] = []
+
+    def chunk(block_info: Any = None) -> NDArray[np.float32]:
+        (y, _), (x, _) = block_info[None]["array-location"]
+        looked.append((y, x))
+        return nuclei[:256, :256]
+
+    lazy: Any = dask.array  # without types
+    array = lazy.map_blocks(chunk, chunks=((256,) * 32,) * 2, dtype=np.float32, meta=nuclei[:0])
+    image = open_image(array, "YX")
+    plan = replace(started(nuclei).plan, shape=image.shape, region=Box((0, 0), image.shape))
+    for _ in busiest(plan, image, None):
+        pass
+    assert len(looked) == WINDOWS**2
 
 
 def test_objects_are_looked_for_where_something_is(nuclei: NDArray[np.float32]) -> None:

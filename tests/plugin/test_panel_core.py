@@ -235,9 +235,9 @@ def counted(panel, result) -> str:
 def test_what_is_corrected_is_counted_in_words(panel, cells):
     layer = cells.layer
     layer.data[A.slices] = 0
-    assert counted(panel, cells) == "1 deleted object and background strokes (1600 px) corrected"
+    assert counted(panel, cells) == "1 deleted object and background (1600 px) corrected"
     layer.data[150:160, 20:40] = 9
-    expected = "1 object, 1 deleted object and background strokes (1600 px) corrected"
+    expected = "1 object, 1 deleted object and background (1600 px) corrected"
     assert counted(panel, cells) == expected
     layer.data[A.start[0], A.start[1]] = cells.live.assembly.labels[A.start]  # some of it is back
     assert "deleted" not in counted(panel, cells)

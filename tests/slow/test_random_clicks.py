@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reliability.window import actions_of, run
+from benchmarks.reliability.window.campaign import actions_of, run_window
 
 pytestmark = pytest.mark.slow
 ACTIONS, SEED = 60, 2
 
 
 def test_random_actions_do_no_harm():
-    outcome = run(actions_of(SEED, ACTIONS))
+    outcome = run_window(actions_of(SEED, ACTIONS))
     assert outcome.kind == "in order", f"{outcome.log}\n{outcome.told}"
 
 

@@ -102,6 +102,9 @@ def test_with_nothing_to_judge_by_a_person_looks() -> None:
         outcome, sentence = verdict(compared(0, (0.5, after), (0.5, after), objects=0))
         assert outcome == "preview"
         assert "12 in all" in sentence
+        assert sentence.startswith("You painted too few objects to hold any out to judge. The old")
+    one = verdict(compared(0, (0.5, 0.9), (0.5, 0.9), objects=1))[1]
+    assert one.startswith("Only 1 of your objects could be held out to judge, too few to tell.")
     assert verdict(compared(0, (0.9, 0.2), (0.9, 0.2), objects=1))[0] == "refused"
     outcome, sentence = verdict(compared(0, (0.9, 0.2), (0.9, 0.2), objects=0))
     assert outcome == "refused"

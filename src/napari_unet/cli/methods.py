@@ -30,14 +30,15 @@ def methods(
         record = read_record(labels) or {}
         typer.echo(methods_text(record, corrected=corrected))
         if script is not None:
-            _write(script, record, image)
+            _write(script, record, image, labels)
     except FAILURES as error:
         complain(str(error))
         raise typer.Exit(1) from error
 
 
-def _write(script: Path, record: dict[str, object], image: Path | None) -> None:
+def _write(script: Path, record: dict[str, object], image: Path | None, labels: Path) -> None:
     from napari_unet.io.atomic import write_bytes  # noqa: PLC0415  quick --help
+    from napari_unet.io.tiff import read_labels  # noqa: PLC0415  quick --help
     from napari_unet.segmentation.methods import methods_script  # noqa: PLC0415
 
     if image is None or not image.exists() or script.exists():
@@ -46,5 +47,7 @@ def _write(script: Path, record: dict[str, object], image: Path | None) -> None:
             "labels were made from, and a file that does not exist yet. Give both."
         )
     made = script.with_name(f"{script.stem}_labels.tif")
-    text = methods_script(record, image.absolute(), made.absolute())
+    # A folder may hold more than the memory does; the script then says that ids differ.
+    numbers = read_labels(labels)[0] if labels.is_file() else None
+    text = methods_script(record, image.absolute(), made.absolute(), made=numbers)
     write_bytes(script, text.encode("utf-8"))

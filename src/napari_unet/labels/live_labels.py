@@ -216,14 +216,15 @@ def _majorities(
     new: NDArray[np.int32], old: NDArray[np.uint32], count: int
 ) -> list[tuple[int, int]]:
     """Pairs of a new object and the old one that covers more than half of it."""
+    from scipy.sparse import coo_array  # noqa: PLC0415  the panel needs this module at once
+
     both = (new > 0) & (old > 0)
     if not both.any():
         return []
-    pairs, shared = np.unique(
-        np.stack([new[both].astype(np.int64), old[both].astype(np.int64)]),
-        axis=1,
-        return_counts=True,
-    )
+    pixels = np.ones(np.count_nonzero(both), np.int32)
+    overlaps = coo_array((pixels, (old[both], new[both])))
+    overlaps.sum_duplicates()
+    pairs, shared = np.stack(overlaps.coords[::-1]), overlaps.data
     areas = np.bincount(new.ravel(), minlength=count + 1)
     most = shared * 2 > areas[pairs[0]]
     order = np.argsort(-shared[most], kind="stable")  # the larger share has the first right

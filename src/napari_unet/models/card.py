@@ -287,7 +287,7 @@ def describe(card: ModelCard) -> list[tuple[str, str]]:
         ("Made for", _images_for(card)),
         ("Trained on", card.data),
         ("Corrections", _corrections(card)),
-        ("Retraining", "; ".join(_values(card.report))),
+        ("Retraining", "; ".join(_values(card.report)) or _can_learn(card)),
         ("Object size", _object_size(card)),
         ("Network", _network(card.spec)),
         ("Thresholds", _thresholds(card.decode)),
@@ -307,6 +307,12 @@ def _finds(card: ModelCard) -> str:
 
 def _origin(card: ModelCard) -> str:
     return "a package of BioImage.IO" if isinstance(card.spec, ImportedSpec) else "scratch"
+
+
+def _can_learn(card: ModelCard) -> str:
+    """Say of a model of another program what it cannot do; a person looks here before trying."""
+    fixed = isinstance(card.spec, ImportedSpec)
+    return "not possible, as another program made its network" if fixed else ""
 
 
 def _images_for(card: ModelCard) -> str:

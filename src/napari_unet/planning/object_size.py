@@ -36,6 +36,7 @@ UNUSUAL = 2.0  # how fast a probe counts less the more it enlarges or reduces
 FEWEST = 3  # objects that settle how large objects are
 PLANES, UNLIKE = 5, 2.0  # planes that are looked at; factor of contrast from which one is unlike
 WINDOWS = 4  # along each side; the one that shows most is probed
+CHUNKED = 4096**2  # pixels from which windows lie as the chunks of a file mostly do: fewer are read
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -340,6 +341,8 @@ def _windows(region: Box) -> Iterator[Box]:
         [start + (2 * i + 1) * n / (2 * count) for i in range(count)]
         for start, n, count in zip(region.start, region.shape, counts, strict=True)
     )
+    if math.prod(region.shape) >= CHUNKED:
+        rows, columns = ([(n // PROBE + 0.5) * PROBE for n in axis] for axis in (rows, columns))
     places = [(y, x) for y in rows for x in columns]
     for place in sorted(places, key=lambda place: math.dist(place, region.centre)):
         yield window(region, place, PROBE)

@@ -34,9 +34,9 @@ from napari_unet.models.card import SUFFIX, describe, plain, sha256_of
 from napari_unet.models.library import bundled_folder, lineage, model_files
 from napari_unet.models.names import free_name
 from napari_unet.plugin.widgets.background import in_background, sentence
-from napari_unet.plugin.widgets.docks import tab_beside
+from napari_unet.plugin.widgets.docks import DockTitle, tab_beside
 from napari_unet.plugin.widgets.library_watch import LibraryWatch
-from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
+from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED, offer
 
 FILES = f"Models (*{SUFFIX})"
 PACKAGE = ".zip"
@@ -55,11 +55,14 @@ OUTPUTS = (  # usual ones; another order can be typed
 )
 EXPORTING = "Exporting {!r} as a BioImage.IO package, which is tested first. This takes a minute."
 COLUMNS = 3
+IMPORTABLE = "a model file of this plugin, or a package of BioImage.IO"
+NO_MODEL = "There is no model to choose. Import one."
+BUNDLED = "This model came with the plugin and stays as it is. Duplicate it, and change the copy."
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A button: its text, what it does, and what must be chosen for it.
+    """A button: its text, what it does, what must be chosen for it, and its tooltip.
 
     `needs` is a model ("any"), one that did not come with the plugin ("own"), or "nothing".
     """
@@ -67,6 +70,7 @@ class Row:
     text: str
     deed: Callable[[], None]
     needs: Literal["nothing", "any", "own"]
+    tip: str
 
 
 class ModelsPanel(QWidget):
@@ -88,22 +92,23 @@ class ModelsPanel(QWidget):
         self._sentence.setTextFormat(Qt.TextFormat.PlainText)
         self._sentence.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.buttons = {row.text: PushButton(text=row.text) for row in self._rows()}
-        self.undo = PushButton(text="Undo")
+        self.undo = PushButton(text="Undo", tooltip="Bring back what was deleted last")
         self.progress = QProgressBar()
         self.progress.setRange(0, 0)  # it goes on, nobody knows how far
         self.progress.hide()
         self._lay_out()
         self.list.currentTextChanged.connect(lambda _name: self._describe())
+        DockTitle(self, "Models")
         LibraryWatch(self).changed.connect(self.refresh)
         self.refresh()
 
     def _rows(self) -> list[Row]:
         return [
-            Row("Rename…", self._ask_name_and_rename, "own"),
-            Row("Duplicate…", self._ask_name_and_duplicate, "any"),
-            Row("Delete", self.delete, "own"),
-            Row("Import…", self._ask_file_and_import, "nothing"),
-            Row("Export…", self._ask_file_and_export, "any"),
+            Row("Rename…", self._ask_name_and_rename, "own", "Give this model another name"),
+            Row("Duplicate…", self._ask_name_and_duplicate, "any", "Copy this model"),
+            Row("Delete", self.delete, "own", "Move this model to the bin"),
+            Row("Import…", self._ask_file_and_import, "nothing", f"Add {IMPORTABLE}"),
+            Row("Export…", self._ask_file_and_export, "any", f"Write {IMPORTABLE}"),
         ]
 
     def _lay_out(self) -> None:
@@ -169,7 +174,8 @@ class ModelsPanel(QWidget):
         if path is not None and path.parent == bundled_folder():
             met.remove("own")
         for row in self._rows():
-            self.buttons[row.text].enabled = row.needs in met
+            missing = NO_MODEL if path is None else BUNDLED
+            offer(self.buttons[row.text], row.tip, "" if row.needs in met else missing)
         self.undo.enabled = self._undo is not None
         self._asked += 1
         asked = self._asked
@@ -185,7 +191,7 @@ class ModelsPanel(QWidget):
 
     def say(self, text: str) -> None:
         """Show one sentence."""
-        self._sentence.setText(text)
+        self._sentence.setText(without_option(text))
 
     # ---- what can be done ------------------------------------------------------------------
 
@@ -239,7 +245,7 @@ class ModelsPanel(QWidget):
             return Path(command.run().splitlines()[-1].partition("\t")[2])
 
         def failed(problem: str) -> None:
-            if TOLD_BY in problem and not outputs:
+            if TOLD_BY in problem:  # also where the answer does not fit
                 self._ask_outputs_and_import(path, problem)
 
         self.say(IMPORTING.format(path.name))
@@ -321,7 +327,8 @@ class ModelsPanel(QWidget):
 
     def _ask_outputs_and_import(self, path: Path, problem: str) -> None:
         title = f"Import {path.name!r}"
-        outputs, agreed = QInputDialog.getItem(self, title, "\n".join(wrap(problem, 80)), OUTPUTS)
+        text = "\n".join(wrap(without_option(problem), 80))
+        outputs, agreed = QInputDialog.getItem(self, title, text, OUTPUTS)
         if agreed and outputs:
             self.import_package(path, outputs)
 
@@ -338,6 +345,11 @@ class ModelsPanel(QWidget):
             self.export_package(path)
         else:
             self.export_to(path)
+
+
+def without_option(sentence: str) -> str:
+    """Return a sentence of the command line without its option, which no panel has."""
+    return sentence.replace(f" ({TOLD_BY})", "")
 
 
 def card_as_html(path: Path) -> str:

@@ -34,7 +34,7 @@ from napari_unet.plugin.segment.segment_form import SegmentForm
 from napari_unet.plugin.segment.segment_section import SegmentSection
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import import_early
-from napari_unet.plugin.widgets.docks import Undocking
+from napari_unet.plugin.widgets.docks import DockTitle, Undocking
 from napari_unet.plugin.widgets.fold import Fold
 from napari_unet.plugin.widgets.library_watch import LibraryWatch
 from napari_unet.plugin.widgets.scrolling import Scrolling
@@ -115,6 +115,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.advice = ModelAdvice(session)
         self._lead()
         self.native.destroyed.connect(self.close_down)
+        DockTitle(self.native, "Segment, retrain")
         self._undocking = Undocking(self.native)
         self._undocking.happened.connect(self.close_down)
         self._at_exit = partial(_end_before_qt, weakref.ref(self))
@@ -132,6 +133,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.next_step = NextStep(self.session, buttons, self.saving.unsaved)
         self.correct.uncertain.looked.connect(self.next_step.note_looked)
         self.retrain.asking.connect(self.next_step.note_asked)
+        self.link.results.changed.connect(self.next_step.refresh)
 
     def _take_preferences(self) -> None:
         """Begin with what was chosen last; after the advice, which a person's model ends."""

@@ -227,8 +227,7 @@ def _smooth(y: NDArray[np.int64], x: NDArray[np.int64], step: int) -> NDArray[np
     rows, columns = (np.arange(i[0], i[-1] + 2) for i in (row, column))
     lattice = (_lattice(rows[:, None], columns, step) >> np.uint64(40)).astype(np.float64) / 2**24
     row, column = row - rows[0], column - columns[0]
-    corners = [lattice[row + j].take(column + i, axis=1) for j in (0, 1) for i in (0, 1)]
-    top = corners[0] * (1 - right) + corners[1] * right
-    bottom = corners[2] * (1 - right) + corners[3] * right
-    found: NDArray[np.float64] = top * (1 - down) + bottom * down
+    # Along X for each row of the lattice, of which there are few, then along Y.
+    across = lattice.take(column, axis=1) * (1 - right) + lattice.take(column + 1, axis=1) * right
+    found: NDArray[np.float64] = across[row] * (1 - down) + across[row + 1] * down
     return found

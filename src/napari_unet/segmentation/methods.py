@@ -3,12 +3,17 @@
 import json
 import math
 import pprint
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_unet.errors import InputError
 from napari_unet.io.units import UNITS, unit_name
+from napari_unet.labels.numbering import landmarks
 from napari_unet.measure.filters import left_out
 from napari_unet.settings import FilterSettings
 from napari_unet.wording import counted
@@ -17,11 +22,9 @@ NO_RECORD = (
     "These labels say nothing of how they were made: they hold no record of a model and its "
     "settings. Give labels that were saved here, or segment the image again."
 )
+SAME_CLASSES = "The classes are the same, where the versions and the kind of processor are."
 SAME_IDS = "The ids are the same as well, where the versions and the kind of processor are."
-OTHER_IDS = (
-    "The objects are the same, but not their ids: the window numbered them from 2 on, in the\n"
-    "order in which they appeared; the script begins at 1."
-)
+OTHER_IDS = "The objects are the same, but not their ids: the script begins at 1."
 UNCORRECTED = "\nWhat a person corrected is not among them."
 SCRIPT = '''"""Makes labels as they were made before: same model, same settings.
 
@@ -40,14 +43,14 @@ MODEL = {model}
 CHECKSUM = {checksum}
 SETTINGS = {settings}
 DECODE = {decode}
-
+{numbers}
 model = load_model(MODEL)
 if model.sha != CHECKSUM:
     sys.exit(f"The model {{MODEL}} is another one: its SHA-256 is {{model.sha}}, not {{CHECKSUM}}.")
 image = read_image(IMAGE, axes={axes}, channel={channel}, nuclei={nuclei})
 settings = SegmentSettings(decode=DecodeSettings(**DECODE), **SETTINGS)
 result = segment(image, model, settings=settings)
-{link}{filter}save_labels(
+{link}{filter}{numbered}save_labels(
     LABELS,
     result.labels,
     pixel_size=image.spacing,
@@ -82,13 +85,21 @@ def methods_text(record: Mapping[str, Any], *, corrected: int | None = None) -> 
     sentences += [_filter(told, corrected=known) for told in record.get("filters", ())]
     if corrected is None and "corrected" in record:
         corrected = len(record["corrected"])
-    if corrected is not None:
+    if corrected == 0:
+        sentences.append("The labels were not corrected by hand.")
+    elif corrected is not None:
         sentences.append(f"A person drew, corrected or confirmed {counted(corrected, 'object')}.")
     return " ".join(filter(None, sentences))
 
 
-def methods_script(record: Mapping[str, Any], image: Path, labels: Path) -> str:
-    """Return a Python file that makes the labels again, to the id unless they are of a window.
+def methods_script(
+    record: Mapping[str, Any],
+    image: Path,
+    labels: Path,
+    *,
+    made: NDArray[np.integer] | None = None,
+) -> str:
+    """Return a Python file that makes the labels again, to the id.
 
     Everything that was decided is written down: diameter, thresholds, tile, device, precision.
 
@@ -100,6 +111,9 @@ def methods_script(record: Mapping[str, Any], image: Path, labels: Path) -> str:
         The image that the labels were made from.
     labels : Path
         Where the script saves labels, ending in ``.tif``.
+    made : ndarray of int, optional
+        ``(..., Y, X)``, the labels themselves. Those of a window have ids of their own, which the
+        script gives again to what nobody corrected; without this it numbers the objects from 1.
 
     Raises
     ------
@@ -119,8 +133,11 @@ def methods_script(record: Mapping[str, Any], image: Path, labels: Path) -> str:
     filters = [_settings_of(told).model_dump(mode="json") for told in record.get("filters", ())]
     used = (("FilterSettings", filters), ("LinkSettings", link))
     names = ", ".join(name for name, there in used if there)
+    marks = _landmarks(record, made)
     return SCRIPT.format(
-        ids=_ids(record),
+        ids=_ids(record, known=made is not None),
+        numbers=_numbers(marks),
+        numbered="result = result.numbered(IDS)\n" if marks else "",
         versions=_literal(record.get("versions", {})),
         imports=f"from napari_unet.settings import {names}\n" if names else "",
         image=_literal(str(image)),
@@ -139,11 +156,28 @@ def methods_script(record: Mapping[str, Any], image: Path, labels: Path) -> str:
     )
 
 
-def _ids(record: Mapping[str, Any]) -> str:
+def _ids(record: Mapping[str, Any], *, known: bool) -> str:
     """Say which ids a script gives; only a window notes what a person corrected."""
+    if "class_names" in record:
+        return SAME_CLASSES
     if "corrected" not in record:
         return SAME_IDS
-    return OTHER_IDS + (UNCORRECTED if record["corrected"] else "")
+    return (SAME_IDS if known else OTHER_IDS) + (UNCORRECTED if record["corrected"] else "")
+
+
+def _landmarks(record: Mapping[str, Any], made: NDArray[np.integer] | None) -> list[int]:
+    """Return where the objects of a window are, and what they are called."""
+    if made is None or "corrected" not in record or "class_names" in record:
+        return []
+    return landmarks(made, record["corrected"])
+
+
+def _numbers(marks: Sequence[int]) -> str:
+    """Return the lines of a script that name the objects."""
+    if not marks:
+        return ""
+    lines = textwrap.indent(textwrap.fill(", ".join(map(str, marks)), 88), "    ")
+    return f"# In turns a pixel of each object, counted from 0, and its id.\nIDS = [\n{lines}\n]\n"
 
 
 def _literal(value: Any) -> str:

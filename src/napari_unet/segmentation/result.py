@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +15,7 @@ from napari_unet.errors import InputError
 from napari_unet.execution.events import Event, Notice, ObjectsFound
 from napari_unet.image import Box, Image, Spacing
 from napari_unet.labels.linking import Links, link, unlinked
+from napari_unet.labels.numbering import new_ids, renumbered
 from napari_unet.models.card import ModelCard
 from napari_unet.settings import FilterSettings, LinkSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
@@ -124,6 +125,32 @@ class Segmentation:
             filters=filters if self.filters is None else self.filters.and_also(filters),
             filtered_out=self.filtered_out + self.count - left,
         )
+
+    def numbered(self, landmarks: Sequence[int]) -> "Segmentation":
+        """Return the result with the ids of another one, for the objects that both have.
+
+        Parameters
+        ----------
+        landmarks : sequence of int
+            A pixel of each object of the other result, and its id; see
+            `napari_unet.labels.numbering.landmarks`. Objects that it does not name get larger ids.
+
+        Raises
+        ------
+        InputError
+            If the labels are on disk, or the numbers are no pixels and ids.
+        """
+        if not isinstance(self.labels, np.ndarray):
+            raise InputError("Labels on disk keep their ids. Give a result that is in memory.")
+        try:
+            names = new_ids(self.labels, landmarks)
+        except ValueError as error:
+            raise InputError(
+                f"The ids that were given cannot be used: {error} Give a pixel and an id for each "
+                "object, as a script does that was saved from the panel."
+            ) from error
+        links = self.links.renumbered(names) if self.links is not None else None
+        return replace(self, labels=renumbered(self.labels, names), links=links)
 
     @cached_property
     def objects(self) -> "pd.DataFrame":

@@ -113,6 +113,12 @@ class Links:
             part[np.isin(part, left_out(plane))] = 0
         return replace(self, ids=ids, parents=parents_among(self.parents, ids))
 
+    def renumbered(self, names: Mapping[int, int]) -> "Links":
+        """Return the same with other linked ids; `names` has all of them."""
+        ids = np.array([names.get(number, 0) for number in self.ids.tolist()], np.int64)
+        parents = {names[child]: names[parent] for child, parent in self.parents.items()}
+        return replace(self, ids=ids, parents=parents)
+
     def tracks(self) -> tuple[NDArray[np.float64], dict[int, list[int]]]:
         """Return what napari's layer of tracks shows.
 

@@ -175,7 +175,7 @@ def _parts(names: Sequence[str], told: Sequence[str]) -> list[str]:
             raise ModelError(
                 f"The outputs were said to be {', '.join(map(plain, told))}; the model has "
                 f"{len(names)} ({', '.join(map(plain, names))}). Say for each one of "
-                f"{', '.join(PARTS)}."
+                f"{', '.join(PARTS)}, in their order ({TOLD_BY})."
             )
         return list(told)
     found = [_part(name) for name in names]

@@ -44,7 +44,7 @@ class ClassesSection(QWidget):
             tooltip="For a model that tells what each pixel is: tissue, debris, background",
         )
         self.list = QListWidget()
-        self.add = PushButton(text="Add class")
+        self.add = PushButton(text="Add class", tooltip="One more class to paint")
         self.remove = PushButton(text="Remove class", tooltip="The last one, if it is not painted")
         self._lay_out()
         self._show_kind(classes=False)

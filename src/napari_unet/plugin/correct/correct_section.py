@@ -19,6 +19,7 @@ from napari_unet.plugin.correct.keys import (
     MERGE,
     NAPARIS_KEYS,
     NEXT,
+    NOTHING,
     SPLIT,
     WHERE,
     Keys,
@@ -32,7 +33,7 @@ from napari_unet.plugin.result.correcting import Correcting
 from napari_unet.plugin.result.result import Result
 from napari_unet.plugin.session.session import Intent, Session
 from napari_unet.plugin.widgets.fold import Fold
-from napari_unet.plugin.widgets.setting_widgets import row_of
+from napari_unet.plugin.widgets.setting_widgets import offer, row_of
 from napari_unet.plugin.widgets.wrapping_text import Wrapped
 from napari_unet.wording import counted, listed
 
@@ -47,6 +48,7 @@ BUTTONS = {
     WHERE: ("Where next", "Go to where the model is least sure"),
 }
 OTHER, INSTEAD = "Use labels of a file or another layer", "Classes instead of objects"
+OF_OBJECTS = "This is for objects, and classes are painted now."
 NOTHING_YET = "Nothing is corrected yet."
 KEPT = (
     "{} was removed. Its corrections are kept: choose its image and press Restore your corrections."
@@ -125,6 +127,9 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self.heat = CheckBox(
             text="Show where it is unsure", tooltip="Draw over the image how unsure the model is"
         )
+        there = (self.brush, self.all_correct, self.show_corrected, self.heat)
+        self._need_result = [(widget, str(widget.tooltip)) for widget in there]
+        self._need_objects = [(widget, str(widget.tooltip)) for widget in self.buttons.values()]
         self.counter = Wrapped()
         self.margins = (0, 0, 0, 0)
         edits, steps = [*self.buttons.values()][:4], [*self.buttons.values()][4:]
@@ -145,6 +150,7 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         self.undo.follow(result.correcting)
         result.correcting.changed.connect(self._recount)
         result.correcting.trouble.connect(self._session.say)
+        self.refresh()  # a run may take minutes, and what it finds is corrected meanwhile
 
     def _unbind(self, result: Result) -> None:
         """Take our keys from a layer that nobody looks after any more."""
@@ -179,11 +185,11 @@ class CorrectSection(Container):  # type: ignore[type-arg]
         results = self._session.results
         result = results.current
         there = result is not None
-        of_objects = there and not results.classes
-        for widget in (self.brush, self.all_correct, self.show_corrected, self.heat):
-            widget.enabled = there
-        for button in self.buttons.values():
-            button.enabled = of_objects
+        missing = "" if there else NOTHING
+        for widget, tip in self._need_result:
+            offer(widget, tip, missing)
+        for widget, tip in self._need_objects:
+            offer(widget, tip, missing or (OF_OBJECTS if results.classes else ""))
         with self.show_corrected.changed.blocked():
             self.show_corrected.value = result is not None and result.correcting.overlay.shown
         self.others.refresh(offer=not there)
@@ -263,5 +269,7 @@ def _count(result: Result) -> str:
     if deleted:
         parts.append(counted(deleted, f"deleted {one}", f"deleted {several}"))
     if background:
-        parts.append(f"background strokes ({background} px)")
+        # what a deleted object leaves is background that nobody painted
+        what = "background" if deleted else "background strokes"
+        parts.append(f"{what} ({background} px)")
     return f"{listed(parts)} {'painted' if result.classes else 'corrected'}"

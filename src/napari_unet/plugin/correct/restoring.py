@@ -52,8 +52,10 @@ class Restoring(Container):  # type: ignore[type-arg]
         self._declined: set[str] = set()  # tokens
         self.offer_text = Wrapped(most=3)
         self.restore, self.not_now = (
-            PushButton(text="Restore your corrections"),
-            PushButton(text="Not now"),
+            PushButton(
+                text="Restore your corrections", tooltip="Show what you corrected here before"
+            ),
+            PushButton(text="Not now", tooltip="They are kept, and offered again another time"),
         )
         self.margins = (0, 0, 0, 0)
         layout = self.native.layout()

@@ -58,7 +58,8 @@ class NextStep:
         self._asked = False
         session.results.added.connect(self._watch)
         results, runs = session.results, session.runs
-        for signal in (results.changed, results.removed, runs.ended):
+        ends = (results.removed, results.lost, runs.ended)
+        for signal in (results.changed, results.filtered, *ends):
             signal.connect(self.refresh)
         session.intent_changed.connect(self.refresh)
         session.runs.activity_changed.connect(self._on_activity)
@@ -115,8 +116,8 @@ class NextStep:
             return None
         if result is not None:
             return self._of_result(result)
-        done = session.results.has(layer) or slide_result(session.viewer, layer) is not None
-        return None if done else self._buttons.segment
+        slide = slide_result(session.viewer, layer)
+        return self._buttons.segment if slide is None else None
 
     def _of_result(self, result: Result) -> PushButton | None:
         """Return the button for an image that has labels, which may be classes."""

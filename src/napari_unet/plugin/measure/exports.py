@@ -43,7 +43,7 @@ NO_FILE = (
     "open that file, and segment it."
 )
 COPIED = "Copied, to be pasted into your methods: {}"
-OTHER_IDS = " It makes the same objects, and numbers them anew from 1 on."
+SAME = " It makes the same labels."
 UNCORRECTED = " It makes the labels as the model does, without what you corrected."
 FILES = {  # kind: title, how its name ends, filter of the dialog
     "csv": ("Table of objects (CSV)…", "_objects.csv", "Tables (*.csv)"),
@@ -187,11 +187,12 @@ class Exports:
         labels = path.with_name(f"{path.stem}_labels.tif")
 
         def write(it: Ready) -> Path:
-            text = methods_script(it.record, Path(source), labels)
+            text = methods_script(it.record, Path(source), labels, made=it.labels)
             return write_bytes(path, text.encode())
 
-        hint = OTHER_IDS + (UNCORRECTED if result.record.get("corrected") else "")
-        self._write(path.name, ready, write, hint)
+        # Of classes no record says which a person painted.
+        painted = result.correcting.any if result.classes else result.record["corrected"]
+        self._write(path.name, ready, write, UNCORRECTED if painted else SAME)
 
     def _ask(self, ending: str, kinds: str) -> Path | None:
         """Ask for a file; None if the person wants none, or a name that nobody asked about."""

@@ -9,15 +9,18 @@ from napari_unet.plugin.measure.exports import Exports
 from napari_unet.plugin.measure.object_table import ObjectsTable
 from napari_unet.plugin.objects.leaving_out import ForFile
 from napari_unet.plugin.objects.objects import ObjectsOfResults
+from napari_unet.plugin.session.result_registry import NO_IMAGE
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.docks import Undocking, in_open_window
-from napari_unet.plugin.widgets.setting_widgets import row_of
+from napari_unet.plugin.widgets.setting_widgets import offer, row_of
 
 TITLE = "Objects"
 NONE = (
     "There are no objects to measure in this image. Press Segment first; a large image is measured "
     "with napari-unet segment --csv."
 )
+TABLE = "Size, shape and grey values of each object; colours by them"
+EXPORT = "For ImageJ, QuPath, spreadsheets, and for your methods"
 
 
 class MeasureSection(Container):  # type: ignore[type-arg]
@@ -42,12 +45,7 @@ class MeasureSection(Container):  # type: ignore[type-arg]
         self._session, self._all = session, objects
         self.objects: ObjectsTable | None = None
         self._dock: Any = None
-        self.table = PushButton(
-            text="Open table", tooltip="Size, shape and grey values of each object; colours by them"
-        )
-        self.export = PushButton(
-            text="Export…", tooltip="For ImageJ, QuPath, spreadsheets, and for your methods"
-        )
+        self.table, self.export = PushButton(text="Open table"), PushButton(text="Export…")
         self.exports = Exports(session, self.export.native, for_file)
         self.export.native.setMenu(self.exports.menu)
         self.margins = (0, 0, 0, 0)
@@ -55,13 +53,21 @@ class MeasureSection(Container):  # type: ignore[type-arg]
         self.native.layout().addWidget(filters)
         self.table.clicked.connect(self._press_table)
         session.closing.connect(self._close_table)
+        results = session.results
+        for signal in (results.added, results.changed, session.intent_changed):
+            signal.connect(self._offer)
+        self._offer()
+
+    def _offer(self, *_: Any) -> None:
+        """Let the buttons be pressed where there is something to measure, or to export."""
+        result = self._session.results.current
+        missing = NO_IMAGE if self._session.intent.layer is None else NONE
+        offer(self.table, TABLE, missing if result is None or result.classes else "")
+        offer(self.export, EXPORT, missing if result is None else "")
 
     def _press_table(self) -> None:
         """Open the table, or bring it to the front."""
-        result = self._session.results.current
-        if result is None or result.classes:
-            self._session.say(NONE)
-        elif self._dock is None:
+        if self._dock is None:
             self.objects = ObjectsTable(self._session, self._all)
             window = self._session.viewer.window
             self._dock = window.add_dock_widget(self.objects, name=TITLE, area="bottom")

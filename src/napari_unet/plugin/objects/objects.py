@@ -45,6 +45,7 @@ class Objects:
     """
 
     changed = Signal(object)  # ids of the objects that were measured anew; None = all
+    filtered = Signal()  # by another filter
     hidden = Signal()  # others than before
     recoloured = Signal()  # another column, or other limits
     told = Signal(str)  # a sentence
@@ -158,6 +159,7 @@ class Objects:
         """Hide other objects."""
         self.result.filters = filters
         self._hide()
+        self.filtered.emit()
 
     def close(self) -> None:
         """Leave the layers as they were; the filter is kept, for files and for later."""
@@ -180,6 +182,7 @@ class Objects:
             found = self._found()
         except InputError as error:  # other sizes are known now, or planes were linked
             result.filters = FilterSettings()
+            self.filtered.emit()
             self.told.emit(f"{error} The filter was taken away.")
             found = frozenset()
         if found != result.hidden:
@@ -243,6 +246,7 @@ class ObjectsOfResults:
         if result not in self._known:
             self._known[result] = found = Objects(result)
             found.told.connect(self._session.say)
+            found.filtered.connect(lambda: self._session.results.filtered.emit(result))
         self._users.setdefault(result, set()).add(user)
         return self._known[result]
 

@@ -26,6 +26,7 @@ class FolderRow(QWidget):
     """
 
     said = Signal(str)  # a sentence for the person
+    changed = Signal()  # what there is, or that it is looked for
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,6 +61,7 @@ class FolderRow(QWidget):
     def look(self, images: Path, masks: Path | None = None) -> None:
         """Find the pairs of a folder, or of two, and ask for the masks if they are not there."""
         self.add.enabled = False
+        self.changed.emit()
         self.said.emit(LOOKING)
         in_background(
             lambda: find_pairs(images, masks),
@@ -70,6 +72,7 @@ class FolderRow(QWidget):
         if self._closed:
             return  # the widgets are gone
         self.add.enabled = True
+        self.changed.emit()
         if problem:
             self.said.emit(problem)
         elif found is None:
@@ -103,3 +106,4 @@ class FolderRow(QWidget):
         self.add.native.setVisible(not there)
         self._line.setVisible(bool(there))
         self.remove.native.setVisible(bool(there))
+        self.changed.emit()

@@ -41,8 +41,10 @@ class RetrainForm(QWidget):
         self.cancel = PushButton(text="Cancel", tooltip="End without a new model")
         self.progress = ProgressBar(min=0, max=1000)
         self.curve = Curve()
-        self.keep = PushButton(text="Keep the new model")
-        self.discard = PushButton(text="Discard")
+        self.keep = PushButton(
+            text="Keep the new model", tooltip="Add it to your models, and segment with it"
+        )
+        self.discard = PushButton(text="Discard", tooltip="Delete it, and keep the old model")
         self.look = CheckBox(text=SHOW_NEW, tooltip="What the new model finds, before you decide")
         self.compare = CheckBox(text="Show before", tooltip="What the model before had found")
         self.back = PushButton(text="Go back to", tooltip="Use it again, and segment with it")

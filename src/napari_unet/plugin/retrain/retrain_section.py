@@ -20,13 +20,18 @@ from napari_unet.models.store import add
 from napari_unet.plugin.result.previous_result import PreviousResult
 from napari_unet.plugin.retrain.painted_inputs import gather_request
 from napari_unet.plugin.retrain.preview import Previewing
-from napari_unet.plugin.retrain.retrain_form import RetrainForm, told
+from napari_unet.plugin.retrain.retrain_form import RETRAIN, RetrainForm, told
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.segmentation_runs import segment_again
 from napari_unet.plugin.session.session import Intent, Session
 from napari_unet.plugin.widgets.background import BackgroundTask, in_background, sentence
+from napari_unet.plugin.widgets.setting_widgets import offer
 from napari_unet.training.events import TrainingStep
 
+NO_IMAGE = (
+    "There is nothing to learn from. Open an image and correct some of its cells, or add a folder "
+    "of images and masks."
+)
 BACK = "{!r} is in use again."
 DISCARDED = "The new model is discarded; the old one stays."
 QUIET = 1.5  # seconds without a step after which it must be judging
@@ -67,13 +72,22 @@ class RetrainSection:
         form.look.changed.connect(self._previewing.show)
         form.folder.said.connect(session.say)
         session.intent_changed.connect(self._on_intent)
+        form.folder.changed.connect(self._offer)
         session.closing.connect(self._close)
+        self._offer()
         self._offer_earlier()
 
     @property
     def running(self) -> bool:
         """Whether a retraining runs."""
         return self._task is not None and self._task.running
+
+    def _offer(self) -> None:
+        """Let Retrain be pressed where there is an image, or a folder, to learn from."""
+        folder = self.form.folder
+        there = self._session.intent.layer is not None or folder.pairs or folder.looking
+        if not self.running:  # then it is the button Stop
+            offer(self.form.retrain, RETRAIN[1], "" if there else NO_IMAGE)
 
     # ---- start, stop, cancel ---------------------------------------------------------------
 
@@ -173,6 +187,7 @@ class RetrainSection:
             return  # the widgets are gone
         cancelled = self._task is not None and self._task.cancelled
         self.form.show_running(running=False)
+        self._offer()
         self.problem = problem
         if self._finished is not None:
             self._drop_preview()
@@ -222,6 +237,7 @@ class RetrainSection:
             segment_again(session, result)
 
     def _on_intent(self, now: Intent, before: Intent) -> None:
+        self._offer()
         if now.model != before.model:
             self._offer_earlier()
 

@@ -16,7 +16,7 @@ from napari_unet.io.ome_zarr import ENDING, LabelPyramid, copy_labels
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.layers.label_grid import grid_of
 from napari_unet.plugin.layers.labels_files import METADATA_KEY, opens_as_labels, write_labels
-from napari_unet.plugin.linking.linked import Linked
+from napari_unet.plugin.linking.linked import Linked, can_link
 from napari_unet.plugin.linking.linked_results import LinkedResults
 from napari_unet.plugin.objects.leaving_out import ForFile, in_the_file
 from napari_unet.plugin.result.result import REPLACED, Result
@@ -24,9 +24,9 @@ from napari_unet.plugin.result.slide_result import SlideResult, slide_result
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.session import Session
 from napari_unet.plugin.widgets.background import in_background
-from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED
+from napari_unet.plugin.widgets.setting_widgets import NOT_ASKED, offer
 from napari_unet.segmentation import in_file
-from napari_unet.settings import FilterSettings
+from napari_unet.settings import FilterSettings, LinkSettings
 
 OME_TIFF = ".ome.tif"
 AS_IMAGE = (
@@ -36,6 +36,8 @@ AS_IMAGE = (
 UNSAVED = (
     "{} not saved. What you have corrected is kept, and offered when you open the image again."
 )
+TIP = "As OME-TIFF, with ids and pixel size"
+NOT_YET = "There are no labels to save yet. Press Segment first."
 ONLY_PAINTED = (
     "Only what you painted or restored is in these labels: the rest of the image is not segmented. "
     "Press Segment first to find it."
@@ -53,6 +55,7 @@ class Saved(NamedTuple):
 
     edits: int
     filters: FilterSettings  # what was left out
+    link: LinkSettings | None  # how planes were linked; None = not at all
 
 
 class Saving:
@@ -72,19 +75,19 @@ class Saving:
         self._session, self._for_file, self._link = session, for_file, link
         self._saved: weakref.WeakKeyDictionary[Result, Saved] = weakref.WeakKeyDictionary()
         self._closing: Closing | None = None
-        self.save = PushButton(
-            text="Save labels…", enabled=False, tooltip="As OME-TIFF, with ids and pixel size"
-        )
+        self.save = PushButton(text="Save labels…")
+        offer(self.save, TIP, NOT_YET)
         self.save.clicked.connect(self.ask)
         session.runs.found.connect(self._on_found)
         session.closing.connect(self._leave_window)
         session.intent_changed.connect(self.refresh)
-        session.results.changed.connect(self.refresh)
+        for signal in (session.results.added, session.results.changed):
+            signal.connect(self.refresh)
 
     def refresh(self) -> None:
         """Offer to save where there is something."""
         there = self._session.results.current is not None
-        self.save.enabled = there or self._slide() is not None
+        offer(self.save, TIP, "" if there or self._slide() is not None else NOT_YET)
         window = self.save.native.window()
         if self._closing is None and not self._session.closed and window.windowHandle() is not None:
             self._closing = Closing(window, self.unsaved, self.ask)
@@ -100,8 +103,12 @@ class Saving:
         return [
             result.layer.name
             for result in self._session.results.all()
-            if self._saved.get(result) != _state(result) and result.holds_any
+            if self._saved.get(result) != self._state(result) and result.holds_any
         ]
+
+    def _state(self, result: Result) -> Saved:
+        link = self._link.chosen() if can_link(result) else None
+        return Saved(result.correcting.edits, result.filters, link)
 
     def _leave_window(self) -> None:
         if self._closing is not None:
@@ -161,7 +168,7 @@ class Saving:
 
     def _save_result(self, result: Result, path: Path) -> None:
         result.correcting.look_everywhere()
-        state = _state(result)
+        state = self._state(result)
         shown, made = result.shown.copy(), result.record
         meta, grid = layers.attributes(result.layer), grid_of(result.layer)
         ready = self._for_file(result, shown)
@@ -186,14 +193,12 @@ class Saving:
         runs.problem = None
 
         def saved(told: str | None, problem: str | None) -> None:
-            runs.end(Activity.SAVING)
-            if session.closed:
-                return
             runs.problem = problem
+            if not (problem or session.closed):
+                note()  # before others are told that nothing is written any more
+            runs.end(Activity.SAVING)
             hint = "" if opens_as_labels(path) else f" {AS_IMAGE}"
             session.say(problem or f"Saved {path}.{told}{hint}")
-            if not problem:
-                note()
 
         runs.begin(Activity.SAVING)
         in_background(write, saved)
@@ -257,10 +262,6 @@ class Closing(QObject):
         if box.clickedButton() is save:
             self._save()
         return box.clickedButton() is close
-
-
-def _state(result: Result) -> Saved:
-    return Saved(result.correcting.edits, result.filters)
 
 
 def _writer_of_slide(slide: SlideResult, path: Path, link: LinkedResults) -> Callable[[], str]:

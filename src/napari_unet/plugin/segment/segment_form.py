@@ -25,6 +25,9 @@ from napari_unet.plugin.widgets.setting_widgets import (
 from napari_unet.settings import DecodeSettings, SegmentSettings
 from napari_unet.tiling.plan import SegmentPlan
 
+IMAGE = "What is segmented, corrected and measured"
+MODEL = "What segments; the panel Models tells what each is for"
+WHERE = (WHOLE, PLANE, VIEW, RECTANGLE)
 AVERAGE, NO_NUCLEI, AUTOMATIC = "Average", "none", "automatic"
 NUCLEI = (
     "Which channel shows stained nuclei. The model looks at it beside the channel of the cells, "
@@ -102,20 +105,24 @@ class SegmentForm:
         self._on_model()
 
     def _build(self) -> None:
-        self.image = LayerBox(label="1 Image", choices=self._image_layers, nullable=True)
-        self.model = ComboBox(label="Model", choices=lambda _: list(model_files()))
+        self.image = LayerBox(
+            label="1 Image", choices=self._image_layers, nullable=True, tooltip=IMAGE
+        )
+        self.model = ComboBox(label="Model", choices=lambda _: list(model_files()), tooltip=MODEL)
         self.axes = LineEdit(
             label="Axes", tooltip="One letter for each dimension, such as ZYX; C = channels"
         )
         self.sizes = Label(label=" ")
         keep_wrapped(self.sizes)
-        self.channel = ComboBox(label="Channel", choices=self._channel_choices)
+        self.channel = ComboBox(
+            label="Channel", choices=self._channel_choices, tooltip="Which one shows the objects"
+        )
         self.nuclei = ComboBox(label="Nuclei", choices=self._nuclei_channels, tooltip=NUCLEI)
         self.diameter = field_widget(
             SegmentSettings, "diameter", "FloatSpinBox", value=0.0, min=0.0, step=1.0
         )
         self.diameter.native.setSpecialValueText(AUTOMATIC)
-        self.where = ComboBox(label="Where", choices=[WHOLE, PLANE, VIEW, RECTANGLE])
+        self.where = ComboBox(label="Where", choices=[*WHERE], tooltip="What Segment does of it")
         sliders = [
             field_widget(
                 DecodeSettings, name, "FloatSlider", value=value, step=step, tracking=False

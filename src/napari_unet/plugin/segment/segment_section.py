@@ -9,11 +9,15 @@ from napari_unet.errors import UNetError
 from napari_unet.execution.events import ObjectsFound
 from napari_unet.plugin.layers import layers
 from napari_unet.plugin.result.result import Result
+from napari_unet.plugin.session.result_registry import NO_IMAGE
 from napari_unet.plugin.session.run_controller import Activity
 from napari_unet.plugin.session.segmentation_runs import decode_again, segment
 from napari_unet.plugin.session.session import Intent, Session
 from napari_unet.plugin.widgets.background import in_background
+from napari_unet.plugin.widgets.setting_widgets import offer
 
+SEGMENT = "Segment the image with the model, as it is set below"
+CANCEL = "Stop; what is finished stays"
 SLIDER_DELAY = 150  # milliseconds a slider must rest before the objects are made anew
 
 
@@ -42,6 +46,7 @@ class SegmentSection:
         session.runs.activity_changed.connect(self._take_turns)
         session.intent_changed.connect(self._on_intent)
         session.results.added.connect(self._watch)
+        self._take_turns()
 
     def _press(self) -> None:
         if self._session.runs.segmenting:
@@ -66,6 +71,7 @@ class SegmentSection:
             self._session.warm_up()
         elif now.decode != before.decode:
             self._decode()
+        self._take_turns()
 
     def _make_anew(self) -> None:
         done = decode_again(self._session)
@@ -97,6 +103,7 @@ class SegmentSection:
 
     def _show_started(self) -> None:
         self.segment.text = "Cancel"
+        self._take_turns()
         self.progress.visible, self.progress.value = True, 0
 
     def _show_progress(self, event: ObjectsFound) -> None:
@@ -104,10 +111,17 @@ class SegmentSection:
 
     def _show_ended(self) -> None:
         self.segment.text, self.progress.visible = "Segment", False
+        self._take_turns()
         session, waiting = self._session, self._waiting
         self._waiting = None
         if waiting is not None and waiting is session.results.current and not session.runs.problem:
             self._decode()
 
     def _take_turns(self) -> None:
-        self.segment.enabled = not self._session.runs.doing(Activity.RETRAINING)
+        """Let the button be pressed where there is something to segment, or to cancel."""
+        session, missing = self._session, ""
+        if session.runs.doing(Activity.RETRAINING):
+            missing = f"{Activity.RETRAINING.value}."
+        elif session.intent.layer is None and not session.runs.segmenting:
+            missing = NO_IMAGE
+        offer(self.segment, CANCEL if session.runs.segmenting else SEGMENT, missing)

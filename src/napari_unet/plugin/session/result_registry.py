@@ -49,6 +49,7 @@ class ResultRegistry:
     added = Signal(Result)
     removed = Signal(Result)  # nobody looks after it any more, but its layer stays
     lost = Signal(Result)  # its layer was removed
+    filtered = Signal(Result)  # others of its objects are to be left out
     linked = Signal(Result)  # its planes were linked anew, or are not linked any more
     kind_changed = Signal(bool)  # whether classes are worked on, also where it stays as it was
     changed = Signal()  # what there is of the chosen image is to be shown anew

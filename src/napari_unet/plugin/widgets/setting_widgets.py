@@ -44,6 +44,7 @@ def field_widget(settings: type[Settings], name: str, widget_type: str, **option
         widget_type=widget_type,
         options={"tooltip": info.description, **given, **options},
     )
+    widget.native.setToolTip(widget.tooltip)  # also of a slider's number, which magicgui leaves out
     if options.get("step", 0) >= 1:  # what is set in whole steps is shown without hundredths
         for box in (widget.native, *widget.native.findChildren(QDoubleSpinBox)):
             if isinstance(box, QDoubleSpinBox):
@@ -63,6 +64,11 @@ class LayerBox(ComboBox):
                 self.value = chosen
         if self.value != chosen:
             self.changed.emit(self.value)
+
+
+def offer(widget: Any, tip: str, missing: str = "") -> None:
+    """Let a person use a magicgui widget, or grey it out with what is missing as its tooltip."""
+    widget.enabled, widget.tooltip = not missing, missing or tip
 
 
 def keep_narrow(combo: Any) -> None:

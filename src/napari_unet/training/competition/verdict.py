@@ -139,11 +139,13 @@ def verdict(compared: Compared, expected: float | None = None) -> tuple[Outcome,
             "of what it gets wrong."
         )
     if few:  # nearly always fewer were painted
+        held = "You painted too few objects to hold any out to judge."
+        if compared.objects:
+            one = f"Only {compared.objects} of your objects could be held out to judge"
+            held = f"{one}, too few to tell."
         return "preview", (
-            f"Only {compared.objects} of your objects could be held out to judge, too few to tell. "
-            "The old model stays; look at the new one and keep it if "
-            f"it is better, or paint a few more objects ({FEWEST_PAINTED} in all are enough)."
-            + forgotten
+            f"{held} The old model stays; look at the new one and keep it if it is better, or "
+            f"paint a few more objects ({FEWEST_PAINTED} in all are enough)." + forgotten
         )
     # not sure, whatever else is seen, where those that were held out are found worse
     if expected < SURE or compared.held[1] < compared.held[0]:

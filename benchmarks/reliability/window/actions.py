@@ -1,6 +1,6 @@
 """Random actions in a real napari window with the panel; `benchmarks.reliability.window` starts it.
 
-    python -m benchmarks.reliability.window_actions ACTIONS LOG
+    python -m benchmarks.reliability.window.actions ACTIONS LOG
 
 ACTIONS holds an action in each line: its name and a number, from which the action takes whatever is
 left to chance. Before an action is done its line is on the disk in LOG, so the last line of a
@@ -21,8 +21,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from benchmarks.reliability.window_checks import Checks, wait_until
-from benchmarks.reliability.window_mouse import Mouse, answer_soon, click
+from benchmarks.reliability.window.checks import Checks, wait_until
+from benchmarks.reliability.window.mouse import Mouse, answer_soon, click
 from napari_unet.plugin.samples import sample_folder
 from napari_unet.plugin.session.session import PLANE, RECTANGLE, VIEW, WHOLE
 

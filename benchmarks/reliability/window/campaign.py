@@ -1,41 +1,26 @@
-"""Random actions through the real panel in a real napari window; what crashes is made small.
+"""Windows of random actions, replayed and made shorter where they fail; see `__main__`."""
 
-    python -m benchmarks.reliability.window --actions 500 --seed 1 2 3 4
-                                                        writes docs/reliability.md
-    python -m benchmarks.reliability.window --replay FILE --times 3
-                                                        a log, again and again
-    python -m benchmarks.reliability.window --shrink FILE --runs 40
-                                                        leaves out actions while it still fails
-
-A window is a process of its own, with a library, settings and journals of its own. Its log holds
-each action before it is done, so a crash leaves it; the logs of windows that failed stay in --keep.
-After each action no exception, logged error or error of napari may have come, and every stroke
-must count as painted; from time to time the journals are read back and the counts are compared.
-Without a screen it starts a virtual one (xvfb-run).
-"""
-
-import argparse
 import os
 import random
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.common.tables import ROOT, markdown, write_table
+from benchmarks.common.tables import ROOT
+from benchmarks.reliability.campaign import Asked, Tally
+from benchmarks.reliability.kills.campaign import screen
 
-DOCUMENT = ROOT / "docs" / "reliability.md"
-HEADER = ("seed", "actions", "minutes", "ended", "last action")
 KEEP = Path(tempfile.gettempdir()) / "napari-unet-window"
-SCREEN = ("xvfb-run", "-a", "-s", "-screen 0 1600x1000x24")
 ACTIONS, SEEDS = 500, (1, 2, 3, 4)
+FEW, HURRY = 60, 1800.0  # actions of a window where fewer seconds than that are left
+COUNT = 12  # windows
 ERROR = re.compile(r"[\w.]*(Error|Exception|Warning)\b")  # how the last line of a traceback begins
 LIMIT = 7200.0  # seconds that a window may take
 LARGEST = 10**6  # of the numbers from which actions take what is left to chance
@@ -96,7 +81,7 @@ def actions_of(seed: int, count: int) -> list[str]:
     return [f"{name} {chance.randrange(LARGEST)}" for name in names]
 
 
-def run(actions: Sequence[str]) -> Outcome:
+def run_window(actions: Sequence[str]) -> Outcome:
     """Do actions in a new window, and wait for its end."""
     with tempfile.TemporaryDirectory(prefix="napari-unet-window-") as temporary:
         home = Path(temporary)
@@ -104,7 +89,7 @@ def run(actions: Sequence[str]) -> Outcome:
         todo.write_text("\n".join(actions) + "\n", encoding="utf-8")
         folders = {f"XDG_{n}_HOME": str(home / n.lower()) for n in ("CONFIG", "CACHE", "DATA")}
         own = {"NAPARI_CONFIG": str(home / "napari.yaml"), "NAPARI_ENSURE_PLUGIN_MAIN_THREAD": "1"}
-        module = "benchmarks.reliability.window_actions"
+        module = "benchmarks.reliability.window.actions"
         begun = time.monotonic()
         done = subprocess.run(
             [sys.executable, "-m", module, str(todo), str(log)],
@@ -132,11 +117,11 @@ def keep(outcome: Outcome, name: str, folder: Path) -> Path:
     return path
 
 
-def campaign(seeds: Sequence[int], count: int, folder: Path) -> list[list[str]]:
+def open_windows(seeds: Sequence[int], count: int, folder: Path) -> list[list[str]]:
     """Open a window for each seed; returns the rows of the table."""
     rows = []
     for seed in seeds:
-        outcome = run(actions_of(seed, count))
+        outcome = run_window(actions_of(seed, count))
         done = len(outcome.log.splitlines()) - (outcome.last == "close 0")
         minutes = f"{outcome.seconds / 60:.1f}"
         last = outcome.last if outcome.code else "–"
@@ -157,7 +142,7 @@ def replay(path: Path, times: int, folder: Path) -> bool:
     """Do the actions of a log again; returns whether all windows ended in order."""
     ends: Counter[str] = Counter()
     for number in range(times):
-        outcome = run(read_log(path))
+        outcome = run_window(read_log(path))
         ends[outcome.kind] += 1
         if outcome.code:
             keep(outcome, f"{path.stem}-again{number}", folder)
@@ -188,7 +173,7 @@ def shrink(path: Path, runs: int, folder: Path) -> list[str]:
         start, shorter = 0, False
         while start < len(actions) and left > 0:
             tried = actions[:start] + actions[start + size :]
-            outcome, left = run(tried), left - 1
+            outcome, left = run_window(tried), left - 1
             if outcome.code:
                 actions, shorter = read_log(keep(outcome, f"{path.stem}-small", folder)), True
                 print(f"{len(actions)} actions still fail, {left} runs left", flush=True)
@@ -200,51 +185,17 @@ def shrink(path: Path, runs: int, folder: Path) -> list[str]:
     return actions
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--actions", type=int, default=ACTIONS, help="in each window")
-    add("--seed", type=int, nargs="+", default=list(SEEDS), help="a window for each")
-    add("--replay", type=Path, help="log of which the actions are done again")
-    add("--times", type=int, default=1, help="how often")
-    add("--shrink", type=Path, help="log to be made shorter")
-    add("--runs", type=int, default=40, help="windows to open for that, at most")
-    add("--keep", type=Path, default=KEEP, help="folder for logs of windows that failed")
-    return parser.parse_args()
-
-
-def on_screen(module: str) -> int | None:
-    """Start a module again on a virtual screen where there is none; returns its exit code."""
-    if sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
-        return None
-    if shutil.which(SCREEN[0]) is None:
-        print("There is no screen. Install xvfb and xauth, or set DISPLAY.", file=sys.stderr)
-        return 1
-    command = [*SCREEN, sys.executable, "-m", module, *sys.argv[1:]]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
-
-
-def main() -> int:
-    """Open the windows asked for; returns the exit code."""
-    asked = _arguments()
-    code = on_screen("benchmarks.reliability.window")
-    if code is not None:
-        return code
-    if asked.replay:
-        return int(not replay(asked.replay, asked.times, asked.keep))
-    if asked.shrink:
-        print(*shrink(asked.shrink, asked.runs, asked.keep), sep="\n")
-        return 0
-    rows = campaign(asked.seed, asked.actions, asked.keep)
-    print(markdown(HEADER, rows))
-    if asked.actions == ACTIONS and len(asked.seed) >= len(SEEDS):
-        seeds = " ".join(map(str, asked.seed))
-        command = f"python -m benchmarks.reliability.window --seed {seeds}"
-        write_table(DOCUMENT, "window", HEADER, rows, command=command)
-    return int(any(row[3] != "in order" for row in rows))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def run(asked: Asked) -> Mapping[str, Tally]:
+    """Open windows with the seeds from 1 on; where little time is left each does less."""
+    tally, count = Tally(), ACTIONS if asked.left > HURRY else FEW
+    with screen():
+        for seed in range(1, (asked.count or COUNT) + 1):
+            if asked.left < 0:
+                break
+            outcome = run_window(actions_of(seed, count))
+            tally.ends[f"windows {outcome.kind}"] += 1
+            if outcome.code:
+                path = keep(outcome, f"seed{seed}", asked.work / "windows")
+                tally.bad.append(f"{path}: {outcome.kind}, {outcome.last}")
+    tally.more = f"{count} actions each"
+    return {"random actions": tally}

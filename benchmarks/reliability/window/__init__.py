@@ -1,0 +1,1 @@
+"""Random actions through the real panel in a real napari window."""
