@@ -7,7 +7,7 @@ from typing import Any
 
 from magicgui.widgets import Container
 from napari import Viewer
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QCoreApplication, QEvent, Qt
 from qtpy.QtWidgets import QHBoxLayout
 
 from napari_unet.plugin.batch.batch_window import Batch
@@ -118,9 +118,7 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         DockTitle(self.native, "Segment, retrain")
         self._undocking = Undocking(self.native)
         self._undocking.happened.connect(self.close_down)
-        # A session that ends with its window open (a script, IPython) takes Qt's objects apart
-        # one by one, and the panel last. What it stops must still be there.
-        self._at_exit = partial(_close_down, weakref.ref(self))
+        self._at_exit = partial(_end_before_qt, weakref.ref(self))
         atexit.register(self._at_exit)
 
     def _lead(self) -> None:
@@ -161,7 +159,16 @@ class SegmentPanel(Container):  # type: ignore[type-arg]
         self.session.close()
 
 
-def _close_down(panel: "weakref.ref[SegmentPanel]") -> None:
+def _end_before_qt(panel: "weakref.ref[SegmentPanel]") -> None:
+    """Take a panel apart where a session (a script, IPython) ends with its window open.
+
+    Qt's objects are taken apart one by one afterwards, and the panel might come last: what it stops
+    must still be there. PyQt6 may also end with a segmentation fault, as docs/reliability.md tells,
+    if widgets with event filters, such as magicgui's, are left to it.
+    """
     alive = panel()
     if alive is not None:
+        native = alive.native
         alive.close_down()
+        native.deleteLater()
+        QCoreApplication.sendPostedEvents(native, QEvent.Type.DeferredDelete)

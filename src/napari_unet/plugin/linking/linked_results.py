@@ -176,7 +176,8 @@ class LinkedResults:
         if self._job is not None:
             self._job.stopped, job, self._job = True, self._job, None
             self._due[job.target] = job.announced or self._due.get(job.target, False)
-        self.changed.emit()
+        if not self._session.closed:  # the widgets that would tell it are going
+            self.changed.emit()
 
     def _start(self) -> None:
         runs, target = self._session.runs, self._next()

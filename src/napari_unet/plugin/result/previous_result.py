@@ -22,10 +22,11 @@ class PreviousResult:
         data, attributes, kind = result.layer.as_layer_data_tuple()
         source = result.source()
         name = f"{source.name if source is not None else result.layer.name} before"
-        changed = {"name": name, "visible": False, "metadata": {BESIDE: True}}
+        changed = {"name": name, "visible": True, "metadata": {BESIDE: True}}
         self._layer = Layer.create(data.copy(), {**attributes, **changed}, kind)
         active = layers.selection.active
         layers.insert(layers.index(result.layer), self._layer)
+        self._layer.visible = False  # napari 0.9.0 adds no hidden plane to a 3-D view
         self._layer.editable = False
         layers.selection.active = active
 

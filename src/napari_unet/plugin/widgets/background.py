@@ -13,6 +13,7 @@ from napari_unet.engine.logs import reason_in_log
 from napari_unet.errors import UNetError
 
 log = logging.getLogger(__name__)
+_running: "set[BackgroundTask]" = set()  # Qt keeps no task for its methods that are connected
 UNEXPECTED = "Something unexpected went wrong; what is finished stays. Try it again."
 
 
@@ -43,14 +44,14 @@ class BackgroundTask:
         self._worker: GeneratorWorker = create_worker(
             _stream, events, _start_thread=False, _ignore_errors=True
         )
-        # PySide6 keeps no task for its methods; functions are kept, and they keep the task.
-        self._worker.yielded.connect(lambda event: self._event(event))
-        self._worker.errored.connect(lambda error: self._error(error))
-        self._worker.finished.connect(lambda: self._end())
+        self._worker.yielded.connect(self._event)
+        self._worker.errored.connect(self._error)
+        self._worker.finished.connect(self._end)
 
     def start(self) -> None:
         """Begin."""
         self.running = True
+        _running.add(self)
         self._worker.start()
 
     def cancel(self) -> None:
@@ -75,6 +76,7 @@ class BackgroundTask:
 
     def _end(self) -> None:
         self.running = False
+        _running.discard(self)
         self._events.close()
         self._on_end(self._problem)
 
@@ -91,9 +93,17 @@ def in_background(
     function: Callable[[], Any], on_end: Callable[[Any, str | None], None]
 ) -> FunctionWorker:
     """Run a function in a worker thread; `on_end` gets its result, or None and a sentence."""
-    worker: FunctionWorker = create_worker(function, _start_thread=False, _ignore_errors=True)
-    worker.returned.connect(lambda result: on_end(result, None))
-    worker.errored.connect(lambda error: on_end(None, sentence(error)))
+    worker: FunctionWorker = create_worker(
+        _outcome, function, _start_thread=False, _ignore_errors=True
+    )
+
+    def told(outcome: Any) -> None:
+        if isinstance(outcome, _Failed):
+            on_end(None, sentence(outcome.error))
+        else:
+            on_end(outcome, None)
+
+    worker.returned.connect(told)
     worker.start()
     return worker
 
@@ -105,7 +115,7 @@ def import_early(module: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """The last event of a task that went wrong."""
+    """What comes of a task that went wrong."""
 
     error: Exception
 
@@ -120,3 +130,15 @@ def _stream(events: Generator[Any, None, None]) -> Generator[Any, None, None]:
         yield from events
     except Exception as error:  # noqa: BLE001  told on the main thread
         yield _Failed(error)
+
+
+def _outcome(function: Callable[[], Any]) -> Any:
+    """Let an error travel as a result.
+
+    napari connects functions to the worker's `errored` that take no error. PyQt6 leaves it out for
+    them; under PySide6 they raise a `TypeError`.
+    """
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001  told on the main thread
+        return _Failed(error)
