@@ -28,8 +28,10 @@ from benchmarks.common.tables import ROOT, markdown, write_table
 DOCUMENT = ROOT / "docs" / "reliability.md"
 HEADER = ("what", "early", "in the end", "a cycle")
 CYCLES, COMPLETE = 500, 50  # and every so many a retraining is completed
+TOLD = 25  # cycles after which is told what there is
 EARLY = 10  # cycles after which nothing should grow any more
 SIDE, SEEN = 256, 128  # pixels; of the objects of a corner it is said that they are right
+ROOM = 2 * 10**6  # bytes of probability maps that stay: full before the early look
 TIME = 5.0  # seconds of a retraining, the shortest
 Things = dict[str, float]
 
@@ -98,7 +100,7 @@ class Cycle:
         from napari_unet.models.library import load_model
         from napari_unet.plugin.samples import sample_folder
 
-        self.engine, self._cache = Engine(), ProbabilityMapCache()
+        self.engine, self._cache = Engine(), ProbabilityMapCache(limit=ROOM)
         cells = np.asarray(read_image(sample_folder() / "nuclei.tif").data)[:SIDE, :SIDE]
         self._image, self._model = Image(cells, "YX"), load_model("nuclei")
 
@@ -170,7 +172,7 @@ def measure(cycles: int, complete: int) -> Outcome:
     complete : int
         Every so many, a retraining is completed; the first one always.
     """
-    early: Things = {}
+    early, late = Things(), Things()
     begin = min(EARLY, cycles // 2)
     with own_home() as home:
         cycle = Cycle()
@@ -178,12 +180,11 @@ def measure(cycles: int, complete: int) -> Outcome:
             labels = cycle.segment()
             cycle.segment(lambda seen, last=number % 4: seen >= last)
             cycle.retrain(labels, complete=number % complete == 0)
-            if number == begin - 1:
+            if number + 1 in (begin, cycles) or not (number + 1) % TOLD:
                 assert cycle.engine.pid is not None, "it has just worked"
-                early = look(cycle.engine.pid, home)
-        pid = cycle.engine.pid
-        assert pid is not None, "it has just worked"
-        late = look(pid, home)
+                late = look(cycle.engine.pid, home)
+                early = late if number + 1 == begin else early
+                print(number + 1, *(f"{value:.0f}" for value in late.values()), flush=True)
         cycle.close()
     return Outcome(early, late, cycles - begin)
 
