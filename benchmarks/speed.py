@@ -118,9 +118,9 @@ def counted_even() -> Iterator[list[int]]:
     skipped: list[int] = []
     plain = Predictor._even
 
-    def counted(self: Predictor, given: Any, core: Box) -> Any:
+    def counted(self: Predictor, given: Any, core: Box, *rest: Any) -> Any:
         skipped.append(core.size)
-        return plain(self, given, core)
+        return plain(self, given, core, *rest)
 
     Predictor._even = counted  # type: ignore[method-assign]
     try:
