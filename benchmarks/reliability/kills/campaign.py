@@ -5,43 +5,19 @@ It needs a screen; without one it starts Xvfb. What was done is kept, so that it
 
 import itertools
 import json
-import os
 import shutil
-import subprocess
 import tempfile
-import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.common.screen import screen
 from benchmarks.reliability.campaign import Asked, Tally
 from benchmarks.reliability.kills.killed import KINDS, kill
 
 COUNT = 1000
 RESTORED = 5  # of as many kills of a kind, one is restored in another window
-STARTS = 30.0  # seconds that a screen may take
-SCREEN = ["Xvfb", "-screen", "0", "1600x1000x24", "-nolisten", "tcp", "-displayfd"]
-
-
-@contextmanager
-def screen() -> Iterator[None]:
-    """Give this process a screen, unless it has one."""
-    if os.environ.get("DISPLAY") or not shutil.which("Xvfb"):
-        yield
-        return
-    read, write = os.pipe()
-    server = subprocess.Popen([*SCREEN, str(write)], pass_fds=[write], stderr=subprocess.DEVNULL)
-    try:
-        os.environ["DISPLAY"] = f":{os.read(read, 16).decode().strip()}"
-        os.environ["QT_QPA_PLATFORM"] = "xcb"
-        time.sleep(1)
-        yield
-    finally:
-        del os.environ["DISPLAY"]
-        server.terminate()
-        server.wait(STARTS)
 
 
 def run(asked: Asked) -> Mapping[str, Tally]:

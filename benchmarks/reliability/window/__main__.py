@@ -11,16 +11,14 @@ A window is a process of its own, with a library, settings and journals of its o
 each action before it is done, so a crash leaves it; the logs of windows that failed stay in --keep.
 After each action no exception, logged error or error of napari may have come, and every stroke
 must count as painted; from time to time the journals are read back and the counts are compared.
-Without a screen it starts a virtual one (xvfb-run).
+Without a screen it starts a virtual one (Xvfb).
 """
 
 import argparse
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.common.screen import screen
 from benchmarks.common.tables import ROOT, markdown, write_table
 from benchmarks.reliability.window.campaign import (
     ACTIONS,
@@ -33,7 +31,6 @@ from benchmarks.reliability.window.campaign import (
 
 DOCUMENT = ROOT / "docs" / "reliability.md"
 HEADER = ("seed", "actions", "minutes", "ended", "last action")
-SCREEN = ("xvfb-run", "-a", "-s", "-screen 0 1600x1000x24")
 
 
 def _arguments() -> argparse.Namespace:
@@ -51,23 +48,14 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _on_screen() -> int | None:
-    """Start this again on a virtual screen where there is none; returns its exit code."""
-    if sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():
-        return None
-    if shutil.which(SCREEN[0]) is None:
-        print("There is no screen. Install xvfb and xauth, or set DISPLAY.", file=sys.stderr)
-        return 1
-    command = [*SCREEN, sys.executable, "-m", "benchmarks.reliability.window", *sys.argv[1:]]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
-
-
 def main() -> int:
     """Open the windows asked for; returns the exit code."""
     asked = _arguments()
-    code = _on_screen()
-    if code is not None:
-        return code
+    with screen():
+        return _open(asked)
+
+
+def _open(asked: argparse.Namespace) -> int:
     if asked.replay:
         return int(not replay(asked.replay, asked.times, asked.keep))
     if asked.shrink:

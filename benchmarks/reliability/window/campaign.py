@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.common.screen import screen
 from benchmarks.common.tables import ROOT
 from benchmarks.reliability.campaign import Asked, Tally
-from benchmarks.reliability.kills.campaign import screen
 
 KEEP = Path(tempfile.gettempdir()) / "napari-unet-window"
 ACTIONS, SEEDS = 500, (1, 2, 3, 4)

@@ -270,15 +270,17 @@ def encode(
         return best[None]
     kept = output[BACKGROUND + 1 :]  # all but the first class, which is the rest to 1
     channels = card.channels_with(further)
+    scaled = [
+        (channels.slice_of(one.name), *one.span)
+        for one in held(card.spec.outputs, further)
+        if tuple(one.span) != (0, 1)
+    ]
     maps = np.empty(kept.shape, np.uint8)
     for first in range(0, kept.shape[1], STRIP):
         rows = slice(first, first + STRIP)
-        part = kept[:, rows].copy()
-        for one in held(card.spec.outputs, further):
-            low, high = one.span
-            if (low, high) != (0, 1):
-                place = channels.slice_of(one.name)
-                part[place] = (part[place] - low) / (high - low)
+        part = kept[:, rows].copy() if scaled else kept[:, rows]
+        for place, low, high in scaled:
+            part[place] = (part[place] - low) / (high - low)
         maps[:, rows] = np.rint(np.clip(part, 0, 1) * 255)
     return maps
 

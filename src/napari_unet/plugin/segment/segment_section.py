@@ -103,7 +103,6 @@ class SegmentSection:
 
     def _show_started(self) -> None:
         self.segment.text = "Cancel"
-        self._take_turns()
         self.progress.visible, self.progress.value = True, 0
 
     def _show_progress(self, event: ObjectsFound) -> None:
